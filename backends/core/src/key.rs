@@ -1,0 +1,386 @@
+//! Keys: what a decision is about.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// What a decision is about: a user, an address, a route.
+///
+/// A key is its rendered string: non-empty UTF-8 of at most [`Key::MAX_LEN`] bytes. A `&str` or `String` is a key as it
+/// stands, borrowed where it can be. A composed key has parts, each a name and a value:
+///
+/// ```
+/// # use limited_core::Key;
+/// assert_eq!(Key::from("signup").as_str(), "signup");
+/// assert_eq!(Key::tenant("42").user("7").as_str(), "tenant:42:user:7");
+/// assert_eq!(Key::tenant("42:user").user("7").as_str(), "tenant:42%3Auser:user:7");
+/// ```
+///
+/// # No two compositions render alike
+///
+/// In names and values `%`, `:` and `=` are written `%25`, `%3A` and `%3D`, so a value cannot pass for a part, nor a
+/// text for the fingerprint of a [secret](Key::secret). A plain string is not escaped: `"tenant:42"` *is* the key that
+/// `Key::tenant("42")` renders. Compose keys, rather than format them, where a part comes from outside.
+///
+/// # Dimensions
+///
+/// A composed key remembers its tenant, user and address, for backends that index them. They do not tell keys apart:
+/// equality, order and hash are those of the rendered string.
+#[derive(Clone)]
+pub struct Key<'a> {
+    rendered: Cow<'a, str>,
+    dimensions: Option<Arc<Dimensions>>,
+}
+
+/// The parts of a composed key that a backend may store beside its counter, to find usage by them. Unescaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dimensions {
+    /// The tenant, from [`Key::tenant`].
+    pub tenant: Option<String>,
+    /// The user, from [`Key::user`] or [`Key::of_user`].
+    pub user: Option<String>,
+    /// The address, from [`Key::ip`] or [`Key::and_ip`].
+    pub ip: Option<IpAddr>,
+}
+
+/// A key that no backend takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// The key is the empty string.
+    #[error("the key is empty: name what is limited, or leave it unlimited")]
+    Empty,
+    /// The key is longer than [`Key::MAX_LEN`].
+    #[error("the key has {length} bytes and may have {max}: shorten it, or use a fingerprint of it (`Key::secret`)", max = Key::MAX_LEN)]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+}
+
+/// # Starting a composed key
+impl Key<'static> {
+    /// A key about a tenant: `tenant:{tenant}`.
+    pub fn tenant(tenant: impl Into<String>) -> Self {
+        let tenant = tenant.into();
+        let mut key = Self::part("tenant", &tenant);
+        key.dimensions_mut().tenant = Some(tenant);
+        key
+    }
+
+    /// A key about a user who belongs to no tenant: `user:{user}`. Within a tenant it is `Key::tenant(..).user(..)`.
+    pub fn of_user(user: impl Into<String>) -> Self {
+        Self::default().user(user)
+    }
+
+    /// A key about an address: `ip:{address}`.
+    ///
+    /// An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. The colons of IPv6 are
+    /// escaped like any other.
+    ///
+    /// ```
+    /// # use limited_core::Key;
+    /// # use std::net::IpAddr;
+    /// assert_eq!(Key::ip([192, 0, 2, 1]).as_str(), "ip:192.0.2.1");
+    /// assert_eq!(Key::ip("::ffff:192.0.2.1".parse::<IpAddr>()?), Key::ip([192, 0, 2, 1]));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn ip(address: impl Into<IpAddr>) -> Self {
+        Self::default().and_ip(address)
+    }
+
+    /// A key about a secret, such as an API key or a bearer token: `{name}:sha256={fingerprint}`.
+    ///
+    /// Only the SHA-256 of the secret (FIPS 180-4, in hexadecimal) is in the key, and so in the backend and in logs.
+    /// A secret that can be guessed, such as a PIN, can be guessed from its fingerprint too.
+    pub fn secret(name: &str, secret: impl AsRef<[u8]>) -> Self {
+        Self::default().and_secret(name, secret)
+    }
+
+    /// A key with a part of your own naming: `{name}:{value}`.
+    pub fn part(name: &str, value: &str) -> Self {
+        Self::default().and(name, value)
+    }
+}
+
+/// # Adding to a key
+///
+/// Added to a plain string, a part follows it as it would follow another part: `Key::from("login").user("7")` is
+/// `login:user:7`.
+impl Key<'_> {
+    /// Adds `user:{user}`.
+    #[must_use]
+    pub fn user(self, user: impl Into<String>) -> Key<'static> {
+        let user = user.into();
+        let mut key = self.and("user", &user);
+        key.dimensions_mut().user = Some(user);
+        key
+    }
+
+    /// Adds `ip:{address}`, as [`Key::ip`] does.
+    #[must_use]
+    pub fn and_ip(self, address: impl Into<IpAddr>) -> Key<'static> {
+        let address = address.into().to_canonical();
+        let mut key = self.and("ip", &address.to_string());
+        key.dimensions_mut().ip = Some(address);
+        key
+    }
+
+    /// Adds `{name}:sha256={fingerprint}`, as [`Key::secret`] does.
+    #[must_use]
+    pub fn and_secret(self, name: &str, secret: impl AsRef<[u8]>) -> Key<'static> {
+        let mut key = self.and(name, "");
+        let rendered = key.rendered.to_mut();
+        rendered.push_str("sha256=");
+        for byte in Sha256::digest(secret.as_ref()) {
+            for nibble in [byte >> 4, byte & 0xf] {
+                rendered.push(char::from_digit(nibble.into(), 16).unwrap_or_default());
+            }
+        }
+        key
+    }
+
+    /// Adds a part of your own naming: `{name}:{value}`.
+    #[must_use]
+    pub fn and(self, name: &str, value: &str) -> Key<'static> {
+        let mut rendered = self.rendered.into_owned();
+        if !rendered.is_empty() {
+            rendered.push(':');
+        }
+        escape_into(&mut rendered, name);
+        rendered.push(':');
+        escape_into(&mut rendered, value);
+        Key {
+            rendered: Cow::Owned(rendered),
+            dimensions: self.dimensions,
+        }
+    }
+
+    fn dimensions_mut(&mut self) -> &mut Dimensions {
+        Arc::make_mut(self.dimensions.get_or_insert_default())
+    }
+}
+
+/// # Reading a key
+impl Key<'_> {
+    /// The most bytes that a rendered key may have.
+    pub const MAX_LEN: usize = 1024;
+
+    /// The rendered key.
+    pub fn as_str(&self) -> &str {
+        &self.rendered
+    }
+
+    /// The tenant, user and address that the key was composed of, if it was.
+    pub fn dimensions(&self) -> Option<&Dimensions> {
+        self.dimensions.as_deref()
+    }
+
+    /// Whether a backend takes this key.
+    pub fn validate(&self) -> Result<(), InvalidKey> {
+        match self.rendered.len() {
+            0 => Err(InvalidKey::Empty),
+            1..=Self::MAX_LEN => Ok(()),
+            length => Err(InvalidKey::TooLong { length }),
+        }
+    }
+
+    /// The same key, owning its text.
+    pub fn into_owned(self) -> Key<'static> {
+        Key {
+            rendered: Cow::Owned(self.rendered.into_owned()),
+            dimensions: self.dimensions,
+        }
+    }
+}
+
+impl Default for Key<'static> {
+    /// An empty key, to add parts to. As it is, [no backend takes it](InvalidKey::Empty).
+    fn default() -> Self {
+        Self {
+            rendered: Cow::Borrowed(""),
+            dimensions: None,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(key: &'a str) -> Self {
+        Self {
+            rendered: Cow::Borrowed(key),
+            dimensions: None,
+        }
+    }
+}
+
+impl<'a> From<&'a String> for Key<'a> {
+    fn from(key: &'a String) -> Self {
+        Self::from(key.as_str())
+    }
+}
+
+impl From<String> for Key<'static> {
+    fn from(key: String) -> Self {
+        Self {
+            rendered: Cow::Owned(key),
+            dimensions: None,
+        }
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Key<'a> {
+    fn from(rendered: Cow<'a, str>) -> Self {
+        Self {
+            rendered,
+            dimensions: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Key<'_>> for Key<'a> {
+    fn from(key: &'a Key<'_>) -> Self {
+        Self {
+            rendered: Cow::Borrowed(key.as_str()),
+            dimensions: key.dimensions.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.as_str()).finish()
+    }
+}
+
+impl PartialEq<Key<'_>> for Key<'_> {
+    fn eq(&self, other: &Key<'_>) -> bool {
+        self.rendered == other.rendered
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rendered.cmp(&other.rendered)
+    }
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.rendered.hash(state);
+    }
+}
+
+fn escape_into(rendered: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '%' => rendered.push_str("%25"),
+            ':' => rendered.push_str("%3A"),
+            '=' => rendered.push_str("%3D"),
+            other => rendered.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_leaves_nothing_of_itself_in_the_key() {
+        let key = Key::secret("api_key", "abc");
+        // The SHA-256 of "abc", from FIPS 180-4, appendix B.1.
+        let fingerprint = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(key.as_str(), format!("api_key:sha256={fingerprint}"));
+        assert_ne!(key, Key::part("api_key", &format!("sha256={fingerprint}")));
+        assert!(!format!("{:?}", Key::secret("pin", "hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_composed_key_carries_its_dimensions() {
+        let key = Key::tenant("4:2")
+            .user("7")
+            .and_ip([192, 0, 2, 1])
+            .and("route", "/login");
+        assert_eq!(key.as_str(), "tenant:4%3A2:user:7:ip:192.0.2.1:route:/login");
+        let dimensions = key.dimensions().unwrap();
+        assert_eq!(dimensions.tenant.as_deref(), Some("4:2"));
+        assert_eq!(dimensions.user.as_deref(), Some("7"));
+        assert_eq!(dimensions.ip, Some([192, 0, 2, 1].into()));
+        assert_eq!(Key::from(&key).dimensions(), Some(dimensions));
+        assert_eq!(Key::of_user("7").as_str(), "user:7");
+        assert_eq!(Key::from("plain").dimensions(), None);
+    }
+
+    #[test]
+    fn a_plain_string_is_borrowed() {
+        let text = String::from("user");
+        let key = Key::from(&text);
+        assert!(std::ptr::eq(key.as_str(), text.as_str()));
+    }
+
+    #[test]
+    fn only_keys_of_1_to_1024_bytes_are_valid() {
+        assert_eq!(Key::from("").validate(), Err(InvalidKey::Empty));
+        assert_eq!(Key::from("x".repeat(1024)).validate(), Ok(()));
+        assert_eq!(
+            Key::from("é".repeat(513)).validate(),
+            Err(InvalidKey::TooLong { length: 1026 })
+        );
+    }
+
+    /// One part of a composition, as a test makes it up.
+    #[derive(Clone, Debug, PartialEq)]
+    enum Part {
+        Text(String, String),
+        Secret(String, String),
+    }
+
+    fn compose(parts: &[Part]) -> Key<'static> {
+        parts.iter().fold(Key::default(), |key, part| match part {
+            Part::Text(name, value) => key.and(name, value),
+            Part::Secret(name, secret) => key.and_secret(name, secret),
+        })
+    }
+
+    fn any_parts() -> impl Strategy<Value = Vec<Part>> {
+        // An alphabet of what separates and escapes, so that near collisions are likely.
+        let text = || "[a%:=53AD]{0,4}|sha256=?";
+        let part = (text(), text(), any::<bool>()).prop_map(|(name, value, secret)| {
+            if secret {
+                Part::Secret(name, value)
+            } else {
+                Part::Text(name, value)
+            }
+        });
+        prop::collection::vec(part, 1..4)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn different_compositions_never_render_alike(one in any_parts(), other in any_parts()) {
+            prop_assert_eq!(compose(&one) == compose(&other), one == other);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A clock that stands still until told otherwise.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::{Clock, Sleep, Timestamp};
+
+/// A clock for tests: it stands still until it is moved, and every nanosecond can be set.
+///
+/// Clones are the same clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use limited_core::{Clock, ManualClock};
+///
+/// let clock = ManualClock::new();
+/// let start = clock.now();
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now().saturating_since(start), Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    now: Timestamp,
+    sleepers: Vec<Waker>,
+}
+
+impl ManualClock {
+    /// A clock that stands at 2026-01-01T00:00:00Z, the start of an aligned minute, hour and day.
+    pub fn new() -> Self {
+        Self::at(Timestamp::from_secs(1_767_225_600))
+    }
+
+    /// A clock that stands at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now,
+            sleepers: Vec::new(),
+        })))
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, duration: Duration) {
+        let mut state = self.state();
+        let now = state.now.saturating_add(duration);
+        state.move_to(now);
+    }
+
+    /// Moves the clock back, as a correction of a system's time does.
+    pub fn rewind(&self, duration: Duration) {
+        let mut state = self.state();
+        let now = state.now.saturating_sub(duration);
+        state.move_to(now);
+    }
+
+    /// Sets the clock, forwards or backwards.
+    pub fn set(&self, now: Timestamp) {
+        self.state().move_to(now);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn move_to(&mut self, now: Timestamp) {
+        self.now = now;
+        self.sleepers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.clone();
+        let until = clock.now().saturating_add(duration);
+        Box::pin(poll_fn(move |context| {
+            let mut state = clock.state();
+            if state.now >= until {
+                return Poll::Ready(());
+            }
+            if !state
+                .sleepers
+                .iter()
+                .any(|sleeper| sleeper.will_wake(context.waker()))
+            {
+                state.sleepers.push(context.waker().clone());
+            }
+            Poll::Pending
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_sleeper_wakes_when_the_clock_has_moved_far_enough() {
+        let clock = ManualClock::new();
+        let mut sleep = clock.sleep(Duration::from_secs(2));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+        clock.advance(Duration::from_nanos(1_999_999_999));
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+        clock.advance(Duration::from_nanos(1));
+        assert!(sleep.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn moving_the_clock_wakes_a_task_on_another_thread() {
+        let clock = ManualClock::new();
+        let sleep = clock.sleep(Duration::from_secs(1));
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| pollster::block_on(sleep));
+            while !sleeper.is_finished() {
+                clock.advance(Duration::from_millis(100));
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn the_clock_can_be_moved_back() {
+        let clock = ManualClock::at(Timestamp::from_secs(10));
+        clock.rewind(Duration::from_secs(4));
+        assert_eq!(clock.now(), Timestamp::from_secs(6));
+        clock.set(Timestamp::EPOCH);
+        clock.rewind(Duration::MAX);
+        assert_eq!(clock.now(), Timestamp::EPOCH);
+    }
+}

@@ -1,0 +1,131 @@
+//! The weighing of the window before: how much of a sliding window's limit the current window may use.
+//!
+//! A sliding window admits `cost` when `(current + cost) · length + previous · (length − elapsed) ≤ limit · length`.
+//! Since everything but the weighted share is whole, that is `current + cost ≤ limit − share` with the share rounded
+//! up, and so one hit with a lower ceiling. Nothing else is rounded, and nothing overflows.
+
+use crate::{Backend, BackendError, Counter, Hit, ImmediateBackend, Tally, Timestamp, Window, WindowLength};
+
+/// What the window before still weighs `elapsed` nanoseconds into the current one, rounded up:
+/// `previous · (length − elapsed) / length`.
+pub const fn weight(previous: u128, elapsed: u64, length: WindowLength) -> u128 {
+    let length = length.as_nanos() as u128;
+    let left = length.saturating_sub(elapsed as u128);
+    // Split so that no product exceeds length², however large `previous` is.
+    (previous / length) * left + ((previous % length) * left).div_ceil(length)
+}
+
+/// The hit as it goes to the current window, once the count of the window before is known.
+pub fn weighed<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
+    let Window::Aligned { start, length } = window else {
+        return *hit;
+    };
+    let elapsed = now.as_nanos().saturating_sub(start.as_nanos());
+    let share = weight(previous, elapsed, length);
+    match hit.ceiling.checked_sub(share) {
+        Some(ceiling) => Hit { ceiling, ..*hit },
+        // The share alone is above the ceiling. A ceiling below the cost is refused for any value.
+        None => Hit {
+            ceiling: 0,
+            cost: hit.cost.max(1),
+            ..*hit
+        },
+    }
+}
+
+/// [`Backend::increment_sliding`] in two steps, for backends without a better way.
+pub(crate) async fn increment<B: Backend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    hit: &Hit<'_>,
+    now: Timestamp,
+) -> Result<Tally, BackendError> {
+    let previous = match before(counter)? {
+        Some(before) => backend.get(&before, now).await?.value,
+        None => 0,
+    };
+    let tally = backend
+        .increment(counter, &weighed(hit, previous, counter.window(), now), now)
+        .await?;
+    Ok(tally.with_previous(previous))
+}
+
+/// [`Backend::get_sliding`] in two steps.
+pub(crate) async fn get<B: Backend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    now: Timestamp,
+) -> Result<Tally, BackendError> {
+    let previous = match before(counter)? {
+        Some(before) => backend.get(&before, now).await?.value,
+        None => 0,
+    };
+    Ok(backend.get(counter, now).await?.with_previous(previous))
+}
+
+/// [`ImmediateBackend::increment_sliding_now`] in two steps.
+pub(crate) fn increment_now<B: ImmediateBackend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    hit: &Hit<'_>,
+    now: Timestamp,
+) -> Result<Tally, BackendError> {
+    let previous = match before(counter)? {
+        Some(before) => backend.get_now(&before, now)?.value,
+        None => 0,
+    };
+    let tally = backend.increment_now(counter, &weighed(hit, previous, counter.window(), now), now)?;
+    Ok(tally.with_previous(previous))
+}
+
+/// [`ImmediateBackend::get_sliding_now`] in two steps.
+pub(crate) fn get_now<B: ImmediateBackend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    now: Timestamp,
+) -> Result<Tally, BackendError> {
+    let previous = match before(counter)? {
+        Some(before) => backend.get_now(&before, now)?.value,
+        None => 0,
+    };
+    Ok(backend.get_now(counter, now)?.with_previous(previous))
+}
+
+/// The counter of the window before; an error for a counter whose window has none by its kind.
+fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
+    match counter.window() {
+        window @ Window::Aligned { .. } => Ok(window.previous().map(|before| counter.with_window(before))),
+        Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid(
+            "only an aligned window has a window before it to weigh",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn the_weight_is_the_exact_quotient_rounded_up(
+            previous: u64,
+            length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
+            elapsed: u64,
+        ) {
+            let left = u128::from(length.saturating_sub(elapsed));
+            let expected = (u128::from(previous) * left).div_ceil(u128::from(length));
+            let length = WindowLength::try_from(std::time::Duration::from_nanos(length)).unwrap();
+            prop_assert_eq!(weight(previous.into(), elapsed, length), expected);
+        }
+
+        #[test]
+        fn no_value_overflows_the_weight(previous: u128, elapsed: u64) {
+            prop_assert!(weight(previous, elapsed, WindowLength::MAX) <= previous);
+            prop_assert_eq!(weight(previous, 0, WindowLength::MIN), previous);
+        }
+    }
+}
