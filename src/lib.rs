@@ -1,1 +1,28 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
 
+mod algorithm;
+mod arithmetic;
+mod decision;
+mod error;
+mod limiter;
+mod quota;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use decision::Decision;
+pub use error::{Error, OnError};
+pub use limiter::Limiter;
+pub use quota::{Quota, QuotaError};
+
+/// What who writes a backend, or wraps one, needs: the crate `limited-core`.
+#[doc(no_inline)]
+pub use limited_core as contract;
+pub use limited_core::{
+    Backend, BackendError, Clock, Dimensions, DynBackend, ImmediateBackend, InvalidKey, InvalidWindowLength,
+    Key, ManualClock, SystemClock, Timestamp,
+};
+
+#[cfg(feature = "memory")]
+pub use limited_memory as memory;
+#[cfg(feature = "mock")]
+pub use limited_mock as mock;

@@ -1,0 +1,96 @@
+//! The arithmetic of the algorithms, apart from everything else: functions from numbers to numbers.
+//!
+//! Each algorithm has three: which window to count in, which hit to send, and what the answer means
+//! ([`Standing`]). Times are whole nanoseconds, counts are whole, and nothing overflows: see the tests.
+
+pub(crate) mod fixed_window;
+pub(crate) mod sliding_window;
+pub(crate) mod token_bucket;
+
+use std::time::Duration;
+
+use limited_core::{Hit, Tally, Timestamp, Window};
+
+use crate::{Algorithm, Quota};
+
+/// Where a key stands against its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// How much of that is taken.
+    pub(crate) used: u64,
+    /// How much can be admitted now.
+    pub(crate) remaining: u64,
+    /// Nanoseconds until nothing is taken any more, if nothing else is admitted.
+    pub(crate) reset_after: u128,
+}
+
+/// The window that a hit at `now` is counted in.
+pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Window {
+    match algorithm {
+        Algorithm::FixedWindow | Algorithm::SlidingWindow => Window::aligned(now, quota.length()),
+        Algorithm::TokenBucket => Window::Bucket {
+            limit: quota.limit(),
+            length: quota.length(),
+        },
+    }
+}
+
+/// The hit that asks for `cost`.
+pub(crate) fn hit(algorithm: Algorithm, quota: Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+    match algorithm {
+        Algorithm::FixedWindow | Algorithm::SlidingWindow => Hit::new(cost.into(), quota.limit().into()),
+        Algorithm::TokenBucket => token_bucket::hit(quota, cost, now),
+    }
+}
+
+/// What a tally says about the key at `now`.
+pub(crate) fn standing(algorithm: Algorithm, quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+    match algorithm {
+        Algorithm::FixedWindow => fixed_window::standing(quota, now, tally),
+        Algorithm::SlidingWindow => sliding_window::standing(quota, now, tally),
+        Algorithm::TokenBucket => token_bucket::standing(quota, now, tally),
+    }
+}
+
+/// Nanoseconds until `cost`, which is refused at `now`, is admitted if nothing else is; `None` if it never is.
+pub(crate) fn retry_after(
+    algorithm: Algorithm,
+    quota: Quota,
+    cost: u64,
+    now: Timestamp,
+    tally: &Tally,
+) -> Option<u128> {
+    match algorithm {
+        Algorithm::FixedWindow => fixed_window::retry_after(quota, cost, now, tally),
+        Algorithm::SlidingWindow => sliding_window::retry_after(quota, cost, now, tally),
+        Algorithm::TokenBucket => token_bucket::retry_after(quota, cost, now, tally),
+    }
+}
+
+/// The start of the aligned window that a tally is about, in nanoseconds: the one around `now`, unless it says another.
+fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
+    let start = tally
+        .start
+        .unwrap_or_else(|| match Window::aligned(now, quota.length()) {
+            Window::Aligned { start, .. } => start,
+            Window::Opened { .. } | Window::Bucket { .. } => now,
+        });
+    start.as_nanos().into()
+}
+
+/// A count as far as a decision can tell it.
+fn at_most_u64(count: u128) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// A duration of so many nanoseconds, as long as there is at most.
+pub(crate) fn duration(nanos: u128) -> Duration {
+    const PER_SECOND: u128 = 1_000_000_000;
+    match (
+        u64::try_from(nanos / PER_SECOND),
+        u32::try_from(nanos % PER_SECOND),
+    ) {
+        (Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos),
+        _ => Duration::MAX,
+    }
+}

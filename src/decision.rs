@@ -1,0 +1,148 @@
+//! Decisions: what a limiter answers.
+
+use std::time::Duration;
+
+use limited_core::{Tally, Timestamp};
+
+use crate::{Algorithm, Quota, arithmetic};
+
+/// Whether something may happen now, and where its key stands.
+///
+/// For a fixed or sliding window the limit is the quota's; for a token bucket it is the bucket's capacity. Everything
+/// is as of the decision: other callers may count in the meantime.
+#[must_use = "a decision that nobody looks at limits nothing"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    allowed: bool,
+    degraded: bool,
+    limit: u64,
+    used: u64,
+    remaining: u64,
+    retry_after: Option<Duration>,
+    reset_after: Duration,
+}
+
+impl Decision {
+    /// Whether it may happen. Of a [`peek`](crate::Limiter::peek): whether a hit of cost 1 could.
+    pub const fn is_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// The most that can be admitted at once: the quota's limit, or the capacity of the token bucket.
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// How much of the limit is taken, this hit included if it was allowed. It is above the limit only where another
+    /// limiter with a higher limit counts in the same window.
+    ///
+    /// Of a sliding window the share of the window before is rounded up; of a bucket, a token that has not flowed in
+    /// entirely still counts as taken.
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// What could still be admitted at once, right now: exactly so much and no more.
+    pub const fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// How long to wait until the same hit is admitted, if nothing else is in the meantime.
+    ///
+    /// `None` if it is allowed, if waiting never helps (the cost is above the limit), or if the decision was made
+    /// [without the backend](Self::is_degraded).
+    ///
+    /// It is exact to the nanosecond in the clock's reading: waiting that long is enough, a nanosecond less is not.
+    /// Where the clock is coarser, its [resolution](crate::Clock::resolution) is added, so that it is still enough.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// How long until the limit resets: a fixed window ends; of a sliding window nothing counted weighs any more; a
+    /// token bucket is full. All provided that nothing else is admitted.
+    pub const fn reset_after(&self) -> Duration {
+        self.reset_after
+    }
+
+    /// Whether this was decided without the backend, which failed, as [`OnError`](crate::OnError) asked for. Nothing
+    /// is known about the key then: used and remaining are 0, and no waiting time is given.
+    pub const fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+}
+
+/// What was asked, as far as the answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) quota: Quota,
+    pub(crate) cost: u64,
+    pub(crate) now: Timestamp,
+}
+
+impl Question {
+    /// The decision about a hit.
+    pub(crate) fn decided(&self, tally: &Tally, resolution: Duration) -> Decision {
+        let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
+        self.decision(tally.counted, standing, tally, resolution)
+    }
+
+    /// What the decision about a hit would be, after a read.
+    pub(crate) fn predicted(&self, tally: &Tally, resolution: Duration) -> Decision {
+        let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
+        self.decision(self.cost <= standing.remaining, standing, tally, resolution)
+    }
+
+    /// The decision without a backend.
+    pub(crate) const fn degraded(&self, allowed: bool) -> Decision {
+        Decision {
+            allowed,
+            degraded: true,
+            limit: self.limit(),
+            used: 0,
+            remaining: 0,
+            retry_after: None,
+            reset_after: Duration::ZERO,
+        }
+    }
+
+    const fn limit(&self) -> u64 {
+        match self.algorithm {
+            Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit(),
+            Algorithm::TokenBucket => self.quota.capacity(),
+        }
+    }
+
+    fn decision(
+        &self,
+        allowed: bool,
+        standing: arithmetic::Standing,
+        tally: &Tally,
+        resolution: Duration,
+    ) -> Decision {
+        let retry_after = if allowed {
+            None
+        } else {
+            self.retry_after(tally, resolution)
+        };
+        Decision {
+            allowed,
+            degraded: false,
+            limit: self.limit(),
+            used: standing.used,
+            remaining: standing.remaining,
+            retry_after,
+            reset_after: arithmetic::duration(standing.reset_after),
+        }
+    }
+
+    fn retry_after(&self, tally: &Tally, resolution: Duration) -> Option<Duration> {
+        let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
+        let coarse = if resolution > Duration::from_nanos(1) {
+            resolution
+        } else {
+            Duration::ZERO
+        };
+        Some(arithmetic::duration(nanos).saturating_add(coarse))
+    }
+}

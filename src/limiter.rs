@@ -1,0 +1,392 @@
+//! The limiter.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited_core::{
+    Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, SystemClock, Tally, Timestamp,
+};
+
+use crate::decision::Question;
+use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
+
+/// Decides, for a key, whether something may happen now.
+///
+/// ```
+/// use limited::memory::MemoryBackend;
+/// use limited::{Algorithm, Limiter, Quota};
+///
+/// # pollster::block_on(async {
+/// let limiter = Limiter::new(MemoryBackend::new())
+///     .quota(Quota::per_minute(100))
+///     .algorithm(Algorithm::SlidingWindow);
+///
+/// let decision = limiter.allow("tenant:42:user:7").await?;
+/// assert!(decision.is_allowed());
+/// assert_eq!(decision.remaining(), 99);
+/// # Ok::<(), limited::Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// # One limiter, many tasks
+///
+/// A limiter is cheap to clone, and all its methods take `&self`. However many tasks, threads, clones, and (over a
+/// shared backend) processes ask at once, no more than the limit is admitted: each decision is one atomic step of the
+/// backend. Limiters with equal namespace and window length, and for buckets equal limit, count in the same place.
+///
+/// # What a decision costs
+///
+/// One [`Backend::increment`], or one [`Backend::increment_sliding`], one reading of the clock, and no allocation
+/// besides what the backend needs. A `&str` key is not copied.
+pub struct Limiter<B> {
+    backend: Arc<B>,
+    quota: Quota,
+    algorithm: Algorithm,
+    namespace: Arc<str>,
+    on_error: OnError,
+    clock: ClockChoice,
+}
+
+/// The system's clock, read without a detour, or the user's own.
+#[derive(Clone)]
+enum ClockChoice {
+    System,
+    Own(Arc<dyn Clock>),
+}
+
+impl ClockChoice {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::System => SystemClock.now(),
+            Self::Own(clock) => clock.now(),
+        }
+    }
+
+    fn resolution(&self) -> Duration {
+        match self {
+            Self::System => SystemClock.resolution(),
+            Self::Own(clock) => clock.resolution(),
+        }
+    }
+}
+
+/// # Making a limiter
+impl<B> Limiter<B> {
+    /// A limiter over `backend`: a fixed window, 100 a minute, by the system's clock, without a namespace.
+    pub fn new(backend: B) -> Self {
+        Self {
+            backend: Arc::new(backend),
+            quota: Quota::default(),
+            algorithm: Algorithm::default(),
+            namespace: Arc::from(""),
+            on_error: OnError::default(),
+            clock: ClockChoice::System,
+        }
+    }
+
+    /// How much may happen in how long.
+    #[must_use]
+    pub fn quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
+    }
+
+    /// How it is counted.
+    #[must_use]
+    pub fn algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// Which of the limiters over one backend this is: keys in different namespaces never meet.
+    #[must_use]
+    pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            ..self
+        }
+    }
+
+    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
+    #[must_use]
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        Self {
+            clock: ClockChoice::Own(Arc::new(clock)),
+            ..self
+        }
+    }
+
+    /// What to decide when the backend fails.
+    #[must_use]
+    pub fn on_error(self, on_error: OnError) -> Self {
+        Self { on_error, ..self }
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+}
+
+/// # Deciding
+///
+/// # Errors
+///
+/// [`Error::InvalidKey`] and [`Error::ZeroCost`] before anything is asked of the backend; [`Error::Backend`] where it
+/// fails and [`OnError::Return`] is set. Cancelling (dropping the future) leaves nothing half done: the hit was
+/// counted, or it was not.
+impl<B: Backend> Limiter<B> {
+    /// Decides about one, and counts it if it is allowed.
+    pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
+        self.decide(&key.into(), 1, self.quota).await
+    }
+
+    /// Decides about a hit of a given cost, all of it or nothing.
+    ///
+    /// A cost above the limit is refused for good: `retry_after` is `None`.
+    pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
+        self.decide(&key.into(), cost, self.quota).await
+    }
+
+    /// Decides about one by a quota of its own, such as that of the customer's plan.
+    ///
+    /// Quotas with the same window count in the same place, each against its own limit; so a customer who changes
+    /// plans keeps what was counted. (Buckets are apart where their limits are.)
+    pub async fn allow_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
+        self.decide(&key.into(), 1, quota).await
+    }
+
+    /// Decides about a hit of a given cost by a quota of its own.
+    pub async fn allow_n_with(
+        &self,
+        key: impl Into<Key<'_>>,
+        cost: u64,
+        quota: Quota,
+    ) -> Result<Decision, Error> {
+        self.decide(&key.into(), cost, quota).await
+    }
+
+    async fn decide(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
+        let Asked {
+            question,
+            counter,
+            hit,
+        } = self.ask(key, cost, quota)?;
+        let answer = match self.algorithm {
+            Algorithm::SlidingWindow => self.backend.increment_sliding(&counter, &hit, question.now).await,
+            _ => self.backend.increment(&counter, &hit, question.now).await,
+        };
+        self.answered(question, answer, Question::decided)
+    }
+}
+
+/// # Deciding at once
+///
+/// Without a future or a runtime, over every backend that answers without waiting. Otherwise as above.
+impl<B: ImmediateBackend> Limiter<B> {
+    /// [`allow`](Self::allow), at once.
+    ///
+    /// ```
+    /// # use limited::{Limiter, memory::MemoryBackend};
+    /// let limiter = Limiter::new(MemoryBackend::new());
+    /// assert!(limiter.allow_now("user:7")?.is_allowed());
+    /// # Ok::<(), limited::Error>(())
+    /// ```
+    pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
+        self.decide_now(&key.into(), 1, self.quota)
+    }
+
+    /// [`allow_n`](Self::allow_n), at once.
+    pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
+        self.decide_now(&key.into(), cost, self.quota)
+    }
+
+    /// [`allow_with`](Self::allow_with), at once.
+    pub fn allow_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
+        self.decide_now(&key.into(), 1, quota)
+    }
+
+    /// [`allow_n_with`](Self::allow_n_with), at once.
+    pub fn allow_n_with_now<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        cost: u64,
+        quota: Quota,
+    ) -> Result<Decision, Error> {
+        self.decide_now(&key.into(), cost, quota)
+    }
+
+    /// [`peek`](Self::peek), at once.
+    pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
+        let key = key.into();
+        let Asked {
+            question, counter, ..
+        } = self.ask(&key, 1, self.quota)?;
+        let answer = match self.algorithm {
+            Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
+            _ => self.backend.get_now(&counter, question.now),
+        };
+        self.answered(question, answer, Question::predicted)
+    }
+
+    /// [`reset`](Self::reset), at once.
+    pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        let key = key.into();
+        let Asked {
+            question, counter, ..
+        } = self.ask(&key, 1, self.quota)?;
+        for counter in self.counters_to_reset(counter) {
+            self.backend.reset_now(&counter, None, question.now)?;
+        }
+        Ok(())
+    }
+
+    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
+        let Asked {
+            question,
+            counter,
+            hit,
+        } = self.ask(key, cost, quota)?;
+        let answer = match self.algorithm {
+            Algorithm::SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, question.now),
+            _ => self.backend.increment_now(&counter, &hit, question.now),
+        };
+        self.answered(question, answer, Question::decided)
+    }
+}
+
+/// # Looking, and starting over
+impl<B: Backend> Limiter<B> {
+    /// What [`allow`](Self::allow) would decide now. Counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// As `allow`.
+    pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
+        self.look(&key.into(), self.quota).await
+    }
+
+    /// What [`allow_with`](Self::allow_with) would decide now. Counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// As `allow_with`.
+    pub async fn peek_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
+        self.look(&key.into(), quota).await
+    }
+
+    /// Forgets what was counted for a key, in the limiter's own quota; afterwards the whole limit is free.
+    ///
+    /// A sliding window forgets the window before, then the current one: two steps, between which hits may be counted.
+    ///
+    /// # Errors
+    ///
+    /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
+    pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
+        let key = key.into();
+        let Asked {
+            question, counter, ..
+        } = self.ask(&key, 1, self.quota)?;
+        for counter in self.counters_to_reset(counter) {
+            self.backend.reset(&counter, None, question.now).await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
+        let Asked {
+            question, counter, ..
+        } = self.ask(key, 1, quota)?;
+        let answer = match self.algorithm {
+            Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
+            _ => self.backend.get(&counter, question.now).await,
+        };
+        self.answered(question, answer, Question::predicted)
+    }
+}
+
+/// Everything about one call: what the backend is asked, and what its answer is read by.
+struct Asked<'a> {
+    question: Question,
+    counter: Counter<'a>,
+    hit: Hit<'static>,
+}
+
+impl<B> Limiter<B> {
+    fn ask<'a>(&'a self, key: &'a Key<'a>, cost: u64, quota: Quota) -> Result<Asked<'a>, Error> {
+        if cost == 0 {
+            return Err(Error::ZeroCost);
+        }
+        let now = self.clock.now();
+        let counter = Counter::new(
+            &self.namespace,
+            key,
+            arithmetic::window(self.algorithm, quota, now),
+        )?;
+        let hit = arithmetic::hit(self.algorithm, quota, cost, now);
+        Ok(Asked {
+            question: Question {
+                algorithm: self.algorithm,
+                quota,
+                cost,
+                now,
+            },
+            counter,
+            hit,
+        })
+    }
+
+    fn answered<R>(
+        &self,
+        question: Question,
+        answer: Result<Tally, BackendError>,
+        read: R,
+    ) -> Result<Decision, Error>
+    where
+        R: FnOnce(&Question, &Tally, Duration) -> Decision,
+    {
+        match answer {
+            Ok(tally) => Ok(read(&question, &tally, self.clock.resolution())),
+            Err(error) => match self.on_error {
+                OnError::Return => Err(error.into()),
+                OnError::Allow => Ok(question.degraded(true)),
+                OnError::Deny => Ok(question.degraded(false)),
+            },
+        }
+    }
+
+    /// The counters that decide about a key: of a sliding window also the one before, which is forgotten first.
+    fn counters_to_reset<'a>(&self, counter: Counter<'a>) -> impl Iterator<Item = Counter<'a>> + use<'a, B> {
+        let before = match self.algorithm {
+            Algorithm::SlidingWindow => counter.window().previous(),
+            _ => None,
+        };
+        before
+            .map(|window| counter.with_window(window))
+            .into_iter()
+            .chain([counter])
+    }
+}
+
+impl<B> Clone for Limiter<B> {
+    fn clone(&self) -> Self {
+        Self {
+            backend: Arc::clone(&self.backend),
+            quota: self.quota,
+            algorithm: self.algorithm,
+            namespace: Arc::clone(&self.namespace),
+            on_error: self.on_error,
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for Limiter<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("namespace", &self.namespace)
+            .field("quota", &format_args!("{}", self.quota))
+            .field("algorithm", &self.algorithm)
+            .field("on_error", &self.on_error)
+            .finish_non_exhaustive()
+    }
+}
