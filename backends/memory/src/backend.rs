@@ -1,0 +1,172 @@
+//! The backend.
+
+use std::fmt;
+use std::sync::Arc;
+
+use limited_core::{
+    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp, Window,
+};
+
+use crate::MemoryBackendBuilder;
+use crate::store::Store;
+use crate::windows::View;
+
+/// Counters in the memory of this process. Clones share them.
+///
+/// # What is atomic
+///
+/// Each operation is one step under the lock of the entry's shard: rolling over to a new window and counting the
+/// first hit in it, and weighing the window before and counting in the current one
+/// ([`increment_sliding`](Backend::increment_sliding)), are one step each. A hit on a known key allocates nothing and
+/// copies no key. Everything answers at once: an operation waits for no other than those on the same shard, and where a
+/// key is new or expired, those on the queue of what expires.
+///
+/// # Keys leave by themselves
+///
+/// A key is forgotten one window length and the allowed skew after its last window ended (its bucket was full), so that
+/// the next window can still weigh it, and a clock that jumps back still finds it. Expired keys are removed by the
+/// operations that follow, up to four by each, whatever key they are about; no operation ever looks at all keys. A
+/// process that stops asking keeps what it has.
+///
+/// # Clocks that jump back
+///
+/// Of each key the latest three windows are known. A hit for an older one is refused, since its count is gone, until
+/// the clock has come to a known window ([`Tally::start`]); unless the jump is longer than two window lengths and the
+/// allowed skew. Such a clock was wrong before, so the key starts over. (A bucket has no windows: it refuses until
+/// the clock has caught up.)
+#[derive(Clone)]
+pub struct MemoryBackend(Arc<Store>);
+
+impl MemoryBackend {
+    /// A backend that takes as many keys as come.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A backend with settings of its own.
+    pub const fn builder() -> MemoryBackendBuilder {
+        MemoryBackendBuilder::new()
+    }
+
+    /// How many keys are known, expired ones that have not been removed yet included. A key counts once for each kind
+    /// and length of window it is used with.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no key is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many live keys have given way to new ones, since there is
+    /// [`EvictSoonest`](crate::WhenFull::EvictSoonest).
+    pub fn evicted(&self) -> u64 {
+        self.0.evicted()
+    }
+
+    pub(crate) fn over(store: Store) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ImmediateBackend for MemoryBackend {
+    fn increment_now(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.0.increment(counter, hit, now, View::Fixed)
+    }
+
+    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        Ok(self.0.get(counter, now, View::Fixed))
+    }
+
+    fn reset_now(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.0.reset(counter, generation, now);
+        Ok(())
+    }
+
+    fn increment_sliding_now(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        slides(counter)?;
+        self.0.increment(counter, hit, now, View::Sliding)
+    }
+
+    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        slides(counter)?;
+        Ok(self.0.get(counter, now, View::Sliding))
+    }
+}
+
+impl Backend for MemoryBackend {
+    async fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.increment_now(counter, hit, now)
+    }
+
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.get_now(counter, now)
+    }
+
+    async fn reset(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.reset_now(counter, generation, now)
+    }
+
+    async fn increment_sliding(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.increment_sliding_now(counter, hit, now)
+    }
+
+    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.get_sliding_now(counter, now)
+    }
+}
+
+/// An error for a counter whose window has none before it by its kind.
+fn slides(counter: &Counter<'_>) -> Result<(), BackendError> {
+    match counter.window() {
+        Window::Aligned { .. } => Ok(()),
+        Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid(
+            "only an aligned window has a window before it to weigh",
+        )),
+    }
+}

@@ -1,0 +1,216 @@
+//! The store: entries that leave by themselves, and a cap on how many there are.
+
+use std::time::Duration;
+
+use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
+
+use crate::WhenFull;
+use crate::map::Map;
+use crate::queue::{Queue, Ticket};
+use crate::series::{AsSeries, Series, StoredSeries};
+use crate::state::{State, When};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
+use crate::windows::View;
+
+/// How many due tickets one operation looks at, at most: twice what one operation can add, so that the queue drains.
+const LOOKED_AT_PER_CALL: usize = 4;
+
+/// How many tickets an operation looks at, at most, to make room for a new key in a full store.
+const LOOKED_AT_WHEN_FULL: usize = 64;
+
+/// One key in windows of one kind and length.
+pub(crate) struct Entry {
+    state: State,
+    ticket: Ticket,
+}
+
+pub(crate) struct Store {
+    map: Map,
+    queue: Queue,
+    /// Entries there are, and places taken for those about to be.
+    keys: AtomicUsize,
+    /// Tickets popped whose entry has not been looked at yet.
+    settling: AtomicUsize,
+    evicted: AtomicU64,
+    max_keys: usize,
+    when_full: WhenFull,
+    skew: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
+        Self {
+            map: Map::default(),
+            queue: Queue::default(),
+            keys: AtomicUsize::new(0),
+            settling: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            max_keys,
+            when_full,
+            skew,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        view: View,
+    ) -> Result<Tally, BackendError> {
+        self.sweep(now);
+        let (series, window, when) = (Series::from(counter), counter.window(), self.when(now));
+        let count = |entry: &mut Entry| entry.state.increment(window, hit, when, view);
+        if let Some(tally) = self.map.update(&series, count) {
+            return Ok(tally);
+        }
+
+        // A refused hit makes no entry, so try on an absent one first.
+        let mut state = State::absent(window);
+        let tally = state.increment(window, hit, when, view);
+        if !tally.counted {
+            return Ok(tally);
+        }
+        self.take_place(now)?;
+        let (tally, inserted) = self.map.update_or_insert(
+            series.into(),
+            |entry| (count(entry), false),
+            |series| {
+                let due = state.forgotten_from(window.into(), self.skew);
+                let ticket = self.queue.push(series.clone(), due);
+                (Entry { state, ticket }, (tally, true))
+            },
+        );
+        if !inserted {
+            self.give_place_back();
+        }
+        Ok(tally)
+    }
+
+    pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, view: View) -> Tally {
+        self.sweep(now);
+        let (window, when) = (counter.window(), self.when(now));
+        self.map
+            .read(&Series::from(counter), |entry| {
+                entry.state.get(window, when, view)
+            })
+            .unwrap_or_else(|| State::absent(window).get(window, when, view))
+    }
+
+    pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
+        self.sweep(now);
+        let window: Window = counter.window();
+        let gone = self.map.remove_if(&Series::from(counter), |entry| {
+            entry.state.reset(window, generation)
+        });
+        if let Some(entry) = gone {
+            self.queue.remove(entry.ticket);
+            self.give_place_back();
+        }
+    }
+
+    fn when(&self, now: Timestamp) -> When {
+        When { now, skew: self.skew }
+    }
+
+    /// Removes a few of the entries that have expired.
+    fn sweep(&self, now: Timestamp) {
+        if !self.queue.is_due(now) {
+            return;
+        }
+        for _ in 0..LOOKED_AT_PER_CALL {
+            let popped = self.settling(|| self.queue.try_pop(|ticket| ticket.due <= now));
+            let Some((ticket, series, _settling)) = popped else {
+                return;
+            };
+            self.settle(ticket, &series, |expiry| expiry <= now);
+        }
+    }
+
+    /// Takes one of the places that there are for keys.
+    fn take_place(&self, now: Timestamp) -> Result<(), BackendError> {
+        for round in 1..=LOOKED_AT_WHEN_FULL {
+            let place = self
+                .keys
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |keys| {
+                    (keys < self.max_keys).then_some(keys + 1)
+                });
+            if place.is_ok() {
+                return Ok(());
+            }
+            let is_wanted = |ticket: &Ticket| ticket.due <= now || self.when_full == WhenFull::EvictSoonest;
+            match self.settling(|| self.queue.pop(is_wanted)) {
+                Some((ticket, series, _settling)) => {
+                    let give_way = self.when_full == WhenFull::EvictSoonest;
+                    let last = round == LOOKED_AT_WHEN_FULL;
+                    self.settle(ticket, &series, |expiry| {
+                        if expiry <= now {
+                            return true;
+                        }
+                        let evict = give_way && (expiry <= ticket.due || last);
+                        if evict {
+                            self.evicted.fetch_add(1, Ordering::Relaxed);
+                        }
+                        evict
+                    });
+                }
+                // An entry that somebody else is looking at may be about to leave.
+                None if self.settling.load(Ordering::Relaxed) > 0 => yield_now(),
+                None => break,
+            }
+        }
+        Err(BackendError::Full {
+            max_keys: self.max_keys,
+        })
+    }
+
+    fn give_place_back(&self) {
+        self.keys.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Removes the entry of a popped ticket, if it may go now that it is known when it expires; else issues it a new
+    /// ticket.
+    fn settle(&self, ticket: Ticket, series: &StoredSeries, may_go: impl FnOnce(Timestamp) -> bool) {
+        let gone = self.map.remove_if(series, |entry| {
+            if entry.ticket != ticket {
+                // The entry of this ticket has been reset, and the key has another one by now.
+                return false;
+            }
+            let expiry = entry.state.forgotten_from(series.as_series().kind(), self.skew);
+            let goes = may_go(expiry);
+            if !goes {
+                entry.ticket = self.queue.push(series.clone(), expiry);
+            }
+            goes
+        });
+        if gone.is_some() {
+            self.give_place_back();
+        }
+    }
+
+    /// What `pop` popped, counted as being looked at until the guard beside it is dropped.
+    fn settling(
+        &self,
+        pop: impl FnOnce() -> Option<(Ticket, StoredSeries)>,
+    ) -> Option<(Ticket, StoredSeries, Settling<'_>)> {
+        self.settling.fetch_add(1, Ordering::Relaxed);
+        let settling = Settling(&self.settling);
+        pop().map(|(ticket, series)| (ticket, series, settling))
+    }
+}
+
+struct Settling<'a>(&'a AtomicUsize);
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
