@@ -135,41 +135,44 @@ impl Store {
         }
     }
 
-    /// Takes one of the places that there are for keys.
+    /// Takes one of the places that there are for keys, after making room if need be.
     fn take_place(&self, now: Timestamp) -> Result<(), BackendError> {
-        for round in 1..=LOOKED_AT_WHEN_FULL {
-            let place = self
-                .keys
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |keys| {
-                    (keys < self.max_keys).then_some(keys + 1)
-                });
-            if place.is_ok() {
+        for looks_left in (0..LOOKED_AT_WHEN_FULL).rev() {
+            if self.take_free_place() {
                 return Ok(());
             }
             let is_wanted = |ticket: &Ticket| ticket.due <= now || self.when_full == WhenFull::EvictSoonest;
             match self.settling(|| self.queue.pop(is_wanted)) {
                 Some((ticket, series, _settling)) => {
-                    let give_way = self.when_full == WhenFull::EvictSoonest;
-                    let last = round == LOOKED_AT_WHEN_FULL;
+                    let gives_way = |expiry| {
+                        self.when_full == WhenFull::EvictSoonest && (expiry <= ticket.due || looks_left == 0)
+                    };
                     self.settle(ticket, &series, |expiry| {
-                        if expiry <= now {
-                            return true;
-                        }
-                        let evict = give_way && (expiry <= ticket.due || last);
-                        if evict {
-                            self.evicted.fetch_add(1, Ordering::Relaxed);
-                        }
-                        evict
+                        let evicted = expiry > now && gives_way(expiry);
+                        self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
+                        expiry <= now || evicted
                     });
                 }
                 // An entry that somebody else is looking at may be about to leave.
-                None if self.settling.load(Ordering::Relaxed) > 0 => yield_now(),
+                None if self.settling.load(Ordering::Acquire) > 0 => yield_now(),
                 None => break,
             }
         }
-        Err(BackendError::Full {
-            max_keys: self.max_keys,
-        })
+        // The last look, or somebody else's, may have freed a place.
+        if self.take_free_place() {
+            Ok(())
+        } else {
+            Err(BackendError::Full {
+                max_keys: self.max_keys,
+            })
+        }
+    }
+
+    fn take_free_place(&self) -> bool {
+        let more = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
+        self.keys
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
     }
 
     fn give_place_back(&self) {
@@ -211,6 +214,7 @@ struct Settling<'a>(&'a AtomicUsize);
 
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        // Whoever sees that nothing is being settled also sees the places that were given back.
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }

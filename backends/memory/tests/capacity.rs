@@ -1,0 +1,153 @@
+//! What happens at the cap on keys.
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use limited_core::{BackendError, Counter, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength};
+use limited_memory::{MemoryBackend, WhenFull};
+
+const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+fn count(
+    backend: &MemoryBackend,
+    key: &str,
+    length: WindowLength,
+    now: Timestamp,
+) -> Result<bool, BackendError> {
+    let key = Key::from(key);
+    let counter = Counter::new("", &key, Window::aligned(now, length)).unwrap();
+    Ok(backend.increment_now(&counter, &Hit::new(1, 5), now)?.counted)
+}
+
+fn value(backend: &MemoryBackend, key: &str, length: WindowLength, now: Timestamp) -> u128 {
+    let key = Key::from(key);
+    let counter = Counter::new("", &key, Window::aligned(now, length)).unwrap();
+    backend.get_now(&counter, now).unwrap().value
+}
+
+#[test]
+fn a_new_key_is_an_error_when_all_places_are_taken_by_live_keys() {
+    let backend = MemoryBackend::builder().max_keys(2).build();
+    assert!(count(&backend, "a", WindowLength::MINUTE, START).unwrap());
+    assert!(count(&backend, "b", WindowLength::MINUTE, START).unwrap());
+    let error = count(&backend, "c", WindowLength::MINUTE, START).unwrap_err();
+    assert!(matches!(error, BackendError::Full { max_keys: 2 }), "{error}");
+    assert!(error.to_string().contains("raise its cap"), "{error}");
+    // The keys that are there go on as before.
+    for _ in 0..4 {
+        assert!(count(&backend, "a", WindowLength::MINUTE, START).unwrap());
+    }
+    assert!(!count(&backend, "a", WindowLength::MINUTE, START).unwrap());
+    assert_eq!((backend.len(), backend.evicted()), (2, 0));
+}
+
+#[test]
+fn an_expired_key_makes_room_for_a_new_one() {
+    let backend = MemoryBackend::builder().max_keys(100).build();
+    for key in 0..100 {
+        assert!(count(&backend, &key.to_string(), WindowLength::SECOND, START).unwrap());
+    }
+    let later = START.saturating_add(Duration::from_secs(60));
+    for key in 100..200 {
+        assert!(count(&backend, &key.to_string(), WindowLength::SECOND, later).unwrap());
+    }
+    assert!(count(&backend, "one more", WindowLength::SECOND, later).is_err());
+}
+
+#[test]
+fn where_asked_for_the_key_that_expires_first_gives_way() {
+    let backend = MemoryBackend::builder()
+        .max_keys(3)
+        .when_full(WhenFull::EvictSoonest)
+        .build();
+    assert!(count(&backend, "hour", WindowLength::HOUR, START).unwrap());
+    assert!(count(&backend, "second", WindowLength::SECOND, START).unwrap());
+    assert!(count(&backend, "minute", WindowLength::MINUTE, START).unwrap());
+    assert!(count(&backend, "day", WindowLength::DAY, START).unwrap());
+    assert_eq!((backend.len(), backend.evicted()), (3, 1));
+    assert_eq!(value(&backend, "second", WindowLength::SECOND, START), 0);
+    assert_eq!(value(&backend, "minute", WindowLength::MINUTE, START), 1);
+    assert_eq!(value(&backend, "hour", WindowLength::HOUR, START), 1);
+    assert_eq!(value(&backend, "day", WindowLength::DAY, START), 1);
+}
+
+#[test]
+fn hits_that_move_the_expiry_on_are_taken_into_account() {
+    let backend = MemoryBackend::builder()
+        .max_keys(2)
+        .when_full(WhenFull::EvictSoonest)
+        .build();
+    assert!(count(&backend, "first", WindowLength::MINUTE, START).unwrap());
+    assert!(count(&backend, "second", WindowLength::MINUTE, START).unwrap());
+    let later = START.saturating_add(Duration::from_secs(60));
+    // Now the first one that came is the last one to expire.
+    assert!(count(&backend, "first", WindowLength::MINUTE, later).unwrap());
+    assert!(count(&backend, "third", WindowLength::MINUTE, later).unwrap());
+    assert_eq!(value(&backend, "first", WindowLength::MINUTE, later), 1);
+    assert_eq!(value(&backend, "second", WindowLength::MINUTE, START), 0);
+}
+
+#[test]
+fn a_full_store_whose_keys_were_all_moved_on_still_takes_a_new_one() {
+    let backend = MemoryBackend::builder()
+        .max_keys(500)
+        .when_full(WhenFull::EvictSoonest)
+        .build();
+    let later = START.saturating_add(Duration::from_secs(60));
+    for now in [START, later] {
+        for key in 0..500 {
+            assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, now).unwrap());
+        }
+    }
+    for key in 500..600 {
+        assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, later).unwrap());
+        assert_eq!(backend.len(), 500);
+    }
+    assert_eq!(backend.evicted(), 100);
+}
+
+#[test]
+fn no_cap_is_ever_exceeded_by_threads_that_bring_new_keys() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        for round in 0..50_u64 {
+            let backend = MemoryBackend::builder().max_keys(10).when_full(when_full).build();
+            let barrier = Barrier::new(8);
+            std::thread::scope(|scope| {
+                for thread in 0..8 {
+                    let (backend, barrier) = (&backend, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        for key in 0..50 {
+                            let now = START.saturating_add(Duration::from_secs(key / 10));
+                            let key = format!("{round} {thread} {}", key % 20);
+                            let counted = count(backend, &key, WindowLength::SECOND, now);
+                            assert!(counted.is_ok() || when_full == WhenFull::Refuse);
+                            assert!(backend.len() <= 10);
+                        }
+                    });
+                }
+            });
+            assert_eq!(backend.len(), 10);
+        }
+    }
+}
+
+#[test]
+fn threads_that_bring_the_same_new_key_take_one_place() {
+    for _ in 0..200 {
+        let backend = MemoryBackend::builder().max_keys(8).build();
+        let barrier = Barrier::new(8);
+        let counted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        usize::from(count(&backend, "the same", WindowLength::DAY, START).unwrap())
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((counted, backend.len()), (5, 1));
+    }
+}

@@ -1,0 +1,170 @@
+//! Keys leave by themselves, a bounded number per call, and not before they may.
+
+use std::time::Duration;
+
+use limited_core::{
+    ALLOWED_SKEW, Counter, Generation, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength,
+};
+use limited_memory::MemoryBackend;
+
+const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+const MINUTE: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_nanos(1);
+
+/// How a test gets the window of a hit at a time.
+type WindowAt = fn(Timestamp) -> Window;
+
+/// A window of each kind.
+const KINDS: [WindowAt; 3] = [
+    |now| Window::aligned(now, WindowLength::MINUTE),
+    |_| Window::Opened {
+        length: WindowLength::MINUTE,
+    },
+    |_| Window::Bucket {
+        limit: 10,
+        length: WindowLength::MINUTE,
+    },
+];
+
+/// A hit that uses a window of any kind up: of a bucket, what flows in within its length.
+fn hit(window: Window, now: Timestamp) -> Hit<'static> {
+    let Window::Bucket { limit, length } = window else {
+        return Hit::new(1, 10);
+    };
+    let now = u128::from(now.as_nanos()) * u128::from(limit);
+    let full = u128::from(length.as_nanos()) * u128::from(limit);
+    Hit::new(full, now + full).with_floor(now)
+}
+
+fn count(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) -> bool {
+    let key = Key::from(key);
+    let window = window(now);
+    let counter = Counter::new("", &key, window).unwrap();
+    backend
+        .increment_now(&counter, &hit(window, now), now)
+        .unwrap()
+        .counted
+}
+
+fn look(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) {
+    let key = Key::from(key);
+    let _ = backend
+        .get_now(&Counter::new("", &key, window(now)).unwrap(), now)
+        .unwrap();
+}
+
+#[test]
+fn a_key_leaves_one_length_and_the_allowed_skew_after_its_end() {
+    for window in KINDS {
+        let backend = MemoryBackend::new();
+        assert!(count(&backend, "a", window, START));
+        let gone = START
+            .saturating_add(MINUTE)
+            .saturating_add(MINUTE)
+            .saturating_add(ALLOWED_SKEW);
+        look(&backend, "b", window, gone.saturating_sub(TICK));
+        assert_eq!(backend.len(), 1, "{:?}", window(START));
+        look(&backend, "b", window, gone);
+        assert_eq!(backend.len(), 0, "{:?}", window(START));
+    }
+}
+
+#[test]
+fn a_key_that_is_used_stays() {
+    for window in KINDS {
+        let backend = MemoryBackend::new();
+        for minute in 0..100 {
+            assert!(count(
+                &backend,
+                "a",
+                window,
+                START.saturating_add(MINUTE * minute)
+            ));
+            assert_eq!(backend.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn one_call_removes_at_most_four_keys_and_every_call_helps() {
+    for window in KINDS {
+        let backend = MemoryBackend::new();
+        for key in 0..1000 {
+            assert!(count(&backend, &key.to_string(), window, START));
+        }
+        let later = START.saturating_add(10 * MINUTE);
+        let mut calls = 0;
+        while !backend.is_empty() {
+            let before = backend.len();
+            look(&backend, "someone else", window, later);
+            assert!((1..=4).contains(&(before - backend.len())));
+            calls += 1;
+        }
+        assert_eq!(calls, 250);
+    }
+}
+
+#[test]
+fn refused_hits_take_no_memory() {
+    let backend = MemoryBackend::new();
+    for key in 0..100 {
+        let key = Key::from(key.to_string());
+        for window in KINDS {
+            let counter = Counter::new("", &key, window(START)).unwrap();
+            assert!(
+                !backend
+                    .increment_now(&counter, &Hit::new(2, 1), START)
+                    .unwrap()
+                    .counted
+            );
+            assert!(
+                !backend
+                    .increment_now(&counter, &Hit::new(1, 0), START)
+                    .unwrap()
+                    .counted
+            );
+        }
+    }
+    assert_eq!(backend.len(), 0);
+}
+
+#[test]
+fn reset_gives_the_place_back() {
+    for window in KINDS {
+        let backend = MemoryBackend::builder().max_keys(1).build();
+        for round in 0..100 {
+            let key = Key::from(format!("key {round}"));
+            let counter = Counter::new("", &key, window(START)).unwrap();
+            let opening = hit(window(START), START).opening(Generation(round), None);
+            assert!(backend.increment_now(&counter, &opening, START).unwrap().counted);
+            backend
+                .reset_now(&counter, Some(Generation(round)), START)
+                .unwrap();
+            assert_eq!(backend.len(), 0);
+            // A ticket left behind by a reset would let the next key leave too early, or never.
+            assert!(count(&backend, "stays", window, START));
+            backend
+                .reset_now(
+                    &Counter::new("", &Key::from("stays"), window(START)).unwrap(),
+                    None,
+                    START,
+                )
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn another_allowed_skew_keeps_keys_for_longer() {
+    let backend = MemoryBackend::builder().allowed_skew(10 * MINUTE).build();
+    assert!(count(&backend, "a", KINDS[0], START));
+    look(
+        &backend,
+        "a",
+        KINDS[0],
+        START.saturating_add(12 * MINUTE).saturating_sub(TICK),
+    );
+    assert_eq!(backend.len(), 1);
+    look(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE));
+    assert_eq!(backend.len(), 0);
+}
