@@ -10,7 +10,7 @@
 //! | what it is asked | [`Counter`] ([`Key`], [`Window`]), [`Hit`], [`Timestamp`] |
 //! | what it answers | [`Tally`], [`BackendError`] |
 //! | where time comes from | [`Clock`], [`SystemClock`], [`ManualClock`] |
-//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`bucket_full_at`], [`sliding`] |
+//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`] |
 
 mod backend;
 mod clock;
@@ -35,5 +35,5 @@ pub use key::{Dimensions, InvalidKey, Key};
 pub use manual_clock::ManualClock;
 pub use time::Timestamp;
 pub use window::{
-    ALLOWED_SKEW, InvalidWindowLength, Window, WindowLength, bucket_full_at, forgotten_from, has_ended,
+    ALLOWED_SKEW, InvalidWindowLength, Window, WindowLength, bucket_full_at, forgotten_from, has_come, has_ended,
 };

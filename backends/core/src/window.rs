@@ -132,16 +132,15 @@ pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -
 }
 
 /// From when on a backend may forget a window that started at `start`: one length and the allowed skew past its end.
+/// Where that is beyond the last [`Timestamp`], it is that one, and [never comes](has_come).
 ///
 /// Until then a sliding window still weighs it, and a clock that jumps back still finds it.
 pub const fn forgotten_from(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
-    start
-        .saturating_add(length.as_duration())
-        .saturating_add(length.as_duration())
-        .saturating_add(skew)
+    start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
 }
 
-/// When a bucket whose value is `value` is full again, rounded up to the nanosecond, at the last [`Timestamp`] at most.
+/// When a bucket whose value is `value` is full again, rounded up to the nanosecond. Where that is beyond the last
+/// [`Timestamp`], it is that one, and [never comes](has_come).
 ///
 /// From then on it is the same as an absent one.
 pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
@@ -149,6 +148,12 @@ pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
         return Timestamp::EPOCH;
     }
     Timestamp::from_nanos(u64::try_from(value.div_ceil(u128::from(limit))).unwrap_or(u64::MAX))
+}
+
+/// Whether a time such as [`forgotten_from`] has come. The last [`Timestamp`] stands for all times beyond it, and never
+/// comes.
+pub const fn has_come(time: Timestamp, now: Timestamp) -> bool {
+    time.as_nanos() <= now.as_nanos() && time.as_nanos() < u64::MAX
 }
 
 #[cfg(test)]

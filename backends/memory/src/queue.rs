@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limited_core::Timestamp;
+use limited_core::{Timestamp, has_come};
 
 use crate::series::StoredSeries;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
@@ -61,7 +61,7 @@ impl Queue {
 
     /// Whether a ticket is due; a guess, but one that the next call corrects.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.next_due.load(Ordering::Relaxed) <= now.as_nanos()
+        has_come(Timestamp::from_nanos(self.next_due.load(Ordering::Relaxed)), now)
     }
 
     /// The first ticket, if `wanted`. Nothing where somebody else is at the queue right now.

@@ -74,12 +74,12 @@ impl State {
                     None => Self::open(opened, hit, when.now),
                 }
             }
-            (Self::Bucket { value }, Window::Bucket { .. }) => match hit.apply(*value) {
+            (Self::Bucket { value }, Window::Bucket { limit, .. }) => match hit.apply(*value) {
                 Some(after) => {
                     *value = after;
                     Tally::new(true, after)
                 }
-                None => Tally::new(false, *value),
+                None => Tally::new(false, unless_full(*value, limit, when.now)),
             },
             _ => Self::mismatch(),
         }
@@ -101,9 +101,8 @@ impl State {
                 .as_ref()
                 .filter(|opened| !has_ended(opened.start, length, when.now))
                 .map_or_else(Tally::default, |opened| opened.tally(false)),
-            (Self::Bucket { value }, Window::Bucket { .. }) => {
-                let gone = when.now >= self.forgotten_from(window.into(), when.skew);
-                Tally::new(false, if gone { 0 } else { *value })
+            (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
+                Tally::new(false, unless_full(*value, limit, when.now))
             }
             _ => Self::mismatch(),
         }
@@ -162,6 +161,16 @@ impl State {
     fn mismatch() -> Tally {
         debug_assert!(false, "an entry has the kind of window that it is found by");
         Tally::default()
+    }
+}
+
+/// The value of a bucket; 0 where it is full, and so the same as an absent one. It is kept all the same for a while,
+/// since the clock may jump back to when it was not.
+fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
+    if value <= u128::from(now.as_nanos()) * u128::from(limit) {
+        0
+    } else {
+        value
     }
 }
 

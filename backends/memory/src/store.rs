@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
+use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window, has_come};
 
 use crate::WhenFull;
 use crate::map::Map;
@@ -127,11 +127,11 @@ impl Store {
             return;
         }
         for _ in 0..LOOKED_AT_PER_CALL {
-            let popped = self.settling(|| self.queue.try_pop(|ticket| ticket.due <= now));
+            let popped = self.settling(|| self.queue.try_pop(|ticket| has_come(ticket.due, now)));
             let Some((ticket, series, _settling)) = popped else {
                 return;
             };
-            self.settle(ticket, &series, |expiry| expiry <= now);
+            self.settle(ticket, &series, |expiry| has_come(expiry, now));
         }
     }
 
@@ -141,16 +141,18 @@ impl Store {
             if self.take_free_place() {
                 return Ok(());
             }
-            let is_wanted = |ticket: &Ticket| ticket.due <= now || self.when_full == WhenFull::EvictSoonest;
+            let is_wanted =
+                |ticket: &Ticket| has_come(ticket.due, now) || self.when_full == WhenFull::EvictSoonest;
             match self.settling(|| self.queue.pop(is_wanted)) {
                 Some((ticket, series, _settling)) => {
                     let gives_way = |expiry| {
                         self.when_full == WhenFull::EvictSoonest && (expiry <= ticket.due || looks_left == 0)
                     };
                     self.settle(ticket, &series, |expiry| {
-                        let evicted = expiry > now && gives_way(expiry);
+                        let expired = has_come(expiry, now);
+                        let evicted = !expired && gives_way(expiry);
                         self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
-                        expiry <= now || evicted
+                        expired || evicted
                     });
                 }
                 // An entry that somebody else is looking at may be about to leave.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::{Hit, Tally, Timestamp, Window, WindowLength, forgotten_from, sliding};
+use limited_core::{Hit, Tally, Timestamp, Window, WindowLength, forgotten_from, has_come, sliding};
 
 /// How many windows are known at most. The current one and the one before decide a sliding window; one more keeps both
 /// of them known when the clock jumps back into the window before.
@@ -93,7 +93,7 @@ impl Windows {
 
     /// Reads.
     pub(crate) fn get(&self, at: At, view: View) -> Tally {
-        if at.now >= forgotten_from(at.start, at.length, at.skew) {
+        if has_come(forgotten_from(at.start, at.length, at.skew), at.now) {
             return Tally::new(false, 0).with_start(at.start);
         }
         match self.decidable(at, view) {
