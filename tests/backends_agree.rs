@@ -133,8 +133,6 @@ proptest! {
                         }
                         _ => Some(Generation(u128::MAX)),
                     };
-                    // Only of a hit-opened window a generation can be named.
-                    let named = named.filter(|_| matches!(window, Window::Opened { .. }));
                     memory.reset_now(&counter, named, now).unwrap();
                     mock.reset_now(&counter, named, now).unwrap();
                 }

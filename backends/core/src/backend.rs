@@ -130,7 +130,8 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<Tally, BackendError>> + Send;
 
-    /// Reads the counter, and counts nothing. An absent or expired counter has the value 0.
+    /// Reads the counter, and counts nothing. An absent or expired counter has the value 0; a bucket that is full again
+    /// has that too, or a value that has passed, which is the same to every hit.
     ///
     /// # Errors
     ///
@@ -141,8 +142,8 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<Tally, BackendError>> + Send;
 
-    /// Forgets the counter; of a hit-opened window only the generation that is named, if one is. Forgetting what is
-    /// not there is no error.
+    /// Forgets the counter; where a generation is named, only the hit-opened window of that generation, and never
+    /// anything else. Forgetting what is not there is no error.
     ///
     /// # Errors
     ///

@@ -55,7 +55,8 @@ impl<'a> Counter<'a> {
 
 /// Something to count: a cost, and the bounds that decide whether it is counted.
 ///
-/// A plain hit has a floor of 0 and the limit as its ceiling.
+/// A plain hit has a floor of 0 and the limit as its ceiling. A hit of cost 0 is counted like any other: it raises the
+/// value to the floor, and opens a window.
 ///
 /// ```
 /// # use limited_core::Hit;

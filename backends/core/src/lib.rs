@@ -35,5 +35,6 @@ pub use key::{Dimensions, InvalidKey, Key};
 pub use manual_clock::ManualClock;
 pub use time::Timestamp;
 pub use window::{
-    ALLOWED_SKEW, InvalidWindowLength, Window, WindowLength, bucket_full_at, forgotten_from, has_come, has_ended,
+    ALLOWED_SKEW, InvalidWindowLength, Window, WindowLength, bucket_full_at, forgotten_from, has_come,
+    has_ended,
 };

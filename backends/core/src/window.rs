@@ -136,7 +136,10 @@ pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -
 ///
 /// Until then a sliding window still weighs it, and a clock that jumps back still finds it.
 pub const fn forgotten_from(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
-    start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
+    start
+        .saturating_add(length.as_duration())
+        .saturating_add(length.as_duration())
+        .saturating_add(skew)
 }
 
 /// When a bucket whose value is `value` is full again, rounded up to the nanosecond. Where that is beyond the last
@@ -144,10 +147,12 @@ pub const fn forgotten_from(start: Timestamp, length: WindowLength, skew: Durati
 ///
 /// From then on it is the same as an absent one.
 pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
-    if limit == 0 {
-        return Timestamp::EPOCH;
+    match value {
+        0 => Timestamp::EPOCH,
+        // Nothing ever flows in.
+        _ if limit == 0 => Timestamp::MAX,
+        _ => Timestamp::from_nanos(u64::try_from(value.div_ceil(limit.into())).unwrap_or(u64::MAX)),
     }
-    Timestamp::from_nanos(u64::try_from(value.div_ceil(u128::from(limit))).unwrap_or(u64::MAX))
 }
 
 /// Whether a time such as [`forgotten_from`] has come. The last [`Timestamp`] stands for all times beyond it, and never
@@ -173,6 +178,15 @@ mod tests {
         for refused in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
             assert_eq!(WindowLength::try_from(refused), Err(InvalidWindowLength(refused)));
         }
+    }
+
+    #[test]
+    fn the_last_timestamp_never_comes() {
+        let forgotten = forgotten_from(Timestamp::MAX, WindowLength::MIN, ALLOWED_SKEW);
+        assert!(!has_come(forgotten, Timestamp::MAX));
+        assert!(!has_come(bucket_full_at(u128::MAX, 1), Timestamp::MAX));
+        assert!(!has_come(bucket_full_at(1, 0), Timestamp::MAX));
+        assert!(has_come(bucket_full_at(0, 0), Timestamp::EPOCH));
     }
 
     proptest! {

@@ -108,17 +108,15 @@ impl State {
         }
     }
 
-    /// Forgets the window, or of a hit-opened one the generation that is named. Tells whether nothing is left.
+    /// Forgets the window, or where a generation is named, only that one. Tells whether nothing is left.
     pub(crate) fn reset(&mut self, window: Window, generation: Option<Generation>) -> bool {
-        match (self, window) {
-            (Self::Aligned(windows), Window::Aligned { start, .. }) => {
+        match (self, window, generation) {
+            (Self::Aligned(windows), Window::Aligned { start, .. }, None) => {
                 windows.remove(start);
                 windows.is_empty()
             }
-            (Self::Opened(Some(opened)), Window::Opened { .. }) => {
-                generation.is_none_or(|generation| generation == opened.opening.generation)
-            }
-            _ => true,
+            (Self::Opened(Some(opened)), _, Some(named)) => named == opened.opening.generation,
+            (_, _, named) => named.is_none(),
         }
     }
 

@@ -1,0 +1,344 @@
+//! The mock itself: a reference store, behind faults and gates, with a record of its calls.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use limited_core::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
+
+use crate::call::Request;
+use crate::fault::{Effect, Script};
+use crate::gate::{Door, Side};
+use crate::store::Store;
+use crate::{Call, Fault, Gate, Operation};
+
+/// A backend for tests. It counts as the contract says, unless it is told to do otherwise; it records every call.
+///
+/// Clones are the same mock: keep one in the test, and give the other to what is tested.
+///
+/// Each call is one atomic step, under one lock: the order of [`calls`](Self::calls) is the order in which they were
+/// decided. Nothing is ever deleted, neither expired counters nor records, so that a mock is not for a program that
+/// runs long.
+#[derive(Clone, Default)]
+pub struct MockBackend(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    store: Store,
+    script: Script,
+    doors: Vec<Arc<Door>>,
+    calls: Vec<Call>,
+}
+
+impl MockBackend {
+    /// A mock without counters, faults, gates or records.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many counters are stored, expired ones too. A refused hit stores none.
+    pub fn counters(&self) -> usize {
+        self.state().store.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// # Faults
+///
+/// Any number can be injected. They are met in the order of injection, each by the calls that it is for; see
+/// [`Fault`].
+///
+/// ```
+/// # use limited_core::{BackendError, Counter, ImmediateBackend, Key, Tally, Timestamp, Window, WindowLength};
+/// # use limited_mock::MockBackend;
+/// # let (key, now) = (Key::from("user:7"), Timestamp::EPOCH);
+/// # let counter = Counter::new("", &key, Window::aligned(now, WindowLength::MINUTE))?;
+/// let mock = MockBackend::new();
+/// mock.answer_next(Tally::new(false, 100));
+/// mock.fail_next(BackendError::unavailable("an outage"));
+///
+/// assert_eq!(mock.get_now(&counter, now)?.value, 100);
+/// assert!(mock.get_now(&counter, now).is_err());
+/// assert_eq!(mock.get_now(&counter, now)?.value, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl MockBackend {
+    /// Adds a fault to those that are still to come.
+    pub fn inject(&self, fault: Fault) {
+        self.state().script.push(fault);
+    }
+
+    /// Fails the next call, whatever its operation. Short for a [`Fault::error`] that is met once.
+    pub fn fail_next(&self, error: BackendError) {
+        self.inject(Fault::error(error));
+    }
+
+    /// Fails each `n`-th call from now on, whatever its operation. Short for a [`Fault::error`] with [`Fault::every`].
+    pub fn fail_every(&self, n: usize, error: BackendError) {
+        self.inject(Fault::error(error).every(n));
+    }
+
+    /// Answers the next increment or read with `tally`, whatever is stored. Short for a [`Fault::answer`] that is met
+    /// once.
+    pub fn answer_next(&self, tally: Tally) {
+        self.inject(Fault::answer(tally));
+    }
+
+    /// How many faults are still to come: zero tells a test that everything it scripted has happened.
+    pub fn faults_left(&self) -> usize {
+        self.state().script.len()
+    }
+
+    /// Takes back every fault: from now on, calls are answered as by a real backend. Gates stay.
+    pub fn clear_faults(&self) {
+        self.state().script.clear();
+    }
+}
+
+/// # Calls in flight
+///
+/// A held call waits without a runtime, a clock or a thread of the mock's own, and can be cancelled by dropping it.
+/// Immediate calls, which cannot wait, fail with [`TimedOut`](BackendError::TimedOut) at a gate, as if the caller had
+/// given up at once.
+///
+/// ```
+/// # use std::thread;
+/// # use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
+/// # use limited_mock::{MockBackend, Operation};
+/// # let (key, now) = (Key::from("user:7"), Timestamp::EPOCH);
+/// # let counter = Counter::new("", &key, Window::aligned(now, WindowLength::MINUTE))?;
+/// let mock = MockBackend::new();
+/// let gate = mock.hold(Operation::Increment);
+/// thread::scope(|scope| {
+///     let call = scope.spawn(|| pollster::block_on(mock.increment(&counter, &Hit::new(1, 5), now)));
+///     pollster::block_on(gate.until_pending(1));
+///     assert_eq!(mock.count(Operation::Increment), 0);
+///     gate.release();
+///     assert!(call.join().is_ok_and(|answer| answer.is_ok()));
+/// });
+/// assert_eq!(mock.count(Operation::Increment), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl MockBackend {
+    /// Holds calls of this operation on their way to the store, from now on and until the gate is released.
+    ///
+    /// A held call has neither counted nor met a fault, and is not recorded yet. Dropped, it never happened.
+    pub fn hold(&self, operation: Operation) -> Gate {
+        self.close(operation, Side::Request)
+    }
+
+    /// Holds answers of this operation on their way back, from now on and until the gate is released.
+    ///
+    /// A held call has been carried out and recorded. Dropped, it has counted, and nobody was told.
+    pub fn hold_answers(&self, operation: Operation) -> Gate {
+        self.close(operation, Side::Answer)
+    }
+
+    fn close(&self, operation: Operation, side: Side) -> Gate {
+        let door = Arc::new(Door::new(operation, side));
+        self.state().doors.push(Arc::clone(&door));
+        Gate::new(door)
+    }
+}
+
+/// # Records
+impl MockBackend {
+    /// Every call that was decided since the mock was made, or since [`clear_calls`](Self::clear_calls), in the order
+    /// in which they were decided.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// The calls of one operation, as [`calls`](Self::calls) has them.
+    pub fn calls_of(&self, operation: Operation) -> Vec<Call> {
+        let state = self.state();
+        let calls = state.calls.iter();
+        calls
+            .filter(|call| call.operation() == operation)
+            .cloned()
+            .collect()
+    }
+
+    /// How many calls of one operation are recorded. A write that was [repeated](Fault::repeated_write) is one call.
+    pub fn count(&self, operation: Operation) -> usize {
+        let state = self.state();
+        let calls = state.calls.iter();
+        calls.filter(|call| call.operation() == operation).count()
+    }
+
+    /// How many calls are recorded.
+    pub fn total(&self) -> usize {
+        self.state().calls.len()
+    }
+
+    /// Forgets every record. Counters, faults and gates stay.
+    pub fn clear_calls(&self) {
+        self.state().calls.clear();
+    }
+}
+
+impl MockBackend {
+    async fn call(
+        &self,
+        counter: &Counter<'_>,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        let operation = request.operation();
+        self.pass(operation, Side::Request).await;
+        let outcome = self.state().decide_and_record(counter, request, now);
+        self.pass(operation, Side::Answer).await;
+        outcome
+    }
+
+    /// Passes, one after the other, the gates that are closed now.
+    async fn pass(&self, operation: Operation, side: Side) {
+        let doors = self.state().closed_doors(operation, side);
+        for door in doors {
+            door.pass().await;
+        }
+    }
+
+    fn call_now(
+        &self,
+        counter: &Counter<'_>,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        let mut state = self.state();
+        let operation = request.operation();
+        let held = BackendError::timed_out("a gate holds the call, and an immediate call cannot wait");
+        let outcome = if state.is_held(operation, Side::Request) {
+            Err(held)
+        } else if state.is_held(operation, Side::Answer) {
+            state.decide(counter, request, now).and(Err(held))
+        } else {
+            state.decide(counter, request, now)
+        };
+        state.record(counter, request, now, &outcome);
+        outcome
+    }
+}
+
+impl State {
+    fn decide_and_record(
+        &mut self,
+        counter: &Counter<'_>,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        let outcome = self.decide(counter, request, now);
+        self.record(counter, request, now, &outcome);
+        outcome
+    }
+
+    fn decide(
+        &mut self,
+        counter: &Counter<'_>,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        let write = self.store.next_write();
+        let mut carry_out = || self.store.apply(write, counter, request, now);
+        match self.script.next(request.operation()) {
+            None => Ok(carry_out()),
+            Some(Effect::Error(error)) => Err(error),
+            Some(Effect::Answer(tally)) => Ok(tally),
+            Some(Effect::LostAnswer) => {
+                carry_out();
+                Err(BackendError::timed_out("the answer was lost on its way"))
+            }
+            Some(Effect::RepeatedWrite) => {
+                // The first answer is the one that is lost.
+                carry_out();
+                Ok(carry_out())
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        counter: &Counter<'_>,
+        request: Request<'_>,
+        now: Timestamp,
+        outcome: &Result<Tally, BackendError>,
+    ) {
+        self.calls.push(Call::new(counter, request, now, outcome.clone()));
+    }
+
+    fn closed_doors(&mut self, operation: Operation, side: Side) -> Vec<Arc<Door>> {
+        self.doors.retain(|door| !door.is_open());
+        let doors = self.doors.iter();
+        doors
+            .filter(|door| door.is_for(operation, side))
+            .cloned()
+            .collect()
+    }
+
+    fn is_held(&mut self, operation: Operation, side: Side) -> bool {
+        !self.closed_doors(operation, side).is_empty()
+    }
+}
+
+impl fmt::Debug for MockBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("MockBackend")
+            .field("counters", &state.store.len())
+            .field("faults_left", &state.script.len())
+            .field("calls", &state.calls.len())
+            .finish()
+    }
+}
+
+impl Backend for MockBackend {
+    async fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.call(counter, Request::Increment(hit), now).await
+    }
+
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.call(counter, Request::Get, now).await
+    }
+
+    async fn reset(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.call(counter, Request::Reset(generation), now)
+            .await
+            .map(drop)
+    }
+}
+
+impl ImmediateBackend for MockBackend {
+    fn increment_now(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.call_now(counter, Request::Increment(hit), now)
+    }
+
+    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.call_now(counter, Request::Get, now)
+    }
+
+    fn reset_now(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.call_now(counter, Request::Reset(generation), now).map(drop)
+    }
+}

@@ -1,0 +1,154 @@
+//! Calls in flight: held, released and cancelled.
+
+mod common;
+
+use std::pin::pin;
+use std::thread;
+
+use common::{NOW, in_this_minute, poll, user};
+use limited_core::{Backend, BackendError, Hit, ImmediateBackend, Tally};
+use limited_mock::{MockBackend, Operation};
+
+const HIT: Hit<'static> = Hit::new(1, 100);
+
+#[test]
+fn a_held_call_has_not_happened_until_its_gate_is_released() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold(Operation::Increment);
+    mock.fail_next(BackendError::throttled("slow down"));
+    let mut call = pin!(mock.increment(&counter, &HIT, NOW));
+    assert!(poll(call.as_mut()).is_pending());
+    assert_eq!((gate.pending(), mock.total(), mock.faults_left()), (1, 0, 1));
+
+    mock.clear_faults();
+    assert_eq!(
+        mock.get_now(&counter, NOW).unwrap().value,
+        0,
+        "reads are not held"
+    );
+    gate.release();
+    assert_eq!(pollster::block_on(call).unwrap().value, 1);
+}
+
+#[test]
+fn a_held_answer_belongs_to_a_call_that_has_happened() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold_answers(Operation::Increment);
+    let mut call = pin!(mock.increment(&counter, &HIT, NOW));
+    assert!(poll(call.as_mut()).is_pending());
+    assert_eq!((gate.pending(), mock.count(Operation::Increment)), (1, 1));
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+    mock.increment_now(&counter, &HIT, NOW).unwrap_err();
+    drop(gate);
+    assert_eq!(
+        pollster::block_on(call).unwrap().value,
+        1,
+        "the answer is as old as its call"
+    );
+}
+
+#[test]
+fn a_call_that_is_cancelled_on_its_way_there_never_happens() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold(Operation::Increment);
+    {
+        let mut call = pin!(mock.increment(&counter, &HIT, NOW));
+        assert!(poll(call.as_mut()).is_pending());
+    }
+    assert_eq!(gate.pending(), 0);
+    gate.release();
+    assert_eq!((mock.total(), mock.counters()), (0, 0));
+}
+
+#[test]
+fn a_call_that_is_cancelled_on_its_way_back_has_counted() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold_answers(Operation::Increment);
+    {
+        let mut call = pin!(mock.increment(&counter, &HIT, NOW));
+        assert!(poll(call.as_mut()).is_pending());
+    }
+    assert_eq!(gate.pending(), 0);
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+}
+
+#[test]
+fn calls_are_let_through_one_by_one_in_order_of_arrival() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold(Operation::Increment);
+    let mut first = pin!(mock.increment(&counter, &HIT, NOW));
+    let mut second = pin!(mock.increment(&counter, &HIT, NOW));
+    assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+    assert!(gate.release_one());
+    assert!(poll(second.as_mut()).is_pending());
+    assert!(poll(first.as_mut()).is_ready());
+    assert_eq!((gate.pending(), mock.total()), (1, 1));
+}
+
+#[test]
+fn an_immediate_call_times_out_at_a_gate() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let there = mock.hold(Operation::Increment);
+    mock.answer_next(Tally::new(false, 9));
+    let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
+    assert!(matches!(error, BackendError::TimedOut(_)));
+    assert_eq!((there.pending(), mock.faults_left(), mock.counters()), (0, 1, 0));
+    mock.clear_faults();
+    drop(there);
+
+    let back = mock.hold_answers(Operation::Increment);
+    let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
+    assert!(matches!(error, BackendError::TimedOut(_)));
+    drop(back);
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+    assert!(
+        mock.calls_of(Operation::Increment)
+            .iter()
+            .all(|call| call.error().is_some())
+    );
+}
+
+#[test]
+fn a_call_passes_every_gate_that_was_closed_when_it_came() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let (one, other) = (mock.hold(Operation::Get), mock.hold(Operation::Get));
+    let mut call = pin!(mock.get(&counter, NOW));
+    assert!(poll(call.as_mut()).is_pending());
+    one.release();
+    assert!(poll(call.as_mut()).is_pending());
+    assert_eq!(other.pending(), 1);
+    other.release();
+    assert!(poll(call.as_mut()).is_ready());
+    assert!(pollster::block_on(mock.get(&counter, NOW)).is_ok());
+}
+
+#[test]
+fn released_calls_of_many_threads_all_count() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_this_minute(&key);
+    let gate = mock.hold(Operation::Increment);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| pollster::block_on(mock.increment(&counter, &HIT, NOW)).unwrap());
+        }
+        pollster::block_on(gate.until_pending(8));
+        assert_eq!((gate.pending(), mock.total()), (8, 0));
+        assert!(gate.release_one());
+        gate.release();
+    });
+    let mut values: Vec<_> = mock
+        .calls()
+        .iter()
+        .filter_map(|call| Some(call.tally()?.value))
+        .collect();
+    assert!(values.is_sorted());
+    values.dedup();
+    assert_eq!(values.len(), 8);
+}

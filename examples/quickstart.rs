@@ -1,0 +1,17 @@
+//! The ten lines of the README: five a minute, and the sixth is told how long to wait.
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use limited::memory::MemoryBackend;
+use limited::{Limiter, Quota};
+
+fn main() -> Result<(), limited::Error> {
+    let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(5));
+    for request in 1..=6 {
+        let decision = limiter.allow_now("tenant:42:user:7")?;
+        match decision.retry_after() {
+            None => println!("request {request}: allowed, {} left", decision.remaining()),
+            Some(wait) => println!("request {request}: refused, try again in {wait:?}"),
+        }
+    }
+    Ok(())
+}
