@@ -22,9 +22,7 @@ fn quota() -> Quota {
 }
 
 fn keys(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|user| format!("tenant:42:user:{user:05}"))
-        .collect()
+    (0..count).map(|user| format!("tenant:42:user:{user:05}")).collect()
 }
 
 /// Visits every key once per cycle, in an order that no prefetcher guesses.
@@ -46,10 +44,7 @@ fn each_size(
     bench: impl Fn(&mut BenchmarkGroup<'_, WallTime>, usize),
 ) {
     let mut group = criterion.benchmark_group(name);
-    group
-        .throughput(Throughput::Elements(1))
-        .sample_size(50)
-        .measurement_time(Duration::from_secs(2));
+    group.throughput(Throughput::Elements(1)).sample_size(50).measurement_time(Duration::from_secs(2));
     for count in KEYS {
         bench(&mut group, count);
     }
@@ -60,9 +55,7 @@ fn decisions(criterion: &mut Criterion) {
     for algorithm in Algorithm::ALL {
         each_size(criterion, &format!("allow_now/{algorithm}"), |group, count| {
             let keys = keys(count);
-            let limiter = Limiter::new(MemoryBackend::new())
-                .algorithm(algorithm)
-                .quota(quota());
+            let limiter = Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(quota());
             let mut walk = Walk { keys: &keys, at: 0 };
             group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
                 bencher.iter(|| limiter.allow_now(black_box(walk.next())));
@@ -86,19 +79,15 @@ fn decisions(criterion: &mut Criterion) {
             bencher.iter(|| block_on(limiter.allow(black_box(walk.next()))));
         });
     });
-    each_size(
-        criterion,
-        "allow through DynBackend/fixed-window",
-        |group, count| {
-            let keys = keys(count);
-            let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
-            let limiter = Limiter::new(backend).quota(quota());
-            let mut walk = Walk { keys: &keys, at: 0 };
-            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-                bencher.iter(|| block_on(limiter.allow(black_box(walk.next()))));
-            });
-        },
-    );
+    each_size(criterion, "allow through DynBackend/fixed-window", |group, count| {
+        let keys = keys(count);
+        let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
+        let limiter = Limiter::new(backend).quota(quota());
+        let mut walk = Walk { keys: &keys, at: 0 };
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| block_on(limiter.allow(black_box(walk.next()))));
+        });
+    });
 }
 
 criterion_group!(benches, decisions);

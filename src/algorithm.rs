@@ -7,11 +7,7 @@ use std::str::FromStr;
 ///
 /// Written `fixed-window`, `sliding-window` and `token-bucket`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Algorithm {
     /// At most `limit` in each window, with windows aligned to the Unix epoch (a minute starts at second 0).
@@ -82,9 +78,6 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }
-        assert_eq!(
-            "leaky".parse::<Algorithm>(),
-            Err(UnknownAlgorithm("leaky".into()))
-        );
+        assert_eq!("leaky".parse::<Algorithm>(), Err(UnknownAlgorithm("leaky".into())));
     }
 }

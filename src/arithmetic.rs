@@ -28,10 +28,7 @@ pub(crate) struct Standing {
 pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Window {
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => Window::aligned(now, quota.length()),
-        Algorithm::TokenBucket => Window::Bucket {
-            limit: quota.limit(),
-            length: quota.length(),
-        },
+        Algorithm::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
     }
 }
 
@@ -69,12 +66,10 @@ pub(crate) fn retry_after(
 
 /// The start of the aligned window that a tally is about, in nanoseconds: the one around `now`, unless it says another.
 fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
-    let start = tally
-        .start
-        .unwrap_or_else(|| match Window::aligned(now, quota.length()) {
-            Window::Aligned { start, .. } => start,
-            Window::Opened { .. } | Window::Bucket { .. } => now,
-        });
+    let start = tally.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
+        Window::Aligned { start, .. } => start,
+        Window::Opened { .. } | Window::Bucket { .. } => now,
+    });
     start.as_nanos().into()
 }
 
@@ -86,10 +81,7 @@ fn at_most_u64(count: u128) -> u64 {
 /// A duration of so many nanoseconds, as long as there is at most.
 pub(crate) fn duration(nanos: u128) -> Duration {
     const PER_SECOND: u128 = 1_000_000_000;
-    match (
-        u64::try_from(nanos / PER_SECOND),
-        u32::try_from(nanos % PER_SECOND),
-    ) {
+    match (u64::try_from(nanos / PER_SECOND), u32::try_from(nanos % PER_SECOND)) {
         (Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos),
         _ => Duration::MAX,
     }

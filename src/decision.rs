@@ -120,11 +120,7 @@ impl Question {
         tally: &Tally,
         resolution: Duration,
     ) -> Decision {
-        let retry_after = if allowed {
-            None
-        } else {
-            self.retry_after(tally, resolution)
-        };
+        let retry_after = if allowed { None } else { self.retry_after(tally, resolution) };
         Decision {
             allowed,
             degraded: false,
@@ -138,11 +134,7 @@ impl Question {
 
     fn retry_after(&self, tally: &Tally, resolution: Duration) -> Option<Duration> {
         let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
-        let coarse = if resolution > Duration::from_nanos(1) {
-            resolution
-        } else {
-            Duration::ZERO
-        };
+        let coarse = if resolution > Duration::from_nanos(1) { resolution } else { Duration::ZERO };
         Some(arithmetic::duration(nanos).saturating_add(coarse))
     }
 }

@@ -100,19 +100,13 @@ impl<B> Limiter<B> {
     /// Which of the limiters over one backend this is: keys in different namespaces never meet.
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            ..self
-        }
+        Self { namespace: namespace.into(), ..self }
     }
 
     /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self {
-            clock: ClockChoice::Own(Arc::new(clock)),
-            ..self
-        }
+        Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }
     }
 
     /// What to decide when the backend fails.
@@ -166,11 +160,7 @@ impl<B: Backend> Limiter<B> {
     }
 
     async fn decide(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked {
-            question,
-            counter,
-            hit,
-        } = self.ask(key, cost, quota)?;
+        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.increment_sliding(&counter, &hit, question.now).await,
             _ => self.backend.increment(&counter, &hit, question.now).await,
@@ -218,9 +208,7 @@ impl<B: ImmediateBackend> Limiter<B> {
     /// [`peek`](Self::peek), at once.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
         let key = key.into();
-        let Asked {
-            question, counter, ..
-        } = self.ask(&key, 1, self.quota)?;
+        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
             _ => self.backend.get_now(&counter, question.now),
@@ -231,9 +219,7 @@ impl<B: ImmediateBackend> Limiter<B> {
     /// [`reset`](Self::reset), at once.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let key = key.into();
-        let Asked {
-            question, counter, ..
-        } = self.ask(&key, 1, self.quota)?;
+        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
         }
@@ -241,11 +227,7 @@ impl<B: ImmediateBackend> Limiter<B> {
     }
 
     fn decide_now(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked {
-            question,
-            counter,
-            hit,
-        } = self.ask(key, cost, quota)?;
+        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, question.now),
             _ => self.backend.increment_now(&counter, &hit, question.now),
@@ -283,9 +265,7 @@ impl<B: Backend> Limiter<B> {
     /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
         let key = key.into();
-        let Asked {
-            question, counter, ..
-        } = self.ask(&key, 1, self.quota)?;
+        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
         }
@@ -293,9 +273,7 @@ impl<B: Backend> Limiter<B> {
     }
 
     async fn look(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
-        let Asked {
-            question, counter, ..
-        } = self.ask(key, 1, quota)?;
+        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
             _ => self.backend.get(&counter, question.now).await,
@@ -317,22 +295,9 @@ impl<B> Limiter<B> {
             return Err(Error::ZeroCost);
         }
         let now = self.clock.now();
-        let counter = Counter::new(
-            &self.namespace,
-            key,
-            arithmetic::window(self.algorithm, quota, now),
-        )?;
+        let counter = Counter::new(&self.namespace, key, arithmetic::window(self.algorithm, quota, now))?;
         let hit = arithmetic::hit(self.algorithm, quota, cost, now);
-        Ok(Asked {
-            question: Question {
-                algorithm: self.algorithm,
-                quota,
-                cost,
-                now,
-            },
-            counter,
-            hit,
-        })
+        Ok(Asked { question: Question { algorithm: self.algorithm, quota, cost, now }, counter, hit })
     }
 
     fn answered<R>(
@@ -360,10 +325,7 @@ impl<B> Limiter<B> {
             Algorithm::SlidingWindow => counter.window().previous(),
             _ => None,
         };
-        before
-            .map(|window| counter.with_window(window))
-            .into_iter()
-            .chain([counter])
+        before.map(|window| counter.with_window(window)).into_iter().chain([counter])
     }
 }
 

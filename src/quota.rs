@@ -71,18 +71,11 @@ impl Quota {
     /// has been idle. Without one a bucket holds `limit` tokens. Windows know no burst, and leave it out.
     #[must_use]
     pub const fn burst(self, burst: u64) -> Self {
-        Self {
-            burst: Some(burst),
-            ..self
-        }
+        Self { burst: Some(burst), ..self }
     }
 
     const fn with_length(limit: u64, length: WindowLength) -> Self {
-        Self {
-            limit,
-            length,
-            burst: None,
-        }
+        Self { limit, length, burst: None }
     }
 }
 
@@ -169,10 +162,7 @@ fn number_from_env(variable: &'static str) -> Result<Option<u64>, QuotaError> {
     };
     match value.to_str().map(|text| text.trim().parse()) {
         Some(Ok(number)) => Ok(Some(number)),
-        _ => Err(QuotaError::Environment {
-            variable,
-            value: value.to_string_lossy().into_owned(),
-        }),
+        _ => Err(QuotaError::Environment { variable, value: value.to_string_lossy().into_owned() }),
     }
 }
 
@@ -180,16 +170,8 @@ fn number_from_env(variable: &'static str) -> Result<Option<u64>, QuotaError> {
 const UNITS: [(&str, &[&str], u64); 7] = [
     ("day", &["d", "days"], WindowLength::DAY.as_nanos()),
     ("hour", &["h", "hours"], WindowLength::HOUR.as_nanos()),
-    (
-        "min",
-        &["m", "mins", "minute", "minutes"],
-        WindowLength::MINUTE.as_nanos(),
-    ),
-    (
-        "s",
-        &["sec", "secs", "second", "seconds"],
-        WindowLength::SECOND.as_nanos(),
-    ),
+    ("min", &["m", "mins", "minute", "minutes"], WindowLength::MINUTE.as_nanos()),
+    ("s", &["sec", "secs", "second", "seconds"], WindowLength::SECOND.as_nanos()),
     ("ms", &[], 1_000_000),
     ("us", &[], 1_000),
     ("ns", &[], 1),
@@ -239,19 +221,13 @@ fn parse_window(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
     let count = if count.is_empty() { 1 } else { number(count)? };
-    let (_, _, size) = UNITS
-        .into_iter()
-        .find(|(name, others, _)| *name == unit || others.contains(&unit))?;
+    let (_, _, size) = UNITS.into_iter().find(|(name, others, _)| *name == unit || others.contains(&unit))?;
     Some(crate::arithmetic::duration(u128::from(count) * u128::from(size)))
 }
 
 /// A whole number, written with digits alone.
 fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(feature = "serde")]
@@ -270,9 +246,7 @@ mod as_text {
 
     impl<'de> Deserialize<'de> for Quota {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            Cow::<str>::deserialize(deserializer)?
-                .parse()
-                .map_err(D::Error::custom)
+            Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
         }
     }
 }
@@ -334,10 +308,7 @@ mod tests {
             assert_eq!(text.parse::<Quota>(), Err(QuotaError::Syntax(text.into())));
         }
         for text in ["1/0s", "1/999us", "1/36601d", "1/18446744073709551615day"] {
-            assert!(
-                matches!(text.parse::<Quota>(), Err(QuotaError::Window(_))),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Quota>(), Err(QuotaError::Window(_))), "{text}");
         }
     }
 

@@ -54,16 +54,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     // Mostly small steps; now and then several windows; and back by no more than the allowed skew.
     let forward = prop_oneof![4 => Just(0), 8 => 0..2_000_u64, 2 => 0..70_000_u64, 1 => 0..300_000_u64];
     let back = prop_oneof![3 => Just(0), 1 => 0..u64::try_from(ALLOWED_SKEW.as_millis()).unwrap()];
-    (
-        kind,
-        what,
-        0..KEYS.len(),
-        0..LENGTHS.len(),
-        1..12_u64,
-        forward,
-        back,
-    )
-        .prop_map(|(kind, what, key, length, cost, forward, back)| Operation {
+    (kind, what, 0..KEYS.len(), 0..LENGTHS.len(), 1..12_u64, forward, back).prop_map(
+        |(kind, what, key, length, cost, forward, back)| Operation {
             kind,
             what,
             key,
@@ -71,7 +63,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             cost,
             forward,
             back,
-        })
+        },
+    )
 }
 
 fn window(kind: Kind, length: WindowLength, now: Timestamp) -> Window {

@@ -29,10 +29,7 @@ fn crowd(asks: u64, ask: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
 }
 
 fn limiter(algorithm: Algorithm, quota: Quota, clock: &ManualClock) -> Limiter<MemoryBackend> {
-    Limiter::new(MemoryBackend::new())
-        .algorithm(algorithm)
-        .quota(quota)
-        .clock(clock.clone())
+    Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(quota).clock(clock.clone())
 }
 
 #[test]
@@ -76,11 +73,7 @@ fn costs_above_one_fill_the_limit_without_exceeding_it() {
             let limiter = limiter(algorithm, Quota::per_minute(1_000), &clock);
             let admitted = crowd(40, |thread, number| {
                 let cost = 1 + (thread * 7 + number) % 9;
-                if limiter.allow_n_now("key", cost).unwrap().is_allowed() {
-                    cost
-                } else {
-                    0
-                }
+                if limiter.allow_n_now("key", cost).unwrap().is_allowed() { cost } else { 0 }
             });
             // Hits of cost 1 are asked for to the end, so nothing is left free.
             assert_eq!(admitted, 1_000, "{algorithm}");
@@ -101,10 +94,7 @@ fn a_rollover_in_the_middle_loses_no_hit_and_admits_none_twice() {
         });
         // The first window may have been cut short; the second was asked for more than its limit.
         let used = limiter.peek_now("key").unwrap().used();
-        assert!(
-            admitted <= 100 && used <= 50,
-            "{admitted} admitted, {used} in the second window"
-        );
+        assert!(admitted <= 100 && used <= 50, "{admitted} admitted, {used} in the second window");
         let in_the_first = admitted - used;
         clock.rewind(Duration::from_secs(60));
         assert_eq!(limiter.peek_now("key").unwrap().used(), in_the_first);
@@ -162,9 +152,7 @@ fn limiters_over_one_backend_share_their_keys() {
     let clock = ManualClock::new();
     for algorithm in Algorithm::ALL {
         let admitted = crowd(20, |_, _| {
-            let mine = Limiter::new(backend.clone())
-                .algorithm(algorithm)
-                .clock(clock.clone());
+            let mine = Limiter::new(backend.clone()).algorithm(algorithm).clock(clock.clone());
             let mine = mine.namespace(algorithm.to_string()).quota(Quota::per_hour(77));
             mine.allow_now("key").unwrap().is_allowed().into()
         });

@@ -20,11 +20,7 @@ fn a_configuration_file_chooses_quota_and_algorithm() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    for quota in [
-        Quota::per_day(1),
-        Quota::per_second(5).burst(0),
-        "7/90s".parse().unwrap(),
-    ] {
+    for quota in [Quota::per_day(1), Quota::per_second(5).burst(0), "7/90s".parse().unwrap()] {
         let written = to_value(quota).unwrap();
         assert_eq!(written, json!(quota.to_string()));
         assert_eq!(from_value::<Quota>(written).unwrap(), quota);
@@ -39,15 +35,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_mistake_is_told_in_words() {
     let error = from_value::<Quota>(json!("100/fortnight")).unwrap_err();
-    assert!(
-        error.to_string().contains("100/fortnight") && error.to_string().contains("100/min"),
-        "{error}"
-    );
-    assert!(
-        from_value::<Quota>(json!("1/0s"))
-            .unwrap_err()
-            .to_string()
-            .contains("1 ms to 100 years")
-    );
+    assert!(error.to_string().contains("100/fortnight") && error.to_string().contains("100/min"), "{error}");
+    assert!(from_value::<Quota>(json!("1/0s")).unwrap_err().to_string().contains("1 ms to 100 years"));
     assert!(from_value::<Algorithm>(json!("leaky-bucket")).is_err());
 }

@@ -1,9 +1,6 @@
 //! The quota that the environment asks for. Each case is a process of its own, since the environment is a process's.
 
-#![allow(
-    clippy::print_stdout,
-    reason = "a case tells the test what it found by printing it"
-)]
+#![allow(clippy::print_stdout, reason = "a case tells the test what it found by printing it")]
 
 use std::process::Command;
 
@@ -40,20 +37,14 @@ fn prints_what_the_environment_asks_for() {
 #[test]
 fn the_default_is_a_hundred_a_minute() {
     assert_eq!(quota_in(&[]), "100/min");
-    assert_eq!(
-        quota_in(&[("RATE_LIMIT_WINDOW_SIZE", ""), ("RATE_LIMIT_MAX_REQUESTS", "")]),
-        "100/min"
-    );
+    assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", ""), ("RATE_LIMIT_MAX_REQUESTS", "")]), "100/min");
 }
 
 #[test]
 fn each_variable_counts_by_itself() {
     assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", "3600")]), "100/hour");
     assert_eq!(quota_in(&[("RATE_LIMIT_MAX_REQUESTS", "7")]), "7/min");
-    assert_eq!(
-        quota_in(&[("RATE_LIMIT_WINDOW_SIZE", "30"), ("RATE_LIMIT_MAX_REQUESTS", "0")]),
-        "0/30s"
-    );
+    assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", "30"), ("RATE_LIMIT_MAX_REQUESTS", "0")]), "0/30s");
 }
 
 #[test]

@@ -46,10 +46,7 @@ fn the_default_is_a_hundred_a_minute() {
         for used in 1..=100 {
             let decision = allow_n(limiter, "key", 1);
             assert!(decision.is_allowed());
-            assert_eq!(
-                (decision.limit(), decision.used(), decision.remaining()),
-                (100, used, 100 - used)
-            );
+            assert_eq!((decision.limit(), decision.used(), decision.remaining()), (100, used, 100 - used));
             assert_eq!(decision.retry_after(), None);
             assert_eq!(decision.reset_after(), Duration::from_secs(60));
         }
@@ -81,10 +78,7 @@ fn a_lower_limit_on_the_same_window_sees_what_the_higher_one_counted() {
         let lower = limiter.clone().quota(Quota::per_minute(5));
         let decision = peek(&lower, "key");
         assert!(!decision.is_allowed());
-        assert_eq!(
-            (decision.limit(), decision.used(), decision.remaining()),
-            (5, 8, 0)
-        );
+        assert_eq!((decision.limit(), decision.used(), decision.remaining()), (5, 8, 0));
         let longer = limiter.clone().quota(Quota::per_hour(5));
         assert_eq!(peek(&longer, "key").used(), 0);
     });

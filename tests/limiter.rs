@@ -15,10 +15,7 @@ use limited_mock::MockBackend;
 #[test]
 fn namespaces_never_meet() {
     everywhere(Quota::per_minute(1), |limiter, _| {
-        let (login, signup) = (
-            limiter.clone().namespace("login"),
-            limiter.clone().namespace("signup"),
-        );
+        let (login, signup) = (limiter.clone().namespace("login"), limiter.clone().namespace("signup"));
         assert!(allow_n(&login, "user", 1).is_allowed());
         assert!(allow_n(&signup, "user", 1).is_allowed());
         assert!(!allow_n(&login, "user", 1).is_allowed());
@@ -33,18 +30,10 @@ fn a_key_may_bring_its_own_quota() {
         let (free, paid) = (Quota::per_minute(1), Quota::per_minute(4));
         assert!(block_on(limiter.allow_with("free", free)).unwrap().is_allowed());
         assert!(!block_on(limiter.allow_with("free", free)).unwrap().is_allowed());
-        assert!(
-            block_on(limiter.allow_n_with("paid", 3, paid))
-                .unwrap()
-                .is_allowed()
-        );
+        assert!(block_on(limiter.allow_n_with("paid", 3, paid)).unwrap().is_allowed());
         let decision = block_on(limiter.peek_with("paid", paid)).unwrap();
         assert_eq!((decision.limit(), decision.remaining()), (4, 1));
-        assert!(
-            !block_on(limiter.allow_n_with("paid", 2, paid))
-                .unwrap()
-                .is_allowed()
-        );
+        assert!(!block_on(limiter.allow_n_with("paid", 2, paid)).unwrap().is_allowed());
     });
 }
 
@@ -82,36 +71,16 @@ fn a_key_is_anything_that_becomes_one() {
 fn bad_input_is_an_error_before_the_backend_is_asked() {
     let mock = MockBackend::new();
     for algorithm in Algorithm::ALL {
-        let limiter = Limiter::new(mock.clone())
-            .algorithm(algorithm)
-            .on_error(OnError::Allow);
+        let limiter = Limiter::new(mock.clone()).algorithm(algorithm).on_error(OnError::Allow);
         let empty = block_on(limiter.allow("")).unwrap_err();
         assert!(matches!(empty, Error::InvalidKey(InvalidKey::Empty)));
         let long = block_on(limiter.allow("x".repeat(1025))).unwrap_err();
-        assert!(matches!(
-            long,
-            Error::InvalidKey(InvalidKey::TooLong { length: 1025 })
-        ));
-        assert!(
-            long.to_string().contains("1025") && long.to_string().contains("1024"),
-            "{long}"
-        );
-        assert!(matches!(
-            block_on(limiter.allow_n("key", 0)).unwrap_err(),
-            Error::ZeroCost
-        ));
-        assert!(matches!(
-            limiter.allow_n_now("key", 0).unwrap_err(),
-            Error::ZeroCost
-        ));
-        assert!(matches!(
-            block_on(limiter.peek("")).unwrap_err(),
-            Error::InvalidKey(_)
-        ));
-        assert!(matches!(
-            block_on(limiter.reset("")).unwrap_err(),
-            Error::InvalidKey(_)
-        ));
+        assert!(matches!(long, Error::InvalidKey(InvalidKey::TooLong { length: 1025 })));
+        assert!(long.to_string().contains("1025") && long.to_string().contains("1024"), "{long}");
+        assert!(matches!(block_on(limiter.allow_n("key", 0)).unwrap_err(), Error::ZeroCost));
+        assert!(matches!(limiter.allow_n_now("key", 0).unwrap_err(), Error::ZeroCost));
+        assert!(matches!(block_on(limiter.peek("")).unwrap_err(), Error::InvalidKey(_)));
+        assert!(matches!(block_on(limiter.reset("")).unwrap_err(), Error::InvalidKey(_)));
         assert!(!limiter.allow_now("").unwrap_err().is_retryable());
     }
     assert_eq!(mock.total(), 0);
@@ -121,9 +90,7 @@ fn bad_input_is_an_error_before_the_backend_is_asked() {
 fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
     for algorithm in Algorithm::ALL {
         let mock = MockBackend::new();
-        let limiter = Limiter::new(mock.clone())
-            .algorithm(algorithm)
-            .quota(Quota::per_minute(5));
+        let limiter = Limiter::new(mock.clone()).algorithm(algorithm).quota(Quota::per_minute(5));
         let fail = || mock.fail_next(BackendError::throttled("slow down"));
 
         fail();
@@ -136,10 +103,7 @@ fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
             fail();
             let decision = block_on(limiter.allow("key")).unwrap();
             assert_eq!((decision.is_allowed(), decision.is_degraded()), (allowed, true));
-            assert_eq!(
-                (decision.limit(), decision.remaining(), decision.retry_after()),
-                (5, 0, None)
-            );
+            assert_eq!((decision.limit(), decision.remaining(), decision.retry_after()), (5, 0, None));
             fail();
             assert!(limiter.allow_now("key").unwrap().is_degraded());
             fail();
@@ -155,18 +119,13 @@ fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
 #[test]
 fn at_once_or_waited_for_is_the_same() {
     for algorithm in Algorithm::ALL {
-        let limiter = Limiter::new(MemoryBackend::new())
-            .clock(ManualClock::new())
-            .algorithm(algorithm);
+        let limiter = Limiter::new(MemoryBackend::new()).clock(ManualClock::new()).algorithm(algorithm);
         let quota = Quota::per_minute(9);
         let limiter = limiter.quota(quota);
         for cost in [1, 2, 3, 4, 1] {
             let waited = block_on(limiter.allow_n("waited", cost)).unwrap();
             assert_eq!(limiter.allow_n_now("at once", cost).unwrap(), waited);
-            assert_eq!(
-                limiter.peek_now("at once").unwrap(),
-                block_on(limiter.peek("waited")).unwrap()
-            );
+            assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
         }
         block_on(limiter.reset("waited")).unwrap();
         limiter.reset_now("at once").unwrap();
@@ -226,24 +185,16 @@ fn a_limiter_can_be_sent_shared_shown_and_its_futures_spawned() {
 #[test]
 fn one_decision_is_one_operation() {
     use limited_mock::Operation;
-    for (algorithm, reads) in [
-        (Algorithm::FixedWindow, 0),
-        (Algorithm::TokenBucket, 0),
-        (Algorithm::SlidingWindow, 3),
-    ] {
+    for (algorithm, reads) in
+        [(Algorithm::FixedWindow, 0), (Algorithm::TokenBucket, 0), (Algorithm::SlidingWindow, 3)]
+    {
         let mock = MockBackend::new();
-        let limiter = Limiter::new(mock.clone())
-            .algorithm(algorithm)
-            .quota(Quota::per_minute(2));
+        let limiter = Limiter::new(mock.clone()).algorithm(algorithm).quota(Quota::per_minute(2));
         // The first hit, an ordinary one, a refusal: nothing is read to explain it. The mock has the two-step default
         // of a sliding window, which reads the window before.
         for _ in 0..3 {
             let _ = block_on(limiter.allow("key")).unwrap();
         }
-        assert_eq!(
-            (mock.count(Operation::Increment), mock.count(Operation::Get)),
-            (3, reads),
-            "{algorithm}"
-        );
+        assert_eq!((mock.count(Operation::Increment), mock.count(Operation::Get)), (3, reads), "{algorithm}");
     }
 }

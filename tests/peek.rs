@@ -16,15 +16,8 @@ fn peek_predicts(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> 
     if let Some(too_much) = next {
         let refused = limiter.allow_n_now("key", too_much).unwrap();
         prop_assert!(!refused.is_allowed(), "one more than remains");
-        prop_assert_eq!(
-            (refused.used(), refused.remaining()),
-            (seen.used(), seen.remaining())
-        );
-        prop_assert_eq!(
-            limiter.peek_now("key").unwrap(),
-            seen,
-            "a refusal changes nothing"
-        );
+        prop_assert_eq!((refused.used(), refused.remaining()), (seen.used(), seen.remaining()));
+        prop_assert_eq!(limiter.peek_now("key").unwrap(), seen, "a refusal changes nothing");
     }
     let decision = limiter.allow_now("key").unwrap();
     prop_assert_eq!(decision.is_allowed(), seen.is_allowed());
@@ -33,10 +26,7 @@ fn peek_predicts(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> 
         prop_assert_eq!(decision.used(), seen.used() + 1);
         prop_assert_eq!(decision.remaining() + 1, seen.remaining());
         if let rest @ 1.. = decision.remaining() {
-            prop_assert!(
-                limiter.allow_n_now("key", rest).unwrap().is_allowed(),
-                "all that remains"
-            );
+            prop_assert!(limiter.allow_n_now("key", rest).unwrap().is_allowed(), "all that remains");
             prop_assert_eq!(limiter.peek_now("key").unwrap().remaining(), 0);
         }
     } else {
@@ -86,14 +76,8 @@ fn a_peek_at_a_key_nobody_used_shows_the_whole_limit() {
     everywhere(Quota::per_minute(5), |limiter, _| {
         let seen = peek(&limiter, "key");
         assert!(seen.is_allowed());
-        assert_eq!(
-            (seen.limit(), seen.used(), seen.remaining(), seen.retry_after()),
-            (5, 0, 5, None)
-        );
+        assert_eq!((seen.limit(), seen.used(), seen.remaining(), seen.retry_after()), (5, 0, 5, None));
         let nothing = peek(&limiter.quota(Quota::per_minute(0)), "key");
-        assert_eq!(
-            (nothing.is_allowed(), nothing.remaining(), nothing.retry_after()),
-            (false, 0, None)
-        );
+        assert_eq!((nothing.is_allowed(), nothing.remaining(), nothing.retry_after()), (false, 0, None));
     });
 }

@@ -24,25 +24,15 @@ fn waiting_is_enough_and_less_is_not(
     if refused.is_allowed() {
         return Ok(());
     }
-    prop_assert_eq!(
-        refused.retry_after().is_none(),
-        cost > refused.limit(),
-        "no hint if and only if never"
-    );
+    prop_assert_eq!(refused.retry_after().is_none(), cost > refused.limit(), "no hint if and only if never");
     let Some(wait) = refused.retry_after().filter(|wait| is_within_reach(clock, *wait)) else {
         return Ok(());
     };
     prop_assert!(wait > Duration::ZERO);
     clock.advance(wait - TICK);
-    prop_assert!(
-        !limiter.allow_n_now("key", cost).unwrap().is_allowed(),
-        "a tick less than {wait:?}"
-    );
+    prop_assert!(!limiter.allow_n_now("key", cost).unwrap().is_allowed(), "a tick less than {wait:?}");
     clock.advance(TICK);
-    prop_assert!(
-        limiter.allow_n_now("key", cost).unwrap().is_allowed(),
-        "after {wait:?}"
-    );
+    prop_assert!(limiter.allow_n_now("key", cost).unwrap().is_allowed(), "after {wait:?}");
     Ok(())
 }
 
@@ -139,9 +129,7 @@ fn a_cost_above_the_limit_is_never_admitted_so_there_is_nothing_to_wait_for() {
 #[test]
 fn a_hint_of_the_system_clock_has_no_more_than_its_resolution_added() {
     for algorithm in Algorithm::ALL {
-        let limiter = Limiter::new(MemoryBackend::new())
-            .algorithm(algorithm)
-            .quota(Quota::per_day(1));
+        let limiter = Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(Quota::per_day(1));
         assert!(limiter.allow_now("key").unwrap().is_allowed());
         let wait = limiter.allow_now("key").unwrap().retry_after().unwrap();
         assert!(wait <= 2 * Duration::from_secs(86_400));

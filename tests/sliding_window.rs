@@ -16,11 +16,7 @@ struct Log(Vec<(u64, u64)>);
 impl Log {
     /// What was admitted from `from` to `to`, both included.
     fn between(&self, from: u64, to: u64) -> u64 {
-        self.0
-            .iter()
-            .filter(|(time, _)| (from..=to).contains(time))
-            .map(|(_, cost)| cost)
-            .sum()
+        self.0.iter().filter(|(time, _)| (from..=to).contains(time)).map(|(_, cost)| cost).sum()
     }
 
     /// What was admitted in the window's length that ends at `now`.
@@ -101,20 +97,14 @@ fn the_window_before_weighs_less_and_less() {
         clock.advance(Duration::from_secs(60));
         // At the start of the next window everything still counts, a quarter later a quarter is free.
         let refused = allow_n(limiter, "key", 1);
-        assert_eq!(
-            (refused.is_allowed(), refused.used(), refused.remaining()),
-            (false, 100, 0)
-        );
+        assert_eq!((refused.is_allowed(), refused.used(), refused.remaining()), (false, 100, 0));
         assert_eq!(refused.retry_after(), Some(Duration::from_millis(600)));
         assert_eq!(refused.reset_after(), Duration::from_secs(60));
         clock.advance(Duration::from_secs(15));
         assert_eq!(peek(limiter, "key").remaining(), 25);
         assert!(!allow_n(limiter, "key", 26).is_allowed());
         let admitted = allow_n(limiter, "key", 25);
-        assert_eq!(
-            (admitted.is_allowed(), admitted.used(), admitted.remaining()),
-            (true, 100, 0)
-        );
+        assert_eq!((admitted.is_allowed(), admitted.used(), admitted.remaining()), (true, 100, 0));
         assert_eq!(admitted.reset_after(), Duration::from_secs(105));
         clock.advance(Duration::from_secs(105));
         assert_eq!(peek(limiter, "key").used(), 0);

@@ -116,10 +116,7 @@ fn a_bucket_holds_its_burst_and_no_more_however_long_it_rests() {
             assert!(!allow_n(limiter, "key", 11).is_allowed());
             let decision = allow_n(limiter, "key", 10);
             assert!(decision.is_allowed());
-            assert_eq!(
-                (decision.limit(), decision.used(), decision.remaining()),
-                (10, 10, 0)
-            );
+            assert_eq!((decision.limit(), decision.used(), decision.remaining()), (10, 10, 0));
             assert_eq!(decision.reset_after(), Duration::from_secs(10));
         }
     });

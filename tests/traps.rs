@@ -12,21 +12,11 @@ use limited_mock::MockBackend;
 
 #[test]
 fn an_enormous_cost_wraps_and_is_admitted() {
-    for quota in [
-        Quota::per_day(1),
-        Quota::per_second(u64::MAX / 2),
-        Quota::per_day(u64::MAX).burst(1),
-    ] {
+    for quota in [Quota::per_day(1), Quota::per_second(u64::MAX / 2), Quota::per_day(u64::MAX).burst(1)] {
         everywhere(quota, |limiter, _| {
             let limit = peek(&limiter, "key").limit();
-            for cost in [213_505, u64::MAX - 1, u64::MAX]
-                .into_iter()
-                .filter(|cost| *cost > limit)
-            {
-                assert!(
-                    !allow_n(&limiter, "key", cost).is_allowed(),
-                    "{cost} under {quota}"
-                );
+            for cost in [213_505, u64::MAX - 1, u64::MAX].into_iter().filter(|cost| *cost > limit) {
+                assert!(!allow_n(&limiter, "key", cost).is_allowed(), "{cost} under {quota}");
             }
             assert_eq!(peek(&limiter, "key").used(), 0);
         });
@@ -45,9 +35,7 @@ fn a_burst_nearly_doubles_after_a_partial_idle() {
         let (limiter, clock) = in_memory(Algorithm::TokenBucket, Quota::per_second(1).burst(10));
         assert!(limiter.allow_n_now("key", 10).unwrap().is_allowed());
         clock.advance(Duration::from_millis(idle));
-        let admitted = (0..30)
-            .filter(|_| limiter.allow_now("key").unwrap().is_allowed())
-            .count();
+        let admitted = (0..30).filter(|_| limiter.allow_now("key").unwrap().is_allowed()).count();
         assert_eq!(u64::try_from(admitted).unwrap(), (idle / 1_000).min(10));
     }
 }
@@ -72,9 +60,7 @@ fn checked_first_and_added_later_parallel_calls_all_pass() {
             let admitted: usize = std::thread::scope(|scope| {
                 let ask = || {
                     barrier.wait();
-                    (0..10)
-                        .filter(|_| allow_n(&limiter, &key, 1).is_allowed())
-                        .count()
+                    (0..10).filter(|_| allow_n(&limiter, &key, 1).is_allowed()).count()
                 };
                 let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).sum()
@@ -190,10 +176,7 @@ fn the_cost_of_a_refused_hit_is_stored() {
         assert!(allow_n(&limiter, "key", 8).is_allowed());
         for _ in 0..5 {
             let refused = allow_n(&limiter, "key", 6);
-            assert_eq!(
-                (refused.is_allowed(), refused.used(), refused.remaining()),
-                (false, 8, 2)
-            );
+            assert_eq!((refused.is_allowed(), refused.used(), refused.remaining()), (false, 8, 2));
         }
         assert!(allow_n(&limiter, "key", 2).is_allowed());
     });
@@ -222,11 +205,7 @@ fn the_minutes_and_the_hours_counter_share_an_item_at_the_hour() {
     everywhere(Quota::per_minute(5), |limiter, _| {
         let hour = Quota::per_hour(5);
         assert!(allow_n(&limiter, "key", 5).is_allowed());
-        assert!(
-            block_on(limiter.allow_n_with("key", 5, hour))
-                .unwrap()
-                .is_allowed()
-        );
+        assert!(block_on(limiter.allow_n_with("key", 5, hour)).unwrap().is_allowed());
         assert!(!allow_n(&limiter, "key", 1).is_allowed());
         assert!(!block_on(limiter.allow_with("key", hour)).unwrap().is_allowed());
     });
@@ -243,23 +222,11 @@ fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
             Key::tenant("a").and("b", ""),
             Key::part("tenant:a", "user:b"),
         ] {
-            assert!(
-                block_on(limiter.allow(&key)).unwrap().is_allowed(),
-                "{key} met another key"
-            );
+            assert!(block_on(limiter.allow(&key)).unwrap().is_allowed(), "{key} met another key");
         }
-        for (namespace, key) in [
-            ("a", "b.c"),
-            ("a.b", "c"),
-            ("a#b", "c"),
-            ("a", "b#c"),
-            ("", "a#b#c"),
-        ] {
+        for (namespace, key) in [("a", "b.c"), ("a.b", "c"), ("a#b", "c"), ("a", "b#c"), ("", "a#b#c")] {
             let limiter = limiter.clone().namespace(namespace);
-            assert!(
-                allow_n(&limiter, key, 1).is_allowed(),
-                "{namespace} {key} met another key"
-            );
+            assert!(allow_n(&limiter, key, 1).is_allowed(), "{namespace} {key} met another key");
         }
     });
 }
@@ -299,9 +266,7 @@ fn memory_grows_with_every_key_ever_seen() {
     for algorithm in Algorithm::ALL {
         let backend = MemoryBackend::new();
         let clock = ManualClock::new();
-        let limiter = Limiter::new(backend.clone())
-            .algorithm(algorithm)
-            .clock(clock.clone());
+        let limiter = Limiter::new(backend.clone()).algorithm(algorithm).clock(clock.clone());
         let limiter = limiter.quota(Quota::per_second(10));
         let mut most = 0;
         for key in 0..200_000 {
@@ -326,11 +291,7 @@ fn cleaning_scans_the_whole_map_inside_a_call() {
     while backend.len() > 1 {
         let before = backend.len();
         let _ = limiter.peek_now("another").unwrap();
-        assert!(
-            before - backend.len() <= 4,
-            "one call removed {} keys",
-            before - backend.len()
-        );
+        assert!(before - backend.len() <= 4, "one call removed {} keys", before - backend.len());
         assert!(backend.len() < before);
         if backend.is_empty() {
             break;
@@ -342,9 +303,7 @@ fn cleaning_scans_the_whole_map_inside_a_call() {
 fn admitted_after_a_jump(limiter: &Limiter<AnyBackend>, clock: &ManualClock, back: Duration) -> u64 {
     while allow_n(limiter, "key", 1).is_allowed() {}
     clock.rewind(back);
-    (0..50)
-        .map(|_| u64::from(allow_n(limiter, "key", 1).is_allowed()))
-        .sum()
+    (0..50).map(|_| u64::from(allow_n(limiter, "key", 1).is_allowed())).sum()
 }
 
 #[test]
@@ -373,9 +332,7 @@ fn the_clock_goes_backwards_and_the_limit_resets() {
 fn the_clock_goes_backwards_and_the_limit_trips_early() {
     for (_, backend) in backends() {
         let clock = ManualClock::new();
-        let limiter = Limiter::new(backend)
-            .quota(Quota::per_minute(10))
-            .clock(clock.clone());
+        let limiter = Limiter::new(backend).quota(Quota::per_minute(10)).clock(clock.clone());
         clock.advance(Duration::from_secs(65));
         assert!(allow_n(&limiter, "key", 4).is_allowed());
         // Back in the window before, which nobody used, its own limit counts.
@@ -410,9 +367,7 @@ fn a_raw_secret_is_stored_as_a_key() {
 #[test]
 fn the_fake_used_in_tests_cannot_show_a_race() {
     // The mock is a real store: it passes the same suite as any backend, and a race on it comes out like anywhere.
-    let limiter = Limiter::new(MockBackend::new())
-        .quota(Quota::per_minute(1))
-        .clock(ManualClock::new());
+    let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(1)).clock(ManualClock::new());
     for round in 0..100 {
         let (key, barrier) = (format!("key {round}"), Barrier::new(4));
         let ask = || {

@@ -12,11 +12,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     Standing {
         used,
         // A window that has not begun admits nothing yet.
-        remaining: if start > now {
-            0
-        } else {
-            quota.limit().saturating_sub(used)
-        },
+        remaining: if start > now { 0 } else { quota.limit().saturating_sub(used) },
         reset_after: (start + u128::from(quota.length().as_nanos())).saturating_sub(now),
     }
 }
@@ -27,10 +23,6 @@ pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally
     }
     let start = start_of(quota, now, tally);
     let fits = tally.value.saturating_add(cost.into()) <= quota.limit().into();
-    let admitted_at = if fits {
-        start
-    } else {
-        start + u128::from(quota.length().as_nanos())
-    };
+    let admitted_at = if fits { start } else { start + u128::from(quota.length().as_nanos()) };
     Some(admitted_at.saturating_sub(now.as_nanos().into()))
 }

@@ -13,11 +13,8 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     let start = start_of(quota, now, tally);
     let now = u128::from(now.as_nanos());
     let elapsed = at_most_u64(now.saturating_sub(start));
-    let used = at_most_u64(tally.value.saturating_add(sliding::weight(
-        tally.previous,
-        elapsed,
-        quota.length(),
-    )));
+    let used =
+        at_most_u64(tally.value.saturating_add(sliding::weight(tally.previous, elapsed, quota.length())));
     // What is counted now weighs until the end of the next window, what was counted before until the end of this one.
     let reset_at = match (tally.value, tally.previous) {
         (0, 0) => now,
@@ -27,11 +24,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     Standing {
         used,
         // A window that has not begun admits nothing yet.
-        remaining: if start > now {
-            0
-        } else {
-            quota.limit().saturating_sub(used)
-        },
+        remaining: if start > now { 0 } else { quota.limit().saturating_sub(used) },
         reset_after: reset_at.saturating_sub(now),
     }
 }

@@ -27,12 +27,7 @@ impl Units {
         let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
         let interval = u128::from(quota.length().as_nanos());
         let capacity = u128::from(quota.capacity()) * interval;
-        Self {
-            now,
-            interval,
-            capacity,
-            ceiling: now.saturating_add(capacity),
-        }
+        Self { now, interval, capacity, ceiling: now.saturating_add(capacity) }
     }
 }
 
@@ -60,9 +55,6 @@ pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally
     let units = Units::of(quota, now);
     // The least t with value + cost · interval ≤ t · limit + capacity.
     let spare = units.capacity - u128::from(cost) * units.interval;
-    let admitted_at = tally
-        .value
-        .saturating_sub(spare)
-        .div_ceil(u128::from(quota.limit()).max(1));
+    let admitted_at = tally.value.saturating_sub(spare).div_ceil(u128::from(quota.limit()).max(1));
     Some(admitted_at.saturating_sub(now.as_nanos().into()))
 }

@@ -1,9 +1,6 @@
 //! What the tests of behaviour share: every backend that needs no server, and quotas over their whole range.
 #![allow(dead_code, reason = "each test takes what it needs")]
-#![allow(
-    clippy::print_stdout,
-    reason = "a failing test shows which backend it failed on"
-)]
+#![allow(clippy::print_stdout, reason = "a failing test shows which backend it failed on")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +16,7 @@ pub(crate) type AnyBackend = Arc<dyn DynBackend>;
 
 /// Every backend that needs no server, empty.
 pub(crate) fn backends() -> Vec<(&'static str, AnyBackend)> {
-    vec![
-        ("memory", Arc::new(limited::memory::MemoryBackend::new())),
-        ("mock", Arc::new(MockBackend::new())),
-    ]
+    vec![("memory", Arc::new(limited::memory::MemoryBackend::new())), ("mock", Arc::new(MockBackend::new()))]
 }
 
 /// Lets `behaviour` hold on every backend and under every algorithm.
@@ -44,10 +38,7 @@ pub(crate) fn in_memory(
 ) -> (Limiter<limited::memory::MemoryBackend>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = Limiter::new(limited::memory::MemoryBackend::new());
-    (
-        limiter.quota(quota).algorithm(algorithm).clock(clock.clone()),
-        clock,
-    )
+    (limiter.quota(quota).algorithm(algorithm).clock(clock.clone()), clock)
 }
 
 /// [`Limiter::allow_n`], waited for.
@@ -124,10 +115,7 @@ pub(crate) struct Call {
 pub(crate) fn calls() -> impl Strategy<Value = Vec<Call>> {
     let pause = prop_oneof![3 => Just(0), 4 => 0..200_u64, 1 => 0..2_500_u64, 1 => Just(1_000)];
     let cost = prop_oneof![4 => Just(1), 3 => 1..6_u64, 1 => 1..30_u64];
-    prop::collection::vec(
-        (pause, cost).prop_map(|(pause, cost)| Call { pause, cost }),
-        1..80,
-    )
+    prop::collection::vec((pause, cost).prop_map(|(pause, cost)| Call { pause, cost }), 1..80)
 }
 
 impl Call {

@@ -78,9 +78,7 @@ impl Default for MemoryBackend {
 
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBackend")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryBackend").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -165,8 +163,8 @@ impl Backend for MemoryBackend {
 fn slides(counter: &Counter<'_>) -> Result<(), BackendError> {
     match counter.window() {
         Window::Aligned { .. } => Ok(()),
-        Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid(
-            "only an aligned window has a window before it to weigh",
-        )),
+        Window::Opened { .. } | Window::Bucket { .. } => {
+            Err(BackendError::invalid("only an aligned window has a window before it to weigh"))
+        }
     }
 }

@@ -34,11 +34,7 @@ pub struct MemoryBackendBuilder {
 
 impl MemoryBackendBuilder {
     pub(crate) const fn new() -> Self {
-        Self {
-            max_keys: usize::MAX,
-            when_full: WhenFull::Refuse,
-            allowed_skew: ALLOWED_SKEW,
-        }
+        Self { max_keys: usize::MAX, when_full: WhenFull::Refuse, allowed_skew: ALLOWED_SKEW }
     }
 
     /// How many keys may be known at a time; without a cap as many as there is memory for.

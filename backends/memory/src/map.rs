@@ -52,9 +52,7 @@ mod imp {
             series: &dyn AsSeries,
             condition: impl FnOnce(&mut Entry) -> bool,
         ) -> Option<Entry> {
-            self.0
-                .remove_if_mut(series, |_, entry| condition(entry))
-                .map(|(_, entry)| entry)
+            self.0.remove_if_mut(series, |_, entry| condition(entry)).map(|(_, entry)| entry)
         }
     }
 }
@@ -104,11 +102,7 @@ mod imp {
             condition: impl FnOnce(&mut Entry) -> bool,
         ) -> Option<Entry> {
             let mut map = lock(&self.0);
-            if map.get_mut(series).is_some_and(condition) {
-                map.remove(series)
-            } else {
-                None
-            }
+            if map.get_mut(series).is_some_and(condition) { map.remove(series) } else { None }
         }
     }
 }

@@ -31,10 +31,7 @@ struct Tickets {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self {
-            tickets: Mutex::default(),
-            next_due: AtomicU64::new(u64::MAX),
-        }
+        Self { tickets: Mutex::default(), next_due: AtomicU64::new(u64::MAX) }
     }
 }
 
@@ -42,10 +39,7 @@ impl Queue {
     /// Issues a ticket.
     pub(crate) fn push(&self, series: StoredSeries, due: Timestamp) -> Ticket {
         let mut tickets = lock(&self.tickets);
-        let ticket = Ticket {
-            due,
-            number: tickets.issued,
-        };
+        let ticket = Ticket { due, number: tickets.issued };
         tickets.issued += 1;
         tickets.waiting.insert(ticket, series);
         self.changed(&tickets);
@@ -79,20 +73,13 @@ impl Queue {
         mut tickets: MutexGuard<'_, Tickets>,
         wanted: impl FnOnce(&Ticket) -> bool,
     ) -> Option<(Ticket, StoredSeries)> {
-        let first = tickets
-            .waiting
-            .first_entry()
-            .filter(|first| wanted(first.key()))?
-            .remove_entry();
+        let first = tickets.waiting.first_entry().filter(|first| wanted(first.key()))?.remove_entry();
         self.changed(&tickets);
         Some(first)
     }
 
     fn changed(&self, tickets: &Tickets) {
-        let next = tickets
-            .waiting
-            .first_key_value()
-            .map_or(Timestamp::MAX, |(ticket, _)| ticket.due);
+        let next = tickets.waiting.first_key_value().map_or(Timestamp::MAX, |(ticket, _)| ticket.due);
         self.next_due.store(next.as_nanos(), Ordering::Relaxed);
     }
 }

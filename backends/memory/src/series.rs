@@ -34,11 +34,7 @@ pub(crate) struct Series<'a> {
 
 impl<'a> From<&Counter<'a>> for Series<'a> {
     fn from(counter: &Counter<'a>) -> Self {
-        Self {
-            namespace: counter.namespace(),
-            key: counter.key(),
-            kind: counter.window().into(),
-        }
+        Self { namespace: counter.namespace(), key: counter.key(), kind: counter.window().into() }
     }
 }
 
@@ -81,11 +77,7 @@ impl AsSeries for Series<'_> {
 impl AsSeries for StoredSeries {
     fn as_series(&self) -> Series<'_> {
         let (namespace, key) = self.text.split_at(self.namespace_len);
-        Series {
-            namespace,
-            key,
-            kind: self.kind,
-        }
+        Series { namespace, key, kind: self.kind }
     }
 }
 

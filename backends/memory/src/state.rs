@@ -46,21 +46,11 @@ impl State {
     /// Counts `hit`, or leaves everything as it was. `view` is about aligned windows only.
     pub(crate) fn increment(&mut self, window: Window, hit: &Hit<'_>, when: When, view: View) -> Tally {
         match (self, window) {
-            (Self::Aligned(windows), Window::Aligned { start, length }) => windows.increment(
-                hit,
-                At {
-                    start,
-                    length,
-                    now: when.now,
-                    skew: when.skew,
-                },
-                view,
-            ),
+            (Self::Aligned(windows), Window::Aligned { start, length }) => {
+                windows.increment(hit, At { start, length, now: when.now, skew: when.skew }, view)
+            }
             (Self::Opened(opened), Window::Opened { length }) => {
-                if opened
-                    .as_ref()
-                    .is_some_and(|opened| has_ended(opened.start, length, when.now))
-                {
+                if opened.as_ref().is_some_and(|opened| has_ended(opened.start, length, when.now)) {
                     return Self::open(opened, hit, when.now);
                 }
                 match opened {
@@ -88,15 +78,9 @@ impl State {
     /// Reads. `view` is about aligned windows only.
     pub(crate) fn get(&self, window: Window, when: When, view: View) -> Tally {
         match (self, window) {
-            (Self::Aligned(windows), Window::Aligned { start, length }) => windows.get(
-                At {
-                    start,
-                    length,
-                    now: when.now,
-                    skew: when.skew,
-                },
-                view,
-            ),
+            (Self::Aligned(windows), Window::Aligned { start, length }) => {
+                windows.get(At { start, length, now: when.now, skew: when.skew }, view)
+            }
             (Self::Opened(opened), Window::Opened { length }) => opened
                 .as_ref()
                 .filter(|opened| !has_ended(opened.start, length, when.now))
@@ -124,15 +108,15 @@ impl State {
     /// a difference either.
     pub(crate) fn forgotten_from(&self, kind: Kind, skew: Duration) -> Timestamp {
         match (self, kind) {
-            (Self::Aligned(windows), Kind::Aligned { length }) => windows
-                .newest()
-                .map_or(Timestamp::EPOCH, |start| forgotten_from(start, length, skew)),
+            (Self::Aligned(windows), Kind::Aligned { length }) => {
+                windows.newest().map_or(Timestamp::EPOCH, |start| forgotten_from(start, length, skew))
+            }
             (Self::Opened(Some(opened)), Kind::Opened { length }) => {
                 forgotten_from(opened.start, length, skew)
             }
-            (Self::Bucket { value }, Kind::Bucket { limit, length }) => bucket_full_at(*value, limit)
-                .saturating_add(length.as_duration())
-                .saturating_add(skew),
+            (Self::Bucket { value }, Kind::Bucket { limit, length }) => {
+                bucket_full_at(*value, limit).saturating_add(length.as_duration()).saturating_add(skew)
+            }
             _ => Timestamp::EPOCH,
         }
     }
@@ -141,17 +125,8 @@ impl State {
         let Some(value) = hit.apply(0) else {
             return Tally::default();
         };
-        let opening = Opening {
-            generation: hit.generation,
-            note: hit.note.map(Arc::from),
-        };
-        opened
-            .insert(Opened {
-                start: now,
-                value,
-                opening: Arc::new(opening),
-            })
-            .tally(true)
+        let opening = Opening { generation: hit.generation, note: hit.note.map(Arc::from) };
+        opened.insert(Opened { start: now, value, opening: Arc::new(opening) }).tally(true)
     }
 
     /// The kind of a window is part of what an entry is found by, so that the two always agree. Refusing is the safe
@@ -165,17 +140,11 @@ impl State {
 /// The value of a bucket; 0 where it is full, and so the same as an absent one. It is kept all the same for a while,
 /// since the clock may jump back to when it was not.
 fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
-    if value <= u128::from(now.as_nanos()) * u128::from(limit) {
-        0
-    } else {
-        value
-    }
+    if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
 }
 
 impl Opened {
     fn tally(&self, counted: bool) -> Tally {
-        Tally::new(counted, self.value)
-            .with_start(self.start)
-            .with_opening(Arc::clone(&self.opening))
+        Tally::new(counted, self.value).with_start(self.start).with_opening(Arc::clone(&self.opening))
     }
 }

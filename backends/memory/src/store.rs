@@ -99,18 +99,14 @@ impl Store {
         self.sweep(now);
         let (window, when) = (counter.window(), self.when(now));
         self.map
-            .read(&Series::from(counter), |entry| {
-                entry.state.get(window, when, view)
-            })
+            .read(&Series::from(counter), |entry| entry.state.get(window, when, view))
             .unwrap_or_else(|| State::absent(window).get(window, when, view))
     }
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
         self.sweep(now);
         let window: Window = counter.window();
-        let gone = self.map.remove_if(&Series::from(counter), |entry| {
-            entry.state.reset(window, generation)
-        });
+        let gone = self.map.remove_if(&Series::from(counter), |entry| entry.state.reset(window, generation));
         if let Some(entry) = gone {
             self.queue.remove(entry.ticket);
             self.give_place_back();
@@ -161,20 +157,12 @@ impl Store {
             }
         }
         // The last look, or somebody else's, may have freed a place.
-        if self.take_free_place() {
-            Ok(())
-        } else {
-            Err(BackendError::Full {
-                max_keys: self.max_keys,
-            })
-        }
+        if self.take_free_place() { Ok(()) } else { Err(BackendError::Full { max_keys: self.max_keys }) }
     }
 
     fn take_free_place(&self) -> bool {
         let more = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
-        self.keys
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
+        self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     fn give_place_back(&self) {

@@ -63,28 +63,16 @@ impl Windows {
         let before = known.value_before(start, at.length, view);
         let weighed = match view {
             View::Fixed => *hit,
-            View::Sliding => sliding::weighed(
-                hit,
-                before,
-                Window::Aligned {
-                    start,
-                    length: at.length,
-                },
-                at.now,
-            ),
+            View::Sliding => {
+                sliding::weighed(hit, before, Window::Aligned { start, length: at.length }, at.now)
+            }
         };
         match weighed.apply(known.value(start)) {
             Some(value) => {
                 if !std::ptr::eq(known, self) {
                     *self = Self::default();
                 }
-                self.put(
-                    Counted {
-                        start: start.as_nanos(),
-                        value,
-                    },
-                    at,
-                );
+                self.put(Counted { start: start.as_nanos(), value }, at);
                 Tally::new(true, value).with_start(start).with_previous(before)
             }
             None => known.tally(false, start, at, view),
@@ -117,9 +105,7 @@ impl Windows {
 
     /// The start of the newest window that is known.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
-        self.known()
-            .first()
-            .map(|newest| Timestamp::from_nanos(newest.start))
+        self.known().first().map(|newest| Timestamp::from_nanos(newest.start))
     }
 
     fn tally(&self, counted: bool, start: Timestamp, at: At, view: View) -> Tally {
@@ -137,8 +123,7 @@ impl Windows {
     }
 
     fn value(&self, start: Timestamp) -> u128 {
-        self.position(start.as_nanos())
-            .map_or(0, |index| self.known[index].value)
+        self.position(start.as_nanos()).map_or(0, |index| self.known[index].value)
     }
 
     fn value_before(&self, start: Timestamp, length: WindowLength, view: View) -> u128 {
@@ -188,11 +173,7 @@ impl Windows {
                 self.remove_at(KNOWN - 1);
             }
         }
-        let index = self
-            .known()
-            .iter()
-            .take_while(|known| known.start > window.start)
-            .count();
+        let index = self.known().iter().take_while(|known| known.start > window.start).count();
         self.known[index..].rotate_right(1);
         self.known[index] = window;
         self.len += 1;
@@ -237,13 +218,7 @@ mod tests {
 
     fn steps(length: WindowLength) -> impl Strategy<Value = Vec<Step>> {
         let length = length.as_nanos();
-        let step = (
-            0..2 * length,
-            0..4 * length,
-            1..9_u8,
-            any::<bool>(),
-            any::<bool>(),
-        );
+        let step = (0..2 * length, 0..4 * length, 1..9_u8, any::<bool>(), any::<bool>());
         let step = step.prop_map(|(forward, back, cost, jumps, slides)| Step {
             forward: if cost < 7 { forward / 8 } else { forward },
             back: if jumps { back } else { 0 },
@@ -255,15 +230,8 @@ mod tests {
 
     fn at(now: u64, length: WindowLength, skew: Duration) -> At {
         let now = Timestamp::from_nanos(now);
-        let Window::Aligned { start, .. } = Window::aligned(now, length) else {
-            unreachable!()
-        };
-        At {
-            start,
-            length,
-            now,
-            skew,
-        }
+        let Window::Aligned { start, .. } = Window::aligned(now, length) else { unreachable!() };
+        At { start, length, now, skew }
     }
 
     /// Every hit that was ever counted, by window.
@@ -394,10 +362,7 @@ mod tests {
         for minute in 0..10 {
             let corrected = at(START + minute * length.as_nanos(), length, skew);
             for _ in 0..CEILING / 2 {
-                assert!(
-                    windows.increment(&hit, corrected, View::Sliding).counted,
-                    "minute {minute}"
-                );
+                assert!(windows.increment(&hit, corrected, View::Sliding).counted, "minute {minute}");
             }
         }
     }

@@ -56,10 +56,7 @@ fn an_expired_key_makes_room_for_a_new_one() {
 
 #[test]
 fn where_asked_for_the_key_that_expires_first_gives_way() {
-    let backend = MemoryBackend::builder()
-        .max_keys(3)
-        .when_full(WhenFull::EvictSoonest)
-        .build();
+    let backend = MemoryBackend::builder().max_keys(3).when_full(WhenFull::EvictSoonest).build();
     assert!(count(&backend, "hour", WindowLength::HOUR, START).unwrap());
     assert!(count(&backend, "second", WindowLength::SECOND, START).unwrap());
     assert!(count(&backend, "minute", WindowLength::MINUTE, START).unwrap());
@@ -73,10 +70,7 @@ fn where_asked_for_the_key_that_expires_first_gives_way() {
 
 #[test]
 fn hits_that_move_the_expiry_on_are_taken_into_account() {
-    let backend = MemoryBackend::builder()
-        .max_keys(2)
-        .when_full(WhenFull::EvictSoonest)
-        .build();
+    let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
     assert!(count(&backend, "first", WindowLength::MINUTE, START).unwrap());
     assert!(count(&backend, "second", WindowLength::MINUTE, START).unwrap());
     let later = START.saturating_add(Duration::from_secs(60));
@@ -89,10 +83,7 @@ fn hits_that_move_the_expiry_on_are_taken_into_account() {
 
 #[test]
 fn a_full_store_whose_keys_were_all_moved_on_still_takes_a_new_one() {
-    let backend = MemoryBackend::builder()
-        .max_keys(500)
-        .when_full(WhenFull::EvictSoonest)
-        .build();
+    let backend = MemoryBackend::builder().max_keys(500).when_full(WhenFull::EvictSoonest).build();
     let later = START.saturating_add(Duration::from_secs(60));
     for now in [START, later] {
         for key in 0..500 {

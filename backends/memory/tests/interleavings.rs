@@ -67,19 +67,12 @@ fn an_expired_key_rolls_over_while_others_sweep_it() {
                 let backend = backend.clone();
                 thread::spawn(move || {
                     let counted = hit(&backend, key, minute(later), 2, later).unwrap();
-                    if key == "a" {
-                        u128::from(counted)
-                    } else {
-                        u128::from(!counted) * 10
-                    }
+                    if key == "a" { u128::from(counted) } else { u128::from(!counted) * 10 }
                 })
             })
             .collect();
         let counted: u128 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert_eq!(
-            counted, 1,
-            "one hit of cost 2 fits under 3, and the others' are admitted"
-        );
+        assert_eq!(counted, 1, "one hit of cost 2 fits under 3, and the others' are admitted");
         assert_eq!(backend.len(), 3);
     });
 }
@@ -99,12 +92,7 @@ fn the_cap_holds_and_an_expired_key_always_makes_room() {
             })
             .collect();
         for thread in threads {
-            assert!(
-                thread
-                    .join()
-                    .unwrap()
-                    .expect("two places are free, since two keys have expired")
-            );
+            assert!(thread.join().unwrap().expect("two places are free, since two keys have expired"));
         }
         assert_eq!(backend.len(), 2);
     });
@@ -113,10 +101,7 @@ fn the_cap_holds_and_an_expired_key_always_makes_room() {
 #[test]
 fn keys_that_give_way_leave_no_place_and_no_ticket_behind() {
     explore(|| {
-        let backend = MemoryBackend::builder()
-            .max_keys(2)
-            .when_full(WhenFull::EvictSoonest)
-            .build();
+        let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
         let threads: Vec<_> = ["a", "b", "c", "a"]
             .into_iter()
             .map(|key| {
@@ -139,9 +124,7 @@ fn keys_that_give_way_leave_no_place_and_no_ticket_behind() {
 fn a_reset_in_between_loses_neither_places_nor_tickets() {
     explore(|| {
         let backend = MemoryBackend::new();
-        let window = Window::Opened {
-            length: WindowLength::MINUTE,
-        };
+        let window = Window::Opened { length: WindowLength::MINUTE };
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let backend = backend.clone();

@@ -155,10 +155,7 @@ impl MockBackend {
     pub fn calls_of(&self, operation: Operation) -> Vec<Call> {
         let state = self.state();
         let calls = state.calls.iter();
-        calls
-            .filter(|call| call.operation() == operation)
-            .cloned()
-            .collect()
+        calls.filter(|call| call.operation() == operation).cloned().collect()
     }
 
     /// How many calls of one operation are recorded. A write that was [repeated](Fault::repeated_write) is one call.
@@ -271,10 +268,7 @@ impl State {
     fn closed_doors(&mut self, operation: Operation, side: Side) -> Vec<Arc<Door>> {
         self.doors.retain(|door| !door.is_open());
         let doors = self.doors.iter();
-        doors
-            .filter(|door| door.is_for(operation, side))
-            .cloned()
-            .collect()
+        doors.filter(|door| door.is_for(operation, side)).cloned().collect()
     }
 
     fn is_held(&mut self, operation: Operation, side: Side) -> bool {
@@ -313,9 +307,7 @@ impl Backend for MockBackend {
         generation: Option<Generation>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.call(counter, Request::Reset(generation), now)
-            .await
-            .map(drop)
+        self.call(counter, Request::Reset(generation), now).await.map(drop)
     }
 }
 

@@ -80,20 +80,8 @@ impl Call {
         outcome: Result<Tally, BackendError>,
     ) -> Self {
         let asked = match request {
-            Request::Increment(&Hit {
-                cost,
-                floor,
-                ceiling,
-                generation,
-                note,
-            }) => Asked::Increment {
-                hit: Hit {
-                    cost,
-                    floor,
-                    ceiling,
-                    generation,
-                    note: None,
-                },
+            Request::Increment(&Hit { cost, floor, ceiling, generation, note }) => Asked::Increment {
+                hit: Hit { cost, floor, ceiling, generation, note: None },
                 note: note.map(Into::into),
             },
             Request::Get => Asked::Get,
@@ -139,10 +127,7 @@ impl Call {
     /// The hit of an increment; `None` of other operations. Of a sliding hit it is the weighed one.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.asked {
-            Asked::Increment { hit, note } => Some(Hit {
-                note: note.as_deref(),
-                ..*hit
-            }),
+            Asked::Increment { hit, note } => Some(Hit { note: note.as_deref(), ..*hit }),
             Asked::Get | Asked::Reset { .. } => None,
         }
     }
@@ -193,20 +178,11 @@ mod tests {
     #[test]
     fn a_call_gives_back_the_hit_as_it_was() {
         let key = Key::from("user");
-        let window = Window::Opened {
-            length: WindowLength::HOUR,
-        };
+        let window = Window::Opened { length: WindowLength::HOUR };
         let counter = Counter::new("ns", &key, window).unwrap();
-        let hit = Hit::new(3, 9)
-            .with_floor(2)
-            .opening(Generation(7), Some("from 192.0.2.1"));
+        let hit = Hit::new(3, 9).with_floor(2).opening(Generation(7), Some("from 192.0.2.1"));
         let answer = Tally::new(true, 5);
-        let call = Call::new(
-            &counter,
-            Request::Increment(&hit),
-            Timestamp::EPOCH,
-            Ok(answer.clone()),
-        );
+        let call = Call::new(&counter, Request::Increment(&hit), Timestamp::EPOCH, Ok(answer.clone()));
         assert_eq!(call.hit(), Some(hit));
         assert_eq!(call.generation(), None);
         assert_eq!(call.tally(), Some(&answer));

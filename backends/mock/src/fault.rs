@@ -76,11 +76,7 @@ impl Fault {
     }
 
     const fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            operation: None,
-            schedule: Schedule::Times(1),
-        }
+        Self { effect, operation: None, schedule: Schedule::Times(1) }
     }
 }
 
@@ -190,9 +186,7 @@ mod tests {
     fn met(fault: Fault, calls: usize) -> Vec<usize> {
         let mut script = Script::default();
         script.push(fault);
-        (1..=calls)
-            .filter(|_| script.next(Operation::Increment).is_some())
-            .collect()
+        (1..=calls).filter(|_| script.next(Operation::Increment).is_some()).collect()
     }
 
     #[test]
@@ -218,10 +212,7 @@ mod tests {
         assert_eq!(concerned(Fault::answer(Tally::default())), [true, true, false]);
         assert_eq!(concerned(Fault::repeated_write()), [true, false, true]);
         assert_eq!(concerned(error().on(Operation::Get)), [false, true, false]);
-        assert_eq!(
-            concerned(Fault::repeated_write().on(Operation::Get)),
-            [false, false, false]
-        );
+        assert_eq!(concerned(Fault::repeated_write().on(Operation::Get)), [false, false, false]);
     }
 
     #[test]

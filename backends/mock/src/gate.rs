@@ -55,11 +55,7 @@ impl Gate {
             if queue.waiting.len() >= calls {
                 return Poll::Ready(());
             }
-            if !queue
-                .watchers
-                .iter()
-                .any(|watcher| watcher.will_wake(context.waker()))
-            {
+            if !queue.watchers.iter().any(|watcher| watcher.will_wake(context.waker())) {
                 queue.watchers.push(context.waker().clone());
             }
             Poll::Pending
@@ -138,11 +134,7 @@ struct Waiter {
 
 impl Door {
     pub(crate) fn new(operation: Operation, side: Side) -> Self {
-        Self {
-            operation,
-            side,
-            queue: Mutex::default(),
-        }
+        Self { operation, side, queue: Mutex::default() }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -155,10 +147,7 @@ impl Door {
 
     /// Waits for its turn.
     pub(crate) fn pass(&self) -> Pass<'_> {
-        Pass {
-            door: self,
-            arrival: None,
-        }
+        Pass { door: self, arrival: None }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -93,12 +93,7 @@ impl Store {
             (Window::Opened { .. }, None) => (Some(now), Some(opening(hit))),
             (Window::Bucket { .. }, None) => (None, None),
         };
-        let state = State {
-            value,
-            start,
-            opening,
-            last_write: write,
-        };
+        let state = State { value, start, opening, last_write: write };
         let tally = state.tally(true);
         self.counters.insert(identity, state);
         tally
@@ -175,10 +170,7 @@ fn absent(window: Window) -> Tally {
 }
 
 fn opening(hit: &Hit<'_>) -> Arc<Opening> {
-    Arc::new(Opening {
-        generation: hit.generation,
-        note: hit.note.map(Into::into),
-    })
+    Arc::new(Opening { generation: hit.generation, note: hit.note.map(Into::into) })
 }
 
 #[cfg(test)]

@@ -26,19 +26,14 @@ fn hits_are_counted_up_to_the_ceiling() {
         let expected = Tally::new(is_counted, value).with_start(NOW);
         assert_eq!(mock.increment_now(&counter, &hit, NOW).unwrap(), expected);
     }
-    assert_eq!(
-        mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap().value,
-        5
-    );
+    assert_eq!(mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap().value, 5);
 }
 
 #[test]
 fn clones_are_the_same_mock() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    mock.clone()
-        .increment_now(&counter, &Hit::new(2, 5), NOW)
-        .unwrap();
+    mock.clone().increment_now(&counter, &Hit::new(2, 5), NOW).unwrap();
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 2);
     assert_eq!(mock.total(), 2);
 }
@@ -49,18 +44,12 @@ fn a_refused_hit_creates_nothing() {
     for window in [
         Window::aligned(NOW, WindowLength::MINUTE),
         OPENED,
-        Window::Bucket {
-            limit: 1,
-            length: WindowLength::MINUTE,
-        },
+        Window::Bucket { limit: 1, length: WindowLength::MINUTE },
     ] {
         let counter = in_window(&key, window);
         let refused = mock.increment_now(&counter, &Hit::new(6, 5), NOW).unwrap();
         assert_eq!(refused, mock.get_now(&counter, NOW).unwrap());
-        assert_eq!(
-            (refused.counted, refused.value, refused.opening),
-            (false, 0, None)
-        );
+        assert_eq!((refused.counted, refused.value, refused.opening), (false, 0, None));
     }
     assert_eq!(mock.counters(), 0);
 }
@@ -83,17 +72,12 @@ fn an_opened_window_keeps_what_its_first_hit_brought_until_exactly_its_end() {
     let first = Hit::new(1, 5).opening(Generation(1), Some("first"));
     let second = Hit::new(1, 5).opening(Generation(2), None);
     let opening = |generation, note: Option<&str>| {
-        Arc::new(Opening {
-            generation: Generation(generation),
-            note: note.map(Into::into),
-        })
+        Arc::new(Opening { generation: Generation(generation), note: note.map(Into::into) })
     };
 
     mock.increment_now(&counter, &first, NOW).unwrap();
     let last = NOW.saturating_add(MINUTE - NANOSECOND);
-    let expected = Tally::new(true, 2)
-        .with_start(NOW)
-        .with_opening(opening(1, Some("first")));
+    let expected = Tally::new(true, 2).with_start(NOW).with_opening(opening(1, Some("first")));
     assert_eq!(mock.increment_now(&counter, &second, last).unwrap(), expected);
 
     let end = NOW.saturating_add(MINUTE);
@@ -106,8 +90,7 @@ fn an_opened_window_keeps_what_its_first_hit_brought_until_exactly_its_end() {
 fn a_reset_that_names_a_generation_spares_every_other() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_window(&key, OPENED);
-    mock.increment_now(&counter, &Hit::new(1, 5).opening(Generation(1), None), NOW)
-        .unwrap();
+    mock.increment_now(&counter, &Hit::new(1, 5).opening(Generation(1), None), NOW).unwrap();
     mock.reset_now(&counter, Some(Generation(2)), NOW).unwrap();
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
     mock.reset_now(&counter, Some(Generation(1)), NOW).unwrap();
@@ -125,32 +108,19 @@ fn an_aligned_window_is_known_one_length_and_the_allowed_skew_past_its_end() {
     let forgotten = NOW.saturating_add(2 * MINUTE + ALLOWED_SKEW);
     let known = forgotten.saturating_sub(NANOSECOND);
     assert_eq!(mock.increment_now(&counter, &hit, known).unwrap().value, 2);
-    assert_eq!(
-        mock.get_now(&counter, forgotten).unwrap(),
-        Tally::new(false, 0).with_start(NOW)
-    );
+    assert_eq!(mock.get_now(&counter, forgotten).unwrap(), Tally::new(false, 0).with_start(NOW));
     let earliest = NOW.saturating_add(MINUTE);
     assert_eq!(
         mock.increment_now(&counter, &hit, forgotten).unwrap(),
         Tally::new(false, 0).with_start(earliest)
     );
-    assert_eq!(
-        mock.get_now(&counter, NOW).unwrap().value,
-        2,
-        "the clock jumped back"
-    );
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 2, "the clock jumped back");
 }
 
 #[test]
 fn a_bucket_is_absent_from_when_it_is_full() {
     let (mock, key) = (MockBackend::new(), user());
-    let counter = in_window(
-        &key,
-        Window::Bucket {
-            limit: 3,
-            length: WindowLength::SECOND,
-        },
-    );
+    let counter = in_window(&key, Window::Bucket { limit: 3, length: WindowLength::SECOND });
     let arrival = |now: Timestamp| u128::from(now.as_nanos()) * 3;
     let hit = Hit::new(1_000_000_000, u128::MAX).with_floor(arrival(NOW));
     let value = mock.increment_now(&counter, &hit, NOW).unwrap().value;
@@ -158,10 +128,7 @@ fn a_bucket_is_absent_from_when_it_is_full() {
 
     // A third of a second, rounded up to the nanosecond.
     let full = NOW.saturating_add(Duration::from_nanos(333_333_334));
-    assert_eq!(
-        mock.get_now(&counter, full.saturating_sub(NANOSECOND)).unwrap(),
-        Tally::new(false, value)
-    );
+    assert_eq!(mock.get_now(&counter, full.saturating_sub(NANOSECOND)).unwrap(), Tally::new(false, value));
     assert_eq!(mock.get_now(&counter, full).unwrap(), Tally::default());
 }
 
@@ -170,23 +137,14 @@ fn every_window_still_counts_at_the_end_of_time() {
     let (mock, key) = (MockBackend::new(), user());
     for window in [
         Window::aligned(Timestamp::MAX, WindowLength::MINUTE),
-        Window::Opened {
-            length: WindowLength::MAX,
-        },
-        Window::Bucket {
-            limit: u64::MAX,
-            length: WindowLength::MINUTE,
-        },
+        Window::Opened { length: WindowLength::MAX },
+        Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
     ] {
         let counter = in_window(&key, window);
         let hit = Hit::new(1, u128::MAX).with_floor(u128::MAX - 1);
         for is_counted in [true, false] {
             let tally = mock.increment_now(&counter, &hit, Timestamp::MAX).unwrap();
-            assert_eq!(
-                (tally.counted, tally.value),
-                (is_counted, u128::MAX),
-                "{window:?}"
-            );
+            assert_eq!((tally.counted, tally.value), (is_counted, u128::MAX), "{window:?}");
         }
     }
 }
@@ -195,10 +153,7 @@ fn every_window_still_counts_at_the_end_of_time() {
 fn any_window() -> impl Strategy<Value = Window> {
     let length = WindowLength::SECOND;
     prop_oneof![
-        (0..4u64).prop_map(move |second| Window::Aligned {
-            start: Timestamp::from_secs(second),
-            length
-        }),
+        (0..4u64).prop_map(move |second| Window::Aligned { start: Timestamp::from_secs(second), length }),
         Just(Window::Opened { length }),
     ]
 }

@@ -19,10 +19,7 @@ fn the_next_call_fails_whatever_it_is_and_nothing_is_counted() {
     mock.increment_now(&counter, &HIT, NOW).unwrap();
 
     mock.fail_next(throttled());
-    assert!(matches!(
-        mock.increment_now(&counter, &HIT, NOW),
-        Err(BackendError::Throttled(_))
-    ));
+    assert!(matches!(mock.increment_now(&counter, &HIT, NOW), Err(BackendError::Throttled(_))));
     mock.fail_next(throttled());
     assert!(mock.get_now(&counter, NOW).is_err());
     mock.fail_next(throttled());
@@ -78,10 +75,7 @@ fn a_hit_whose_answer_is_lost_is_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::lost_answer().on(Operation::Increment));
-    assert!(matches!(
-        mock.increment_now(&counter, &HIT, NOW),
-        Err(BackendError::TimedOut(_))
-    ));
+    assert!(matches!(mock.increment_now(&counter, &HIT, NOW), Err(BackendError::TimedOut(_))));
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
 }
 
@@ -129,15 +123,9 @@ fn faults_hit_waiting_calls_as_they_hit_immediate_ones() {
     mock.inject(Fault::lost_answer().on(Operation::Increment));
     mock.fail_every(3, throttled());
     pollster::block_on(async {
-        assert!(matches!(
-            mock.increment(&counter, &HIT, NOW).await,
-            Err(BackendError::TimedOut(_))
-        ));
+        assert!(matches!(mock.increment(&counter, &HIT, NOW).await, Err(BackendError::TimedOut(_))));
         assert_eq!(mock.get(&counter, NOW).await.unwrap().value, 1);
-        assert!(matches!(
-            mock.reset(&counter, None, NOW).await,
-            Err(BackendError::Throttled(_))
-        ));
+        assert!(matches!(mock.reset(&counter, None, NOW).await, Err(BackendError::Throttled(_))));
         assert!(mock.reset(&counter, None, NOW).await.is_ok());
     });
 }

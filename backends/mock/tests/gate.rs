@@ -22,11 +22,7 @@ fn a_held_call_has_not_happened_until_its_gate_is_released() {
     assert_eq!((gate.pending(), mock.total(), mock.faults_left()), (1, 0, 1));
 
     mock.clear_faults();
-    assert_eq!(
-        mock.get_now(&counter, NOW).unwrap().value,
-        0,
-        "reads are not held"
-    );
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0, "reads are not held");
     gate.release();
     assert_eq!(pollster::block_on(call).unwrap().value, 1);
 }
@@ -42,11 +38,7 @@ fn a_held_answer_belongs_to_a_call_that_has_happened() {
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
     mock.increment_now(&counter, &HIT, NOW).unwrap_err();
     drop(gate);
-    assert_eq!(
-        pollster::block_on(call).unwrap().value,
-        1,
-        "the answer is as old as its call"
-    );
+    assert_eq!(pollster::block_on(call).unwrap().value, 1, "the answer is as old as its call");
 }
 
 #[test]
@@ -107,11 +99,7 @@ fn an_immediate_call_times_out_at_a_gate() {
     assert!(matches!(error, BackendError::TimedOut(_)));
     drop(back);
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
-    assert!(
-        mock.calls_of(Operation::Increment)
-            .iter()
-            .all(|call| call.error().is_some())
-    );
+    assert!(mock.calls_of(Operation::Increment).iter().all(|call| call.error().is_some()));
 }
 
 #[test]
@@ -143,11 +131,7 @@ fn released_calls_of_many_threads_all_count() {
         assert!(gate.release_one());
         gate.release();
     });
-    let mut values: Vec<_> = mock
-        .calls()
-        .iter()
-        .filter_map(|call| Some(call.tally()?.value))
-        .collect();
+    let mut values: Vec<_> = mock.calls().iter().filter_map(|call| Some(call.tally()?.value)).collect();
     assert!(values.is_sorted());
     values.dedup();
     assert_eq!(values.len(), 8);

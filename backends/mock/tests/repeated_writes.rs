@@ -12,24 +12,15 @@ fn a_repeated_hit_counts_once_and_is_answered() {
     for window in [
         Window::aligned(NOW, WindowLength::MINUTE),
         OPENED,
-        Window::Bucket {
-            limit: 10,
-            length: WindowLength::SECOND,
-        },
+        Window::Bucket { limit: 10, length: WindowLength::SECOND },
     ] {
         let counter = in_window(&key, window);
         let floor = u128::from(NOW.as_nanos()) * 10;
-        let hit = Hit::new(3, floor + 10)
-            .with_floor(floor)
-            .opening(Generation(1), Some("note"));
+        let hit = Hit::new(3, floor + 10).with_floor(floor).opening(Generation(1), Some("note"));
         mock.inject(Fault::repeated_write());
         let tally = mock.increment_now(&counter, &hit, NOW).unwrap();
         assert_eq!((tally.counted, tally.value), (true, floor + 3), "{window:?}");
-        assert_eq!(
-            mock.get_now(&counter, NOW).unwrap().value,
-            floor + 3,
-            "{window:?}"
-        );
+        assert_eq!(mock.get_now(&counter, NOW).unwrap().value, floor + 3, "{window:?}");
     }
     assert_eq!(mock.count(Operation::Increment), 3);
 }
@@ -59,10 +50,7 @@ fn two_equal_hits_are_two_writes() {
     let counter = in_this_minute(&key);
     mock.inject(Fault::repeated_write().times(2));
     for value in [1, 2] {
-        assert_eq!(
-            mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap().value,
-            value
-        );
+        assert_eq!(mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap().value, value);
     }
 }
 
@@ -72,11 +60,7 @@ fn a_repeated_reset_is_done() {
     let counter = in_this_minute(&key);
     mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap();
     mock.inject(Fault::repeated_write());
-    assert_eq!(
-        mock.get_now(&counter, NOW).unwrap().value,
-        1,
-        "reads do not meet it"
-    );
+    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1, "reads do not meet it");
     mock.reset_now(&counter, None, NOW).unwrap();
     assert_eq!((mock.faults_left(), mock.counters()), (0, 0));
 }

@@ -11,9 +11,7 @@ use limited_core::{Counter, Key, Timestamp, Window, WindowLength};
 /// 2026-01-01T00:00:00Z, the start of an aligned minute.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-pub(crate) const OPENED: Window = Window::Opened {
-    length: WindowLength::MINUTE,
-};
+pub(crate) const OPENED: Window = Window::Opened { length: WindowLength::MINUTE };
 
 pub(crate) fn user() -> Key<'static> {
     Key::of_user("7")
