@@ -1,5 +1,4 @@
 //! The ten lines of the README: five a minute, and the sixth is told how long to wait.
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use limited::memory::MemoryBackend;
 use limited::{Limiter, Quota};

@@ -1,7 +1,5 @@
 //! The quota that the environment asks for. Each case is a process of its own, since the environment is a process's.
 
-#![allow(clippy::print_stdout, reason = "a case tells the test what it found by printing it")]
-
 use std::process::Command;
 
 use limited::{Quota, QuotaError};

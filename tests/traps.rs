@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{AnyBackend, allow_n, backends, block_on, everywhere, in_memory, peek};
 use limited::memory::MemoryBackend;
-use limited::{Algorithm, BackendError, Clock, Error, Key, Limiter, ManualClock, Quota};
-use limited_mock::MockBackend;
+use limited::{Algorithm, BackendError, Clock, Error, Key, Limiter, ManualClock, OnError, Quota};
+use limited_mock::{Fault, MockBackend, Operation};
 
 #[test]
 fn an_enormous_cost_wraps_and_is_admitted() {
@@ -232,12 +232,53 @@ fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
 }
 
 #[test]
-fn a_window_takes_several_round_trips_for_its_first_hit_or_its_refusal() {
+fn a_first_hit_or_a_refusal_takes_several_round_trips() {
     let mock = MockBackend::new();
     let limiter = Limiter::new(mock.clone()).quota(Quota::per_minute(2));
     for (requests, allowed) in [(1, true), (2, true), (3, false)] {
         assert_eq!(block_on(limiter.allow("key")).unwrap().is_allowed(), allowed);
         assert_eq!(mock.total(), requests);
+    }
+}
+
+#[test]
+fn an_ordinary_hit_takes_two_updates_the_first_one_bound_to_fail() {
+    let mock = MockBackend::new();
+    for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
+        let limiter = Limiter::new(mock.clone()).algorithm(algorithm);
+        for _ in 0..10 {
+            mock.clear_calls();
+            assert!(block_on(limiter.allow("key")).unwrap().is_allowed());
+            assert_eq!(mock.count(Operation::Increment), 1);
+            assert!(mock.calls()[0].is_counted());
+        }
+    }
+}
+
+#[test]
+fn a_write_that_was_applied_is_repeated_and_one_hit_counts_twice() {
+    for algorithm in Algorithm::ALL {
+        let mock = MockBackend::new();
+        mock.inject(Fault::repeated_write().on(Operation::Increment).always());
+        let limiter = Limiter::new(mock).algorithm(algorithm).quota(Quota::per_minute(10));
+        for used in 1..=10 {
+            assert_eq!(block_on(limiter.allow("key")).unwrap().used(), used, "{algorithm}");
+        }
+        assert!(!block_on(limiter.allow("key")).unwrap().is_allowed());
+    }
+}
+
+#[test]
+fn any_error_is_caught_and_the_hit_written_again() {
+    for algorithm in Algorithm::ALL {
+        for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
+            let mock = MockBackend::new();
+            mock.inject(Fault::lost_answer().on(Operation::Increment));
+            let limiter = Limiter::new(mock.clone()).algorithm(algorithm).on_error(on_error);
+            let _ = block_on(limiter.allow("key"));
+            assert_eq!(mock.count(Operation::Increment), 1);
+            assert_eq!(block_on(limiter.peek("key")).unwrap().used(), 1);
+        }
     }
 }
 

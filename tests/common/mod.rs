@@ -1,6 +1,5 @@
 //! What the tests of behaviour share: every backend that needs no server, and quotas over their whole range.
 #![allow(dead_code, reason = "each test takes what it needs")]
-#![allow(clippy::print_stdout, reason = "a failing test shows which backend it failed on")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,8 @@
 //! | where time comes from | [`Clock`], [`SystemClock`], [`ManualClock`] |
 //! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`] |
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
 mod backend;
 mod clock;
 #[cfg(feature = "conformance")]

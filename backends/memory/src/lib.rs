@@ -9,6 +9,8 @@
 //! assert_eq!(backend.len(), 0);
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
 mod backend;
 mod builder;
 mod map;

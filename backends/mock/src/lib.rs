@@ -44,6 +44,8 @@
 //! | keep calls waiting | [`MockBackend::hold`], [`MockBackend::hold_answers`] |
 //! | see what was asked | [`MockBackend::calls`], [`MockBackend::count`] |
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
 mod backend;
 mod call;
 mod fault;
