@@ -10,19 +10,16 @@ use std::process::{Command, Output, Stdio};
 
 // The unit tests of the example run here, since `cargo test` builds an example without them.
 #[path = "../examples/replay/keys.rs"]
-#[allow(dead_code, reason = "the program uses what the tests do not")]
 mod keys;
 #[path = "../examples/replay/lines.rs"]
-#[allow(dead_code, reason = "as above")]
 mod lines;
 #[path = "../examples/replay/log.rs"]
-#[allow(dead_code, reason = "as above")]
 mod log;
 #[path = "../examples/replay/log_format.rs"]
-#[allow(dead_code, reason = "as above")]
 mod log_format;
+#[path = "../examples/replay/request_line.rs"]
+mod request_line;
 #[path = "../examples/replay/wording.rs"]
-#[allow(dead_code, reason = "as above")]
 mod wording;
 
 const SAMPLE: &str = include_str!("../examples/replay/sample.log");
@@ -163,7 +160,10 @@ impl Admitted {
     }
 }
 
-const MODELS: [(&str, fn(&Admitted, Quota, u64) -> bool); 3] = [
+/// Whether one more is admitted at a time.
+type Admits = fn(&Admitted, Quota, u64) -> bool;
+
+const MODELS: [(&str, Admits); 3] = [
     ("fixed-window", Admitted::fixed_window),
     ("sliding-window", Admitted::sliding_window),
     ("token-bucket", Admitted::token_bucket),
@@ -362,7 +362,7 @@ fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
         (&["--quota", "100"], "`100` is no quota"),
         (&["--algorithm", "leaky"], "sliding-window, token-bucket, or all"),
         (&["--by", "ip+cookie"], "`cookie` is no field"),
-        (&["--top", "-1"], "--top"),
+        (&["--top", "few"], "--top"),
         (&["one.log", "two.log"], "two.log"),
     ];
     for (arguments, reason) in cases {

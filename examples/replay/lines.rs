@@ -1,0 +1,85 @@
+//! The lines of a log: bytes of any kind, in lines of any length.
+
+use std::io::{self, BufRead, Read};
+
+/// The lines of an input, one at a time, in one buffer.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    input: R,
+    buffer: Vec<u8>,
+    number: u64,
+    bytes_read: u64,
+}
+
+/// A line, without the line break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line<'a> {
+    /// The first is 1.
+    pub(crate) number: u64,
+    pub(crate) bytes: &'a [u8],
+    /// How much of the input has been read, this line included.
+    pub(crate) bytes_read: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// How much is kept of a line; servers write far shorter ones. What is behind it is read and dropped, so that no
+    /// input fills the memory.
+    const LONGEST: u64 = 1 << 20;
+
+    pub(crate) const fn new(input: R) -> Self {
+        Self { input, buffer: Vec::new(), number: 0, bytes_read: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.buffer.clear();
+        let mut read = (&mut self.input).take(Self::LONGEST).read_until(b'\n', &mut self.buffer)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if !self.buffer.ends_with(b"\n") {
+            read += self.input.skip_until(b'\n')?;
+        }
+        self.number += 1;
+        self.bytes_read += read as u64;
+        Ok(Some(Line {
+            number: self.number,
+            bytes: self.buffer.trim_ascii_end(),
+            bytes_read: self.bytes_read,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        let mut lines = Lines::new(input);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push((line.number, line.bytes.to_vec()));
+        }
+        assert_eq!(lines.bytes_read, input.len() as u64);
+        all
+    }
+
+    #[test]
+    fn lines_end_in_any_way() {
+        let expected: [(u64, Vec<u8>); 4] =
+            [(1, b"a b".into()), (2, b"".into()), (3, b"\xff\0".into()), (4, b"c".into())];
+        assert_eq!(lines(b"a b\r\n\n\xff\0\nc"), expected);
+        assert_eq!(lines(b"a b\n\r\n\xff\0 \r\nc\n"), expected);
+        assert_eq!(lines(b""), []);
+    }
+
+    #[test]
+    fn an_enormous_line_is_cut_and_the_next_is_whole() {
+        let longest = usize::try_from(Lines::<&[u8]>::LONGEST).unwrap();
+        for length in [longest - 1, longest, longest + 1, 3 * longest] {
+            let mut input = vec![b'x'; length];
+            input.extend(b"\nnext");
+            let kept = length.min(longest);
+            assert_eq!(lines(&input), [(1, vec![b'x'; kept]), (2, b"next".into())]);
+        }
+    }
+}

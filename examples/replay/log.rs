@@ -1,0 +1,195 @@
+//! A whole log, as far as a limiter is concerned: who asked, and when.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead};
+use std::time::Duration;
+
+use limited::{Key, Timestamp};
+
+use crate::keys::By;
+use crate::lines::Lines;
+use crate::log_format::{Entry, Malformed, parse};
+
+/// The requests of a log in the order in which they came.
+///
+/// A server writes a line when it has answered, with the time at which the request came. So a log is out of order by as
+/// much as answers take, and is sorted by time here. Requests of the same second keep the order of their lines.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) keys: Vec<Key<'static>>,
+    /// What each key is called when people read it.
+    pub(crate) labels: Vec<String>,
+    /// How many requests have no key, since a field that it is made of is unknown.
+    pub(crate) unidentified: u64,
+    pub(crate) late: Late,
+    pub(crate) malformed: MalformedLines,
+}
+
+/// A request: small, since a log has many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) time: Timestamp,
+    /// Which of [`Log::keys`].
+    pub(crate) key: usize,
+}
+
+/// Lines that stand below the line of a later request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Late {
+    pub(crate) lines: u64,
+    pub(crate) at_most: Duration,
+}
+
+/// Lines in neither format.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct MalformedLines {
+    pub(crate) count: u64,
+    /// The first of them, by their number in the log.
+    pub(crate) first: Vec<(u64, Malformed)>,
+}
+
+/// Why a log cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it is compressed: decompress it first, as in `gunzip -c access.log.gz | … -`")]
+    Gzip,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Log {
+    /// Reads a log, and tells from time to time how many bytes it has read.
+    pub(crate) fn read(
+        mut input: impl BufRead,
+        by: &By,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Self, Unreadable> {
+        const GZIP: &[u8] = &[0x1f, 0x8b];
+        const LINES_PER_PROGRESS: u64 = 1 << 12;
+
+        if input.fill_buf()?.starts_with(GZIP) {
+            return Err(Unreadable::Gzip);
+        }
+        let mut reading = Reading::default();
+        let mut lines = Lines::new(input);
+        while let Some(line) = lines.next()? {
+            if line.number.is_multiple_of(LINES_PER_PROGRESS) {
+                progress(line.bytes_read);
+            }
+            if line.bytes.is_empty() {
+                continue;
+            }
+            match parse(&String::from_utf8_lossy(line.bytes)) {
+                Ok(entry) => reading.add(by, &entry),
+                Err(wrong) => reading.log.malformed.add(line.number, wrong),
+            }
+        }
+        Ok(reading.done())
+    }
+}
+
+#[derive(Default)]
+struct Reading {
+    log: Log,
+    places: HashMap<Key<'static>, usize>,
+    latest: Timestamp,
+}
+
+impl Reading {
+    fn add(&mut self, by: &By, entry: &Entry<'_>) {
+        let time = entry.time;
+        self.latest = self.latest.max(time);
+        self.log.late.add(self.latest.saturating_since(time));
+
+        let Some(key) = by.key(entry) else {
+            self.log.unidentified += 1;
+            return;
+        };
+        let next = self.places.len();
+        let key = *self.places.entry(key).or_insert_with(|| {
+            self.log.labels.push(by.label(entry));
+            next
+        });
+        self.log.requests.push(Request { time, key });
+    }
+
+    fn done(mut self) -> Log {
+        self.log.requests.sort_by_key(|request| request.time);
+        let mut keys: Vec<_> = self.places.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, place)| *place);
+        self.log.keys = keys.into_iter().map(|(key, _)| key).collect();
+        self.log
+    }
+}
+
+impl Late {
+    fn add(&mut self, late: Duration) {
+        self.lines += u64::from(!late.is_zero());
+        self.at_most = self.at_most.max(late);
+    }
+}
+
+impl MalformedLines {
+    const SHOWN: usize = 5;
+
+    fn add(&mut self, number: u64, wrong: Malformed) {
+        self.count += 1;
+        if self.first.len() < Self::SHOWN {
+            self.first.push((number, wrong));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(by: &str, input: &[u8]) -> Result<Log, Unreadable> {
+        Log::read(input, &by.parse().unwrap(), |_| ())
+    }
+
+    /// A line of `user` at `second` of some minute.
+    fn line(user: &str, second: u64) -> String {
+        format!("192.0.2.1 - {user} [09/Jun/2026:12:00:{second:02} +0000] \"GET / HTTP/1.1\" 200 -\n")
+    }
+
+    fn log(lines: &[(&str, u64)]) -> Log {
+        let input: String = lines.iter().map(|(user, second)| line(user, *second)).collect();
+        read("user", input.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn requests_are_in_the_order_in_which_they_came() {
+        let log = log(&[("a", 7), ("b", 9), ("c", 3), ("d", 7), ("a", 9)]);
+        let order: Vec<_> = log.requests.iter().map(|request| &*log.labels[request.key]).collect();
+        assert_eq!(order, ["c", "a", "d", "b", "a"]);
+        assert_eq!(log.keys, ["a", "b", "c", "d"].map(Key::of_user));
+        let late = Late { lines: 2, at_most: Duration::from_secs(6) };
+        assert_eq!(log.late, late);
+    }
+
+    #[test]
+    fn requests_without_a_key_are_counted_apart() {
+        let log = log(&[("a", 7), ("-", 9), ("a", 10)]);
+        assert_eq!((log.requests.len(), log.unidentified), (2, 1));
+    }
+
+    #[test]
+    fn malformed_lines_are_counted_with_their_numbers_and_empty_ones_are_not() {
+        let good = line("a", 1);
+        let mut input = format!("\n{good}bad\n\r\n{good}").into_bytes();
+        input.extend(b"\xff\xfe\0\n".repeat(9));
+        input.extend(b"no line break at the end");
+        let log = read("ip", &input).unwrap();
+        assert_eq!((log.requests.len(), log.malformed.count), (2, 11));
+        let numbers: Vec<_> = log.malformed.first.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [3, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn what_is_compressed_is_not_taken_for_a_log() {
+        let compressed = [0x1f, 0x8b, 8, 0, 0];
+        assert!(matches!(read("ip", &compressed), Err(Unreadable::Gzip)));
+    }
+}

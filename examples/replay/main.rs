@@ -1,0 +1,177 @@
+//! Puts an access log through the limiter, by the log's own times: what would each algorithm have refused?
+//!
+//! ```text
+//! cargo run --release --example replay                                        # a small sample log, made up
+//! cargo run --release --example replay -- --quota 5/s --by path access.log
+//! gunzip -c access.log.gz | cargo run --release --example replay -- --by ip+path -
+//! ```
+//!
+//! The time comes from a [`limited::ManualClock`], which is set to the time of each request; the limiters cannot tell
+//! the difference. A replay shows what a limiter would have said to the requests that were made. Clients that are
+//! refused behave differently from then on, and no log tells how.
+
+mod keys;
+mod lines;
+mod log;
+mod log_format;
+mod progress;
+mod replay;
+mod report;
+mod request_line;
+mod wording;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Parser;
+use limited::{Algorithm, Quota};
+
+use crate::keys::By;
+use crate::log::{Log, Unreadable};
+use crate::progress::Progress;
+use crate::replay::replay;
+use crate::report::Report;
+
+/// Puts an access log through a rate limiter, by the log's own times
+#[derive(Debug, Parser)]
+#[command(name = "replay", after_help = EXAMPLES, next_line_help = true)]
+struct Arguments {
+    /// A log in Common or Combined Log Format; `-` is standard input [default: a made-up sample]
+    file: Option<PathBuf>,
+
+    /// How much in how long: 5/s, 100/min, "1000/hour burst 50" [default: 100/min, of the sample 20/min]
+    #[arg(short, long)]
+    quota: Option<Quota>,
+
+    /// fixed-window, sliding-window, token-bucket, or all of them side by side
+    #[arg(short, long, default_value = "all")]
+    algorithm: Algorithms,
+
+    /// What is limited: ip, user, path, method, status, agent, or several, as in ip+path
+    #[arg(short, long, value_name = "FIELD", default_value = "ip")]
+    by: By,
+
+    /// How many of the most refused to name
+    #[arg(short, long, value_name = "NUMBER", default_value_t = 5)]
+    top: usize,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo run --release --example replay -- --quota 5/s --by path access.log
+  gunzip -c access.log.gz | cargo run --release --example replay -- --by ip+path -";
+
+#[derive(Clone, Debug)]
+struct Algorithms(Vec<Algorithm>);
+
+impl FromStr for Algorithms {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(Algorithm::ALL.into())),
+            _ => match text.parse() {
+                Ok(algorithm) => Ok(Self(vec![algorithm])),
+                Err(error) => Err(format!("{error}, or all")),
+            },
+        }
+    }
+}
+
+/// Where a log comes from.
+enum Source {
+    Sample,
+    StandardInput,
+    File(PathBuf),
+}
+
+impl Source {
+    fn of(file: Option<PathBuf>) -> Self {
+        match file {
+            None => Self::Sample,
+            Some(path) if path == Path::new("-") => Self::StandardInput,
+            Some(path) => Self::File(path),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Sample => "Sample log (made up)".to_owned(),
+            Self::StandardInput => "Standard input".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    fn default_quota(&self) -> Quota {
+        match self {
+            Self::Sample => Quota::per_minute(20),
+            Self::StandardInput | Self::File(_) => Quota::per_minute(100),
+        }
+    }
+
+    fn read(&self, by: &By) -> Result<Log, Unreadable> {
+        const SAMPLE: &[u8] = include_bytes!("sample.log");
+
+        match self {
+            Self::Sample => Log::read(SAMPLE, by, |_| ()),
+            Self::StandardInput => {
+                let progress = Progress::of_bytes(None);
+                Log::read(io::stdin().lock(), by, |bytes| progress.set(bytes))
+            }
+            Self::File(path) => {
+                let file = File::open(path)?;
+                // A pipe has a path too, and no length.
+                let metadata = file.metadata()?;
+                let progress = Progress::of_bytes(metadata.is_file().then_some(metadata.len()));
+                Log::read(BufReader::new(file), by, |bytes| progress.set(bytes))
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "replay: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let source = Source::of(arguments.file);
+    let name = source.name();
+    let by = arguments.by;
+    let quota = arguments.quota.unwrap_or_else(|| source.default_quota());
+    let log = source.read(&by).map_err(|error| format!("cannot read {name}: {error}"))?;
+
+    let progress = Progress::of_requests(log.requests.len() as u64);
+    let outcomes = replay(&log, quota, &arguments.algorithm.0, |requests| progress.set(requests))?;
+    drop(progress);
+
+    let report = Report { source: &name, log: &log, by: &by, quota, outcomes: &outcomes, top: arguments.top };
+    let mut out = io::stdout().lock();
+    let written = report.write(&mut out).and_then(|()| match source {
+        Source::Sample => out.write_all(ABOUT_THE_SAMPLE.as_bytes()),
+        Source::StandardInput | Source::File(_) => Ok(()),
+    });
+    match written {
+        // Whoever reads has seen enough, as in `replay | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+const ABOUT_THE_SAMPLE: &str = "
+In the sample 203.0.113.9 crawls, 203.0.113.66 guesses passwords, an office shares 192.0.2.100,
+2001:db8:5::17 sends thirty requests at a time, and 198.51.100.77 sends forty around the start
+of a minute, where a fixed window admits up to twice its limit.
+
+Try next:
+  cargo run --release --example replay -- --quota 5/s --by path access.log
+  cargo run --release --example replay -- --help
+";

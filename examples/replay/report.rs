@@ -1,0 +1,159 @@
+//! What a replay came to, for people to read.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
+
+use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
+use indicatif::HumanCount;
+use limited::Quota;
+
+use crate::keys::By;
+use crate::log::Log;
+use crate::replay::{Outcome, Wait};
+use crate::wording::{count, period, printable, share, wait};
+
+/// Everything that is reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report<'a> {
+    /// What the log is called.
+    pub(crate) source: &'a str,
+    pub(crate) log: &'a Log,
+    pub(crate) by: &'a By,
+    pub(crate) quota: Quota,
+    pub(crate) outcomes: &'a [Outcome],
+    /// How many of the most refused keys to name.
+    pub(crate) top: usize,
+}
+
+impl Report<'_> {
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write_summary(out)?;
+        if !self.log.requests.is_empty() {
+            self.write_outcomes(out)?;
+            self.write_most_refused(out)?;
+        }
+        self.write_remarks(out)
+    }
+
+    /// What was replayed, in one line, and the quota in another.
+    fn write_summary(&self, out: &mut impl Write) -> io::Result<()> {
+        let requests = &self.log.requests;
+        write!(out, "{}: {}", self.source, count(requests.len() as u64, "request"))?;
+        if let (Some(first), Some(last)) = (requests.first(), requests.last()) {
+            let keys = self.log.keys.len();
+            let nouns = self.by.noun(keys);
+            let period = period(first.time, last.time);
+            writeln!(out, ", {} {nouns}, {period}", HumanCount(keys as u64))?;
+            writeln!(out, "Quota: {} for each {}", self.quota, self.by.noun(1))
+        } else {
+            writeln!(out, ", nothing to replay")
+        }
+    }
+
+    fn write_outcomes(&self, out: &mut impl Write) -> io::Result<()> {
+        let header = [
+            "algorithm",
+            "admitted",
+            "refused",
+            "",
+            &format!("{} refused", self.by.noun(2)),
+            "longest wait",
+            &self.by.noun(1),
+        ];
+        let mut table = table(header, 1..=5);
+        for outcome in self.outcomes {
+            let (wait, key) = match outcome.longest_wait {
+                Some((Wait::For(duration), key)) => (wait(duration), &*self.log.labels[key]),
+                Some((Wait::Forever, key)) => ("forever".to_owned(), &*self.log.labels[key]),
+                None => ("-".to_owned(), ""),
+            };
+            table.add_row([
+                outcome.algorithm.to_string(),
+                HumanCount(outcome.admitted).to_string(),
+                HumanCount(outcome.refused).to_string(),
+                share(outcome.refused, outcome.admitted + outcome.refused),
+                HumanCount(outcome.keys_refused() as u64).to_string(),
+                wait,
+                printable(key, 20),
+            ]);
+        }
+        write_table(out, &table)
+    }
+
+    /// The keys that were refused most often, by all algorithms together.
+    fn write_most_refused(&self, out: &mut impl Write) -> io::Result<()> {
+        let refused = |key: usize| self.outcomes.iter().map(move |outcome| outcome.refused_by_key[key]);
+        let mut keys: Vec<_> =
+            (0..self.log.keys.len()).filter(|key| refused(*key).any(|refused| refused > 0)).collect();
+        keys.sort_by_key(|key| (Reverse(refused(*key).sum::<u64>()), &self.log.labels[*key]));
+        keys.truncate(self.top);
+        if keys.is_empty() {
+            return Ok(());
+        }
+
+        let mut requests = vec![0; self.log.keys.len()];
+        for request in &self.log.requests {
+            requests[request.key] += 1;
+        }
+        let algorithms = self.outcomes.iter().map(|outcome| outcome.algorithm.to_string());
+        let header = ["most refused", "requests"].map(str::to_owned);
+        let mut table = table(header.into_iter().chain(algorithms), 1..=1 + self.outcomes.len());
+        for key in keys {
+            let label = printable(&self.log.labels[key], 40);
+            let figures = [requests[key]].into_iter().chain(refused(key));
+            table.add_row([label].into_iter().chain(figures.map(|figure| HumanCount(figure).to_string())));
+        }
+        write_table(out, &table)
+    }
+
+    /// What was not replayed as it stands in the log, and why.
+    fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
+        let Log { unidentified, late, malformed, .. } = self.log;
+        if *unidentified > 0 {
+            let requests = count(*unidentified, "more request");
+            writeln!(out, "\n{requests} passed unlimited: no {} in the log.", self.by.noun(1))?;
+        }
+        if late.lines > 0 {
+            let lines = count(late.lines, "line");
+            let at_most = wait(late.at_most);
+            writeln!(
+                out,
+                "\n{lines} out of order, by {at_most} at most, and sorted by time: servers write when a request ends."
+            )?;
+        }
+        if malformed.count > 0 {
+            let lines = count(malformed.count, "malformed line");
+            writeln!(out, "\n{lines} left out:")?;
+            for (number, wrong) in &malformed.first {
+                writeln!(out, "  line {number}: {}", printable(&wrong.to_string(), 80))?;
+            }
+            let more = malformed.count - malformed.first.len() as u64;
+            if more > 0 {
+                writeln!(out, "  and {} more", HumanCount(more))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A table whose `figures` are columns of numbers.
+fn table(header: impl Into<Row>, figures: RangeInclusive<usize>) -> Table {
+    let rule = LineStyle::none().fill('─');
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
+    for column in figures {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+    writeln!(out)?;
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
