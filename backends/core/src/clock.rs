@@ -55,11 +55,7 @@ impl Clock for SystemClock {
 
     fn resolution(&self) -> Duration {
         Duration::from_nanos(
-            if cfg!(any(
-                target_os = "linux",
-                target_os = "android",
-                target_os = "freebsd"
-            )) {
+            if cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd")) {
                 1
             } else if cfg!(windows) {
                 100

@@ -1,1 +1,231 @@
-//! The conformance suite.
+//! The conformance suite: the rules of [`Backend`](crate::Backend), as checks that every backend has to pass.
+//!
+//! It needs the feature `conformance`, no runtime, and no time: the checks tell the backend every `now`, from 1970 to
+//! 2554, and never sleep. They are some thousands of small operations altogether, up to 64 of them at once.
+//!
+//! In a test of the backend's package, [`conformance_tests!`](crate::conformance_tests) makes one `#[test]` of each
+//! check. It takes whatever is a [`Harness`]: in the simplest case, a function that returns an empty backend.
+//!
+//! ```
+//! # use limited_core::{Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp};
+//! # #[derive(Default)]
+//! # struct MyBackend;
+//! # impl Backend for MyBackend {
+//! #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+//! #         Err(BackendError::unsupported("an example"))
+//! #     }
+//! #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+//! #         Err(BackendError::unsupported("an example"))
+//! #     }
+//! #     async fn reset(&self, _: &Counter<'_>, _: Option<Generation>, _: Timestamp) -> Result<(), BackendError> {
+//! #         Err(BackendError::unsupported("an example"))
+//! #     }
+//! # }
+//! limited_core::conformance_tests!(MyBackend::default);
+//! # assert!(limited_core::conformance::run(&MyBackend::default).is_err());
+//! ```
+//!
+//! [`run`] runs all checks in one go, and tells which failed:
+//!
+//! ```no_run
+//! # fn example<MyBackend: limited_core::Backend + Default>() {
+//! if let Err(failures) = limited_core::conformance::run(&MyBackend::default) {
+//!     panic!("{failures}");
+//! }
+//! # }
+//! ```
+//!
+//! [`checks`] has each check by its name, and [`CHECKS`] lists them. [`Harness`] shows what a backend brings that needs
+//! a runtime or a server, and [`Immediate`] is for those that also answer at once.
+//!
+//! A failed check panics with the rule that was broken, what was expected, and what the backend answered.
+
+mod arithmetic;
+mod clock;
+mod concurrency;
+mod expiry;
+mod harness;
+mod identity;
+mod immediate;
+mod lost_answers;
+mod parallel;
+mod reading;
+mod refusal;
+mod report;
+mod sliding;
+mod subject;
+
+pub use harness::Harness;
+pub use immediate::Immediate;
+pub use report::{Check, Failure, Failures, run};
+
+/// Every check: where it is, what it is called, what it holds. All else that lists the checks is made from this.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_checks {
+    ([$($then:tt)+] $($with:tt)*) => {
+        $($then)+! { [$($with)*]
+            clock::a_backend_has_no_clock_of_its_own:
+                "Rule 1: time is the argument `now`, and counts alike in 1970, 2026 and 2500.",
+            clock::a_clock_that_jumps_back_finds_every_counter_as_full:
+                "Rule 1: by a nanosecond, or by decades, it admits nothing extra.",
+            clock::a_clock_that_jumps_back_past_a_new_window_admits_nothing_extra:
+                "Rule 1: a window that counts already does not make the one before it fresh.",
+            clock::an_aligned_window_stays_known_for_one_length_and_the_skew_past_its_end:
+                "Rule 1: until then it reads, refuses and counts as it did; one shorter than the skew may make room earlier.",
+            clock::an_opened_window_stays_known_for_one_length_and_the_skew_past_its_end:
+                "Rule 1: until then a clock that jumps back before its end finds it.",
+            clock::a_bucket_stays_known_for_the_skew_past_its_refill:
+                "Rule 1: until then a clock that jumps back finds what was taken.",
+            clock::a_wandering_clock_fills_each_aligned_window_once:
+                "Rule 1: where time goes to and fro, no window holds more than its ceiling, and one forgotten refuses.",
+            clock::a_wandering_clock_keeps_an_opened_window_until_its_end:
+                "Rule 1: where time goes to and fro, a window is neither cut short nor opened twice.",
+            clock::a_wandering_clock_refills_no_bucket:
+                "Rule 1: where time goes to and fro, only its latest flows in.",
+
+            expiry::an_opened_window_ends_one_length_after_its_first_hit:
+                "Rule 2: 1 ns before, it counts; from then on it is absent, and the next hit opens a new one.",
+            expiry::aligned_windows_are_apart_where_they_meet:
+                "Rule 2: the last nanosecond of one and the first of the next count apart.",
+            expiry::a_window_long_past_reads_as_absent:
+                "Rule 2: what is still stored of a window long past is not read as live.",
+            expiry::a_bucket_counts_from_its_floor_once_that_has_passed_its_value:
+                "Rule 2: what has flowed back into a bucket is there, to the unit, and not before.",
+
+            identity::namespace_and_key_are_apart:
+                "Rule 3: `(\"a\", \"bc\")` is not `(\"ab\", \"c\")`, whatever separators they contain.",
+            identity::keys_are_told_apart_byte_by_byte:
+                "Rule 3: by case, spaces, Unicode forms and the last of 1,024 bytes; namespaces likewise.",
+            identity::kinds_of_window_are_apart:
+                "Rule 3: aligned, hit-opened and bucket of one key and length are three counters.",
+            identity::lengths_of_window_are_apart:
+                "Rule 3: the minute and the hour that start together are two counters.",
+            identity::buckets_of_different_quotas_are_apart:
+                "Rule 3: a bucket's limit and length are part of its identity.",
+            identity::equal_counters_are_one:
+                "Rule 3: whoever asks, with whatever limit, and however the key was composed.",
+
+            arithmetic::a_hit_counts_up_to_exactly_its_ceiling:
+                "Rule 4: what takes the value to the ceiling fits, and what takes it one further does not.",
+            arithmetic::every_hit_counts_as_its_bounds_say:
+                "Rule 4: the value after a hit is `max(value, floor) + cost`, if that is at most the ceiling.",
+            arithmetic::a_zero_ceiling_admits_nothing:
+                "Rule 4: a limit of zero is not the absence of a limit.",
+            arithmetic::large_values_are_exact:
+                "Rule 4: values of up to 38 digits are held and compared to the last digit.",
+            arithmetic::no_cost_or_floor_wraps_or_is_cut_off:
+                "Rule 4: what cannot fit is refused; `Invalid` is only for values of more than 38 digits.",
+            arithmetic::windows_last_from_a_millisecond_to_a_century:
+                "Rule 4: the shortest and the longest window count until their end.",
+            arithmetic::the_first_and_the_last_moment_count_like_any_other:
+                "Rule 4: at `Timestamp::EPOCH` and `Timestamp::MAX` nothing panics, wraps or admits.",
+
+            refusal::a_refused_hit_changes_nothing:
+                "Rule 5: neither one that is over what is left, nor one that is over the whole limit.",
+            refusal::a_refused_hit_leaves_an_absent_counter_absent:
+                "Rule 5: a refused hit stores nothing, and opens no window.",
+            refusal::a_refusal_answers_with_the_state:
+                "Rule 5: with the value, the start, the generation and the note.",
+            refusal::only_the_first_hit_names_a_window:
+                "Rule 5: start, generation and note of a hit-opened window are those of its first counted hit.",
+
+            lost_answers::a_hit_whose_answer_was_lost_counts_once:
+                "Rule 6: the backend recognises its own repeated write, or says that it does not know.",
+            lost_answers::a_hit_that_filled_the_counter_knows_it_was_counted:
+                "Rule 6: its own repeated write finds no room any more, and is not taken for a refusal.",
+            lost_answers::a_sliding_hit_whose_answer_was_lost_counts_once:
+                "Rule 6: the same where the window before weighs in.",
+            lost_answers::a_reset_whose_answer_was_lost_is_one_reset:
+                "Rule 6: it is done, or the answer says that this is not known.",
+            lost_answers::answers_lost_under_load_count_once:
+                "Rule 6: hits that travel together, or beside each other, count once each.",
+
+            reading::a_get_counts_nothing:
+                "`get` reads value, start and opening, and changes nothing.",
+            reading::a_reset_forgets_the_counter:
+                "`reset` leaves it absent, and is no error where it is.",
+            reading::a_reset_leaves_every_other_counter:
+                "`reset` leaves other windows, kinds, lengths, keys and namespaces.",
+            reading::a_reset_of_a_generation_leaves_every_other:
+                "`reset` of a generation leaves a window that another hit opened.",
+
+            concurrency::parallel_hits_admit_exactly_the_limit:
+                "One atomic step: of 64 hits at once, exactly as many count as fit.",
+            concurrency::parallel_hits_of_mixed_costs_fill_up_to_the_limit:
+                "One atomic step: hits are answered as if one had come after the other.",
+            concurrency::a_window_that_ended_is_rolled_over_in_one_step:
+                "One atomic step: no hit is lost, and none extra admitted, between an end and a beginning.",
+            concurrency::parallel_hits_on_many_keys_fill_each:
+                "One atomic step: hits on other keys change nothing.",
+            concurrency::a_reset_among_parallel_hits_leaves_a_whole_counter:
+                "One atomic step: a reset falls between two hits, and not into one.",
+
+            sliding::a_sliding_hit_weighs_the_window_before:
+                "`(current + cost) · length + previous · (length − elapsed) ≤ limit · length`, with no rounding.",
+            sliding::the_window_before_fades_to_the_nanosecond:
+                "What the window before weighs falls when it is due, and not 1 ns earlier.",
+            sliding::a_sliding_answer_tells_both_windows:
+                "`Tally::previous` is there when a hit is counted, refused, or only read.",
+            sliding::sliding_and_fixed_windows_share_their_counter:
+                "A sliding window counts in the aligned counter of its window.",
+            sliding::a_late_hit_in_the_window_before_weighs:
+                "The window before is not taken for settled within the allowed skew of its end.",
+            sliding::only_an_aligned_window_slides:
+                "Sliding over a window of another kind is `Invalid`, and counts nothing.",
+            sliding::a_share_of_any_size_neither_wraps_nor_admits:
+                "Rule 4: a large count times a century is weighed exactly.",
+            sliding::parallel_sliding_hits_admit_exactly_what_is_left:
+                "One atomic step: the same where the window before weighs in.",
+        }
+    };
+}
+
+macro_rules! define_checks {
+    ([] $($module:ident::$check:ident: $holds:literal,)+) => {
+        /// Each check by itself, named after the behaviour that it holds.
+        ///
+        /// They panic where the backend breaks a rule.
+        pub mod checks {
+            use super::Harness;
+            use super::subject::Subject;
+
+            $(
+                #[doc = $holds]
+                pub fn $check<H: Harness>(harness: &H) {
+                    super::$module::$check(&Subject::new(harness, stringify!($check)));
+                }
+            )+
+        }
+
+        /// Every check, in the order in which [`run`] runs them.
+        pub const CHECKS: &[Check] = &[$(Check { name: stringify!($check), holds: $holds }),+];
+
+        fn for_each_check<H: Harness>(mut visit: impl FnMut(&'static str, fn(&H))) {
+            $(visit(stringify!($check), checks::$check::<H>);)+
+        }
+    };
+}
+crate::__conformance_checks!([define_checks]);
+
+/// Makes a `#[test]` of each check of the [conformance suite](mod@crate::conformance), named as it is.
+///
+/// The argument is an expression for a [`Harness`](crate::conformance::Harness), evaluated once in each test. Tests of
+/// more than one backend go into a module each.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:expr $(,)?) => {
+        $crate::__conformance_checks!([$crate::__conformance_test_functions] $harness);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_test_functions {
+    ([$harness:expr] $($module:ident::$check:ident: $holds:literal,)+) => {$(
+        #[test]
+        fn $check() {
+            $crate::conformance::checks::$check(&$harness);
+        }
+    )+};
+}

@@ -18,11 +18,7 @@ impl<'a> Counter<'a> {
     /// The counter of a key in a window; an error for a key that no backend takes.
     pub fn new(namespace: &'a str, key: &'a Key<'a>, window: Window) -> Result<Self, InvalidKey> {
         key.validate()?;
-        Ok(Self {
-            namespace,
-            key,
-            window,
-        })
+        Ok(Self { namespace, key, window })
     }
 
     /// The same key in another window.
@@ -82,13 +78,7 @@ pub struct Hit<'a> {
 impl<'a> Hit<'a> {
     /// A hit that counts from zero.
     pub const fn new(cost: u128, ceiling: u128) -> Self {
-        Self {
-            cost,
-            floor: 0,
-            ceiling,
-            generation: Generation(0),
-            note: None,
-        }
+        Self { cost, floor: 0, ceiling, generation: Generation(0), note: None }
     }
 
     /// The same hit, counting from `floor` where the stored value is below it.
@@ -100,11 +90,7 @@ impl<'a> Hit<'a> {
     /// The same hit for a hit-opened window: with the generation and the note of the window that it may open.
     #[must_use]
     pub const fn opening(self, generation: Generation, note: Option<&'a str>) -> Self {
-        Self {
-            generation,
-            note,
-            ..self
-        }
+        Self { generation, note, ..self }
     }
 
     /// The value after this hit on a counter of `value` (0 where there is none); `None` where it is refused.
@@ -156,13 +142,7 @@ pub struct Tally {
 impl Tally {
     /// A tally of a counted hit (`true`), or of a refusal or a read (`false`).
     pub const fn new(counted: bool, value: u128) -> Self {
-        Self {
-            counted,
-            value,
-            previous: 0,
-            start: None,
-            opening: None,
-        }
+        Self { counted, value, previous: 0, start: None, opening: None }
     }
 
     /// The same, with the value of the window before.
@@ -174,19 +154,13 @@ impl Tally {
     /// The same, with the start of the window.
     #[must_use]
     pub fn with_start(self, start: Timestamp) -> Self {
-        Self {
-            start: Some(start),
-            ..self
-        }
+        Self { start: Some(start), ..self }
     }
 
     /// The same, with how the window was opened.
     #[must_use]
     pub fn with_opening(self, opening: Arc<Opening>) -> Self {
-        Self {
-            opening: Some(opening),
-            ..self
-        }
+        Self { opening: Some(opening), ..self }
     }
 }
 
@@ -199,10 +173,7 @@ mod tests {
     #[test]
     fn a_counter_takes_no_invalid_key() {
         let window = Window::aligned(Timestamp::EPOCH, crate::WindowLength::SECOND);
-        assert_eq!(
-            Counter::new("", &Key::from(""), window).unwrap_err(),
-            InvalidKey::Empty
-        );
+        assert_eq!(Counter::new("", &Key::from(""), window).unwrap_err(), InvalidKey::Empty);
         assert!(Counter::new("", &Key::from("x"), window).is_ok());
     }
 

@@ -91,6 +91,8 @@ impl<B: Backend> DynBackend for B {
     }
 }
 
+// A method with a default that is left out here would fall back to the default: the lint refuses it.
+#[deny(clippy::missing_trait_methods)]
 impl Backend for dyn DynBackend + '_ {
     async fn increment(
         &self,

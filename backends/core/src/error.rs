@@ -141,10 +141,7 @@ struct CauseInner {
 impl Cause {
     /// A cause in words: what happened and what to do.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(CauseInner {
-            message: message.into(),
-            source: None,
-        }))
+        Self(Arc::new(CauseInner { message: message.into(), source: None }))
     }
 
     /// A cause in words, with the error below it.
@@ -152,10 +149,7 @@ impl Cause {
         message: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self(Arc::new(CauseInner {
-            message: message.into(),
-            source: Some(source.into()),
-        }))
+        Self(Arc::new(CauseInner { message: message.into(), source: Some(source.into()) }))
     }
 
     /// What happened, in words.
@@ -165,10 +159,7 @@ impl Cause {
 
     /// The error below it, where there is one.
     pub fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -204,10 +195,7 @@ mod tests {
         let below = std::io::Error::other("connection reset");
         let error =
             BackendError::unavailable(Cause::with_source("no connection to the table's endpoint", below));
-        assert_eq!(
-            error.to_string(),
-            "the backend is unavailable: no connection to the table's endpoint"
-        );
+        assert_eq!(error.to_string(), "the backend is unavailable: no connection to the table's endpoint");
         assert_eq!(error.source().unwrap().to_string(), "connection reset");
         assert_eq!(error.clone().source().unwrap().to_string(), "connection reset");
     }

@@ -154,10 +154,7 @@ impl Key<'_> {
         escape_into(&mut rendered, name);
         rendered.push(':');
         escape_into(&mut rendered, value);
-        Key {
-            rendered: Cow::Owned(rendered),
-            dimensions: self.dimensions,
-        }
+        Key { rendered: Cow::Owned(rendered), dimensions: self.dimensions }
     }
 
     fn dimensions_mut(&mut self) -> &mut Dimensions {
@@ -191,29 +188,20 @@ impl Key<'_> {
 
     /// The same key, owning its text.
     pub fn into_owned(self) -> Key<'static> {
-        Key {
-            rendered: Cow::Owned(self.rendered.into_owned()),
-            dimensions: self.dimensions,
-        }
+        Key { rendered: Cow::Owned(self.rendered.into_owned()), dimensions: self.dimensions }
     }
 }
 
 impl Default for Key<'static> {
     /// An empty key, to add parts to. As it is, [no backend takes it](InvalidKey::Empty).
     fn default() -> Self {
-        Self {
-            rendered: Cow::Borrowed(""),
-            dimensions: None,
-        }
+        Self { rendered: Cow::Borrowed(""), dimensions: None }
     }
 }
 
 impl<'a> From<&'a str> for Key<'a> {
     fn from(key: &'a str) -> Self {
-        Self {
-            rendered: Cow::Borrowed(key),
-            dimensions: None,
-        }
+        Self { rendered: Cow::Borrowed(key), dimensions: None }
     }
 }
 
@@ -225,28 +213,19 @@ impl<'a> From<&'a String> for Key<'a> {
 
 impl From<String> for Key<'static> {
     fn from(key: String) -> Self {
-        Self {
-            rendered: Cow::Owned(key),
-            dimensions: None,
-        }
+        Self { rendered: Cow::Owned(key), dimensions: None }
     }
 }
 
 impl<'a> From<Cow<'a, str>> for Key<'a> {
     fn from(rendered: Cow<'a, str>) -> Self {
-        Self {
-            rendered,
-            dimensions: None,
-        }
+        Self { rendered, dimensions: None }
     }
 }
 
 impl<'a> From<&'a Key<'_>> for Key<'a> {
     fn from(key: &'a Key<'_>) -> Self {
-        Self {
-            rendered: Cow::Borrowed(key.as_str()),
-            dimensions: key.dimensions.clone(),
-        }
+        Self { rendered: Cow::Borrowed(key.as_str()), dimensions: key.dimensions.clone() }
     }
 }
 
@@ -317,10 +296,7 @@ mod tests {
 
     #[test]
     fn a_composed_key_carries_its_dimensions() {
-        let key = Key::tenant("4:2")
-            .user("7")
-            .and_ip([192, 0, 2, 1])
-            .and("route", "/login");
+        let key = Key::tenant("4:2").user("7").and_ip([192, 0, 2, 1]).and("route", "/login");
         assert_eq!(key.as_str(), "tenant:4%3A2:user:7:ip:192.0.2.1:route:/login");
         let dimensions = key.dimensions().unwrap();
         assert_eq!(dimensions.tenant.as_deref(), Some("4:2"));
@@ -342,10 +318,7 @@ mod tests {
     fn only_keys_of_1_to_1024_bytes_are_valid() {
         assert_eq!(Key::from("").validate(), Err(InvalidKey::Empty));
         assert_eq!(Key::from("x".repeat(1024)).validate(), Ok(()));
-        assert_eq!(
-            Key::from("é".repeat(513)).validate(),
-            Err(InvalidKey::TooLong { length: 1026 })
-        );
+        assert_eq!(Key::from("é".repeat(513)).validate(), Err(InvalidKey::TooLong { length: 1026 }));
     }
 
     /// One part of a composition, as a test makes it up.
@@ -366,11 +339,7 @@ mod tests {
         // An alphabet of what separates and escapes, so that near collisions are likely.
         let text = || "[a%:=53AD]{0,4}|sha256=?";
         let part = (text(), text(), any::<bool>()).prop_map(|(name, value, secret)| {
-            if secret {
-                Part::Secret(name, value)
-            } else {
-                Part::Text(name, value)
-            }
+            if secret { Part::Secret(name, value) } else { Part::Text(name, value) }
         });
         prop::collection::vec(part, 1..4)
     }

@@ -37,10 +37,7 @@ impl ManualClock {
 
     /// A clock that stands at `now`.
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            now,
-            sleepers: Vec::new(),
-        })))
+        Self(Arc::new(Mutex::new(State { now, sleepers: Vec::new() })))
     }
 
     /// Moves the clock on.
@@ -97,11 +94,7 @@ impl Clock for ManualClock {
             if state.now >= until {
                 return Poll::Ready(());
             }
-            if !state
-                .sleepers
-                .iter()
-                .any(|sleeper| sleeper.will_wake(context.waker()))
-            {
+            if !state.sleepers.iter().any(|sleeper| sleeper.will_wake(context.waker())) {
                 state.sleepers.push(context.waker().clone());
             }
             Poll::Pending

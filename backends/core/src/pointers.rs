@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
 
+// A method with a default that a wrapper left out would fall back to the default: the lint refuses it.
 macro_rules! forward {
     ($($pointer:ty),+) => {$(
+        #[deny(clippy::missing_trait_methods)]
         impl<B: Backend + ?Sized> Backend for $pointer {
             async fn increment(
                 &self,
@@ -43,6 +45,7 @@ macro_rules! forward {
             }
         }
 
+        #[deny(clippy::missing_trait_methods)]
         impl<B: ImmediateBackend + ?Sized> ImmediateBackend for $pointer {
             fn increment_now(
                 &self,

@@ -25,11 +25,7 @@ pub fn weighed<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp
     match hit.ceiling.checked_sub(share) {
         Some(ceiling) => Hit { ceiling, ..*hit },
         // The share alone is above the ceiling. A ceiling below the cost is refused for any value.
-        None => Hit {
-            ceiling: 0,
-            cost: hit.cost.max(1),
-            ..*hit
-        },
+        None => Hit { ceiling: 0, cost: hit.cost.max(1), ..*hit },
     }
 }
 
@@ -44,9 +40,7 @@ pub(crate) async fn increment<B: Backend + ?Sized>(
         Some(before) => backend.get(&before, now).await?.value,
         None => 0,
     };
-    let tally = backend
-        .increment(counter, &weighed(hit, previous, counter.window(), now), now)
-        .await?;
+    let tally = backend.increment(counter, &weighed(hit, previous, counter.window(), now), now).await?;
     Ok(tally.with_previous(previous))
 }
 
@@ -95,9 +89,9 @@ pub(crate) fn get_now<B: ImmediateBackend + ?Sized>(
 fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
     match counter.window() {
         window @ Window::Aligned { .. } => Ok(window.previous().map(|before| counter.with_window(before))),
-        Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid(
-            "only an aligned window has a window before it to weigh",
-        )),
+        Window::Opened { .. } | Window::Bucket { .. } => {
+            Err(BackendError::invalid("only an aligned window has a window before it to weigh"))
+        }
     }
 }
 

@@ -89,20 +89,14 @@ mod tests {
     #[test]
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
-        assert_eq!(
-            Timestamp::from_secs(1).saturating_sub(Duration::MAX),
-            Timestamp::EPOCH
-        );
+        assert_eq!(Timestamp::from_secs(1).saturating_sub(Duration::MAX), Timestamp::EPOCH);
         assert_eq!(Timestamp::EPOCH.saturating_since(Timestamp::MAX), Duration::ZERO);
         assert_eq!(Timestamp::from_secs(u64::MAX), Timestamp::MAX);
     }
 
     #[test]
     fn a_system_time_before_the_epoch_is_the_epoch() {
-        assert_eq!(
-            Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)),
-            Timestamp::EPOCH
-        );
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::EPOCH);
         let later = UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
         assert_eq!(SystemTime::from(Timestamp::from(later)), later);
     }

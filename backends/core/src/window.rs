@@ -96,20 +96,14 @@ impl Window {
     /// ```
     pub const fn aligned(now: Timestamp, length: WindowLength) -> Self {
         let now = now.as_nanos();
-        Self::Aligned {
-            start: Timestamp::from_nanos(now - now % length.0),
-            length,
-        }
+        Self::Aligned { start: Timestamp::from_nanos(now - now % length.0), length }
     }
 
     /// The aligned window right before this one; `None` before the first one since the epoch, and for other windows.
     pub const fn previous(self) -> Option<Self> {
         match self {
             Self::Aligned { start, length } => match start.as_nanos().checked_sub(length.0) {
-                Some(start) => Some(Self::Aligned {
-                    start: Timestamp::from_nanos(start),
-                    length,
-                }),
+                Some(start) => Some(Self::Aligned { start: Timestamp::from_nanos(start), length }),
                 None => None,
             },
             Self::Opened { .. } | Self::Bucket { .. } => None,
@@ -136,10 +130,7 @@ pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -
 ///
 /// Until then a sliding window still weighs it, and a clock that jumps back still finds it.
 pub const fn forgotten_from(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
-    start
-        .saturating_add(length.as_duration())
-        .saturating_add(length.as_duration())
-        .saturating_add(skew)
+    start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
 }
 
 /// When a bucket whose value is `value` is full again, rounded up to the nanosecond. Where that is beyond the last

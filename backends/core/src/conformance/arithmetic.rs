@@ -1,0 +1,208 @@
+//! Rule 4: no cost, floor, ceiling or time panics, wraps or admits.
+
+use std::time::Duration;
+
+use super::Harness;
+use super::subject::{NOW, Probe, Random, START, Subject, each_kind};
+use crate::{BackendError, Hit, Tally, Timestamp, Window, WindowLength};
+
+const TICK: Duration = Duration::from_nanos(1);
+
+/// What 38 decimal digits can hold, and so what every backend has to.
+const DIGITS_38: u128 = 10_u128.pow(38) - 1;
+
+pub(super) fn a_hit_counts_up_to_exactly_its_ceiling<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: a hit is counted if and only if it does not take the value over its ceiling";
+    for counter in subject.each_kind("ceiling", NOW) {
+        let first = counter.first_hit(4, 9, NOW);
+        let hit = counter.asking(5, 9, NOW);
+        let lower = Hit { ceiling: hit.ceiling - 1, ..hit };
+        counter.expect(&counter.increment(&lower, NOW), &counter.then(&first, false, 0), rule);
+        counter.expect(&counter.increment(&hit, NOW), &counter.then(&first, true, 5), rule);
+        counter.expect(&counter.hit(1, 9, NOW), &counter.then(&first, false, 5), rule);
+        counter.expect(&counter.hit(0, 9, NOW), &counter.then(&first, true, 5), rule);
+        counter.expect(&counter.hit(0, 8, NOW), &counter.then(&first, false, 5), rule);
+    }
+}
+
+pub(super) fn every_hit_counts_as_its_bounds_say<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: the value after a hit is max(value, floor) + cost, if that is at most the ceiling";
+    let mut random = Random::new(5);
+    for round in 0..8 {
+        for counter in subject.each_kind(&format!("bounds {round}"), NOW) {
+            let base = counter.floor(NOW);
+            let mut state = counter.absent();
+            for _ in 0..10 {
+                let hit = counter
+                    .asking(random.below(5).into(), random.below(30).into(), NOW)
+                    .with_floor(base + u128::from(random.below(15)) * counter.unit());
+                let expected = counter.after(&state, &hit, NOW);
+                // A hit without cost or floor leaves a counter that is as good as absent: backends may differ on it.
+                if expected.counted && expected.value == base {
+                    continue;
+                }
+                counter.expect(
+                    &counter.increment(&hit, NOW),
+                    &expected,
+                    &format!("{rule}; here for {hit:?}"),
+                );
+                state = expected;
+            }
+        }
+    }
+}
+
+pub(super) fn a_zero_ceiling_admits_nothing<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: a ceiling of zero admits no cost";
+    for counter in subject.each_kind("zero", NOW) {
+        for cost in [1, u128::from(u64::MAX), u128::MAX] {
+            for floor in [0, counter.floor(NOW)] {
+                let hit = Hit::new(cost, 0).with_floor(floor);
+                counter.expect(&counter.increment(&hit, NOW), &counter.absent(), rule);
+            }
+        }
+        counter.expect(&counter.hit(1, 0, NOW), &counter.absent(), rule);
+        counter.expect(&counter.get(NOW), &counter.absent(), rule);
+    }
+    let quota_of_zero = Window::Bucket { limit: 0, length: WindowLength::MINUTE };
+    let counter = subject.counter(quota_of_zero, "no tokens flow in");
+    counter.expect(&counter.hit(1, 0, NOW), &counter.absent(), rule);
+    let first = counter.first_hit(1, 1, NOW);
+    let rule = "rule 4: a bucket with a limit of zero is never full again";
+    let later = NOW.saturating_add(WindowLength::MAX.as_duration());
+    counter.expect(&counter.hit(1, 1, later), &counter.then(&first, false, 0), rule);
+}
+
+pub(super) fn large_values_are_exact<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: values of up to 38 digits are held and compared exactly";
+    for window in each_kind(NOW, WindowLength::MINUTE) {
+        let base = subject.counter(window, "any").floor(NOW);
+        let limits =
+            [1 << 31, 1 << 32, 1 << 53, 1 << 63, u64::MAX.into(), 1 << 64, 1 << 100, DIGITS_38 - base];
+        for limit in limits {
+            let counter = subject.counter(window, format!("{window:?} up to {limit}"));
+            let ceiling = base + limit;
+            let asking = |cost| Hit { cost, floor: base, ceiling, ..counter.asking(0, 0, NOW) };
+            let first = asking(limit - 2);
+            let mut expected = counter.after_first(&first, NOW);
+            counter.expect(&counter.increment(&first, NOW), &expected, rule);
+            for (cost, counted) in [(3, false), (1, true), (2, false), (1, true), (1, false), (limit, false)]
+            {
+                expected.counted = counted;
+                expected.value += if counted { cost } else { 0 };
+                counter.expect(&counter.increment(&asking(cost), NOW), &expected, rule);
+            }
+            let whole = subject.counter(window, format!("{window:?}, {limit} at once"));
+            let hit = asking(limit);
+            whole.expect(&whole.increment(&hit, NOW), &whole.after_first(&hit, NOW), rule);
+        }
+    }
+}
+
+pub(super) fn no_cost_or_floor_wraps_or_is_cut_off<H: Harness>(subject: &Subject<'_, H>) {
+    for counter in subject.each_kind("huge", NOW) {
+        let first = counter.first_hit(1, 10, NOW);
+        let (value, small) = (first.value, counter.asking(0, 10, NOW));
+        let bits = [31, 32, 53, 63, 64, 65, 96, 127].map(|bit| 1 << bit);
+        // What is small again once only so many bits of it are kept, or what takes the sum past the last number.
+        let costs = bits
+            .into_iter()
+            .flat_map(|bit| [bit - 1, bit, bit + 1])
+            .filter(|cost| *cost > small.ceiling - value)
+            .chain([u128::MAX, u128::MAX - 1, u128::MAX - value, u128::MAX - value + 1, DIGITS_38]);
+        for cost in costs {
+            refused_or_invalid(&counter, &Hit { cost, ..small }, &first);
+            refused_or_invalid(&counter, &Hit { cost, floor: u128::MAX, ..small }, &first);
+        }
+        for (cost, floor) in
+            [(u128::MAX, u128::MAX), (1, u128::MAX), (u128::MAX, 0), (u128::MAX - value + 1, value)]
+        {
+            refused_or_invalid(&counter, &Hit { cost, floor, ceiling: u128::MAX, ..small }, &first);
+        }
+        // The one enormous hit that fits: counted, or more than this backend can hold.
+        let hit = Hit { cost: u128::MAX - value, floor: value, ceiling: u128::MAX, ..small };
+        let unchanged = counter.then(&first, false, 0);
+        let state = match counter.try_increment(&hit, NOW) {
+            Err(BackendError::Invalid(_)) => unchanged,
+            Err(error) => panic!(
+                "rule 4: a value that the backend cannot hold is `Invalid`, not: {error}\n  of {counter}"
+            ),
+            Ok(tally) => {
+                let counted = Tally { counted: true, value: u128::MAX, ..unchanged.clone() };
+                counter.expect(&tally, &counted, "rule 4: a hit up to the last number fits");
+                Tally { counted: false, ..counted }
+            }
+        };
+        counter.expect(&counter.get(NOW), &state, "rule 4: a hit that is `Invalid` changes nothing");
+    }
+}
+
+pub(super) fn windows_last_from_a_millisecond_to_a_century<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: a window of any length counts, until its end and not beyond";
+    for length in [WindowLength::MIN, WindowLength::SECOND, WindowLength::DAY, WindowLength::MAX] {
+        for window in each_kind(NOW, length) {
+            let subject = subject.afresh();
+            let counter = subject.counter(window, format!("{window:?}"));
+            let first = counter.first_hit(3, 5, NOW);
+            counter.expect(&counter.hit(3, 5, NOW), &counter.then(&first, false, 0), rule);
+            let (last, next) = match window {
+                Window::Aligned { start, .. } => {
+                    let end = start.saturating_add(length.as_duration());
+                    (end.saturating_sub(TICK), counter.with_window(Window::aligned(end, length)))
+                }
+                Window::Opened { .. } => (
+                    NOW.saturating_add(length.as_duration()).saturating_sub(TICK),
+                    counter.with_window(window),
+                ),
+                // A bucket has no end.
+                Window::Bucket { .. } => continue,
+            };
+            counter.expect(&counter.hit(2, 5, last), &counter.then(&first, true, 2), rule);
+            counter.expect(&counter.hit(1, 5, last), &counter.then(&first, false, 2), rule);
+            next.first_hit(5, 5, last.saturating_add(TICK));
+        }
+    }
+}
+
+pub(super) fn the_first_and_the_last_moment_count_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: at the ends of time a counter counts as it does at any other";
+    let last = Timestamp::MAX;
+    let moments = [Timestamp::EPOCH, Timestamp::from_nanos(1), last.saturating_sub(TICK), last];
+    for now in moments {
+        for length in [WindowLength::MIN, WindowLength::MINUTE, WindowLength::MAX] {
+            for window in each_kind(now, length) {
+                let counter = subject.counter(window, format!("{window:?}, {}", now.as_nanos()));
+                let first = counter.first_hit(3, 5, now);
+                counter.expect(&counter.hit(3, 5, now), &counter.then(&first, false, 0), rule);
+                counter.expect(&counter.hit(2, 5, now), &counter.then(&first, true, 2), rule);
+                counter.expect(&counter.hit(1, 5, now), &counter.then(&first, false, 2), rule);
+                counter.expect(&counter.get(now), &counter.then(&first, false, 2), rule);
+                counter.reset(None, now);
+                counter.expect(&counter.get(now), &counter.absent(), rule);
+            }
+        }
+    }
+
+    let opened = subject.counter(Window::Opened { length: WindowLength::MINUTE }, "from end to end");
+    opened.first_hit(5, 5, Timestamp::EPOCH);
+    let full = opened.first_hit(5, 5, last.saturating_sub(Duration::from_secs(59)));
+    for now in [last, START, Timestamp::EPOCH] {
+        opened.expect(&opened.hit(1, 5, now), &opened.then(&full, false, 0), rule);
+    }
+}
+
+/// Asks for a hit that can never fit.
+#[track_caller]
+fn refused_or_invalid<H: Harness>(counter: &Probe<'_, H>, hit: &Hit<'_>, first: &Tally) {
+    let unchanged = counter.then(first, false, 0);
+    match counter.try_increment(hit, NOW) {
+        Ok(tally) => {
+            let rule = "rule 4: a cost or floor that cannot fit is refused, and neither wraps nor is cut off";
+            counter.expect(&tally, &unchanged, &format!("{rule}; here for {hit:?}"));
+        }
+        // Such a hit would fit into a counter that is absent, with a value that not every backend can hold.
+        Err(BackendError::Invalid(_)) if hit.apply(0).is_some_and(|value| value > DIGITS_38) => {}
+        Err(error) => panic!("rule 4: {hit:?} has to be refused, and failed: {error}\n  of {counter}"),
+    }
+    counter.expect(&counter.get(NOW), &unchanged, "rule 5: a refused hit leaves the state as it was");
+}

@@ -1,0 +1,193 @@
+//! A small backend that keeps the contract, or breaks it in exactly one way: what it stores, finds and forgets.
+
+mod counting;
+mod operations;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use limited_core::conformance::Harness;
+use limited_core::{
+    ALLOWED_SKEW, Counter, Opening, Tally, Timestamp, Window, WindowLength, bucket_full_at, forgotten_from,
+    has_come, has_ended,
+};
+
+use crate::Defect::{self, *};
+
+/// Counters in a map behind a lock, reached over a line that may lose answers.
+#[derive(Debug, Default)]
+pub(crate) struct Reference {
+    defect: Option<Defect>,
+    /// Whether it forgets as early as it may, by the latest time that it was told for any key.
+    forgets: bool,
+    latest: AtomicU64,
+    states: Mutex<HashMap<Id, State>>,
+    /// The windows before, as they were first weighed; only for the defect that takes them for settled.
+    settled: Mutex<HashMap<Id, u128>>,
+    loses_next_answer: AtomicBool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Id {
+    namespace: String,
+    key: String,
+    kind: u8,
+    start: Option<Timestamp>,
+    length: u64,
+    limit: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    value: u128,
+    start: Option<Timestamp>,
+    opening: Option<Arc<Opening>>,
+}
+
+/// Returns a [`Reference`] with this defect.
+pub(crate) struct WithDefect(pub(crate) Option<Defect>);
+
+impl Harness for WithDefect {
+    type Backend = Reference;
+
+    fn backend(&self) -> Reference {
+        Reference { defect: self.0, forgets: self.0 == Some(CountsWhatItForgot), ..Reference::default() }
+    }
+
+    fn lose_next_answer(&self, backend: &Reference) -> bool {
+        backend.loses_next_answer.store(true, Ordering::Relaxed);
+        true
+    }
+}
+
+/// # What is stored, and where
+impl Reference {
+    pub(crate) fn forgetting_as_early_as_it_may() -> Self {
+        Self { forgets: true, ..Self::default() }
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn states(&self) -> MutexGuard<'_, HashMap<Id, State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self, counter: &Counter<'_>) -> Id {
+        let (mut namespace, mut key) = (counter.namespace().to_owned(), counter.key().to_owned());
+        match self.defect {
+            Some(JoinsNamespaceAndKey) => key = format!("{}:{key}", std::mem::take(&mut namespace)),
+            Some(FoldsCase) => key = key.to_lowercase(),
+            Some(TrimsKeys) => key = key.trim().to_owned(),
+            Some(CutsKeys) => key = key.chars().take(255).collect(),
+            _ => {}
+        }
+        let (kind, start, limit) = match counter.window() {
+            Window::Aligned { start, .. } => (0, Some(start), 0),
+            Window::Opened { .. } => (1, None, 0),
+            Window::Bucket { limit, .. } => (2, None, limit),
+        };
+        let length = counter.window().length().as_nanos();
+        let id = Id { namespace, key, kind, start, length, limit };
+        match self.defect {
+            Some(TakesKindsForOne) => Id { kind: 0, start: None, limit: 0, ..id },
+            Some(TakesLengthsForOne) => Id { length: 0, ..id },
+            Some(TakesQuotasForOne) => Id { limit: 0, ..id },
+            Some(TakesComposedKeysForOthers) if counter.dimensions().is_some() => {
+                Id { kind: id.kind + 3, ..id }
+            }
+            Some(KeepsOneWindowOfAKey) => Id { start: None, ..id },
+            _ => id,
+        }
+    }
+
+    /// What is stored, where it has not expired.
+    fn live(&self, state: Option<&State>, window: Window, now: Timestamp) -> State {
+        let ended = |state: &State| match (window, state.start) {
+            _ if self.has(ReadsExpiredAsLive) => false,
+            (Window::Opened { length }, Some(start)) => match self.defect {
+                Some(EndsATickLate) => has_ended(start, length, now.saturating_sub(Duration::from_nanos(1))),
+                Some(ForgetsWhenTimeGoesBack) => now < start || has_ended(start, length, now),
+                Some(PanicsWhenTimeGoesBack) => {
+                    let age = now.as_nanos().checked_sub(start.as_nanos());
+                    age.expect("time goes forward") >= length.as_nanos()
+                }
+                Some(SaturatesTheEnd) => now >= start.saturating_add(length.as_duration()),
+                _ => has_ended(start, length, now),
+            },
+            (Window::Aligned { start, length }, known) => {
+                let other = known.is_some_and(|known| known != start);
+                other || has_come(forgotten_from(start, length, ALLOWED_SKEW), now)
+            }
+            (Window::Bucket { limit, .. }, _) if self.has(RefillsWhenTimeGoesBack) => {
+                state.value
+                    > u128::from(now.as_nanos()) * u128::from(limit)
+                        + 5 * u128::from(window.length().as_nanos())
+            }
+            (Window::Opened { .. } | Window::Bucket { .. }, _) => false,
+        };
+        let absent = || State {
+            start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
+            ..State::default()
+        };
+        state.filter(|state| !ended(state)).cloned().unwrap_or_else(absent)
+    }
+
+    fn tally(&self, counted: bool, window: Window, state: State) -> Tally {
+        let mut tally = Tally::new(counted, state.value);
+        (tally.start, tally.opening) = (state.start, state.opening);
+        match (self.defect, window) {
+            (Some(TellsNoStartOfOpenedWindows), Window::Opened { .. }) => tally.start = None,
+            (Some(TellsNoStartOfAlignedWindows), Window::Aligned { .. }) => tally.start = None,
+            _ => {}
+        }
+        tally
+    }
+
+    fn time(&self, now: Timestamp) -> Timestamp {
+        match self.defect {
+            Some(HasAClockOfItsOwn) => SystemTime::now().into(),
+            Some(KnowsOnlyMilliseconds) => Timestamp::from_nanos(now.as_nanos() / 1_000_000 * 1_000_000),
+            _ => now,
+        }
+    }
+}
+
+/// # What is forgotten, and when
+impl Reference {
+    fn forget_some(&self, states: &mut HashMap<Id, State>, now: Timestamp) {
+        self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        states.retain(|id, state| match (self.defect, id.kind, state.start) {
+            (Some(ForgetsAtTheEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
+            (Some(ForgetsBucketsThatAreFull), 2, None) => {
+                !has_come(bucket_full_at(state.value, id.limit), now)
+            }
+            _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state.value),
+        });
+    }
+
+    /// Whether a backend that forgets as early as it may has forgotten this.
+    fn is_forgotten(&self, id: &Id, value: u128) -> bool {
+        let from = match (id.kind, id.start) {
+            (0 | 1, Some(start)) => forgotten_from(start, length_of(id), ALLOWED_SKEW),
+            (2, None) => bucket_full_at(value, id.limit).saturating_add(ALLOWED_SKEW),
+            _ => return false,
+        };
+        self.forgets && has_come(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
+    }
+
+    /// The refusal of a hit for an aligned window that is forgotten.
+    fn too_late(&self, length: WindowLength) -> Tally {
+        let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
+        let forgotten = latest.saturating_sub(2 * length.as_duration() + ALLOWED_SKEW).as_nanos();
+        let earliest = forgotten - forgotten % length.as_nanos() + length.as_nanos();
+        Tally::new(false, 0).with_start(Timestamp::from_nanos(earliest))
+    }
+}
+
+fn length_of(id: &Id) -> WindowLength {
+    Duration::from_nanos(id.length).try_into().expect("it was the length of a window")
+}

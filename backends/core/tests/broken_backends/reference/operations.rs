@@ -1,0 +1,142 @@
+//! The operations of the reference, and where sliding is broken.
+
+use std::sync::PoisonError;
+
+use limited_core::{
+    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Key, Tally, Timestamp, Window, sliding,
+};
+
+use super::Reference;
+use crate::Defect::*;
+
+impl ImmediateBackend for Reference {
+    fn increment_now(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.write(|| Ok(self.count(counter, hit, now)))
+    }
+
+    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
+        let mut states = self.states();
+        self.forget_some(&mut states, now);
+        if let (Some(GetsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
+            state.value += 1;
+        }
+        let state = self.live(states.get(&id), window, now);
+        if self.has(DeletesWhatItReadsAsExpired) && state.value == 0 {
+            states.remove(&id);
+        }
+        Ok(self.tally(false, window, state))
+    }
+
+    fn reset_now(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        _now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.write(|| self.forget(counter, generation))
+    }
+
+    fn increment_sliding_now(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        let previous = self.before(counter, now)?;
+        let elsewhere = Key::from(format!("{} sliding", counter.key()));
+        let counter = match self.defect {
+            Some(SlidesInACounterOfItsOwn) => Counter::new(counter.namespace(), &elsewhere, counter.window()),
+            _ => Ok(*counter),
+        };
+        let counter = &counter.map_err(|error| BackendError::invalid(error.to_string()))?;
+        let weighed = match (self.defect, counter.window()) {
+            (Some(WeighsNothing), _) => *hit,
+            (Some(RoundsTheShareDown), Window::Aligned { start, length }) => {
+                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
+                let share = previous * u128::from(left) / u128::from(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(share), ..*hit }
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the defect")]
+            (Some(WeighsIn64Bits), Window::Aligned { start, length }) => {
+                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
+                let share = (previous as u64).wrapping_mul(left).div_ceil(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(share.into()), ..*hit }
+            }
+            (Some(IgnoresTheCostOfSlidingHits), window) => {
+                let one = Hit { cost: hit.cost.min(1), ..*hit };
+                let ceiling = sliding::weighed(&one, previous, window, now).ceiling;
+                Hit { ceiling: ceiling.saturating_add(hit.cost - one.cost), ..*hit }
+            }
+            (_, window) => sliding::weighed(hit, previous, window, now),
+        };
+        let told = if self.has(TellsNoPrevious) { 0 } else { previous };
+        Ok(self.increment_now(counter, &weighed, now)?.with_previous(told))
+    }
+
+    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        let previous = self.before(counter, now)?;
+        Ok(self.get_now(counter, now)?.with_previous(previous))
+    }
+}
+
+impl Reference {
+    fn before(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+        let Some(before) = counter.window().previous() else {
+            return match counter.window() {
+                Window::Aligned { .. } => Ok(0),
+                _ if self.has(SlidesAnyWindow) => Ok(0),
+                Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid("not aligned")),
+            };
+        };
+        let before = counter.with_window(before);
+        let previous = self.get_now(&before, now)?.value;
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match self.defect {
+            Some(TakesTheWindowBeforeForSettled) => *settled.entry(self.id(&before)).or_insert(previous),
+            _ => previous,
+        })
+    }
+}
+
+impl Backend for Reference {
+    async fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.increment_now(counter, hit, now)
+    }
+
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.get_now(counter, now)
+    }
+
+    async fn reset(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.reset_now(counter, generation, now)
+    }
+
+    async fn increment_sliding(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.increment_sliding_now(counter, hit, now)
+    }
+
+    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.get_sliding_now(counter, now)
+    }
+}

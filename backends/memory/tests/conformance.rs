@@ -1,0 +1,13 @@
+//! The conformance suite, waited for and at once.
+
+use limited_memory::MemoryBackend;
+
+mod waited_for {
+    limited_core::conformance_tests!(super::MemoryBackend::new);
+}
+
+mod at_once {
+    use limited_core::conformance::Immediate;
+
+    limited_core::conformance_tests!(|| Immediate(super::MemoryBackend::new()));
+}
