@@ -14,13 +14,14 @@ use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
 /// # Writing a backend
 ///
 /// Three operations make a backend of counters; everything else has a default. This one keeps its counters in a map
-/// behind a lock, for ever (a real one forgets what has [expired](crate::forgotten_from)):
+/// behind a lock, for ever (a real one deletes what has [expired](crate::forgotten_from)):
 ///
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
 /// use limited_core::{
-///     Backend, BackendError, Counter, Generation, Hit, Opening, Tally, Timestamp, Window, has_ended,
+///     ALLOWED_SKEW, Backend, BackendError, Counter, Generation, Hit, Opening, Tally, Timestamp, Window,
+///     forgotten_from, has_come, has_ended,
 /// };
 ///
 /// /// A counter's identity is its namespace, its key and its window, each kept apart from the others.
@@ -44,6 +45,7 @@ use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
 /// fn live(state: Option<&State>, window: Window, now: Timestamp) -> State {
 ///     let ended = |state: &&State| match (window, state.start) {
 ///         (Window::Opened { length }, Some(start)) => has_ended(start, length, now),
+///         (Window::Aligned { start, length }, _) => has_come(forgotten_from(start, length, ALLOWED_SKEW), now),
 ///         _ => false,
 ///     };
 ///     let absent = || State {
@@ -94,6 +96,8 @@ use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
 ///         Ok(())
 ///     }
 /// }
+/// # #[cfg(feature = "conformance")]
+/// # limited_core::conformance::run(&Simple::default).unwrap();
 /// ```
 ///
 /// Then run the conformance suite on it: `limited_core::conformance`, behind the feature `conformance`, is the
@@ -102,8 +106,11 @@ use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
 /// # Rules
 ///
 /// 1. Time is the argument `now`. A backend owns no clock. Time that goes backwards never panics and never admits
-///    extra: a window stays known for one length and the [allowed skew](crate::ALLOWED_SKEW) past its end. A hit for
-///    an aligned window that the backend has forgotten, although later ones are known, is refused ([`Tally::start`]).
+///    extra: a window stays known for one length and the [allowed skew](crate::ALLOWED_SKEW) past its end, a bucket for
+///    the allowed skew after it is full. Where a backend has forgotten an aligned window although later ones are
+///    known, which it may where windows are shorter than the skew, it refuses hits for it ([`Tally::start`]). A jump
+///    back of more than two lengths and the skew may be taken for the correction of a clock that was wrong: the key
+///    starts over.
 /// 2. Expired state is absent state, whether or not it has been deleted. Reads that decide are consistent reads.
 /// 3. Counters with equal namespace, key and [`Window`](crate::Window) are one; all others are apart.
 /// 4. Arithmetic is checked: no cost, floor, ceiling or time panics, wraps or admits.
