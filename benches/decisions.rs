@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use limited::memory::MemoryBackend;
 use limited::{Algorithm, DynBackend, Limiter, Quota};
+use limited_memory::MemoryBackend;
 use pollster::block_on;
 
 const KEYS: [usize; 3] = [1, 1_000, 100_000];

@@ -7,9 +7,10 @@ fn main() -> Result<(), limited::Error> {
     let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(5));
     for request in 1..=6 {
         let decision = limiter.allow_now("tenant:42:user:7")?;
-        match decision.retry_after() {
-            None => println!("request {request}: allowed, {} left", decision.remaining()),
-            Some(wait) => println!("request {request}: refused, try again in {wait:?}"),
+        if decision.is_allowed() {
+            println!("request {request}: allowed, {} left", decision.remaining());
+        } else {
+            println!("request {request}: refused, retry after {:?}", decision.retry_after());
         }
     }
     Ok(())

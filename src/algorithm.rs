@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// How a [`Limiter`](crate::Limiter) counts. A value, so that a configuration file can choose it.
 ///
-/// Written `fixed-window`, `sliding-window` and `token-bucket`.
+/// Written `fixed-window`, `sliding-window` and `token-bucket`. Fixed and sliding windows of one length count in the same
+/// place, so that a limiter can be moved from one to the other; give them namespaces where they are to be apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]

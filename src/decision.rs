@@ -49,11 +49,13 @@ impl Decision {
 
     /// How long to wait until the same hit is admitted, if nothing else is in the meantime.
     ///
-    /// `None` if it is allowed, if waiting never helps (the cost is above the limit), or if the decision was made
+    /// `None` does not mean allowed, [`is_allowed`](Self::is_allowed) does. It is `None` if the hit is allowed, if waiting
+    /// never helps (the cost is above the limit, or the limit is 0), or if the decision was made
     /// [without the backend](Self::is_degraded).
     ///
     /// It is exact to the nanosecond in the clock's reading: waiting that long is enough, a nanosecond less is not.
     /// Where the clock is coarser, its [resolution](crate::Clock::resolution) is added, so that it is still enough.
+    /// What was counted ahead of the clock, before it jumped back, is not foreseen.
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -1,5 +1,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "memory", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "memory"), doc = "Decides, for a key, whether something may happen now.")]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod algorithm;

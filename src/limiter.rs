@@ -207,8 +207,26 @@ impl<B: ImmediateBackend> Limiter<B> {
 
     /// [`peek`](Self::peek), at once.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        let key = key.into();
-        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
+        self.look_now(&key.into(), self.quota)
+    }
+
+    /// [`peek_with`](Self::peek_with), at once.
+    pub fn peek_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
+        self.look_now(&key.into(), quota)
+    }
+
+    /// [`reset`](Self::reset), at once.
+    pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.forget_now(&key.into(), self.quota)
+    }
+
+    /// [`reset_with`](Self::reset_with), at once.
+    pub fn reset_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<(), Error> {
+        self.forget_now(&key.into(), quota)
+    }
+
+    fn look_now(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
+        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
             _ => self.backend.get_now(&counter, question.now),
@@ -216,10 +234,8 @@ impl<B: ImmediateBackend> Limiter<B> {
         self.answered(question, answer, Question::predicted)
     }
 
-    /// [`reset`](Self::reset), at once.
-    pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        let key = key.into();
-        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
+    fn forget_now(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
         }
@@ -264,8 +280,20 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        let key = key.into();
-        let Asked { question, counter, .. } = self.ask(&key, 1, self.quota)?;
+        self.forget(&key.into(), self.quota).await
+    }
+
+    /// Forgets what was counted for a key by a quota of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`reset`](Self::reset).
+    pub async fn reset_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<(), Error> {
+        self.forget(&key.into(), quota).await
+    }
+
+    async fn forget(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
         }

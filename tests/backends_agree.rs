@@ -4,8 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use limited::{Clock, ImmediateBackend, Key, ManualClock, memory::MemoryBackend};
+use limited::{Clock, ImmediateBackend, Key, ManualClock};
 use limited_core::{ALLOWED_SKEW, Counter, Generation, Hit, Timestamp, Window, WindowLength};
+use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 use proptest::prelude::*;
 

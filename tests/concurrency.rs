@@ -6,8 +6,8 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use common::{backends, block_on};
-use limited::memory::MemoryBackend;
 use limited::{Algorithm, Clock, Limiter, ManualClock, Quota};
+use limited_memory::MemoryBackend;
 
 const THREADS: u64 = 16;
 

@@ -4,12 +4,14 @@ mod common;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{AnyBackend, allow_n, block_on, everywhere, peek};
-use limited::memory::MemoryBackend;
 use limited::{
-    Algorithm, BackendError, DynBackend, Error, InvalidKey, Key, Limiter, ManualClock, OnError, Quota,
+    Algorithm, BackendError, DynBackend, Error, ImmediateBackend, InvalidKey, Key, Limiter, ManualClock,
+    OnError, Quota,
 };
+use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 
 #[test]
@@ -119,25 +121,41 @@ fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
 #[test]
 fn at_once_or_waited_for_is_the_same() {
     for algorithm in Algorithm::ALL {
-        let limiter = Limiter::new(MemoryBackend::new()).clock(ManualClock::new()).algorithm(algorithm);
-        let quota = Quota::per_minute(9);
-        let limiter = limiter.quota(quota);
-        for cost in [1, 2, 3, 4, 1] {
-            let waited = block_on(limiter.allow_n("waited", cost)).unwrap();
-            assert_eq!(limiter.allow_n_now("at once", cost).unwrap(), waited);
-            assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
-        }
-        block_on(limiter.reset("waited")).unwrap();
-        limiter.reset_now("at once").unwrap();
-        let other = Quota::per_minute(3);
+        // The mock has the defaults of the contract, the memory backend its own way.
+        at_once_is_the_same(Limiter::new(MemoryBackend::new()).algorithm(algorithm));
+        at_once_is_the_same(Limiter::new(MockBackend::new()).algorithm(algorithm));
+    }
+}
+
+fn at_once_is_the_same<B: ImmediateBackend>(limiter: Limiter<B>) {
+    let clock = ManualClock::new();
+    let limiter = limiter.quota(Quota::per_minute(9)).clock(clock.clone());
+    for cost in [1, 2, 3, 4, 1, 5] {
+        let waited = block_on(limiter.allow_n("waited", cost)).unwrap();
+        assert_eq!(limiter.allow_n_now("at once", cost).unwrap(), waited);
+        assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
+        clock.advance(Duration::from_secs(25));
+    }
+    block_on(limiter.reset("waited")).unwrap();
+    limiter.reset_now("at once").unwrap();
+    assert_eq!(limiter.peek_now("at once").unwrap().used(), 0);
+    assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
+
+    let other = Quota::per_hour(3);
+    for _ in 0..2 {
+        let waited = block_on(limiter.allow_n_with("waited", 2, other)).unwrap();
+        assert_eq!(limiter.allow_n_with_now("at once", 2, other).unwrap(), waited);
+        let waited = block_on(limiter.allow_with("waited", other)).unwrap();
+        assert_eq!(limiter.allow_with_now("at once", other).unwrap(), waited);
         assert_eq!(
-            limiter.allow_n_with_now("at once", 2, other).unwrap(),
-            block_on(limiter.allow_n_with("waited", 2, other)).unwrap()
+            limiter.peek_with_now("at once", other).unwrap(),
+            block_on(limiter.peek_with("waited", other)).unwrap()
         );
-        assert_eq!(
-            limiter.allow_with_now("at once", other).unwrap(),
-            block_on(limiter.allow_with("waited", other)).unwrap()
-        );
+    }
+    block_on(limiter.reset_with("waited", other)).unwrap();
+    limiter.reset_with_now("at once", other).unwrap();
+    for key in ["waited", "at once"] {
+        assert_eq!(limiter.peek_with_now(key, other).unwrap().remaining(), 3);
     }
 }
 

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{any_algorithm, any_count, any_quota, calls, everywhere, in_memory, peek, small_quota};
-use limited::memory::MemoryBackend;
 use limited::{Limiter, Quota, Timestamp};
+use limited_memory::MemoryBackend;
 use proptest::prelude::*;
 
 fn peek_predicts(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use common::{
     any_algorithm, any_count, any_quota, calls, everywhere, in_memory, is_within_reach, small_quota,
 };
-use limited::memory::MemoryBackend;
 use limited::{Algorithm, Clock, Limiter, ManualClock, Quota, Timestamp};
 use limited_core::Sleep;
+use limited_memory::MemoryBackend;
 use proptest::prelude::*;
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -131,7 +131,8 @@ fn a_hint_of_the_system_clock_has_no_more_than_its_resolution_added() {
     for algorithm in Algorithm::ALL {
         let limiter = Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(Quota::per_day(1));
         assert!(limiter.allow_now("key").unwrap().is_allowed());
-        let wait = limiter.allow_now("key").unwrap().retry_after().unwrap();
+        // At midnight the second one may be admitted too.
+        let wait = limiter.allow_now("key").unwrap().retry_after().unwrap_or_default();
         assert!(wait <= 2 * Duration::from_secs(86_400));
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use common::{AnyBackend, allow_n, backends, block_on, everywhere, in_memory, peek};
-use limited::memory::MemoryBackend;
 use limited::{Algorithm, BackendError, Clock, Error, Key, Limiter, ManualClock, OnError, Quota};
+use limited_memory::MemoryBackend;
 use limited_mock::{Fault, MockBackend, Operation};
 
 #[test]
@@ -234,7 +234,7 @@ fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
 #[test]
 fn a_first_hit_or_a_refusal_takes_several_round_trips() {
     let mock = MockBackend::new();
-    let limiter = Limiter::new(mock.clone()).quota(Quota::per_minute(2));
+    let limiter = Limiter::new(mock.clone()).clock(ManualClock::new()).quota(Quota::per_minute(2));
     for (requests, allowed) in [(1, true), (2, true), (3, false)] {
         assert_eq!(block_on(limiter.allow("key")).unwrap().is_allowed(), allowed);
         assert_eq!(mock.total(), requests);
@@ -245,7 +245,7 @@ fn a_first_hit_or_a_refusal_takes_several_round_trips() {
 fn an_ordinary_hit_takes_two_updates_the_first_one_bound_to_fail() {
     let mock = MockBackend::new();
     for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
-        let limiter = Limiter::new(mock.clone()).algorithm(algorithm);
+        let limiter = Limiter::new(mock.clone()).clock(ManualClock::new()).algorithm(algorithm);
         for _ in 0..10 {
             mock.clear_calls();
             assert!(block_on(limiter.allow("key")).unwrap().is_allowed());
@@ -260,7 +260,8 @@ fn a_write_that_was_applied_is_repeated_and_one_hit_counts_twice() {
     for algorithm in Algorithm::ALL {
         let mock = MockBackend::new();
         mock.inject(Fault::repeated_write().on(Operation::Increment).always());
-        let limiter = Limiter::new(mock).algorithm(algorithm).quota(Quota::per_minute(10));
+        let limiter =
+            Limiter::new(mock).clock(ManualClock::new()).algorithm(algorithm).quota(Quota::per_minute(10));
         for used in 1..=10 {
             assert_eq!(block_on(limiter.allow("key")).unwrap().used(), used, "{algorithm}");
         }
@@ -274,7 +275,8 @@ fn any_error_is_caught_and_the_hit_written_again() {
         for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
             let mock = MockBackend::new();
             mock.inject(Fault::lost_answer().on(Operation::Increment));
-            let limiter = Limiter::new(mock.clone()).algorithm(algorithm).on_error(on_error);
+            let limiter =
+                Limiter::new(mock.clone()).clock(ManualClock::new()).algorithm(algorithm).on_error(on_error);
             let _ = block_on(limiter.allow("key"));
             assert_eq!(mock.count(Operation::Increment), 1);
             assert_eq!(block_on(limiter.peek("key")).unwrap().used(), 1);
@@ -294,7 +296,7 @@ fn a_store_error_looks_like_a_refusal_or_an_admission() {
     ] {
         let mock = MockBackend::new();
         mock.fail_next(error.clone());
-        let limiter = Limiter::new(mock);
+        let limiter = Limiter::new(mock).clock(ManualClock::new());
         let Err(Error::Backend(returned)) = block_on(limiter.allow("key")) else {
             panic!("{name} has to be an error")
         };
@@ -398,7 +400,7 @@ fn expired_state_is_read_as_live() {
 #[test]
 fn a_raw_secret_is_stored_as_a_key() {
     let mock = MockBackend::new();
-    let limiter = Limiter::new(mock.clone());
+    let limiter = Limiter::new(mock.clone()).clock(ManualClock::new());
     let _ = block_on(limiter.allow(Key::secret("api_key", "sk_live_hunter2"))).unwrap();
     let _ = block_on(limiter.allow(Key::tenant("42").and_secret("token", "sk_live_hunter2"))).unwrap();
     assert!(mock.total() > 0);

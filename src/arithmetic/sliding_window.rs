@@ -36,7 +36,7 @@ pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally
     let now = u128::from(now.as_nanos());
     let admitted_at = match room.checked_sub(tally.value) {
         // There is room beside the current window's count: wait until the window before weighs little enough.
-        Some(room) => (start + elapsed_until(tally.previous, room, length)).max(now),
+        Some(room) => start + elapsed_until(tally.previous, room, length),
         // There is not: wait for the next window, and there until the current one weighs little enough.
         None => start + length + elapsed_until(tally.value, room, length),
     };

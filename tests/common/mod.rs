@@ -15,7 +15,7 @@ pub(crate) type AnyBackend = Arc<dyn DynBackend>;
 
 /// Every backend that needs no server, empty.
 pub(crate) fn backends() -> Vec<(&'static str, AnyBackend)> {
-    vec![("memory", Arc::new(limited::memory::MemoryBackend::new())), ("mock", Arc::new(MockBackend::new()))]
+    vec![("memory", Arc::new(limited_memory::MemoryBackend::new())), ("mock", Arc::new(MockBackend::new()))]
 }
 
 /// Lets `behaviour` hold on every backend and under every algorithm.
@@ -34,9 +34,9 @@ pub(crate) fn everywhere(quota: Quota, behaviour: impl Fn(Limiter<AnyBackend>, M
 pub(crate) fn in_memory(
     algorithm: Algorithm,
     quota: Quota,
-) -> (Limiter<limited::memory::MemoryBackend>, ManualClock) {
+) -> (Limiter<limited_memory::MemoryBackend>, ManualClock) {
     let clock = ManualClock::new();
-    let limiter = Limiter::new(limited::memory::MemoryBackend::new());
+    let limiter = Limiter::new(limited_memory::MemoryBackend::new());
     (limiter.quota(quota).algorithm(algorithm).clock(clock.clone()), clock)
 }
 

@@ -177,6 +177,15 @@ mod tests {
         assert!(Counter::new("", &Key::from("x"), window).is_ok());
     }
 
+    #[test]
+    fn a_counter_tells_what_its_key_was_composed_of() {
+        let window = Window::aligned(Timestamp::EPOCH, crate::WindowLength::SECOND);
+        let key = Key::tenant("42").user("7");
+        let counter = Counter::new("", &key, window).unwrap();
+        assert_eq!(counter.dimensions(), key.dimensions());
+        assert!(counter.dimensions().is_some());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 

@@ -42,32 +42,30 @@ impl ManualClock {
 
     /// Moves the clock on.
     pub fn advance(&self, duration: Duration) {
-        let mut state = self.state();
-        let now = state.now.saturating_add(duration);
-        state.move_to(now);
+        self.move_to(|now| now.saturating_add(duration));
     }
 
     /// Moves the clock back, as a correction of a system's time does.
     pub fn rewind(&self, duration: Duration) {
-        let mut state = self.state();
-        let now = state.now.saturating_sub(duration);
-        state.move_to(now);
+        self.move_to(|now| now.saturating_sub(duration));
     }
 
     /// Sets the clock, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
-        self.state().move_to(now);
+        self.move_to(|_| now);
+    }
+
+    fn move_to(&self, then: impl FnOnce(Timestamp) -> Timestamp) {
+        let mut state = self.state();
+        state.now = then(state.now);
+        let sleepers = std::mem::take(&mut state.sleepers);
+        // Whoever is woken may read the clock at once.
+        drop(state);
+        sleepers.into_iter().for_each(Waker::wake);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn move_to(&mut self, now: Timestamp) {
-        self.now = now;
-        self.sleepers.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -131,6 +129,23 @@ mod tests {
                 std::thread::yield_now();
             }
         });
+    }
+
+    #[test]
+    fn who_is_woken_may_read_the_clock() {
+        struct Reader(ManualClock, Mutex<Option<Timestamp>>);
+        impl std::task::Wake for Reader {
+            fn wake(self: Arc<Self>) {
+                *self.1.lock().unwrap() = Some(self.0.now());
+            }
+        }
+        let clock = ManualClock::new();
+        let reader = Arc::new(Reader(clock.clone(), Mutex::new(None)));
+        let waker = Waker::from(Arc::clone(&reader));
+        let mut sleep = clock.sleep(Duration::from_secs(1));
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(*reader.1.lock().unwrap(), Some(clock.now()));
     }
 
     #[test]

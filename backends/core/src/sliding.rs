@@ -41,7 +41,7 @@ pub(crate) async fn increment<B: Backend + ?Sized>(
         None => 0,
     };
     let tally = backend.increment(counter, &weighed(hit, previous, counter.window(), now), now).await?;
-    Ok(tally.with_previous(previous))
+    Ok(beside(previous, counter.window(), tally))
 }
 
 /// [`Backend::get_sliding`] in two steps.
@@ -54,7 +54,7 @@ pub(crate) async fn get<B: Backend + ?Sized>(
         Some(before) => backend.get(&before, now).await?.value,
         None => 0,
     };
-    Ok(backend.get(counter, now).await?.with_previous(previous))
+    Ok(beside(previous, counter.window(), backend.get(counter, now).await?))
 }
 
 /// [`ImmediateBackend::increment_sliding_now`] in two steps.
@@ -69,7 +69,7 @@ pub(crate) fn increment_now<B: ImmediateBackend + ?Sized>(
         None => 0,
     };
     let tally = backend.increment_now(counter, &weighed(hit, previous, counter.window(), now), now)?;
-    Ok(tally.with_previous(previous))
+    Ok(beside(previous, counter.window(), tally))
 }
 
 /// [`ImmediateBackend::get_sliding_now`] in two steps.
@@ -82,7 +82,7 @@ pub(crate) fn get_now<B: ImmediateBackend + ?Sized>(
         Some(before) => backend.get_now(&before, now)?.value,
         None => 0,
     };
-    Ok(backend.get_now(counter, now)?.with_previous(previous))
+    Ok(beside(previous, counter.window(), backend.get_now(counter, now)?))
 }
 
 /// The counter of the window before; an error for a counter whose window has none by its kind.
@@ -92,6 +92,14 @@ fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError
         Window::Opened { .. } | Window::Bucket { .. } => {
             Err(BackendError::invalid("only an aligned window has a window before it to weigh"))
         }
+    }
+}
+
+/// The tally with the value of the window before, unless it is about a later window than was asked for.
+fn beside(previous: u128, asked: Window, tally: Tally) -> Tally {
+    match (asked, tally.start) {
+        (Window::Aligned { start, .. }, Some(told)) if told != start => tally,
+        _ => tally.with_previous(previous),
     }
 }
 

@@ -26,14 +26,18 @@ use crate::windows::View;
 /// A key is forgotten one window length and the allowed skew after its last window ended (its bucket was full), so that
 /// the next window can still weigh it, and a clock that jumps back still finds it. Expired keys are removed by the
 /// operations that follow, up to four by each, whatever key they are about; no operation ever looks at all keys. A
-/// process that stops asking keeps what it has.
+/// process that stops asking keeps what it has. The tables that keys were in keep their size for the keys to come.
 ///
 /// # Clocks that jump back
 ///
-/// Of each key the latest three windows are known. A hit for an older one is refused, since its count is gone, until
-/// the clock has come to a known window ([`Tally::start`]); unless the jump is longer than two window lengths and the
-/// allowed skew. Such a clock was wrong before, so the key starts over. (A bucket has no windows: it refuses until
-/// the clock has caught up.)
+/// Of each key the latest three aligned windows are known. A hit for an older one is refused, since its count is gone,
+/// until the clock has come to a known window ([`Tally::start`]). With windows longer than the allowed skew that takes
+/// a jump beyond it; with windows of some milliseconds it may also meet a thread that was held up between reading the
+/// clock and asking.
+///
+/// A jump of more than two window lengths and the allowed skew shows that the clock was wrong before: the key starts
+/// over in the aligned windows of the corrected time. A bucket and a hit-opened window are not told from full ones, and
+/// refuse until the clock has caught up. Keys that were counted ahead of time and are not used again stay until then.
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Store>);
 

@@ -53,6 +53,12 @@ impl Queue {
         self.changed(&tickets);
     }
 
+    /// How many tickets are out.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.tickets).waiting.len()
+    }
+
     /// Whether a ticket is due; a guess, but one that the next call corrects.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         has_come(Timestamp::from_nanos(self.next_due.load(Ordering::Relaxed)), now)

@@ -106,10 +106,12 @@ impl State {
 
     /// From when on the entry is the same as none, and a clock that jumps back within the allowed skew does not find
     /// a difference either.
-    pub(crate) fn forgotten_from(&self, kind: Kind, skew: Duration) -> Timestamp {
+    pub(crate) fn forgotten_from(&self, kind: Kind, When { now, skew }: When) -> Timestamp {
         match (self, kind) {
             (Self::Aligned(windows), Kind::Aligned { length }) => {
-                windows.newest().map_or(Timestamp::EPOCH, |start| forgotten_from(start, length, skew))
+                // Windows further ahead were counted by a clock that was wrong: they keep nobody.
+                let latest = forgotten_from(now, length, skew);
+                windows.newest(latest).map_or(Timestamp::EPOCH, |start| forgotten_from(start, length, skew))
             }
             (Self::Opened(Some(opened)), Kind::Opened { length }) => {
                 forgotten_from(opened.start, length, skew)
@@ -119,6 +121,11 @@ impl State {
             }
             _ => Timestamp::EPOCH,
         }
+    }
+
+    /// Whether that is before `due`, when it was to be looked at again. Buckets only ever fill up later.
+    pub(crate) fn is_forgotten_before(&self, due: Timestamp, kind: Kind, when: When) -> bool {
+        !matches!(self, Self::Bucket { .. }) && self.forgotten_from(kind, when) < due
     }
 
     fn open(opened: &mut Option<Opened>, hit: &Hit<'_>, now: Timestamp) -> Tally {

@@ -16,7 +16,7 @@ use crate::windows::View;
 const LOOKED_AT_PER_CALL: usize = 4;
 
 /// How many tickets an operation looks at, at most, to make room for a new key in a full store.
-const LOOKED_AT_WHEN_FULL: usize = 64;
+const LOOKED_AT_WHEN_FULL: usize = 256;
 
 /// One key in windows of one kind and length.
 pub(crate) struct Entry {
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
 pub(crate) struct Store {
     map: Map,
     queue: Queue,
-    /// Entries there are, and places taken for those about to be.
+    /// Places taken: one for each entry.
     keys: AtomicUsize,
     /// Tickets popped whose entry has not been looked at yet.
     settling: AtomicUsize,
@@ -68,7 +68,15 @@ impl Store {
     ) -> Result<Tally, BackendError> {
         self.sweep(now);
         let (series, window, when) = (Series::from(counter), counter.window(), self.when(now));
-        let count = |entry: &mut Entry| entry.state.increment(window, hit, when, view);
+        let count = |entry: &mut Entry| {
+            let tally = entry.state.increment(window, hit, when, view);
+            if tally.counted && entry.state.is_forgotten_before(entry.ticket.due, window.into(), when) {
+                self.queue.remove(entry.ticket);
+                let due = entry.state.forgotten_from(window.into(), when);
+                entry.ticket = self.queue.push(series.into(), due);
+            }
+            tally
+        };
         if let Some(tally) = self.map.update(&series, count) {
             return Ok(tally);
         }
@@ -79,20 +87,25 @@ impl Store {
         if !tally.counted {
             return Ok(tally);
         }
-        self.take_place(now)?;
-        let (tally, inserted) = self.map.update_or_insert(
-            series.into(),
-            |entry| (count(entry), false),
-            |series| {
-                let due = state.forgotten_from(window.into(), self.skew);
-                let ticket = self.queue.push(series.clone(), due);
-                (Entry { state, ticket }, (tally, true))
-            },
-        );
-        if !inserted {
-            self.give_place_back();
+        let series = StoredSeries::from(series);
+        let mut looks_left = LOOKED_AT_WHEN_FULL;
+        loop {
+            let insert = |series: &StoredSeries| {
+                if !self.take_place() {
+                    return (None, None);
+                }
+                let ticket = self.queue.push(series.clone(), state.forgotten_from(window.into(), when));
+                (Some(Entry { state: state.clone(), ticket }), Some(tally.clone()))
+            };
+            if let Some(tally) = self.map.update_or_insert(series.clone(), |entry| Some(count(entry)), insert)
+            {
+                return Ok(tally);
+            }
+            if looks_left == 0 {
+                return Err(BackendError::Full { max_keys: self.max_keys });
+            }
+            looks_left = self.make_room(now, looks_left);
         }
-        Ok(tally)
     }
 
     pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, view: View) -> Tally {
@@ -127,42 +140,42 @@ impl Store {
             let Some((ticket, series, _settling)) = popped else {
                 return;
             };
-            self.settle(ticket, &series, |expiry| has_come(expiry, now));
+            self.settle(ticket, &series, now, |expiry| has_come(expiry, now));
         }
     }
 
-    /// Takes one of the places that there are for keys, after making room if need be.
-    fn take_place(&self, now: Timestamp) -> Result<(), BackendError> {
-        for looks_left in (0..LOOKED_AT_WHEN_FULL).rev() {
-            if self.take_free_place() {
-                return Ok(());
-            }
-            let is_wanted =
-                |ticket: &Ticket| has_come(ticket.due, now) || self.when_full == WhenFull::EvictSoonest;
-            match self.settling(|| self.queue.pop(is_wanted)) {
-                Some((ticket, series, _settling)) => {
-                    let gives_way = |expiry| {
-                        self.when_full == WhenFull::EvictSoonest && (expiry <= ticket.due || looks_left == 0)
-                    };
-                    self.settle(ticket, &series, |expiry| {
-                        let expired = has_come(expiry, now);
-                        let evicted = !expired && gives_way(expiry);
-                        self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
-                        expired || evicted
-                    });
-                }
-                // An entry that somebody else is looking at may be about to leave.
-                None if self.settling.load(Ordering::Acquire) > 0 => yield_now(),
-                None => break,
-            }
-        }
-        // The last look, or somebody else's, may have freed a place.
-        if self.take_free_place() { Ok(()) } else { Err(BackendError::Full { max_keys: self.max_keys }) }
-    }
-
-    fn take_free_place(&self) -> bool {
+    /// Takes one of the places that there are for keys.
+    fn take_place(&self) -> bool {
         let more = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
         self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Looks at the next entry in line, and removes it if it may go. Tells how many looks are left: none where there is
+    /// nothing more to look at, and only a place that somebody else gave back can help.
+    fn make_room(&self, now: Timestamp, looks_left: usize) -> usize {
+        let looks_left = looks_left - 1;
+        let is_wanted =
+            |ticket: &Ticket| has_come(ticket.due, now) || self.when_full == WhenFull::EvictSoonest;
+        match self.settling(|| self.queue.pop(is_wanted)) {
+            Some((ticket, series, _settling)) => {
+                let gives_way = |expiry| {
+                    self.when_full == WhenFull::EvictSoonest && (expiry <= ticket.due || looks_left == 0)
+                };
+                self.settle(ticket, &series, now, |expiry| {
+                    let expired = has_come(expiry, now);
+                    let evicted = !expired && gives_way(expiry);
+                    self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
+                    expired || evicted
+                });
+                looks_left
+            }
+            // An entry that somebody else is looking at may be about to leave.
+            None if self.settling.load(Ordering::Acquire) > 0 => {
+                yield_now();
+                looks_left
+            }
+            None => 0,
+        }
     }
 
     fn give_place_back(&self) {
@@ -171,13 +184,19 @@ impl Store {
 
     /// Removes the entry of a popped ticket, if it may go now that it is known when it expires; else issues it a new
     /// ticket.
-    fn settle(&self, ticket: Ticket, series: &StoredSeries, may_go: impl FnOnce(Timestamp) -> bool) {
+    fn settle(
+        &self,
+        ticket: Ticket,
+        series: &StoredSeries,
+        now: Timestamp,
+        may_go: impl FnOnce(Timestamp) -> bool,
+    ) {
         let gone = self.map.remove_if(series, |entry| {
             if entry.ticket != ticket {
                 // The entry of this ticket has been reset, and the key has another one by now.
                 return false;
             }
-            let expiry = entry.state.forgotten_from(series.as_series().kind(), self.skew);
+            let expiry = entry.state.forgotten_from(series.as_series().kind(), self.when(now));
             let goes = may_go(expiry);
             if !goes {
                 entry.ticket = self.queue.push(series.clone(), expiry);
@@ -206,5 +225,67 @@ impl Drop for Settling<'_> {
     fn drop(&mut self) {
         // Whoever sees that nothing is being settled also sees the places that were given back.
         self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use limited_core::{ALLOWED_SKEW, Key, WindowLength};
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    /// Every entry has one ticket, and no ticket is without an entry.
+    fn is_whole(store: &Store) -> bool {
+        store.queue.len() == store.len()
+    }
+
+    #[test]
+    fn every_entry_has_one_ticket_whatever_happens_to_it() {
+        let store = Store::new(20, WhenFull::EvictSoonest, ALLOWED_SKEW);
+        let mut now = START;
+        for round in 0..5_000_u64 {
+            // Up and down, now and then by a day.
+            now = match round % 97 {
+                0 => now.saturating_add(Duration::from_secs(86_400)),
+                50 => now.saturating_sub(Duration::from_secs(86_400)),
+                more => now.saturating_add(Duration::from_millis(more)),
+            };
+            let key = Key::from((round * 7 % 31).to_string());
+            let length = WindowLength::SECOND;
+            let window = match round % 3 {
+                0 => Window::aligned(now, length),
+                1 => Window::Opened { length },
+                _ => Window::Bucket { limit: 1, length },
+            };
+            let counter = Counter::new("", &key, window).unwrap();
+            let hit = Hit::new(1, u128::from(u64::MAX)).with_floor(now.as_nanos().into());
+            store.increment(&counter, &hit, now, View::Fixed).unwrap();
+            assert!(is_whole(&store), "round {round}");
+            if round % 11 == 0 {
+                store.reset(&counter, None, now);
+                assert!(is_whole(&store), "round {round}");
+            }
+        }
+        assert!(store.evicted() > 0);
+    }
+
+    #[test]
+    fn a_key_counted_ahead_of_a_clock_that_is_corrected_leaves_once_it_is_used_again() {
+        let store = Store::new(usize::MAX, WhenFull::Refuse, ALLOWED_SKEW);
+        let key = Key::from("key");
+        let hit = |now: Timestamp| {
+            let counter = Counter::new("", &key, Window::aligned(now, WindowLength::SECOND)).unwrap();
+            store.increment(&counter, &Hit::new(1, 10), now, View::Fixed).unwrap();
+        };
+        hit(START.saturating_add(Duration::from_secs(10 * 365 * 86_400)));
+        hit(START);
+        let other = Key::from("other");
+        let later = START.saturating_add(Duration::from_secs(60));
+        let counter = Counter::new("", &other, Window::aligned(later, WindowLength::SECOND)).unwrap();
+        store.get(&counter, later, View::Fixed);
+        assert_eq!(store.len(), 0);
+        assert!(is_whole(&store));
     }
 }

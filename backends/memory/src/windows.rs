@@ -103,9 +103,10 @@ impl Windows {
         self.len == 0
     }
 
-    /// The start of the newest window that is known.
-    pub(crate) fn newest(&self) -> Option<Timestamp> {
-        self.known().first().map(|newest| Timestamp::from_nanos(newest.start))
+    /// The start of the newest window that is known and starts by `latest`.
+    pub(crate) fn newest(&self, latest: Timestamp) -> Option<Timestamp> {
+        let mut starts = self.known().iter().map(|known| Timestamp::from_nanos(known.start));
+        starts.find(|start| *start <= latest)
     }
 
     fn tally(&self, counted: bool, start: Timestamp, at: At, view: View) -> Tally {
@@ -357,13 +358,15 @@ mod tests {
         let hit = Hit::new(1, CEILING);
         for minute in 0..4 {
             let ahead = at(START + day + minute * length.as_nanos(), length, skew);
-            assert!(windows.increment(&hit, ahead, View::Sliding).counted);
+            assert!(windows.increment(&hit, ahead, View::Fixed).counted);
         }
         for minute in 0..10 {
             let corrected = at(START + minute * length.as_nanos(), length, skew);
-            for _ in 0..CEILING / 2 {
-                assert!(windows.increment(&hit, corrected, View::Sliding).counted, "minute {minute}");
+            for _ in 0..CEILING {
+                assert!(windows.increment(&hit, corrected, View::Fixed).counted, "minute {minute}");
             }
+            assert!(!windows.increment(&hit, corrected, View::Fixed).counted, "minute {minute}");
+            assert!(!windows.increment(&hit, corrected, View::Sliding).counted, "minute {minute}");
         }
     }
 }

@@ -125,8 +125,10 @@ fn no_cap_is_ever_exceeded_by_threads_that_bring_new_keys() {
 
 #[test]
 fn threads_that_bring_the_same_new_key_take_one_place() {
-    for _ in 0..200 {
-        let backend = MemoryBackend::builder().max_keys(8).build();
+    for _ in 0..500 {
+        // A second place is taken already, so that a place too many would be an error.
+        let backend = MemoryBackend::builder().max_keys(2).build();
+        assert!(count(&backend, "another", WindowLength::DAY, START).unwrap());
         let barrier = Barrier::new(8);
         let counted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
@@ -139,6 +141,40 @@ fn threads_that_bring_the_same_new_key_take_one_place() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!((counted, backend.len()), (5, 1));
+        assert_eq!((counted, backend.len()), (5, 2));
     }
+}
+
+#[test]
+fn nobody_gives_way_while_there_is_a_place() {
+    for _ in 0..500 {
+        let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
+        assert!(count(&backend, "stays", WindowLength::DAY, START).unwrap());
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    count(&backend, "the same", WindowLength::DAY, START).unwrap()
+                });
+            }
+        });
+        assert_eq!((backend.len(), backend.evicted()), (2, 0));
+        assert_eq!(value(&backend, "stays", WindowLength::DAY, START), 1);
+    }
+}
+
+#[test]
+fn an_expired_key_is_found_behind_a_hundred_that_were_moved_on() {
+    let backend = MemoryBackend::builder().max_keys(101).build();
+    for key in 0..100 {
+        assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, START).unwrap());
+    }
+    assert!(count(&backend, "expires", WindowLength::MINUTE, START).unwrap());
+    let later = START.saturating_add(Duration::from_secs(100));
+    for key in 0..100 {
+        assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, later).unwrap());
+    }
+    let gone = START.saturating_add(Duration::from_secs(130));
+    assert!(count(&backend, "new", WindowLength::MINUTE, gone).unwrap());
 }

@@ -99,6 +99,26 @@ fn the_cap_holds_and_an_expired_key_always_makes_room() {
 }
 
 #[test]
+fn the_same_new_key_takes_the_last_place_once() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        explore(move || {
+            let backend = MemoryBackend::builder().max_keys(2).when_full(when_full).build();
+            assert!(hit(&backend, "stays", minute(START), 1, START).unwrap());
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    let backend = backend.clone();
+                    thread::spawn(move || hit(&backend, "a", minute(START), 1, START))
+                })
+                .collect();
+            for thread in threads {
+                assert!(thread.join().unwrap().expect("there is a place for it"));
+            }
+            assert_eq!((backend.len(), backend.evicted()), (2, 0));
+        });
+    }
+}
+
+#[test]
 fn keys_that_give_way_leave_no_place_and_no_ticket_behind() {
     explore(|| {
         let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
