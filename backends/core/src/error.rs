@@ -27,6 +27,8 @@ pub enum BackendError {
     MissingTable(Cause),
     /// The backend knows who asks, or does not, and refuses access: correct the credentials or the policy.
     AccessDenied(Cause),
+    /// The backend is not set up to be asked: correct its configuration, such as region, endpoint or HTTP client.
+    Misconfigured(Cause),
     /// The request is one that this backend can never carry out.
     Invalid(Cause),
     /// The backend holds as many live keys as it may: raise its cap, shorten the windows, or let a live key give way.
@@ -77,6 +79,7 @@ impl BackendError {
             Self::Throttled(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::Full { .. } => true,
             Self::MissingTable(_)
             | Self::AccessDenied(_)
+            | Self::Misconfigured(_)
             | Self::Invalid(_)
             | Self::Unsupported(_)
             | Self::Corrupt(_)
@@ -92,6 +95,7 @@ impl BackendError {
             | Self::Unavailable(cause)
             | Self::MissingTable(cause)
             | Self::AccessDenied(cause)
+            | Self::Misconfigured(cause)
             | Self::Invalid(cause)
             | Self::Unsupported(cause)
             | Self::Corrupt(cause)
@@ -109,6 +113,7 @@ impl fmt::Display for BackendError {
             Self::Unavailable(cause) => write!(f, "the backend is unavailable: {cause}"),
             Self::MissingTable(cause) => write!(f, "the backend's table is missing: {cause}"),
             Self::AccessDenied(cause) => write!(f, "the backend denies access: {cause}"),
+            Self::Misconfigured(cause) => write!(f, "the backend is not set up: {cause}"),
             Self::Invalid(cause) => write!(f, "the backend cannot carry out this request: {cause}"),
             Self::Full { max_keys } => write!(
                 f,
@@ -213,6 +218,7 @@ mod tests {
         for error in [
             BackendError::MissingTable("limits".into()),
             BackendError::AccessDenied("dynamodb:UpdateItem".into()),
+            BackendError::Misconfigured("no region".into()),
             BackendError::invalid("zero"),
             BackendError::unsupported("claim"),
             BackendError::Corrupt("`Count` is not a number".into()),

@@ -1,0 +1,121 @@
+//! The attributes of an item: their names, and how they are read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{BackendError, Generation, Opening, Tally, Timestamp, Window, WindowLength, has_ended};
+
+use crate::item::parse_timestamp;
+
+pub(crate) const IDENTIFIER: &str = "Identifier";
+pub(crate) const WINDOW_TIME: &str = "WindowTime";
+pub(crate) const COUNT: &str = "Count";
+pub(crate) const EXPIRES_AT: &str = "ExpiresAt";
+pub(crate) const CREATED_AT: &str = "CreatedAt";
+pub(crate) const UPDATED_AT: &str = "UpdatedAt";
+pub(crate) const BUCKET_KEY: &str = "BucketKey";
+pub(crate) const IP_ADDRESS: &str = "IPAddress";
+pub(crate) const USER_ID: &str = "UserID";
+pub(crate) const TENANT_ID: &str = "TenantID";
+/// When a hit-opened window was opened.
+pub(crate) const OPENED_AT: &str = "OpenedAt";
+/// The generation of a hit-opened window, in hexadecimal.
+pub(crate) const GENERATION: &str = "Generation";
+/// The note of a hit-opened window.
+pub(crate) const NOTE: &str = "Note";
+/// What the name of every writer's slot begins with.
+pub(crate) const SLOT: &str = "Writer_";
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// What an item says. Unknown attributes are left alone, missing ones have a default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) value: u128,
+    /// Whether there is an item at all.
+    pub(crate) is_there: bool,
+    opened: Option<(Timestamp, Arc<Opening>)>,
+    /// Each writer's slot: the number of its last write.
+    pub(crate) slots: Vec<(String, u64)>,
+}
+
+impl Seen {
+    pub(crate) fn read(item: &Item, window: Window) -> Result<Self, BackendError> {
+        let value = match item.get(COUNT) {
+            Some(value) => number(COUNT, value)?,
+            None => 0,
+        };
+        let opened = match (window, item.get(OPENED_AT)) {
+            (Window::Opened { .. }, Some(at)) => {
+                let at =
+                    at.as_s().ok().and_then(|at| parse_timestamp(at)).ok_or_else(|| unreadable(OPENED_AT))?;
+                let generation = match item.get(GENERATION) {
+                    Some(AttributeValue::S(text)) => {
+                        u128::from_str_radix(text, 16).map_err(|_| unreadable(GENERATION))?
+                    }
+                    _ => 0,
+                };
+                let note =
+                    item.get(NOTE).and_then(|note| note.as_s().ok()).map(|note| Arc::from(note.as_str()));
+                Some((at, Arc::new(Opening { generation: Generation(generation), note })))
+            }
+            _ => None,
+        };
+        let slots = item.iter().filter(|(name, _)| name.starts_with(SLOT));
+        let slots = slots.filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
+        Ok(Self { value, is_there: true, opened, slots: slots.collect() })
+    }
+
+    /// The number of the last write of this writer.
+    pub(crate) fn slot(&self, name: &str) -> Option<u64> {
+        self.slots.iter().find(|(slot, _)| slot == name).map(|(_, number)| *number)
+    }
+
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.opened.as_ref().map(|(_, opening)| opening.generation)
+    }
+
+    /// The same, or nothing where it has expired.
+    pub(crate) fn live(self, window: Window, now: Timestamp) -> Self {
+        if self.has_ended(window, now) { Self { slots: self.slots, ..Self::default() } } else { self }
+    }
+
+    pub(crate) fn has_ended(&self, window: Window, now: Timestamp) -> bool {
+        match (window, &self.opened) {
+            (Window::Opened { length }, Some((start, _))) => has_ended(*start, length, now),
+            // A window that nobody opened, and a bucket that is full, are the same as none.
+            (Window::Opened { .. }, None) => true,
+            (Window::Bucket { limit, .. }, _) => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
+            (Window::Aligned { .. }, _) => false,
+        }
+    }
+
+    /// What to answer when the value is `value`.
+    pub(crate) fn tally(&self, counted: bool, value: u128, window: Window) -> Tally {
+        let tally = Tally::new(counted, value);
+        match (window, &self.opened) {
+            (Window::Aligned { start, .. }, _) => tally.with_start(start),
+            (Window::Opened { .. }, Some((start, opening))) => {
+                tally.with_start(*start).with_opening(Arc::clone(opening))
+            }
+            (Window::Opened { .. }, None) | (Window::Bucket { .. }, _) => tally,
+        }
+    }
+}
+
+fn number(name: &str, value: &AttributeValue) -> Result<u128, BackendError> {
+    value.as_n().ok().and_then(|number| number.parse().ok()).ok_or_else(|| unreadable(name))
+}
+
+fn unreadable(name: &str) -> BackendError {
+    BackendError::Corrupt(format!("the attribute `{name}` is not in the documented format").into())
+}
+
+/// The length that tells the windows of a table apart where only their start is written.
+pub(crate) const fn aligned_length(window: Window) -> Option<WindowLength> {
+    match window {
+        Window::Aligned { length, .. } => Some(length),
+        Window::Opened { .. } | Window::Bucket { .. } => None,
+    }
+}

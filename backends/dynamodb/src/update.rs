@@ -1,0 +1,245 @@
+//! The one `UpdateItem` that counts: its expression, its condition, their names and values.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{BackendError, Dimensions, Generation, Timestamp, Window, bucket_full_at, forgotten_from};
+
+use crate::attributes::{
+    BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, GENERATION, IP_ADDRESS, NOTE, OPENED_AT, TENANT_ID,
+    UPDATED_AT, USER_ID,
+};
+use crate::batch::{Composed, Waiting};
+use crate::item::{expires_at, timestamp};
+
+/// The first number that DynamoDB cannot hold: it keeps 38 digits.
+const TOO_LARGE: u128 = 10_u128.pow(38);
+
+/// What the item is taken to be like. A wrong guess fails the condition, and the old item tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) value: Value,
+    pub(crate) opening: Opening,
+}
+
+/// How the value compares to the floor of the hits. There is no `max()` in expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// The floor is zero: whatever is there is not below it.
+    FromZero,
+    /// The value is above the floor.
+    Ahead,
+    /// The value is not above the floor, or absent.
+    Past,
+}
+
+/// Whether the window has to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// It is none that is opened by a hit.
+    Never,
+    /// It is open, or nobody has opened it.
+    Open,
+    /// It has ended, and was of this generation.
+    Ended(Option<Generation>),
+}
+
+/// An update of one item.
+#[derive(Debug, Default)]
+pub(crate) struct Update {
+    set: Vec<String>,
+    remove: Vec<String>,
+    conditions: Vec<String>,
+    pub(crate) names: HashMap<String, String>,
+    pub(crate) values: HashMap<String, AttributeValue>,
+}
+
+/// Who writes, and when.
+pub(crate) struct Stamp<'a> {
+    /// The name of the writer's slot.
+    pub(crate) slot: &'a str,
+    /// The number of this write, higher than that of any before.
+    pub(crate) number: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) skew: Duration,
+}
+
+impl Update {
+    /// The update that counts what `composed` says; an error for numbers that DynamoDB cannot hold.
+    pub(crate) fn counting(
+        case: Case,
+        composed: &Composed,
+        window: Window,
+        first: &Waiting,
+        highest_ceiling: u128,
+        stamp: &Stamp<'_>,
+    ) -> Result<Self, BackendError> {
+        if composed.least >= TOO_LARGE {
+            return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
+        }
+        let highest_before = composed.highest_before.min(TOO_LARGE - 1 - composed.cost);
+        let mut update = Self::default();
+        update.name("#count", COUNT);
+        update.stamped(stamp);
+        let expiry = match window {
+            Window::Aligned { start, length } => forgotten_from(start, length, stamp.skew),
+            Window::Opened { length } => forgotten_from(stamp.now, length, stamp.skew),
+            Window::Bucket { limit, length } => bucket_full_at(highest_ceiling, limit)
+                .saturating_add(length.as_duration())
+                .saturating_add(stamp.skew),
+        };
+        update.name("#expires", EXPIRES_AT);
+        update.number(":expires", expires_at(expiry));
+        let starts_over = matches!(case.opening, Opening::Ended(_));
+        let (set, condition) = match case.value {
+            _ if starts_over => ("#count = :least", ""),
+            Value::FromZero => ("#count = if_not_exists(#count, :zero) + :cost", "#count <= :highest"),
+            Value::Ahead => ("#count = #count + :cost", "#count > :floor AND #count <= :highest"),
+            Value::Past => ("#count = :least", "#count <= :floor"),
+        };
+        update.set.push(set.into());
+        for (short, number) in [
+            (":zero", 0),
+            (":cost", composed.cost),
+            (":least", composed.least),
+            (":floor", composed.floor()),
+            (":highest", highest_before),
+        ] {
+            // DynamoDB refuses values that no expression names.
+            if set.contains(short) || condition.contains(short) {
+                update.number(short, number);
+            }
+        }
+        match case.opening {
+            Opening::Never => {
+                update.set.push("#expires = :expires".into());
+                update.conditions.push(match case.value {
+                    Value::Ahead => condition.into(),
+                    _ => format!("(attribute_not_exists(#count) OR {condition})"),
+                });
+            }
+            Opening::Open => {
+                update.set.push("#expires = if_not_exists(#expires, :expires)".into());
+                update.opens(first, |name, value| format!("{name} = if_not_exists({name}, {value})"));
+                // What ended was opened at or before that. Strings compare as times do.
+                update.conditions.push(match case.value {
+                    Value::Ahead => format!("#opened > :ended AND {condition}"),
+                    _ => format!("(attribute_not_exists(#count) OR (#opened > :ended AND {condition}))"),
+                });
+                update.text(":ended", last_ended(stamp.now, window));
+            }
+            Opening::Ended(old) => {
+                update.set.push("#expires = :expires".into());
+                update.opens(first, |name, value| format!("{name} = {value}"));
+                if let Some(old) = old {
+                    update.text(":old", generation_text(old));
+                }
+                let condition =
+                    if old.is_some() { "#generation = :old" } else { "attribute_not_exists(#generation)" };
+                update.conditions.push(condition.into());
+            }
+        }
+        Ok(update)
+    }
+
+    /// The update that takes slots out of an item.
+    pub(crate) fn clearing(slots: &[String]) -> Self {
+        let mut update = Self::default();
+        for (index, slot) in slots.iter().enumerate() {
+            let name = format!("#slot{index}");
+            update.name(&name, slot);
+            update.remove.push(name);
+        }
+        update.name("#count", COUNT);
+        update.conditions.push("attribute_exists(#count)".into());
+        update
+    }
+
+    /// Writes what a key was composed of, for the indexes.
+    pub(crate) fn dimensions(&mut self, key: &str, dimensions: &Dimensions) {
+        let ip = dimensions.ip.map(|ip| ip.to_string());
+        let attributes = [
+            ("bucket", BUCKET_KEY, Some(key)),
+            ("tenant", TENANT_ID, dimensions.tenant.as_deref()),
+            ("user", USER_ID, dimensions.user.as_deref()),
+            ("ip", IP_ADDRESS, ip.as_deref()),
+        ];
+        for (short, name, value) in attributes {
+            // An index takes no empty string.
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                self.name(&format!("#{short}"), name);
+                self.text(&format!(":{short}"), value);
+                self.set.push(format!("#{short} = if_not_exists(#{short}, :{short})"));
+            }
+        }
+    }
+
+    pub(crate) fn expression(&self) -> String {
+        let mut expression = String::new();
+        for (clause, parts) in [("SET", &self.set), ("REMOVE", &self.remove)] {
+            if !parts.is_empty() {
+                expression += &format!("{clause} {} ", parts.join(", "));
+            }
+        }
+        expression.trim_end().to_owned()
+    }
+
+    pub(crate) fn condition(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+
+    /// The number of this write in the writer's slot, which a repeated or late write finds; and when it happened.
+    fn stamped(&mut self, stamp: &Stamp<'_>) {
+        self.name("#slot", stamp.slot);
+        self.name("#updated", UPDATED_AT);
+        self.name("#created", CREATED_AT);
+        self.number(":number", stamp.number);
+        self.text(":now", timestamp(stamp.now));
+        self.set.push("#slot = :number".into());
+        self.set.push("#updated = :now".into());
+        self.set.push("#created = if_not_exists(#created, :now)".into());
+        self.conditions.push("(attribute_not_exists(#slot) OR #slot < :number)".into());
+    }
+
+    fn opens(&mut self, first: &Waiting, set: impl Fn(&str, &str) -> String) {
+        self.name("#opened", OPENED_AT);
+        self.name("#generation", GENERATION);
+        self.text(":generation", generation_text(first.generation));
+        self.set.push(set("#opened", ":now"));
+        self.set.push(set("#generation", ":generation"));
+        // The first hit's note stays, even where it brought none.
+        let note = first
+            .note
+            .as_ref()
+            .map_or(AttributeValue::Null(true), |note| AttributeValue::S(note.to_string()));
+        self.name("#note", NOTE);
+        self.values.insert(":note".into(), note);
+        self.set.push(set("#note", ":note"));
+    }
+
+    fn name(&mut self, short: &str, name: &str) {
+        self.names.insert(short.to_owned(), name.to_owned());
+    }
+
+    fn number(&mut self, short: &str, number: impl ToString) {
+        self.values.insert(short.to_owned(), AttributeValue::N(number.to_string()));
+    }
+
+    fn text(&mut self, short: &str, text: impl Into<String>) {
+        self.values.insert(short.to_owned(), AttributeValue::S(text.into()));
+    }
+}
+
+pub(crate) fn generation_text(generation: Generation) -> String {
+    format!("{:032x}", generation.0)
+}
+
+/// When the last window that has ended by `now` was opened at the latest.
+fn last_ended(now: Timestamp, window: Window) -> String {
+    match now.as_nanos().checked_sub(window.length().as_nanos()) {
+        Some(ended) => timestamp(Timestamp::from_nanos(ended)),
+        // None can have ended: every time compares above the empty string.
+        None => String::from(" "),
+    }
+}
