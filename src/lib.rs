@@ -24,6 +24,8 @@ pub use limited_core::{
     Key, ManualClock, SystemClock, Timestamp,
 };
 
+#[cfg(feature = "dynamodb-client")]
+pub use limited_dynamodb as dynamodb;
 #[cfg(feature = "memory")]
 pub use limited_memory as memory;
 #[cfg(feature = "mock")]

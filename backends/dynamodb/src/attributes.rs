@@ -104,11 +104,11 @@ impl Seen {
     }
 }
 
-fn number(name: &str, value: &AttributeValue) -> Result<u128, BackendError> {
+pub(crate) fn number(name: &str, value: &AttributeValue) -> Result<u128, BackendError> {
     value.as_n().ok().and_then(|number| number.parse().ok()).ok_or_else(|| unreadable(name))
 }
 
-fn unreadable(name: &str) -> BackendError {
+pub(crate) fn unreadable(name: &str) -> BackendError {
     BackendError::Corrupt(format!("the attribute `{name}` is not in the documented format").into())
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
 use limited_core::{
     Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp, Window, WindowLength, forgotten_from,
     has_come, sliding,
@@ -17,6 +18,7 @@ use lru::LruCache;
 
 use crate::attributes::{GENERATION, SLOT, Seen, aligned_length};
 use crate::batch::Waiting;
+use crate::capacity::{Listener, Operation};
 use crate::error::backend_error;
 use crate::item::{ItemKey, WindowTimeFormat};
 use crate::lane::Lanes;
@@ -35,11 +37,13 @@ pub struct DynamoDbBackend(pub(crate) Arc<Shared>);
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) table: String,
+    pub(crate) idempotency_table: String,
     pub(crate) format: WindowTimeFormat,
     pub(crate) allowed_skew: Duration,
     pub(crate) operation_timeout: Duration,
     pub(crate) indexes: Vec<Index>,
     pub(crate) point_in_time_recovery: bool,
+    pub(crate) on_consumed_capacity: Option<Listener>,
 }
 
 /// What clones share.
@@ -80,6 +84,11 @@ impl DynamoDbBackend {
     /// The name of the table that counters are in.
     pub fn table_name(&self) -> &str {
         &self.0.settings.table
+    }
+
+    /// The name of the table that claims are in. No operation uses it yet.
+    pub fn idempotency_table_name(&self) -> &str {
+        &self.0.settings.idempotency_table
     }
 }
 
@@ -131,12 +140,22 @@ impl Shared {
         }
     }
 
+    /// Waits, by the means that the client has for its own retries. A client that was configured by hand has none of its
+    /// own, and the SDK's default then.
+    pub(crate) async fn wait(&self, duration: Duration) {
+        if let Some(sleep) = self.client.config().sleep_impl().or_else(default_async_sleep) {
+            sleep.sleep(duration).await;
+        }
+    }
+
     /// Reads an item, consistently.
     pub(crate) async fn read(&self, item: &ItemKey, window: Window) -> Result<Seen, BackendError> {
         let request = self.client.get_item().table_name(&self.settings.table).set_key(Some(key_of(item)));
-        let answer =
-            request.consistent_read(true).customize().config_override(self.overrides.clone()).send().await;
-        match answer.map_err(|error| backend_error(error, &self.settings.table))?.item {
+        let request = request.consistent_read(true).set_return_consumed_capacity(self.wanted_capacity());
+        let answer = request.customize().config_override(self.overrides.clone()).send().await;
+        let answer = answer.map_err(|error| backend_error(error, &self.settings.table))?;
+        self.consumed(Operation::GetItem, answer.consumed_capacity());
+        match answer.item {
             Some(item) => Seen::read(&item, window),
             None => Ok(Seen::default()),
         }
@@ -216,10 +235,16 @@ impl Backend for DynamoDbBackend {
         _now: Timestamp,
     ) -> Result<(), BackendError> {
         let item = self.0.item(counter)?;
-        let mut request =
-            self.0.client.delete_item().table_name(&self.0.settings.table).set_key(Some(key_of(&item)));
+        let mut request = self
+            .0
+            .client
+            .delete_item()
+            .table_name(&self.0.settings.table)
+            .set_key(Some(key_of(&item)))
+            .set_return_consumed_capacity(self.0.wanted_capacity());
         if let Some(generation) = generation {
             request = request
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .condition_expression("#generation = :generation")
                 .expression_attribute_names("#generation", GENERATION)
                 .expression_attribute_values(":generation", AttributeValue::S(generation_text(generation)));
@@ -227,16 +252,17 @@ impl Backend for DynamoDbBackend {
         lock(&self.0.settled).pop(&item);
         lock(&self.0.arrivals).pop(&item);
         match request.customize().config_override(self.0.overrides.clone()).send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if matches!(
-                    error.as_service_error(),
-                    Some(DeleteItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
+            Ok(answer) => {
+                self.0.consumed(Operation::DeleteItem, answer.consumed_capacity());
                 Ok(())
             }
-            Err(error) => Err(backend_error(error, &self.0.settings.table)),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
+                    self.0.consumed_in_vain(Operation::DeleteItem, failed.item());
+                    Ok(())
+                }
+                _ => Err(backend_error(error, &self.0.settings.table)),
+            },
         }
     }
 

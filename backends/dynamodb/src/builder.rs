@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use limited_core::ALLOWED_SKEW;
 
 use crate::backend::{Settings, Shared};
-use crate::{DynamoDbBackend, Index, WindowTimeFormat};
+use crate::capacity::Listener;
+use crate::{Consumed, DynamoDbBackend, Index, WindowTimeFormat};
 
 /// Settings of a [`DynamoDbBackend`].
 #[derive(Clone, Debug)]
@@ -27,11 +28,13 @@ impl DynamoDbBackendBuilder {
             client,
             settings: Settings {
                 table: "rate-limits".to_owned(),
+                idempotency_table: "idempotency".to_owned(),
                 format: WindowTimeFormat::default(),
                 allowed_skew: ALLOWED_SKEW,
                 operation_timeout: Duration::from_millis(250),
                 indexes: Vec::new(),
                 point_in_time_recovery: false,
+                on_consumed_capacity: None,
             },
             max_attempts: 2,
             first_backoff: Duration::from_millis(10),
@@ -41,6 +44,12 @@ impl DynamoDbBackendBuilder {
     /// The table that counters are in; `rate-limits` unless set.
     pub fn table_name(mut self, table: impl Into<String>) -> Self {
         self.settings.table = table.into();
+        self
+    }
+
+    /// The table that claims are in; `idempotency` unless set. No operation uses it yet.
+    pub fn idempotency_table_name(mut self, table: impl Into<String>) -> Self {
+        self.settings.idempotency_table = table.into();
         self
     }
 
@@ -86,6 +95,38 @@ impl DynamoDbBackendBuilder {
     /// Whether [`create_tables`](DynamoDbBackend::create_tables) switches point-in-time recovery on; not unless set.
     pub fn point_in_time_recovery(mut self, wanted: bool) -> Self {
         self.settings.point_in_time_recovery = wanted;
+        self
+    }
+
+    /// Tells `listener` what each request consumed; nobody unless set.
+    ///
+    /// Requests then ask for `ReturnConsumedCapacity`, which costs nothing but a few bytes of the answer. What DynamoDB
+    /// bills without saying so is told as an [estimate](Consumed::is_estimated): a write whose condition failed, such as
+    /// a refusal, pays for the size of the item that it left as it was, a unit for each kilobyte that is begun and one
+    /// at least. Requests that failed otherwise are not told, nor attempts whose answer was lost and which the SDK
+    /// repeated: the bill may be higher by these.
+    ///
+    /// `listener` is called on the way of a decision, once per request and not per hit: it should neither block nor
+    /// panic.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use std::sync::Arc;
+    /// # use limited_dynamodb::DynamoDbBackendBuilder;
+    /// # fn example(builder: DynamoDbBackendBuilder) {
+    /// let thousandths = Arc::new(AtomicU64::new(0));
+    /// let sum = Arc::clone(&thousandths);
+    /// let backend = builder
+    ///     .on_consumed_capacity(move |consumed| {
+    ///         if consumed.operation.is_write() {
+    ///             sum.fetch_add((consumed.units * 1_000.0) as u64, Ordering::Relaxed);
+    ///         }
+    ///     })
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn on_consumed_capacity(mut self, listener: impl Fn(&Consumed<'_>) + Send + Sync + 'static) -> Self {
+        self.settings.on_consumed_capacity = Some(Listener::new(listener));
         self
     }
 

@@ -51,7 +51,6 @@ impl Lanes {
         })
     }
 
-
     fn board<F>(
         self: &Arc<Self>,
         key: &ItemKey,

@@ -10,6 +10,7 @@ use limited_core::{BackendError, Dimensions, Tally, Timestamp, Window};
 use crate::attributes::{IDENTIFIER, Item, Seen, WINDOW_TIME};
 use crate::backend::Shared;
 use crate::batch::{Composed, Waiting, compose, fitting, hopeful, values_after};
+use crate::capacity::Operation;
 use crate::error::backend_error;
 use crate::item::ItemKey;
 use crate::lane::Answers;
@@ -128,7 +129,11 @@ impl Shared {
                 };
                 let old = match old {
                     Some(item) => Seen::read(&item, target.window)?,
-                    // There was no item, or the server does not show it.
+                    // Each of these wants an item to be there.
+                    None if case.value == Value::Ahead || matches!(case.opening, Opening::Ended(_)) => {
+                        Seen::default()
+                    }
+                    // The others do without: there is one, and the server does not show it.
                     None => self.read(&target.item, target.window).await?,
                 };
                 // One's own number in the slot: the write was applied, and its answer lost.
@@ -153,9 +158,21 @@ impl Shared {
             .condition_expression(update.condition())
             .set_expression_attribute_names(Some(update.names.clone()))
             .set_expression_attribute_values((!update.values.is_empty()).then(|| update.values.clone()))
+            .set_return_consumed_capacity(self.wanted_capacity())
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        request.customize().config_override(self.overrides.clone()).send().await
+        let answer = request.customize().config_override(self.overrides.clone()).send().await;
+        match &answer {
+            Ok(output) => self.consumed(Operation::UpdateItem, output.consumed_capacity()),
+            Err(error) => {
+                if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) =
+                    error.as_service_error()
+                {
+                    self.consumed_in_vain(Operation::UpdateItem, failed.item());
+                }
+            }
+        }
+        answer
     }
 
     /// Keeps an item that many writers wrote to within one write unit: beyond twice the number of slots that are kept,

@@ -1,0 +1,152 @@
+//! Rate limits in a DynamoDB table: made, used, shared by two processes, and how many requests that takes.
+//!
+//! ```sh
+//! cargo run -p limited-dynamodb --example dynamodb           # an emulator, inside this process
+//! cargo run -p limited-dynamodb --example dynamodb -- --aws  # AWS, by the usual environment, profile or role
+//! ```
+//!
+//! It goes to AWS, or what stands for it, also where `AWS_ENDPOINT_URL` or `LIMITED_DYNAMODB_ENDPOINT` is set. There it
+//! makes the table `RATE_LIMIT_TABLE_NAME` (`limited-example` unless set), on demand, and leaves it: what it costs is
+//! below a cent, and you may delete it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_config::BehaviorVersion;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{
+    Config, ConfigBag, Credentials, Intercept, Region, RuntimeComponents, SharedHttpClient,
+};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use limited::{Algorithm, Decision, Key, Limiter, Quota};
+use limited_dynamodb::DynamoDbBackend;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let requests = Requests::default();
+    let client = client(requests.clone()).await?;
+    let table = std::env::var("RATE_LIMIT_TABLE_NAME").unwrap_or_else(|_| "limited-example".to_owned());
+    // A developer's machine may be far from the region: more time than a service in it would allow.
+    let process = || {
+        DynamoDbBackend::builder(client.clone())
+            .table_name(&table)
+            .operation_timeout(Duration::from_secs(5))
+            .build()
+    };
+
+    let backend = process();
+    backend.create_tables().await?;
+    match backend.check_tables().await?.as_slice() {
+        [] => println!("The table `{table}` is ready."),
+        missing => missing.iter().for_each(|missing| println!("The table lacks something: {missing}.")),
+    }
+    requests.taken();
+
+    // So that each run has keys of its own.
+    let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis().to_string();
+    let user = |name: &str| Key::tenant("example").user(format!("{name}-{run}"));
+
+    println!("\nThree an hour, asked four times:");
+    let limiter = Limiter::new(backend.clone()).namespace("example").quota(Quota::per_hour(3));
+    for _ in 0..4 {
+        show("allow", &limiter.allow(user("ada")).await?, &requests);
+    }
+    show("peek", &limiter.peek(user("ada")).await?, &requests);
+    limiter.reset(user("ada")).await?;
+    println!("  reset: {} request", requests.taken());
+    show("allow", &limiter.allow(user("ada")).await?, &requests);
+
+    println!("\nA bucket of five tokens, one more each minute:");
+    let bucket = Limiter::new(backend.clone())
+        .namespace("example")
+        .quota(Quota::per_hour(60).burst(5))
+        .algorithm(Algorithm::TokenBucket);
+    show("allow_n(4)", &bucket.allow_n(user("bob"), 4).await?, &requests);
+    show("allow_n(2)", &bucket.allow_n(user("bob"), 2).await?, &requests);
+
+    println!("\nTwo processes, 100 tasks each, at most 150 an hour between them:");
+    let quota = Quota::per_hour(150);
+    let processes = [process(), process()].map(|it| Limiter::new(it).namespace("example").quota(quota));
+    let tasks: Vec<_> = (0..200)
+        .map(|task| {
+            let (limiter, key) = (processes[task % 2].clone(), user("eve"));
+            tokio::spawn(async move { limiter.allow(key).await })
+        })
+        .collect();
+    let mut allowed = 0;
+    for task in tasks {
+        allowed += u32::from(task.await??.is_allowed());
+    }
+    println!("  {allowed} allowed, {} refused: {} requests", 200 - allowed, requests.taken());
+    Ok(())
+}
+
+fn show(call: &str, decision: &Decision, requests: &Requests) {
+    let outcome = match decision.retry_after() {
+        None => format!("yes, {} left", decision.remaining()),
+        Some(wait) => format!("no, try again in {} s", wait.as_secs() + 1),
+    };
+    println!("  {call}: {outcome}: {} request", requests.taken());
+}
+
+/// A client, to AWS where that is asked for, or else to an emulator on a port of its own.
+async fn client(requests: Requests) -> Result<Client, Failure> {
+    let endpoint = std::env::var("LIMITED_DYNAMODB_ENDPOINT").ok();
+    let to_aws = std::env::args().any(|argument| argument == "--aws");
+    if to_aws || endpoint.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some() {
+        let mut config = aws_config::defaults(BehaviorVersion::latest()).http_client(https());
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let config = aws_sdk_dynamodb::config::Builder::from(&config.load().await);
+        return Ok(Client::from_conf(config.interceptor(requests).build()));
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("id", "secret", None, None, "emulator"))
+        .endpoint_url(format!("http://{}", listener.local_addr()?))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .interceptor(requests)
+        .build();
+    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory()?));
+    Ok(Client::from_conf(config))
+}
+
+/// `aws-config` brings an HTTPS client of its own by default; this package leaves that feature out.
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// Counts what goes to the wire.
+#[derive(Clone, Debug, Default)]
+struct Requests(Arc<AtomicU32>);
+
+impl Requests {
+    /// How many there were since this was last asked.
+    fn taken(&self) -> u32 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Requests {
+    fn name(&self) -> &'static str {
+        "requests"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What a decision costs, counted at the wire: the table of the documentation.
+
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited::{Algorithm, Limiter, ManualClock, Quota};
+use limited_dynamodb::DynamoDbBackend;
+use wire::Wire;
+
+const UPDATE: &str = "UpdateItem";
+const GET: &str = "GetItem";
+
+async fn limiter(algorithm: Algorithm) -> (Wire, Limiter<DynamoDbBackend>, ManualClock) {
+    let wire = Wire::new();
+    let clock = ManualClock::new();
+    let limiter = Limiter::new(wire.backend().await).algorithm(algorithm).clock(clock.clone());
+    (wire, limiter.quota(Quota::per_minute(2)), clock)
+}
+
+#[tokio::test]
+async fn a_first_hit_an_ordinary_one_and_a_refusal_are_one_request_each() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
+        let (wire, limiter, clock) = limiter(algorithm).await;
+        assert!(limiter.allow("key").await.unwrap().is_allowed());
+        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: first");
+        assert!(limiter.allow("key").await.unwrap().is_allowed());
+        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: ordinary");
+        let refused = limiter.allow("key").await.unwrap();
+        assert!(!refused.is_allowed() && refused.retry_after().is_some());
+        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: refused");
+        clock.advance(Duration::from_secs(600));
+        assert!(limiter.allow("key").await.unwrap().is_allowed());
+        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: after a rest");
+        assert!(!limiter.allow_n("key", 3).await.unwrap().is_allowed());
+        assert_eq!(wire.take_operations(), [GET], "{algorithm}: a cost above the limit is read about");
+        let _ = limiter.peek("key").await.unwrap();
+        assert_eq!(wire.take_operations(), [GET], "{algorithm}: a peek");
+        limiter.reset("key").await.unwrap();
+        assert_eq!(wire.take_operations(), ["DeleteItem"], "{algorithm}: a reset");
+    }
+}
+
+#[tokio::test]
+async fn a_sliding_window_reads_the_one_before_until_it_is_settled() {
+    let (wire, limiter, clock) = limiter(Algorithm::SlidingWindow).await;
+    assert!(limiter.allow("key").await.unwrap().is_allowed());
+    clock.advance(Duration::from_secs(60));
+    wire.clear();
+    for _ in 0..2 {
+        let _ = limiter.allow("key").await.unwrap();
+        assert_eq!(wire.take_operations(), [GET, UPDATE], "late hits may still come");
+    }
+    clock.advance(Duration::from_secs(6));
+    let _ = limiter.allow("key").await.unwrap();
+    assert_eq!(wire.take_operations(), [GET, UPDATE], "settled, and read a last time");
+    for _ in 0..3 {
+        let _ = limiter.allow("key").await.unwrap();
+        assert_eq!(wire.take_operations(), [UPDATE], "settled, and remembered");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_guess_about_a_bucket_costs_one_request_more() {
+    let (wire, limiter, clock) = limiter(Algorithm::TokenBucket).await;
+    assert!(limiter.allow("key").await.unwrap().is_allowed());
+    wire.clear();
+    // A process that has not seen the key takes it for full, which it is not.
+    let other = Limiter::new(wire.builder().build()).algorithm(Algorithm::TokenBucket);
+    let other = other.quota(Quota::per_minute(2)).clock(clock);
+    assert!(other.allow("key").await.unwrap().is_allowed());
+    assert_eq!(wire.take_operations(), [UPDATE, UPDATE]);
+    assert!(!other.allow("key").await.unwrap().is_allowed());
+    assert_eq!(wire.take_operations(), [UPDATE], "now it has seen it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_hits_at_once_on_one_key_are_a_handful_of_requests() {
+    for algorithm in Algorithm::ALL {
+        let (wire, limiter, _) = limiter(algorithm).await;
+        wire.set_latency(Duration::from_millis(5));
+        let limiter = Arc::new(limiter.quota(Quota::per_minute(300)));
+        let hits: Vec<_> = (0..1_000)
+            .map(|_| {
+                let limiter = Arc::clone(&limiter);
+                tokio::spawn(async move { limiter.allow("key").await.unwrap().is_allowed() })
+            })
+            .collect();
+        let mut admitted = 0;
+        for hit in hits {
+            admitted += u32::from(hit.await.unwrap());
+        }
+        let updates = wire.requests().iter().filter(|request| request.operation == UPDATE).count();
+        assert_eq!(admitted, 300, "{algorithm}");
+        assert!(updates <= 5, "{algorithm}: {updates} updates");
+    }
+}
+
+#[tokio::test]
+async fn a_hit_is_one_write_unit_and_stays_one_with_many_writers() {
+    let wire = Wire::new();
+    let clock = ManualClock::new();
+    wire.backend().await;
+    for writer in 0..40 {
+        let limiter = Limiter::new(wire.builder().build()).clock(clock.clone());
+        assert!(limiter.allow("tenant:42:user:12345").await.unwrap().is_allowed(), "writer {writer}");
+        clock.advance(Duration::from_millis(1));
+    }
+    let largest = wire.requests().iter().filter(|request| request.is_applied()).map(|request| {
+        let (_, answer) = request.answer.clone().unwrap();
+        // A little more than DynamoDB counts, since this has the types of the attributes too.
+        answer["Attributes"].to_string().len()
+    });
+    assert!(largest.max().unwrap() < 1_024);
+    let clearings = wire.requests().iter().filter(|request| request.operation == UPDATE).count() - 40;
+    assert!((1..=4).contains(&clearings), "{clearings} requests to clear slots for 40 writers");
+}

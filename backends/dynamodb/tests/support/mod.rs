@@ -1,0 +1,19 @@
+//! A DynamoDB in the test process, and the ways to it: [`Wire`], without sockets and in virtual time, with faults on
+//! request; and TCP, by [`serve_over_tcp`] and [`Proxy`].
+#![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
+
+mod emulator;
+mod fault;
+mod proxy;
+mod record;
+mod tables;
+mod tcp;
+mod wire;
+
+pub(crate) use emulator::{Answer, Emulator};
+pub(crate) use fault::{Fault, drawn};
+pub(crate) use proxy::{Cut, Proxy};
+pub(crate) use record::Recorded;
+pub(crate) use tables::{raw_item, unique_table};
+pub(crate) use tcp::{serve_over_tcp, server_endpoint, tcp_client, tcp_config, tcp_config_at};
+pub(crate) use wire::{Wire, client, config};

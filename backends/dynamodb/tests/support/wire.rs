@@ -1,0 +1,303 @@
+//! An HTTP client for the SDK that asks the embedded server, without sockets: under tokio's paused clock the SDK's
+//! backoff and timeouts run in virtual time.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::config::{self, BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::emulator::{Answer, Emulator};
+use super::fault::Fault;
+use super::record::Recorded;
+
+/// A way to an [`Emulator`]. It records each request, takes as long as it is told, and loses what it is told to lose.
+///
+/// Clones are the same wire. Several wires over one emulator are several processes with one table.
+#[derive(Clone)]
+pub(crate) struct Wire(Arc<Inner>);
+
+struct Inner {
+    emulator: Emulator,
+    state: Mutex<State>,
+    /// How many requests are on their way to the server.
+    under_way: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    latency: Duration,
+    next: VecDeque<(Option<String>, Fault)>,
+    schedule: Option<Schedule>,
+    requests: Vec<Recorded>,
+    /// How many requests were cleared away, to find those that are still under way by their numbers.
+    cleared: usize,
+}
+
+struct Schedule {
+    decide: Box<Decide>,
+    number: usize,
+}
+
+type Decide = dyn FnMut(&str, usize) -> Fault + Send;
+
+/// A client over the wire, with the SDK's defaults, but for a quota of retries of its own.
+pub(crate) fn client(wire: &Wire) -> Client {
+    Client::from_conf(config(wire).build())
+}
+
+/// The same, still to be built, for retries and timeouts of one's own.
+pub(crate) fn config(wire: &Wire) -> config::Builder {
+    config::Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .retry_partition(retries_of_its_own())
+        .http_client(wire.http_client())
+}
+
+/// The quota of retries belongs to the process, by default: tests that run at once would use up each other's.
+pub(crate) fn retries_of_its_own() -> RetryPartition {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    RetryPartition::new(format!("test-{}", MADE.fetch_add(1, Ordering::Relaxed)))
+}
+
+impl Wire {
+    /// A wire to an emulator of its own.
+    pub(crate) fn new() -> Self {
+        Self::to(Emulator::new())
+    }
+
+    pub(crate) fn to(emulator: Emulator) -> Self {
+        let under_way = watch::Sender::new(0);
+        Self(Arc::new(Inner { emulator, state: Mutex::default(), under_way }))
+    }
+
+    pub(crate) fn emulator(&self) -> &Emulator {
+        &self.0.emulator
+    }
+
+    /// What to give to an SDK client: see [`client`] and [`config`].
+    pub(crate) fn http_client(&self) -> SharedHttpClient {
+        let wire = self.clone();
+        http_client_fn(move |settings, _| {
+            let read_timeout = settings.read_timeout();
+            SharedHttpConnector::new(Connector { wire: wire.clone(), read_timeout })
+        })
+    }
+
+    /// How long a request and its answer take together: half of it there, half of it back, each rounded up to a
+    /// millisecond, as tokio does. Zero to begin with.
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.0.lock().latency = latency;
+    }
+
+    /// Lets the next request meet this fault; called again, the one after it. These go before [`set_faults`](Self::set_faults).
+    pub(crate) fn push_fault(&self, fault: Fault) {
+        self.0.lock().next.push_back((None, fault));
+    }
+
+    /// The same for the next request of an operation (`"UpdateItem"`).
+    pub(crate) fn push_fault_on(&self, operation: &str, fault: Fault) {
+        self.0.lock().next.push_back((Some(operation.to_owned()), fault));
+    }
+
+    /// Decides about each request from now on by its operation and number, from 0. See [`drawn`](super::drawn).
+    pub(crate) fn set_faults(&self, decide: impl FnMut(&str, usize) -> Fault + Send + 'static) {
+        self.0.lock().schedule = Some(Schedule { decide: Box::new(decide), number: 0 });
+    }
+
+    /// No more faults; those under way stay.
+    pub(crate) fn clear_faults(&self) {
+        let mut state = self.0.lock();
+        state.next.clear();
+        state.schedule = None;
+    }
+
+    /// Every request since [`clear`](Self::clear), in the order sent.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.0.lock().requests.clone()
+    }
+
+    /// How many requests of an operation there were.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.0.lock().requests.iter().filter(|recorded| recorded.operation == operation).count()
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn clear(&self) {
+        let mut state = self.0.lock();
+        state.cleared += state.requests.len();
+        state.requests.clear();
+    }
+
+    /// Waits until no request is on its way to the server any more: every late write has landed.
+    pub(crate) async fn settled(&self) {
+        let mut under_way = self.0.under_way.subscribe();
+        under_way.wait_for(|requests| *requests == 0).await.expect("the wire holds the sender");
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    wire: Wire,
+    read_timeout: Option<Duration>,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let inner = self.wire.0.clone();
+        let read_timeout = self.read_timeout;
+        HttpConnectorFuture::new(async move {
+            match read_timeout {
+                None => inner.answer(request).await,
+                Some(limit) => timeout(limit, inner.answer(request))
+                    .await
+                    .unwrap_or_else(|elapsed| Err(ConnectorError::timeout(elapsed.into()))),
+            }
+        })
+    }
+}
+
+/// A request that was sent.
+struct Sent {
+    number: usize,
+    operation: String,
+    body: Value,
+}
+
+impl Inner {
+    async fn answer(self: Arc<Self>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let body: Value = body.ok_or_else(|| ConnectorError::user("the request's body is no JSON".into()))?;
+
+        let (sent, fault, latency) = self.lock().send(operation, body);
+        let number = sent.number;
+        let (mut there, mut back) = (latency / 2, latency / 2);
+        match fault {
+            Fault::DelayBefore(delay) => there += delay,
+            Fault::DelayAnswer(delay) => back += delay,
+            _ => {}
+        }
+        let answer = if fault.is_applied() {
+            Some(self.apply(sent, there).await)
+        } else {
+            pause(there).await;
+            fault.error().inspect(|error| self.fill(number, |recorded| recorded.fill(error)))
+        };
+        let answer = match (fault, answer) {
+            (Fault::Hang | Fault::HangAfter, _) => std::future::pending().await,
+            (Fault::CutBefore | Fault::CutAfter, _) | (_, None) => {
+                pause(back).await;
+                let cut = io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut");
+                return Err(ConnectorError::io(cut.into()));
+            }
+            (_, Some(answer)) => answer,
+        };
+        pause(back).await;
+        let mut text = answer.body.to_string().into_bytes();
+        if fault == Fault::Truncate {
+            text.truncate(text.len() / 2);
+        } else {
+            self.fill(number, |recorded| recorded.answered = true);
+        }
+        Ok(response(answer.status, text, number))
+    }
+
+    /// Lets the server run it, after so long. What was sent arrives though the caller leaves.
+    async fn apply(self: &Arc<Self>, sent: Sent, after: Duration) -> Answer {
+        if after.is_zero() {
+            return self.run(&sent);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.under_way.send_modify(|requests| *requests += 1);
+        let inner = self.clone();
+        tokio::spawn(async move {
+            sleep(after).await;
+            // Fails where the caller has left.
+            let _ = answer.send(inner.run(&sent));
+            inner.under_way.send_modify(|requests| *requests -= 1);
+        });
+        answered.await.expect("the task runs to its end")
+    }
+
+    fn run(&self, sent: &Sent) -> Answer {
+        let answer = self.emulator.call(&sent.operation, &sent.body);
+        self.fill(sent.number, |recorded| {
+            recorded.reached = true;
+            recorded.fill(&answer);
+        });
+        answer
+    }
+
+    fn fill(&self, number: usize, fill: impl FnOnce(&mut Recorded)) {
+        let mut state = self.lock();
+        let index = number.checked_sub(state.cleared);
+        if let Some(recorded) = index.and_then(|index| state.requests.get_mut(index)) {
+            fill(recorded);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn send(&mut self, operation: String, body: Value) -> (Sent, Fault, Duration) {
+        let fault = self.fault(&operation);
+        let number = self.cleared + self.requests.len();
+        self.requests.push(Recorded::new(operation.clone(), body.clone(), fault));
+        (Sent { number, operation, body }, fault, self.latency)
+    }
+
+    fn fault(&mut self, operation: &str) -> Fault {
+        let is_meant = |only: &Option<String>| only.as_deref().is_none_or(|only| only == operation);
+        if let Some(index) = self.next.iter().position(|(only, _)| is_meant(only)) {
+            return self.next.remove(index).map(|(_, fault)| fault).unwrap_or_default();
+        }
+        let Some(schedule) = &mut self.schedule else { return Fault::None };
+        let number = schedule.number;
+        schedule.number += 1;
+        (schedule.decide)(operation, number)
+    }
+}
+
+fn response(status: u16, body: Vec<u8>, number: usize) -> HttpResponse {
+    let status = StatusCode::try_from(status).expect("a status has three digits");
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    let headers = response.headers_mut();
+    headers.insert("content-type", "application/x-amz-json-1.0");
+    headers.insert("x-amzn-requestid", format!("{number:052}"));
+    response
+}
+
+/// A sleep of zero would still take a turn of the clock.
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
+    }
+}

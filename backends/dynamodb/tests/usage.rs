@@ -1,0 +1,269 @@
+//! Usage, found by what keys were composed of.
+
+mod loopback;
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::body::SdkBody;
+use futures_util::TryStreamExt;
+use limited_core::{BackendError, Key, Timestamp};
+use limited_dynamodb::{DynamoDbBackend, Index, Operation, Usage, UsageStream};
+use loopback::{NOON, builder, config, hit};
+use support::Wire;
+
+async fn backend() -> DynamoDbBackend {
+    let backend = builder(config().await).indexes(Index::ALL).build();
+    backend.create_tables().await.unwrap();
+    backend
+}
+
+/// Identifiers and counts, in order.
+async fn counts(usage: UsageStream) -> Vec<(String, u128)> {
+    let usage: Vec<Usage> = usage.try_collect().await.unwrap();
+    let mut counts: Vec<_> = usage.into_iter().map(|usage| (usage.identifier, usage.count)).collect();
+    counts.sort();
+    counts
+}
+
+/// Writes an item by hand.
+async fn put(backend: &DynamoDbBackend, attributes: &[(&str, AttributeValue)]) {
+    let mut request = backend.client().put_item().table_name(backend.table_name());
+    for (name, value) in attributes {
+        request = request.item(*name, value.clone());
+    }
+    request.send().await.unwrap();
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+#[tokio::test]
+async fn usage_is_found_by_tenant_user_address_and_key() {
+    let backend = backend().await;
+    let (one, other) = (Key::tenant("acme").user("7"), Key::tenant("acme").user("8"));
+    let from = Key::of_user("7").and_ip([192, 0, 2, 1]);
+    for (key, cost) in [(&one, 3), (&other, 4), (&from, 5), (&Key::from("plain"), 6)] {
+        hit(&backend, key, cost, 100, NOON).await;
+    }
+    let of = |keys: &[(&Key<'_>, u128)]| -> Vec<(String, u128)> {
+        let mut counts: Vec<_> = keys.iter().map(|(key, count)| (format!("api#{key}"), *count)).collect();
+        counts.sort();
+        counts
+    };
+    assert_eq!(counts(backend.usage_by_tenant("acme", NOON)).await, of(&[(&one, 3), (&other, 4)]));
+    assert_eq!(counts(backend.usage_by_user("7", NOON)).await, of(&[(&one, 3), (&from, 5)]));
+    assert_eq!(counts(backend.usage_by_ip([192, 0, 2, 1], NOON)).await, of(&[(&from, 5)]));
+    let mapped = std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
+    assert_eq!(counts(backend.usage_by_ip(mapped, NOON)).await, of(&[(&from, 5)]));
+    assert_eq!(counts(backend.usage_by_bucket(&one, NOON)).await, of(&[(&one, 3)]));
+    assert_eq!(counts(backend.usage_by_tenant("nobody", NOON)).await, []);
+}
+
+#[tokio::test]
+async fn usage_tells_all_that_the_item_does() {
+    let backend = backend().await;
+    let key = Key::tenant("acme").user("7").and_ip([192, 0, 2, 1]);
+    hit(&backend, &key, 1, 100, NOON).await;
+    let later = NOON.saturating_add(Duration::from_millis(1_500));
+    hit(&backend, &key, 1, 100, later).await;
+    let usage = backend.usage_by_tenant("acme", later).next().await.unwrap().unwrap();
+    assert_eq!(usage.identifier, format!("api#{key}"));
+    assert_eq!(usage.window_time, "2026-11-21T12:00:00Z/PT1M");
+    assert_eq!(usage.count, 2);
+    assert_eq!(usage.expires_at, Some(NOON.saturating_add(Duration::from_secs(125))));
+    assert_eq!((usage.created_at, usage.updated_at), (Some(NOON), Some(later)));
+    assert_eq!(usage.bucket.as_deref(), Some(key.as_str()));
+    assert_eq!(usage.tenant.as_deref(), Some("acme"));
+    assert_eq!(usage.user.as_deref(), Some("7"));
+    assert_eq!(usage.ip.as_deref(), Some("192.0.2.1"));
+}
+
+#[tokio::test]
+async fn more_than_a_page_is_found_by_two_requests_for_each_hundred() {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&requests);
+    let backend = builder(config().await)
+        .indexes([Index::Tenant])
+        .on_consumed_capacity(move |consumed| told.lock().unwrap().push(consumed.operation))
+        .build();
+    backend.create_tables().await.unwrap();
+    for user in 0..230_u32 {
+        let (identifier, tenant) = (format!("api#{user}"), text("acme"));
+        put(
+            &backend,
+            &[
+                ("Identifier", text(&identifier)),
+                ("WindowTime", text("2026-11-21T12:00:00Z/PT1M")),
+                ("Count", number(user)),
+                ("TenantID", tenant),
+            ],
+        )
+        .await;
+    }
+    let found = counts(backend.usage_by_tenant("acme", NOON)).await;
+    let mut written: Vec<_> = (0..230).map(|user| (format!("api#{user}"), user)).collect();
+    written.sort();
+    assert_eq!(found, written);
+    assert_eq!(*requests.lock().unwrap(), [Operation::Query, Operation::BatchGetItem].repeat(3));
+}
+
+#[tokio::test]
+async fn what_has_expired_is_left_out() {
+    let backend = backend().await;
+    let (earlier, now) = (Key::tenant("acme").user("earlier"), Key::tenant("acme").user("now"));
+    hit(&backend, &earlier, 1, 100, NOON).await;
+    let later = NOON.saturating_add(Duration::from_secs(124));
+    hit(&backend, &now, 1, 100, later).await;
+    assert_eq!(counts(backend.usage_by_tenant("acme", later)).await.len(), 2);
+    let expired = NOON.saturating_add(Duration::from_secs(125));
+    assert_eq!(counts(backend.usage_by_tenant("acme", expired)).await, [(format!("api#{now}"), 1)]);
+}
+
+#[tokio::test]
+async fn items_with_unknown_and_without_known_attributes_are_read() {
+    let backend = backend().await;
+    put(
+        &backend,
+        &[
+            ("Identifier", text("by-hand")),
+            ("WindowTime", text("2026-11-21T12:00:00Z")),
+            ("TenantID", text("acme")),
+            ("Region", AttributeValue::L(vec![number(1)])),
+        ],
+    )
+    .await;
+    let usage: Vec<_> = backend.usage_by_tenant("acme", Timestamp::MAX).try_collect().await.unwrap();
+    let [usage] = usage.as_slice() else { panic!("{usage:?}") };
+    assert_eq!((usage.identifier.as_str(), usage.window_time.as_str()), ("by-hand", "2026-11-21T12:00:00Z"));
+    assert_eq!((usage.count, usage.expires_at), (0, None));
+    assert_eq!((usage.created_at, usage.updated_at), (None, None));
+    assert_eq!((usage.user.as_deref(), usage.ip.as_deref(), usage.bucket.as_deref()), (None, None, None));
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_an_error_and_the_rest_follows() {
+    let backend = backend().await;
+    let key = Key::tenant("acme");
+    hit(&backend, &key, 1, 100, NOON).await;
+    put(
+        &backend,
+        &[
+            ("Identifier", text("by-hand")),
+            ("WindowTime", text("2026-11-21T12:00:00Z")),
+            ("TenantID", text("acme")),
+            ("Count", text("many")),
+        ],
+    )
+    .await;
+    let mut usage = backend.usage_by_tenant("acme", NOON);
+    let (mut read, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(usage) = usage.next().await {
+        match usage {
+            Ok(usage) => read.push(usage.identifier),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    assert_eq!(read, [format!("api#{key}")]);
+    assert!(matches!(unreadable.as_slice(), [BackendError::Corrupt(_)]), "{unreadable:?}");
+}
+
+#[tokio::test]
+async fn a_table_without_the_index_is_told_what_it_lacks() {
+    let backend = builder(config().await).indexes([Index::User]).build();
+    let error = backend.usage_by_tenant("acme", NOON).next().await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::MissingTable(_)), "{error}");
+
+    backend.create_tables().await.unwrap();
+    let mut usage = backend.usage_by_tenant("acme", NOON);
+    let error = usage.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::Invalid(_)), "{error}");
+    assert!(error.to_string().contains("no index `gsi-tenant`"), "{error}");
+    assert!(usage.next().await.is_none());
+
+    let error = backend.usage_by_user("", NOON).next().await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::Invalid(_)), "{error}");
+}
+
+/// Answers the next `BatchGetItem`s with nothing but unprocessed keys.
+#[derive(Clone, Debug, Default)]
+struct Stingy {
+    answers: Arc<AtomicU32>,
+    wanted: Arc<Mutex<Option<serde_json::Value>>>,
+}
+
+impl Intercept for Stingy {
+    fn name(&self) -> &'static str {
+        "Stingy"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request();
+        let is_batch = request.headers().get("x-amz-target").is_some_and(|to| to.ends_with("BatchGetItem"));
+        let is_stingy = is_batch
+            && self
+                .answers
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok();
+        *self.wanted.lock().unwrap() = match request.body().bytes() {
+            Some(body) if is_stingy => Some(serde_json::from_slice(body)?),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(wanted) = self.wanted.lock().unwrap().take() {
+            let answer = serde_json::json!({ "Responses": {}, "UnprocessedKeys": wanted["RequestItems"] });
+            *context.response_mut().body_mut() = SdkBody::from(answer.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// In virtual time, since it waits before it asks again.
+async fn stingy_backend(answers: u32) -> DynamoDbBackend {
+    let stingy = Stingy { answers: Arc::new(AtomicU32::new(answers)), ..Stingy::default() };
+    let backend = builder(support::config(&Wire::new()).interceptor(stingy)).indexes([Index::Tenant]).build();
+    backend.create_tables().await.unwrap();
+    hit(&backend, &Key::tenant("acme"), 2, 100, NOON).await;
+    backend
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_of_an_answer_is_asked_for_again() {
+    let backend = stingy_backend(2).await;
+    assert_eq!(counts(backend.usage_by_tenant("acme", NOON)).await, [("api#tenant:acme".to_owned(), 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_of_every_answer_is_throttling() {
+    let backend = stingy_backend(u32::MAX).await;
+    let mut usage = backend.usage_by_tenant("acme", NOON);
+    let error = usage.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::Throttled(_)), "{error}");
+    assert!(usage.next().await.is_none());
+}
