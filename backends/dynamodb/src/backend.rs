@@ -249,9 +249,11 @@ impl Backend for DynamoDbBackend {
                 .expression_attribute_names("#generation", GENERATION)
                 .expression_attribute_values(":generation", AttributeValue::S(generation_text(generation)));
         }
+        let answer = request.customize().config_override(self.0.overrides.clone()).send().await;
+        // Not before: who reads in the meantime remembers what was there.
         lock(&self.0.settled).pop(&item);
         lock(&self.0.arrivals).pop(&item);
-        match request.customize().config_override(self.0.overrides.clone()).send().await {
+        match answer {
             Ok(answer) => {
                 self.0.consumed(Operation::DeleteItem, answer.consumed_capacity());
                 Ok(())

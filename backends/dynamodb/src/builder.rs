@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use limited_core::ALLOWED_SKEW;
 
@@ -133,13 +133,15 @@ impl DynamoDbBackendBuilder {
     /// The backend.
     pub fn build(self) -> DynamoDbBackend {
         let retries = RetryConfig::standard()
-            .with_max_attempts(self.max_attempts)
+            .with_max_attempts(self.max_attempts.max(1))
             .with_initial_backoff(self.first_backoff);
+        // A quota of retries of its own, which no other client of the process uses up.
+        let partition = RetryPartition::custom("limited").token_bucket(TokenBucket::default()).build();
         let timeouts = TimeoutConfig::builder().operation_timeout(self.settings.operation_timeout).build();
         let overrides = aws_sdk_dynamodb::config::Builder::new()
             .retry_config(retries)
             .timeout_config(timeouts)
-            .retry_partition(RetryPartition::new("limited"));
+            .retry_partition(partition);
         DynamoDbBackend(Arc::new(Shared::new(self.client, self.settings, overrides)))
     }
 }

@@ -4,10 +4,9 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use limited_core::{BackendError, Cause};
 
 /// Tells the SDK's errors apart, by what a caller can do about them. `table` is what was asked.
-pub(crate) fn backend_error<E, R>(error: SdkError<E, R>, table: &str) -> BackendError
+pub(crate) fn backend_error<E>(error: SdkError<E>, table: &str) -> BackendError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     let (kind, message): (fn(Cause) -> BackendError, String) = match &error {
         SdkError::TimeoutError(_) => (
@@ -29,6 +28,10 @@ where
             ),
         },
         SdkError::ResponseError(_) => {
+            (BackendError::Unavailable, "DynamoDB's answer could not be read".to_owned())
+        }
+        // Every error of DynamoDB has a code: this is half an answer, to a request that may well have succeeded.
+        SdkError::ServiceError(service) if service.err().code().is_none() => {
             (BackendError::Unavailable, "DynamoDB's answer could not be read".to_owned())
         }
         SdkError::ServiceError(service) => by_code(service.err().code(), service.err().message(), table),

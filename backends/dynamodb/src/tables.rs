@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::SharedAsyncSleep;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
@@ -23,9 +22,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// An index of the table of rate limits, to find usage by what a key was composed of.
 ///
-/// Each makes every hit on a key with that dimension dearer: its sort key is part of the item's own key and never
-/// changes, and it projects keys only, so that it is written when an item is made and when it goes, and not by every
-/// hit.
+/// Its sort key is part of the item's own key and never changes, and it projects keys only: so each makes the first hit
+/// on a key with that dimension dearer by a write, and no other hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Index {
@@ -202,20 +200,9 @@ impl DynamoDbBackend {
                     return Ok(());
                 }
             }
-            self.pause().await?;
+            self.0.wait(PAUSE).await;
         }
         Err(BackendError::timed_out(format!("the table `{}` is not active yet", self.table_name())))
-    }
-
-    /// Waits, by the means that the client has for its own retries.
-    async fn pause(&self) -> Result<(), BackendError> {
-        let sleep: SharedAsyncSleep = self.client().config().sleep_impl().ok_or_else(|| {
-            BackendError::Misconfigured(
-                "the client has no means to sleep (`sleep_impl`), to wait for a new table".into(),
-            )
-        })?;
-        aws_sdk_dynamodb::config::AsyncSleep::sleep(&sleep, PAUSE).await;
-        Ok(())
     }
 
     async fn has_time_to_live(&self) -> Result<bool, BackendError> {

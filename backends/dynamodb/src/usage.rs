@@ -277,10 +277,7 @@ impl Pages {
         Ok(Some(keys.collect()))
     }
 
-    fn query_error<R>(&self, error: SdkError<QueryError, R>) -> BackendError
-    where
-        R: fmt::Debug + Send + Sync + 'static,
-    {
+    fn query_error(&self, error: SdkError<QueryError>) -> BackendError {
         let table = self.backend.table_name();
         let is_about_index = error.code() == Some("ValidationException")
             && error.message().is_some_and(|message| message.contains("index"));

@@ -1,49 +1,74 @@
-//! The conformance suite.
+//! The conformance suite, over a wire that loses answers where the suite wants it; and over TCP, or against the server
+//! that `LIMITED_DYNAMODB_ENDPOINT` names.
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+mod support;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use limited_core::conformance::Harness;
 use limited_dynamodb::DynamoDbBackend;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use support::{Fault, Wire, client, serve_over_tcp, tcp_client, unique_table};
 use tokio::runtime::Runtime;
 
-struct Server {
-    runtime: Runtime,
-    endpoint: String,
-    made: AtomicU32,
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// A backend with time enough for a busy machine.
+fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
+    let builder = DynamoDbBackend::builder(client).table_name(unique_table("conformance"));
+    let backend = builder.operation_timeout(Duration::from_secs(60)).build();
+    RUNTIME.block_on(backend.create_tables()).unwrap();
+    backend
 }
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| {
-    let runtime = Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    runtime.spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
-    Server { runtime, endpoint, made: AtomicU32::new(0) }
-});
+/// A wire of its own for each backend.
+struct OverWire(std::sync::Mutex<Vec<(String, Wire)>>);
 
-struct H;
-impl Harness for H {
+impl Harness for OverWire {
     type Backend = DynamoDbBackend;
+
     fn backend(&self) -> DynamoDbBackend {
-        let http = aws_smithy_http_client::Builder::new().build_http();
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .endpoint_url(&SERVER.endpoint)
-            .http_client(http)
-            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
-            .build();
-        let n = SERVER.made.fetch_add(1, Ordering::Relaxed);
-        let backend = DynamoDbBackend::builder(aws_sdk_dynamodb::Client::from_conf(config))
-            .table_name(format!("limits-{n}"))
-            .operation_timeout(std::time::Duration::from_secs(30))
-            .build();
-        self.block_on(backend.create_tables()).unwrap();
-        assert_eq!(self.block_on(backend.check_tables()).unwrap(), []);
+        let wire = Wire::new();
+        let backend = backend(client(&wire));
+        self.0.lock().unwrap().push((backend.table_name().to_owned(), wire));
         backend
     }
+
     fn block_on<F: Future>(&self, future: F) -> F::Output {
-        SERVER.runtime.handle().block_on(future)
+        RUNTIME.block_on(future)
+    }
+
+    fn lose_next_answer(&self, backend: &DynamoDbBackend) -> bool {
+        let wires = self.0.lock().unwrap();
+        let (_, wire) =
+            wires.iter().find(|(table, _)| table == backend.table_name()).expect("a wire of the suite's");
+        for write in ["UpdateItem", "DeleteItem"] {
+            wire.push_fault_on(write, Fault::CutAfter);
+        }
+        true
     }
 }
-limited_core::conformance_tests!(H);
+
+struct OverTcp;
+
+static ENDPOINT: LazyLock<String> = LazyLock::new(|| RUNTIME.block_on(serve_over_tcp()).0);
+
+impl Harness for OverTcp {
+    type Backend = DynamoDbBackend;
+
+    fn backend(&self) -> DynamoDbBackend {
+        backend(tcp_client(&ENDPOINT))
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        RUNTIME.block_on(future)
+    }
+}
+
+mod over_the_wire {
+    limited_core::conformance_tests!(super::OverWire(std::sync::Mutex::default()));
+}
+
+mod over_tcp {
+    limited_core::conformance_tests!(super::OverTcp);
+}

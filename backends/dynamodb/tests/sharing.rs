@@ -54,9 +54,8 @@ async fn clocks_apart_by_two_seconds_share_a_window_in_all_but_its_first_and_las
         let (one, other) = (ManualClock::new(), ManualClock::new());
         one.advance(Duration::from_secs(30));
         other.advance(Duration::from_secs(if ahead { 32 } else { 28 }));
-        let [one, other] = [one, other].map(|clock| {
-            Limiter::new(wire.builder().build()).clock(clock).quota(Quota::per_minute(10))
-        });
+        let [one, other] = [one, other]
+            .map(|clock| Limiter::new(wire.builder().build()).clock(clock).quota(Quota::per_minute(10)));
         let mut admitted = 0;
         for _ in 0..10 {
             admitted += u32::from(one.allow("key").await.unwrap().is_allowed());

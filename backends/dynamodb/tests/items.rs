@@ -1,0 +1,163 @@
+//! What is written is the documented format, and what others wrote in it is counted.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    Backend, BackendError, Counter, Generation, Hit, Key, Tally, Timestamp, Window, WindowLength,
+};
+use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder, WindowTimeFormat};
+use support::{Wire, client, raw_item};
+
+/// 2026-11-21T12:00:00Z.
+const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
+const MINUTE: Window = Window::Aligned { start: NOON, length: WindowLength::MINUTE };
+
+async fn table(
+    set: impl FnOnce(DynamoDbBackendBuilder) -> DynamoDbBackendBuilder,
+) -> (Wire, DynamoDbBackend) {
+    let wire = Wire::new();
+    let backend = set(DynamoDbBackend::builder(client(&wire)).table_name("limits")).build();
+    backend.create_tables().await.unwrap();
+    (wire, backend)
+}
+
+async fn hit(
+    backend: &DynamoDbBackend,
+    key: &Key<'_>,
+    window: Window,
+    hit: Hit<'_>,
+    now: Timestamp,
+) -> Tally {
+    backend.increment(&Counter::new("api", key, window).unwrap(), &hit, now).await.unwrap()
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn names(item: &std::collections::HashMap<String, AttributeValue>) -> BTreeSet<&str> {
+    item.keys().map(|name| if name.starts_with("Writer_") { "Writer_" } else { name }).collect()
+}
+
+#[tokio::test]
+async fn an_aligned_window_has_exactly_the_documented_attributes() {
+    let (wire, backend) = table(|builder| builder).await;
+    let later = NOON.saturating_add(Duration::from_millis(1_500));
+    let key = Key::from("user:7");
+    hit(&backend, &key, MINUTE, Hit::new(2, 10), NOON).await;
+    hit(&backend, &key, MINUTE, Hit::new(3, 10), later).await;
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "2026-11-21T12:00:00Z/PT1M").await;
+    let expected = ["Identifier", "WindowTime", "Count", "ExpiresAt", "CreatedAt", "UpdatedAt", "Writer_"]
+        .into_iter()
+        .collect();
+    assert_eq!(names(&item), expected);
+    assert_eq!(item["Count"], number(5));
+    // One length and the allowed skew past its end.
+    assert_eq!(item["ExpiresAt"], number(NOON.as_secs() + 60 + 60 + 5));
+    assert_eq!(item["CreatedAt"], text("2026-11-21T12:00:00.000000000Z"));
+    assert_eq!(item["UpdatedAt"], text("2026-11-21T12:00:01.500000000Z"));
+}
+
+#[tokio::test]
+async fn a_composed_key_has_its_dimensions_beside_it() {
+    let (wire, backend) = table(|builder| builder).await;
+    let key = Key::tenant("4:2").user("7").and_ip([192, 0, 2, 1]);
+    hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
+    let identifier = format!("api#{key}");
+    let item = raw_item(&client(&wire), "limits", &identifier, "2026-11-21T12:00:00Z/PT1M").await;
+    assert_eq!(item["TenantID"], text("4:2"));
+    assert_eq!(item["UserID"], text("7"));
+    assert_eq!(item["IPAddress"], text("192.0.2.1"));
+    assert_eq!(item["BucketKey"], text(key.as_str()));
+}
+
+#[tokio::test]
+async fn a_hit_opened_window_and_a_bucket_have_theirs() {
+    let (wire, backend) = table(|builder| builder).await;
+    let key = Key::from("user:7");
+    let opening = Hit::new(1, 3).opening(Generation(0xab), Some("first"));
+    hit(&backend, &key, Window::Opened { length: WindowLength::HOUR }, opening, NOON).await;
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "OPENED/PT1H").await;
+    assert_eq!(item["OpenedAt"], text("2026-11-21T12:00:00.000000000Z"));
+    assert_eq!(item["Generation"], text("000000000000000000000000000000ab"));
+    assert_eq!(item["Note"], text("first"));
+
+    let bucket = Window::Bucket { limit: 100, length: WindowLength::MINUTE };
+    let now = u128::from(NOON.as_nanos()) * 100;
+    let interval = u128::from(WindowLength::MINUTE.as_nanos());
+    let token = Hit::new(interval, now + 100 * interval).with_floor(now);
+    hit(&backend, &key, bucket, token, NOON).await;
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "BUCKET/100/PT1M").await;
+    assert_eq!(item["Count"], AttributeValue::N((now + interval).to_string()));
+}
+
+#[tokio::test]
+async fn what_another_writer_wrote_is_counted_and_what_is_unknown_is_left_alone() {
+    let (wire, backend) = table(|builder| builder).await;
+    let plain = client(&wire);
+    for (user, count) in [("full", Some(9_u64)), ("bare", None)] {
+        let mut put = plain
+            .put_item()
+            .table_name("limits")
+            .item("Identifier", text(&format!("api#{user}")))
+            .item("WindowTime", text("2026-11-21T12:00:00Z/PT1M"))
+            .item("Colour", text("blue"));
+        if let Some(count) = count {
+            put = put.item("Count", number(count));
+        }
+        put.send().await.unwrap();
+    }
+    let tally = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((tally.counted, tally.value), (true, 10));
+    let tally = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((tally.counted, tally.value), (false, 10));
+    let tally = hit(&backend, &Key::from("bare"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((tally.counted, tally.value), (true, 1));
+    let item = raw_item(&plain, "limits", "api#full", "2026-11-21T12:00:00Z/PT1M").await;
+    assert_eq!(item["Colour"], text("blue"));
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_format_is_an_error_and_no_decision() {
+    let (wire, backend) = table(|builder| builder).await;
+    let put = client(&wire).put_item().table_name("limits").item("Identifier", text("api#user"));
+    let put = put.item("WindowTime", text("2026-11-21T12:00:00Z/PT1M")).item("Count", text("many"));
+    put.send().await.unwrap();
+    let key = Key::from("user");
+    let counter = Counter::new("api", &key, MINUTE).unwrap();
+    let error = backend.get(&counter, NOON).await.unwrap_err();
+    assert!(matches!(&error, BackendError::Corrupt(cause) if cause.message().contains("Count")), "{error}");
+    assert!(backend.increment(&counter, &Hit::new(1, 10), NOON).await.is_err());
+}
+
+#[tokio::test]
+async fn a_table_shared_with_writers_of_the_start_alone_holds_one_length() {
+    let (wire, backend) = table(|builder| builder.window_time_format(WindowTimeFormat::Start)).await;
+    let key = Key::from("user");
+    let tally = hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
+    assert!(tally.counted);
+    let item = raw_item(&client(&wire), "limits", "api#user", "2026-11-21T12:00:00Z").await;
+    assert_eq!(item["Count"], number(1));
+    let hour = Window::Aligned { start: NOON, length: WindowLength::HOUR };
+    let counter = Counter::new("api", &key, hour).unwrap();
+    let error = backend.increment(&counter, &Hit::new(1, 10), NOON).await.unwrap_err();
+    assert!(matches!(error, BackendError::Invalid(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_too_long_for_dynamodb_is_held_as_a_fingerprint() {
+    let (_, backend) = table(|builder| builder).await;
+    let (namespace, key) = ("n".repeat(2_000), Key::from("k".repeat(1_024)));
+    let counter = Counter::new(&namespace, &key, MINUTE).unwrap();
+    for value in 1..=2 {
+        assert_eq!(backend.increment(&counter, &Hit::new(1, 10), NOON).await.unwrap().value, value);
+    }
+}
