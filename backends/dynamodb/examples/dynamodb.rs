@@ -87,9 +87,10 @@ async fn main() -> Result<(), Failure> {
 }
 
 fn show(call: &str, decision: &Decision, requests: &Requests) {
-    let outcome = match decision.retry_after() {
-        None => format!("yes, {} left", decision.remaining()),
-        Some(wait) => format!("no, try again in {} s", wait.as_secs() + 1),
+    let outcome = if decision.is_allowed() {
+        format!("yes, {} left", decision.remaining())
+    } else {
+        format!("no, retry after {:?}", decision.retry_after())
     };
     println!("  {call}: {outcome}: {} request", requests.taken());
 }

@@ -1,6 +1,7 @@
 //! How a counter is written: the key of its item, and the formats of times and durations. A public format, which
 //! programs in other languages read and write.
 
+use jiff::fmt::temporal::DateTimePrinter;
 use limited_core::{Counter, Key, Timestamp, Window, WindowLength};
 
 /// The most bytes that DynamoDB takes as a partition key.
@@ -66,24 +67,31 @@ fn window_time(window: Window, format: WindowTimeFormat) -> String {
 
 /// The start of a window: RFC 3339, with a fraction only where there is one.
 fn start_time(start: Timestamp) -> String {
-    let fraction = start.as_nanos() % 1_000_000_000;
-    if fraction == 0 { format_time(start, "%Y-%m-%dT%H:%M:%SZ") } else { timestamp(start) }
+    if start.as_nanos().is_multiple_of(1_000_000_000) { in_seconds(start) } else { timestamp(start) }
 }
 
 /// A point in time: RFC 3339 in UTC, with nine digits of fraction, so that strings compare as times do.
 pub(crate) fn timestamp(time: Timestamp) -> String {
-    format_time(time, "%Y-%m-%dT%H:%M:%S.%9fZ")
+    rfc_3339(time, &NANOSECONDS)
+}
+
+fn in_seconds(time: Timestamp) -> String {
+    rfc_3339(time, &SECONDS)
+}
+
+static NANOSECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
+static SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+
+fn rfc_3339(time: Timestamp, printer: &DateTimePrinter) -> String {
+    // Every 64-bit count of nanoseconds since 1970 is a time that the library knows.
+    let time = jiff::Timestamp::from_nanosecond(time.as_nanos().into()).unwrap_or_default();
+    printer.timestamp_to_string(&time)
 }
 
 /// Reads what [`timestamp`] writes, and any other RFC 3339.
 pub(crate) fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let nanos = text.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
     u64::try_from(nanos).ok().map(Timestamp::from_nanos)
-}
-
-fn format_time(time: Timestamp, format: &str) -> String {
-    // Every 64-bit count of nanoseconds since 1970 is a time that the library knows.
-    jiff::Timestamp::from_nanosecond(time.as_nanos().into()).unwrap_or_default().strftime(format).to_string()
 }
 
 /// The one way in which a length is written: days, hours, minutes and seconds, each only where there are some.

@@ -117,7 +117,7 @@ impl Shared {
         if let Some(dimensions) = &target.dimensions {
             update.dimensions(&target.key, dimensions);
         }
-        match self.send(&target.item, &update).await {
+        match self.send(&target.item, update).await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 Ok(Attempt::Applied(Seen::read(&item, target.window)?))
@@ -147,7 +147,7 @@ impl Shared {
     async fn send(
         &self,
         item: &ItemKey,
-        update: &Update,
+        update: Update,
     ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
         let request = self
             .client
@@ -156,8 +156,8 @@ impl Shared {
             .set_key(Some(key_of(item)))
             .update_expression(update.expression())
             .condition_expression(update.condition())
-            .set_expression_attribute_names(Some(update.names.clone()))
-            .set_expression_attribute_values((!update.values.is_empty()).then(|| update.values.clone()))
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
             .set_return_consumed_capacity(self.wanted_capacity())
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -188,7 +188,7 @@ impl Shared {
         let silent: Vec<String> =
             slots.into_iter().take(silent).map(|(name, _)| name).filter(|name| *name != self.slot).collect();
         // Where it fails, the next write to the item does it.
-        let _ = self.send(item, &Update::clearing(&silent)).await;
+        let _ = self.send(item, Update::clearing(&silent)).await;
     }
 }
 
