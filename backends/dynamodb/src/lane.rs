@@ -156,3 +156,73 @@ impl Drop for Ticket {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Waker};
+
+    use limited_core::{Hit, Timestamp};
+
+    use super::*;
+
+    fn key() -> ItemKey {
+        ItemKey { identifier: "key".into(), window_time: "2026-11-21T12:00:00Z/PT1M".into() }
+    }
+
+    fn hit(cost: u128) -> Waiting {
+        Waiting::new(&Hit::new(cost, 100), Timestamp::EPOCH)
+    }
+
+    /// Counts a write of these hits, once somebody lets it.
+    async fn write(writes: &AtomicUsize, gate: &Mutex<bool>, hits: Vec<Waiting>) -> Answers {
+        writes.fetch_add(1, Ordering::Relaxed);
+        std::future::poll_fn(|_| if *lock(gate) { Poll::Ready(()) } else { Poll::Pending }).await;
+        hits.iter().map(|hit| Ok(Tally::new(true, hit.cost))).collect()
+    }
+
+    #[test]
+    fn hits_travel_together_behind_a_write_and_leave_nothing_when_they_are_there() {
+        let lanes = Arc::new(Lanes::default());
+        let (writes, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(false)));
+        let travel = |cost| {
+            let (lanes, writes, gate) = (Arc::clone(&lanes), Arc::clone(&writes), Arc::clone(&gate));
+            async move {
+                let write = move |hits| async move { write(&writes, &gate, hits).await };
+                lanes.travel(&key(), hit(cost), write).await
+            }
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(travel(1));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        let mut others: Vec<_> = (2..10).map(|cost| Box::pin(travel(cost))).collect();
+        for other in &mut others {
+            assert!(other.as_mut().poll(&mut context).is_pending());
+        }
+        // One of them leaves before its write begins: it is not counted, and nobody else is affected.
+        drop(others.remove(3));
+        assert_eq!(writes.load(Ordering::Relaxed), 1);
+        *lock(&gate) = true;
+        assert!(matches!(first.as_mut().poll(&mut context), Poll::Ready(Ok(tally)) if tally.value == 1));
+        for (other, cost) in others.iter_mut().zip([2, 3, 4, 6, 7, 8, 9]) {
+            let Poll::Ready(Ok(tally)) = other.as_mut().poll(&mut context) else { panic!("it is there") };
+            assert_eq!(tally.value, cost);
+        }
+        assert_eq!(writes.load(Ordering::Relaxed), 2, "all that waited travelled together");
+        assert!(lock(&lanes.0).is_empty(), "a key at rest has no lane");
+    }
+
+    #[test]
+    fn when_all_leave_the_lane_closes() {
+        let lanes = Arc::new(Lanes::default());
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let key = key();
+            let mut travel = pin!(lanes.travel(&key, hit(1), |_| std::future::pending()));
+            assert!(travel.as_mut().poll(&mut context).is_pending());
+            assert_eq!(lock(&lanes.0).len(), 1);
+        }
+        assert!(lock(&lanes.0).is_empty());
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited::{Algorithm, Limiter, ManualClock, Quota};
+use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use limited_dynamodb::DynamoDbBackend;
 use wire::Wire;
 
@@ -73,6 +74,45 @@ async fn a_wrong_guess_about_a_bucket_costs_one_request_more() {
     assert_eq!(wire.take_operations(), [UPDATE, UPDATE]);
     assert!(!other.allow("key").await.unwrap().is_allowed());
     assert_eq!(wire.take_operations(), [UPDATE], "now it has seen it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hits_that_travel_together_are_one_request_if_all_fit_and_two_if_some_do() {
+    for (limit, updates) in [(9, 2), (7, 3)] {
+        let (wire, limiter, _) = limiter(Algorithm::FixedWindow).await;
+        let limiter = limiter.quota(Quota::per_minute(limit));
+        wire.set_latency(Duration::from_millis(10));
+        // The first goes by itself, the others while it is on its way.
+        let hits: Vec<_> = (0..3)
+            .map(|_| {
+                let limiter = limiter.clone();
+                tokio::spawn(async move { limiter.allow_n("key", 3).await.unwrap() })
+            })
+            .collect();
+        let mut admitted = 0;
+        for hit in hits {
+            let decision = hit.await.unwrap();
+            admitted += u64::from(decision.is_allowed());
+            // A refusal that is due to a hit beside it knows what that one counted.
+            assert!(decision.is_allowed() || decision.used() == 6);
+        }
+        assert_eq!(admitted, limit / 3);
+        assert_eq!(wire.take_operations().len(), updates, "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn opening_a_window_over_one_that_has_ended_takes_two_requests() {
+    let wire = Wire::new();
+    let backend = wire.backend().await;
+    let key = Key::from("key");
+    let counter = Counter::new("", &key, Window::Opened { length: WindowLength::MINUTE }).unwrap();
+    let start = Timestamp::from_secs(1_795_262_400);
+    for (later, operations) in [(0, 1), (59, 1), (60, 2), (119, 1), (180, 2)] {
+        let now = start.saturating_add(Duration::from_secs(later));
+        assert!(backend.increment(&counter, &Hit::new(1, 9), now).await.unwrap().counted);
+        assert_eq!(wire.take_operations().len(), operations, "{later} s later");
+    }
 }
 
 #[tokio::test(start_paused = true)]
