@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     /// Whether there is an item at all.
     pub(crate) is_there: bool,
     opened: Option<(Timestamp, Arc<Opening>)>,
+    /// When a hit-opened window was opened, as the item says it.
+    pub(crate) opened_at: Option<String>,
     /// Each writer's slot: the number of its last write.
     pub(crate) slots: Vec<(String, u64)>,
 }
@@ -64,16 +66,13 @@ impl Seen {
         };
         let slots = item.iter().filter(|(name, _)| name.starts_with(SLOT));
         let slots = slots.filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
-        Ok(Self { value, is_there: true, opened, slots: slots.collect() })
+        let opened_at = item.get(OPENED_AT).and_then(|at| at.as_s().ok()).cloned();
+        Ok(Self { value, is_there: true, opened, opened_at, slots: slots.collect() })
     }
 
     /// The number of the last write of this writer.
     pub(crate) fn slot(&self, name: &str) -> Option<u64> {
         self.slots.iter().find(|(slot, _)| slot == name).map(|(_, number)| *number)
-    }
-
-    pub(crate) fn generation(&self) -> Option<Generation> {
-        self.opened.as_ref().map(|(_, opening)| opening.generation)
     }
 
     /// The same, or nothing where it has expired.

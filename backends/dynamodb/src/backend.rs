@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     lanes: Arc<Lanes>,
     /// The counts of windows that no late write can change any more.
     settled: Mutex<LruCache<ItemKey, u128>>,
+    /// How many resets there have been.
+    resets: AtomicU64,
     /// The arrival times that buckets were last seen to have.
     arrivals: Mutex<LruCache<ItemKey, u128>>,
     /// The one length of a table that does not write it.
@@ -112,6 +114,7 @@ impl Shared {
             last_number: AtomicU64::new(0),
             lanes: Arc::default(),
             settled: Mutex::new(LruCache::new(REMEMBERED)),
+            resets: AtomicU64::new(0),
             arrivals: Mutex::new(LruCache::new(REMEMBERED)),
             only_length: OnceLock::new(),
         }
@@ -131,6 +134,10 @@ impl Shared {
 
     pub(crate) fn last_seen(&self, target: &Target) -> Option<u128> {
         lock(&self.arrivals).get(&target.item).copied()
+    }
+
+    pub(crate) fn forget_settled(&self, item: &ItemKey) {
+        lock(&self.settled).pop(item);
     }
 
     /// Remembers where a bucket was last seen.
@@ -189,11 +196,18 @@ impl Shared {
         if let Some(value) = lock(&self.settled).get(&item) {
             return Ok(*value);
         }
+        let resets = self.resets.load(Ordering::Acquire);
         let value = self.read(&item, before).await?.value;
-        let late = self.settings.allowed_skew + self.settings.operation_timeout;
-        let settled = start.saturating_add(length.as_duration()).saturating_add(late);
+        let settled = start
+            .saturating_add(length.as_duration())
+            .saturating_add(self.settings.allowed_skew)
+            .saturating_add(self.settings.operation_timeout);
         if has_come(settled, now) {
-            lock(&self.settled).put(item, value);
+            let mut remembered = lock(&self.settled);
+            // What was read may be what a reset has removed since.
+            if self.resets.load(Ordering::Acquire) == resets {
+                remembered.put(item, value);
+            }
         }
         Ok(value)
     }
@@ -251,7 +265,8 @@ impl Backend for DynamoDbBackend {
         }
         let answer = request.customize().config_override(self.0.overrides.clone()).send().await;
         // Not before: who reads in the meantime remembers what was there.
-        lock(&self.0.settled).pop(&item);
+        self.0.resets.fetch_add(1, Ordering::AcqRel);
+        self.0.forget_settled(&item);
         lock(&self.0.arrivals).pop(&item);
         match answer {
             Ok(answer) => {

@@ -51,6 +51,12 @@ impl Composed {
     pub(crate) const fn floor(&self) -> u128 {
         self.least.saturating_sub(self.cost)
     }
+
+    /// Up to which value before, `least` is what comes out and all of them fit. With floors that rise from hit to hit,
+    /// the last one's may be above what the first one allows.
+    pub(crate) const fn highest_past(&self) -> u128 {
+        if self.floor() < self.highest_before { self.floor() } else { self.highest_before }
+    }
 }
 
 /// Which of the hits to write when nothing is known of the value: in order, those that can fit at all.
@@ -123,10 +129,14 @@ mod tests {
                 .filter(|composed| value <= composed.highest_before)
                 .map(|composed| (value + composed.cost).max(composed.least));
             prop_assert_eq!(together, one_by_one);
-            if let (Some(composed), Some(after)) = (composed, together) {
-                // The two cases of a bucket's expression.
-                let by_case = if value > composed.floor() { value + composed.cost } else { composed.least };
-                prop_assert_eq!(by_case, after);
+            // The two cases of a bucket's expression, with their conditions.
+            let past = composed.filter(|composed| value <= composed.highest_past()).map(|composed| composed.least);
+            let ahead = composed
+                .filter(|composed| value > composed.floor() && value <= composed.highest_before)
+                .map(|composed| value + composed.cost);
+            prop_assert!(past.is_none() || ahead.is_none());
+            prop_assert_eq!(past.or(ahead), one_by_one);
+            if let Some(after) = together {
                 prop_assert_eq!(values_after(&hits, &chosen, value).last().copied(), Some(after));
             }
         }

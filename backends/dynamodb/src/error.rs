@@ -3,6 +3,15 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use limited_core::{BackendError, Cause};
 
+/// What the SDK says, as if the network had failed, where it lacks a region or credentials.
+const NOT_SET_UP: [&str; 5] = [
+    "auth scheme",
+    "Missing Region",
+    "no providers in chain provided credentials",
+    "provider was not enabled",
+    "no identity",
+];
+
 /// Tells the SDK's errors apart, by what a caller can do about them. `table` is what was asked.
 pub(crate) fn backend_error<E>(error: SdkError<E>, table: &str) -> BackendError
 where
@@ -17,6 +26,11 @@ where
             Some(connector) if connector.is_timeout() => {
                 (BackendError::TimedOut, "the connection to DynamoDB timed out".to_owned())
             }
+            _ if NOT_SET_UP.iter().any(|words| says(&error, words)) => (
+                BackendError::Misconfigured,
+                "the client has no region, or no credentials: set them, or use the feature `from-env`"
+                    .to_owned(),
+            ),
             _ if says(&error, "No HTTP client") => (
                 BackendError::Misconfigured,
                 "the client has no HTTP client: give it one (`http_client`), or use the feature `from-env`"

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::FutureExt;
@@ -74,7 +75,15 @@ impl Lanes {
             (batch, future, 0)
         });
         drop(last);
-        Ticket { lanes: Arc::clone(self), key: key.clone(), lane, batch, write: future, seat, arrived: false }
+        Ticket {
+            lanes: Arc::clone(self),
+            key: key.clone(),
+            lane: Some(lane),
+            batch,
+            write: future,
+            seat,
+            arrived: false,
+        }
     }
 
     fn lane(&self, key: &ItemKey) -> Arc<Lane> {
@@ -103,7 +112,12 @@ where
     let seats = lock(&batch.0).take().unwrap_or_default();
     let taken: Vec<bool> = seats.iter().map(Option::is_some).collect();
     let hits: Vec<Waiting> = seats.into_iter().flatten().collect();
-    let mut answers = if hits.is_empty() { Vec::new() } else { write(hits).await }.into_iter();
+    let count = hits.len();
+    // A panic would leave the other waiters without an answer.
+    let answers =
+        if count == 0 { Ok(Vec::new()) } else { AssertUnwindSafe(write(hits)).catch_unwind().await };
+    let panicked = |_| vec![Err(BackendError::Other("the write panicked".into())); count];
+    let mut answers = answers.unwrap_or_else(panicked).into_iter();
     let gone = || Err(BackendError::unavailable("the caller left before the write began"));
     Arc::new(
         taken
@@ -133,7 +147,7 @@ impl Batch {
 struct Ticket {
     lanes: Arc<Lanes>,
     key: ItemKey,
-    lane: Arc<Lane>,
+    lane: Option<Arc<Lane>>,
     batch: Arc<Batch>,
     write: SharedWrite,
     seat: usize,
@@ -145,11 +159,14 @@ impl Drop for Ticket {
         if !self.arrived {
             self.batch.leave(self.seat);
         }
-        // Nobody can come by the lane while the map is locked, so that the last one out may close it.
+        // Nobody can come by the lane while the map is locked, so that the last one out closes it.
         let mut lanes = lock(&self.lanes.0);
-        if Arc::strong_count(&self.lane) == 1 {
+        let closed = self.lane.take().and_then(Arc::into_inner);
+        if closed.is_some() {
             lanes.remove(&self.key);
         }
+        drop(lanes);
+        drop(closed);
     }
 }
 
@@ -211,6 +228,45 @@ mod tests {
         }
         assert_eq!(writes.load(Ordering::Relaxed), 2, "all that waited travelled together");
         assert!(lock(&lanes.0).is_empty(), "a key at rest has no lane");
+    }
+
+    #[test]
+    fn threads_that_arrive_together_leave_no_lane_behind() {
+        let lanes = Arc::new(Lanes::default());
+        for round in 0..300 {
+            let key = ItemKey { identifier: "key".into(), window_time: round.to_string() };
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let write = |hits: Vec<Waiting>| async move {
+                            hits.iter().map(|_| Ok(Tally::new(true, 1))).collect::<Answers>()
+                        };
+                        drive(lanes.travel(&key, hit(1), write)).unwrap()
+                    });
+                }
+            });
+        }
+        assert!(lock(&lanes.0).is_empty(), "{} lanes left behind", lock(&lanes.0).len());
+    }
+
+    fn drive<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+                return done;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_write_that_panics_answers_everybody() {
+        let lanes = Arc::new(Lanes::default());
+        let write = |_| async { panic!("as the test wants") };
+        let answer = drive(lanes.travel(&key(), hit(1), write));
+        assert!(matches!(answer, Err(BackendError::Other(_))));
+        assert!(lock(&lanes.0).is_empty());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::item::{expires_at, timestamp};
 const TOO_LARGE: u128 = 10_u128.pow(38);
 
 /// What the item is taken to be like. A wrong guess fails the condition, and the old item tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
     pub(crate) value: Value,
     pub(crate) opening: Opening,
@@ -35,14 +35,14 @@ pub(crate) enum Value {
 }
 
 /// Whether the window has to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     /// It is none that is opened by a hit.
     Never,
     /// It is open, or nobody has opened it.
     Open,
-    /// It has ended, and was of this generation.
-    Ended(Option<Generation>),
+    /// It has ended, and was opened then, as the item says it.
+    Ended(Option<String>),
 }
 
 /// An update of one item.
@@ -68,7 +68,7 @@ pub(crate) struct Stamp<'a> {
 impl Update {
     /// The update that counts what `composed` says; an error for numbers that DynamoDB cannot hold.
     pub(crate) fn counting(
-        case: Case,
+        case: &Case,
         composed: &Composed,
         window: Window,
         first: &Waiting,
@@ -103,7 +103,7 @@ impl Update {
             (":zero", 0),
             (":cost", composed.cost),
             (":least", composed.least),
-            (":floor", composed.floor()),
+            (":floor", if case.value == Value::Past { composed.highest_past() } else { composed.floor() }),
             (":highest", highest_before),
         ] {
             // DynamoDB refuses values that no expression names.
@@ -111,7 +111,7 @@ impl Update {
                 update.number(short, number);
             }
         }
-        match case.opening {
+        match &case.opening {
             Opening::Never => {
                 update.set.push("#expires = :expires".into());
                 update.conditions.push(match case.value {
@@ -133,10 +133,10 @@ impl Update {
                 update.set.push("#expires = :expires".into());
                 update.opens(first, |name, value| format!("{name} = {value}"));
                 if let Some(old) = old {
-                    update.text(":old", generation_text(old));
+                    update.text(":old", old.as_str());
                 }
                 let condition =
-                    if old.is_some() { "#generation = :old" } else { "attribute_not_exists(#generation)" };
+                    if old.is_some() { "#opened = :old" } else { "attribute_not_exists(#opened)" };
                 update.conditions.push(condition.into());
             }
         }

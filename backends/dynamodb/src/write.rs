@@ -52,7 +52,11 @@ impl Shared {
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
         let mut seen: Option<Seen> = None;
         for _ in 0..ROUNDS {
-            let live = seen.clone().map(|seen| seen.live(window, now));
+            let live = seen.clone().map(|seen| match window {
+                // Each hit has a floor of its own, by its own time.
+                Window::Bucket { .. } => seen,
+                _ => seen.live(window, now),
+            });
             let chosen = match &live {
                 Some(live) => fitting(hits, live.value),
                 None => hopeful(hits),
@@ -67,9 +71,11 @@ impl Shared {
                 return Ok(hits.iter().map(|_| live.tally(false, live.value, window)).collect());
             };
             let case = self.case(target, seen.as_ref(), &composed, now);
-            match self.attempt(target, hits, &chosen, &composed, case, now).await? {
+            match self.attempt(target, hits, &chosen, &composed, &case, now).await? {
                 Attempt::Applied(after) => {
                     self.remember(target, after.value);
+                    // A clock that jumped back counts in a window that was taken for settled.
+                    self.forget_settled(&target.item);
                     self.clear_slots(&target.item, &after).await;
                     let started_over = case.value == Value::Past || matches!(case.opening, Opening::Ended(_));
                     let before = if started_over { 0 } else { after.value.saturating_sub(composed.cost) };
@@ -88,7 +94,7 @@ impl Shared {
         let opening = match (target.window, seen) {
             (Window::Aligned { .. } | Window::Bucket { .. }, _) => Opening::Never,
             (Window::Opened { .. }, Some(seen)) if seen.is_there && seen.has_ended(target.window, now) => {
-                Opening::Ended(seen.generation())
+                Opening::Ended(seen.opened_at.clone())
             }
             (Window::Opened { .. }, _) => Opening::Open,
         };
@@ -106,7 +112,7 @@ impl Shared {
         hits: &[Waiting],
         chosen: &[usize],
         composed: &Composed,
-        case: Case,
+        case: &Case,
         now: Timestamp,
     ) -> Result<Attempt, BackendError> {
         let number = self.next_number(now);

@@ -99,6 +99,19 @@ async fn a_client_without_an_http_client_is_told_so() {
     assert!(error.to_string().contains("HTTP client"), "{error}");
 }
 
+#[tokio::test]
+async fn a_client_without_credentials_or_region_is_told_so() {
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let config = || Config::builder().behavior_version(BehaviorVersion::latest()).http_client(http.clone());
+    let credentials = Credentials::new("local", "local", None, None, "test");
+    for config in [config().region(Region::new("eu-west-1")), config().credentials_provider(credentials)] {
+        let backend = DynamoDbBackend::new(aws_sdk_dynamodb::Client::from_conf(config.build()));
+        let error = backend_error(Limiter::new(backend).allow("key").await.unwrap_err());
+        assert!(matches!(error, BackendError::Misconfigured(_)), "{error:?}");
+        assert!(!error.is_retryable());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_throttled_answer_is_repeated_soon_and_a_hanging_server_given_up_soon() {
     let wire = Wire::new();

@@ -93,3 +93,41 @@ async fn a_sliding_window_weighs_what_a_slow_clock_counts_late() {
     assert!(late.allow_n("key", 10).await.unwrap().is_allowed());
     assert!(!on_time.allow("key").await.unwrap().is_allowed());
 }
+
+/// The hits of one batch may be apart in time, when the write before theirs was slow.
+#[tokio::test(start_paused = true)]
+async fn hits_of_one_batch_are_each_held_against_their_own_time() {
+    let wire = Wire::new();
+    let clock = ManualClock::new();
+    let limiter = Limiter::new(wire.backend().await).algorithm(Algorithm::TokenBucket).clock(clock.clone());
+    let limiter = limiter.quota(Quota::per_second(100).burst(1));
+    assert!(limiter.allow("key").await.unwrap().is_allowed());
+    clock.advance(Duration::from_millis(5));
+    wire.set_latency(Duration::from_millis(100));
+    // A slow write, behind which two hits gather: one that is too early, and one much later.
+    let ask = |limiter: &Limiter<_>| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.allow("key").await.unwrap().is_allowed() })
+    };
+    let slow = ask(&limiter);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let early = ask(&limiter);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    clock.advance(Duration::from_millis(300));
+    let late = ask(&limiter);
+    assert_eq!((slow.await.unwrap(), early.await.unwrap(), late.await.unwrap()), (false, false, true));
+}
+
+#[tokio::test]
+async fn a_window_taken_for_settled_is_read_again_once_a_clock_that_jumped_back_counts_in_it() {
+    let wire = Wire::new();
+    let clock = ManualClock::new();
+    let limiter = Limiter::new(wire.backend().await).algorithm(Algorithm::SlidingWindow).clock(clock.clone());
+    let limiter = limiter.quota(Quota::per_minute(10));
+    clock.advance(Duration::from_secs(66));
+    assert_eq!(limiter.peek("key").await.unwrap().used(), 0);
+    clock.rewind(Duration::from_secs(16));
+    assert!(limiter.allow_n("key", 10).await.unwrap().is_allowed());
+    clock.advance(Duration::from_secs(11));
+    assert!(!limiter.allow("key").await.unwrap().is_allowed());
+}
