@@ -17,8 +17,8 @@ mod imp {
     /// come from whoever is to be limited.
     pub(crate) struct Map(DashMap<StoredSeries, Entry, RandomState>);
 
-    /// A shard that is full doubles, and moves all its entries while it is locked. With many shards that takes some
-    /// tens of microseconds with a million keys in the map, and happens at a different time for each.
+    /// A shard that is full doubles, and moves all its entries while it is locked. With many shards that is a small part
+    /// of the map, and comes at a different time for each.
     const SHARDS: usize = 1024;
 
     impl Default for Map {
