@@ -85,8 +85,12 @@ pub(crate) fn get_now<B: ImmediateBackend + ?Sized>(
     Ok(beside(previous, counter.window(), backend.get_now(counter, now)?))
 }
 
-/// The counter of the window before; an error for a counter whose window has none by its kind.
-fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
+/// The counter of the window before: `None` in the first window since the epoch.
+///
+/// # Errors
+///
+/// [`Invalid`](BackendError::Invalid) for a counter whose window is not aligned, and has none before it by its kind.
+pub fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
     match counter.window() {
         window @ Window::Aligned { .. } => Ok(window.previous().map(|before| counter.with_window(before))),
         Window::Opened { .. } | Window::Bucket { .. } => {

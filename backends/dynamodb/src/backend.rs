@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -21,7 +21,7 @@ use crate::batch::Waiting;
 use crate::capacity::{Listener, Operation};
 use crate::error::backend_error;
 use crate::item::{ItemKey, WindowTimeFormat};
-use crate::lane::Lanes;
+use crate::lane::{Lanes, lock};
 use crate::update::generation_text;
 use crate::write::{Target, key_of};
 use crate::{DynamoDbBackendBuilder, Index};
@@ -188,16 +188,14 @@ impl Shared {
 
     /// The count of the window before: remembered once it is settled, read until then.
     async fn previous(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
-        let window @ Window::Aligned { .. } = counter.window() else {
-            return Err(BackendError::invalid("only an aligned window has a window before it to weigh"));
-        };
-        let Some(before @ Window::Aligned { start, length }) = window.previous() else { return Ok(0) };
-        let item = self.item(&counter.with_window(before))?;
+        let Some(before) = sliding::before(counter)? else { return Ok(0) };
+        let Window::Aligned { start, length } = before.window() else { return Ok(0) };
+        let item = self.item(&before)?;
         if let Some(value) = lock(&self.settled).get(&item) {
             return Ok(*value);
         }
         let resets = self.resets.load(Ordering::Acquire);
-        let value = self.read(&item, before).await?.value;
+        let value = self.read(&item, before.window()).await?.value;
         let settled = start
             .saturating_add(length.as_duration())
             .saturating_add(self.settings.allowed_skew)
@@ -298,8 +296,4 @@ impl Backend for DynamoDbBackend {
         let previous = self.0.previous(counter, now).await?;
         Ok(self.get(counter, now).await?.with_previous(previous))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp, Window,
+    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp, sliding,
 };
 
 use crate::MemoryBackendBuilder;
@@ -116,12 +116,12 @@ impl ImmediateBackend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
-        slides(counter)?;
+        sliding::before(counter)?;
         self.0.increment(counter, hit, now, View::Sliding)
     }
 
     fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        slides(counter)?;
+        sliding::before(counter)?;
         Ok(self.0.get(counter, now, View::Sliding))
     }
 }
@@ -160,15 +160,5 @@ impl Backend for MemoryBackend {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding_now(counter, now)
-    }
-}
-
-/// An error for a counter whose window has none before it by its kind.
-fn slides(counter: &Counter<'_>) -> Result<(), BackendError> {
-    match counter.window() {
-        Window::Aligned { .. } => Ok(()),
-        Window::Opened { .. } | Window::Bucket { .. } => {
-            Err(BackendError::invalid("only an aligned window has a window before it to weigh"))
-        }
     }
 }
