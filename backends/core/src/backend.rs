@@ -1,10 +1,13 @@
 //! The contract: what every backend does.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
-use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
+use crate::{
+    BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit, Owner, Ownership,
+    Record, Recorded, Tally, Timestamp, sliding,
+};
 
-/// Where counters live: in memory, in a database, in a test.
+/// Where counters and claims live: in memory, in a database, in a test.
 ///
 /// Operations are data, not closures, so that they can travel into a database's own expressions. Each is **one atomic
 /// step** of the backend: whatever runs beside it, the outcome is as if operations had come one after the other. Each
@@ -117,6 +120,22 @@ use crate::{BackendError, Counter, Generation, Hit, Tally, Timestamp, sliding};
 /// 5. A refused hit leaves the state as it was.
 /// 6. A write that is repeated because its answer was lost counts once.
 ///
+/// # Claims
+///
+/// [`claim`](Self::claim) and the five operations after it make a key somebody's, until it is done: one owner at a time,
+/// each with a token of its own. They have defaults that answer [`Unsupported`](BackendError::Unsupported), so that a
+/// backend of counters alone is a backend; one that has them has all of them, and keeps the rules above, and these:
+///
+/// 7. A key is free to claim where there is no record, where the record has [expired](crate::has_expired), where its
+///    owner gave it up, and where the lease of its owner [has ended](crate::has_come). At most one owner is granted it.
+/// 8. Only the owner that was granted a key last finishes, renews or releases it. A lease that has ended, and that
+///    nobody has taken over, is still its owner's, until it [expires](crate::lapsed_claim_expires).
+/// 9. Each grant of a key has a higher [`Fence`](crate::Fence) than every grant before it, also after release, expiry
+///    and [`forget`](Self::forget), and also where the clock jumped back within the allowed skew.
+/// 10. An operation that its owner repeats, because the answer was lost, is recognised: `claim` while the owner holds
+///     the key, `finish` and `renew` answer what they answered first. A repeated `release` may find nothing any more.
+/// 11. Time that goes backwards within the allowed skew finds no finished record gone, and no held key free.
+///
 /// # Pointers and trait objects
 ///
 /// `&B`, `Box<B>` and `Arc<B>` of a backend are backends. A program that picks its backend at run time uses
@@ -196,11 +215,110 @@ pub trait Backend: Send + Sync {
     ) -> impl Future<Output = Result<Tally, BackendError>> + Send {
         sliding::get(self, counter, now)
     }
+
+    /// Takes the key for an owner until a lease ends, if it is free; else says what there is.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not decide, after which [`TimedOut`](BackendError::TimedOut) and
+    /// [`Unavailable`](BackendError::Unavailable) leave open whether the key was granted: claim again with the same
+    /// owner, or [`release`](Self::release). [`Invalid`](BackendError::Invalid) where an owner claims again what it has
+    /// given up, or where the details have more bytes than the backend can store.
+    fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Claimed, BackendError>> + Send {
+        let _ = (key, request, now);
+        no_claims()
+    }
+
+    /// Records what was done, if the owner still owns. What is too large to be stored is left out, and the record says
+    /// so ([`Recorded::NotKept`]); all else is done all the same.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not decide. After [`TimedOut`](BackendError::TimedOut) and
+    /// [`Unavailable`](BackendError::Unavailable) it may have been recorded: repeat it.
+    fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Recorded, BackendError>> + Send {
+        let _ = (key, completion, now);
+        no_claims()
+    }
+
+    /// Moves the end of the lease on to `until`, if the owner still owns. It never moves back.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not decide. It may have been moved all the same.
+    fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Ownership, BackendError>> + Send {
+        let _ = (key, owner, until, now);
+        no_claims()
+    }
+
+    /// Gives the key up, if the owner still owns: it is free to claim, and nothing was done.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not decide. It may have been given up all the same.
+    fn release(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Ownership, BackendError>> + Send {
+        let _ = (key, owner, now);
+        no_claims()
+    }
+
+    /// What there is on the key: nothing where it was never claimed, was given up, or has expired. A lease that has ended
+    /// is still told.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not read.
+    fn find(
+        &self,
+        key: &ClaimKey<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Record>, BackendError>> + Send {
+        let _ = (key, now);
+        no_claims()
+    }
+
+    /// Removes whatever is there, also what somebody is at: an operator's act. An owner that is at it loses its claim.
+    ///
+    /// # Errors
+    ///
+    /// Where the backend could not write.
+    fn forget(
+        &self,
+        key: &ClaimKey<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send {
+        let _ = (key, now);
+        no_claims()
+    }
+}
+
+fn no_claims<T: Send>() -> impl Future<Output = Result<T, BackendError>> + Send {
+    ready(Err(BackendError::unsupported("it has counters, and no claims")))
 }
 
 /// A backend that answers without waiting: no future, no runtime.
 ///
-/// Each operation does what its namesake of [`Backend`] does.
+/// Each operation does what its namesake of [`Backend`] does. Claims have none: what is done once is mostly waited for.
 pub trait ImmediateBackend: Backend {
     /// [`Backend::increment`], at once.
     ///

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::{Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp};
+use crate::{
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit, Owner,
+    Ownership, Record, Recorded, Tally, Timestamp,
+};
 
 /// [`Backend`] as a trait object: each operation boxes its future, and nothing else differs.
 ///
@@ -51,6 +54,45 @@ pub trait DynBackend: Send + Sync {
 
     /// [`Backend::get_sliding`], boxed.
     async fn get_sliding_boxed(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError>;
+
+    /// [`Backend::claim`], boxed.
+    async fn claim_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError>;
+
+    /// [`Backend::finish`], boxed.
+    async fn finish_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError>;
+
+    /// [`Backend::renew`], boxed.
+    async fn renew_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError>;
+
+    /// [`Backend::release`], boxed.
+    async fn release_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError>;
+
+    /// [`Backend::find`], boxed.
+    async fn find_boxed(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError>;
+
+    /// [`Backend::forget`], boxed.
+    async fn forget_boxed(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError>;
 }
 
 #[async_trait]
@@ -88,6 +130,51 @@ impl<B: Backend> DynBackend for B {
 
     async fn get_sliding_boxed(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding(counter, now).await
+    }
+
+    async fn claim_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        self.claim(key, request, now).await
+    }
+
+    async fn finish_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError> {
+        self.finish(key, completion, now).await
+    }
+
+    async fn renew_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.renew(key, owner, until, now).await
+    }
+
+    async fn release_boxed(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.release(key, owner, now).await
+    }
+
+    async fn find_boxed(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+        self.find(key, now).await
+    }
+
+    async fn forget_boxed(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        self.forget(key, now).await
     }
 }
 
@@ -127,6 +214,51 @@ impl Backend for dyn DynBackend + '_ {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding_boxed(counter, now).await
+    }
+
+    async fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        self.claim_boxed(key, request, now).await
+    }
+
+    async fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError> {
+        self.finish_boxed(key, completion, now).await
+    }
+
+    async fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.renew_boxed(key, owner, until, now).await
+    }
+
+    async fn release(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.release_boxed(key, owner, now).await
+    }
+
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+        self.find_boxed(key, now).await
+    }
+
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        self.forget_boxed(key, now).await
     }
 }
 

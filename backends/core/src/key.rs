@@ -229,6 +229,13 @@ impl<'a> From<&'a Key<'_>> for Key<'a> {
     }
 }
 
+/// A scope and a name in it, such as `("password-reset", "user-123")`: the key [`Key::part`] makes of them.
+impl<S: AsRef<str>, N: AsRef<str>> From<(S, N)> for Key<'static> {
+    fn from((scope, name): (S, N)) -> Self {
+        Self::part(scope.as_ref(), name.as_ref())
+    }
+}
+
 impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -305,6 +312,12 @@ mod tests {
         assert_eq!(Key::from(&key).dimensions(), Some(dimensions));
         assert_eq!(Key::of_user("7").as_str(), "user:7");
         assert_eq!(Key::from("plain").dimensions(), None);
+    }
+
+    #[test]
+    fn a_scope_and_a_name_are_a_key() {
+        assert_eq!(Key::from(("password-reset", "user-123")).as_str(), "password-reset:user-123");
+        assert_ne!(Key::from(("a:b", "c")), Key::from(("a", "b:c")));
     }
 
     #[test]

@@ -8,13 +8,16 @@
 //! |---|---|
 //! | the trait | [`Backend`], [`ImmediateBackend`], [`DynBackend`] |
 //! | what it is asked | [`Counter`] ([`Key`], [`Window`]), [`Hit`], [`Timestamp`] |
+//! | | [`ClaimKey`], [`ClaimRequest`], [`Completion`] |
 //! | what it answers | [`Tally`], [`BackendError`] |
+//! | | [`Claimed`], [`Recorded`], [`Ownership`], [`Record`] |
 //! | where time comes from | [`Clock`], [`SystemClock`], [`ManualClock`] |
-//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`] |
+//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`], [`has_expired`], [`Fence::seed`] |
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
+mod claim;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -29,6 +32,11 @@ mod time;
 mod window;
 
 pub use backend::{Backend, ImmediateBackend};
+pub use claim::{
+    ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fence, Fingerprint, Finished, Grant,
+    InProgress, LAPSED_CLAIM_KEPT, Owner, Ownership, Record, Recorded, StoredResult, has_expired,
+    lapsed_claim_expires,
+};
 pub use clock::{Clock, Sleep, SystemClock};
 pub use counter::{Counter, Generation, Hit, Opening, Tally};
 pub use dyn_backend::DynBackend;

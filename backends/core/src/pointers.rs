@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
+use crate::{
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
+    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
+};
 
 // A method with a default that a wrapper left out would fall back to the default: the lint refuses it.
 macro_rules! forward {
@@ -42,6 +45,30 @@ macro_rules! forward {
 
             async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
                 (**self).get_sliding(counter, now).await
+            }
+
+            async fn claim(&self, key: &ClaimKey<'_>, request: &ClaimRequest<'_>, now: Timestamp) -> Result<Claimed, BackendError> {
+                (**self).claim(key, request, now).await
+            }
+
+            async fn finish(&self, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) -> Result<Recorded, BackendError> {
+                (**self).finish(key, completion, now).await
+            }
+
+            async fn renew(&self, key: &ClaimKey<'_>, owner: Owner, until: Timestamp, now: Timestamp) -> Result<Ownership, BackendError> {
+                (**self).renew(key, owner, until, now).await
+            }
+
+            async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<Ownership, BackendError> {
+                (**self).release(key, owner, now).await
+            }
+
+            async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+                (**self).find(key, now).await
+            }
+
+            async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+                (**self).forget(key, now).await
             }
         }
 

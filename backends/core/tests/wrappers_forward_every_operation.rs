@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::thread;
 
 use limited_core::{
-    Backend, BackendError, Counter, DynBackend, Generation, Hit, ImmediateBackend, InvalidKey, Key, Tally,
-    Timestamp, Window, WindowLength,
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Counter, DynBackend,
+    Generation, Hit, ImmediateBackend, InvalidKey, Key, Owner, Ownership, Record, Recorded, Tally, Timestamp,
+    Window, WindowLength,
 };
 
 /// Answers every operation with an error that names it and its arguments: what no default would answer.
 #[derive(Debug)]
 struct Named;
 
-fn named(operation: &str, counter: &Counter<'_>, arguments: impl Debug, now: Timestamp) -> BackendError {
-    BackendError::Other(format!("{operation}: {counter:?}, {arguments:?}, {now:?}").into())
+fn named(operation: &str, subject: impl Debug, arguments: impl Debug, now: Timestamp) -> BackendError {
+    BackendError::Other(format!("{operation}: {subject:?}, {arguments:?}, {now:?}").into())
 }
 
 /// Makes of one list the backend that has every operation, and the assertion that a wrapper forwards it. Whoever adds
@@ -23,6 +24,7 @@ fn named(operation: &str, counter: &Counter<'_>, arguments: impl Debug, now: Tim
 macro_rules! operations {
     (
         Backend { $($operation:ident($($argument:ident: $type:ty = $value:expr)?) -> $answer:ty;)+ }
+        Claims { $($claims:ident($($what:ident: $what_type:ty = $what_value:expr),*) -> $told:ty;)+ }
         ImmediateBackend { $($at_once:ident($($its:ident: $its_type:ty = $its_value:expr)?) -> $its_answer:ty;)+ }
     ) => {
         #[deny(clippy::missing_trait_methods)]
@@ -31,6 +33,13 @@ macro_rules! operations {
                 &self, counter: &Counter<'_>, $($argument: $type,)? now: Timestamp,
             ) -> Result<$answer, BackendError> {
                 Err(named(stringify!($operation), counter, ($($argument,)?), now))
+            }
+        )+
+        $(
+            async fn $claims(
+                &self, key: &ClaimKey<'_>, $($what: $what_type,)* now: Timestamp,
+            ) -> Result<$told, BackendError> {
+                Err(named(stringify!($claims), key, ($($what,)*), now))
             }
         )+}
 
@@ -50,6 +59,13 @@ macro_rules! operations {
                 let future = wrapper.$operation(&counter, $($value,)? NOW);
                 assert_send(&future);
                 let expected = named(stringify!($operation), &counter, ($($value,)?), NOW);
+                assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
+            })+
+            let claimed = ClaimKey::new("namespace", ClaimKind::DoOnce, &key).unwrap();
+            $({
+                let future = wrapper.$claims(&claimed, $($what_value,)* NOW);
+                assert_send(&future);
+                let expected = named(stringify!($claims), &claimed, ($($what_value,)*), NOW);
                 assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
             })+
         }
@@ -74,6 +90,14 @@ operations! {
         increment_sliding(hit: &Hit<'_> = &HIT) -> Tally;
         get_sliding() -> Tally;
     }
+    Claims {
+        claim(request: &ClaimRequest<'_> = &REQUEST) -> Claimed;
+        finish(completion: &Completion<'_> = &COMPLETION) -> Recorded;
+        renew(owner: Owner = OWNER, until: Timestamp = UNTIL) -> Ownership;
+        release(owner: Owner = OWNER) -> Ownership;
+        find() -> Option<Record>;
+        forget() -> ();
+    }
     ImmediateBackend {
         increment_now(hit: &Hit<'_> = &HIT) -> Tally;
         get_now() -> Tally;
@@ -84,6 +108,10 @@ operations! {
 }
 
 const NOW: Timestamp = Timestamp::from_secs(90);
+const OWNER: Owner = Owner(9);
+const UNTIL: Timestamp = Timestamp::from_secs(100);
+const REQUEST: ClaimRequest<'static> = ClaimRequest::new(OWNER, UNTIL);
+static COMPLETION: Completion<'static> = Completion::new(OWNER);
 const GENERATION: Option<Generation> = Some(Generation(7));
 const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).opening(Generation(3), Some("note"));
 
