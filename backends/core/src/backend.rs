@@ -222,8 +222,9 @@ pub trait Backend: Send + Sync {
     ///
     /// Where the backend could not decide, after which [`TimedOut`](BackendError::TimedOut) and
     /// [`Unavailable`](BackendError::Unavailable) leave open whether the key was granted: claim again with the same
-    /// owner, or [`release`](Self::release). [`Invalid`](BackendError::Invalid) where an owner claims again what it has
-    /// given up, or where the details have more bytes than the backend can store.
+    /// owner, or [`release`](Self::release). [`Invalid`](BackendError::Invalid) where the details have more bytes than the
+    /// backend can store; also where an owner claims again what it has given up, unless the backend remembers nothing of
+    /// that, and takes it for a new claim.
     fn claim(
         &self,
         key: &ClaimKey<'_>,
@@ -235,7 +236,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Records what was done, if the owner still owns. What is too large to be stored is left out, and the record says
-    /// so ([`Recorded::NotKept`]); all else is done all the same.
+    /// so ([`Recorded::NotKept`]); all else is done all the same. Results of up to 100,000 bytes are never too large.
     ///
     /// # Errors
     ///

@@ -264,7 +264,8 @@ pub struct Finished {
 /// What [`finish`](crate::Backend::finish) is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// The record says that it is done, with its result.
+    /// The record says that it is done, with the result that was given: where that was
+    /// [`NotKept`](StoredResult::NotKept), it says so.
     Kept,
     /// The record says that it is done, and that its result could not be kept: the backend has no room for it.
     NotKept {

@@ -1,7 +1,7 @@
 //! The conformance suite: the rules of [`Backend`](crate::Backend), as checks that every backend has to pass.
 //!
 //! It needs the feature `conformance`, no runtime, and no time: the checks tell the backend every `now`, from 1970 to
-//! 2554, and never sleep. They are some thousands of small operations altogether, up to 64 of them at once.
+//! 2554, and never sleep. They are some thirteen thousand small operations altogether, up to 64 of them at once.
 //!
 //! In a test of the backend's package, [`conformance_tests!`](crate::conformance_tests) makes one `#[test]` of each
 //! check. It takes whatever is a [`Harness`]: in the simplest case, a function that returns an empty backend.
@@ -38,9 +38,13 @@
 //! [`checks`] has each check by its name, and [`CHECKS`] lists them. [`Harness`] shows what a backend brings that needs
 //! a runtime or a server, and [`Immediate`] is for those that also answer at once.
 //!
+//! A backend of counters alone passes: the checks of claims hold nothing for it. A backend that has claims asserts
+//! [`has_claims`] in a test, so that it cannot lose them unseen.
+//!
 //! A failed check panics with the rule that was broken, what was expected, and what the backend answered.
 
 mod arithmetic;
+mod claims;
 mod clock;
 mod concurrency;
 mod expiry;
@@ -55,9 +59,15 @@ mod report;
 mod sliding;
 mod subject;
 
+pub use claims::has_claims;
 pub use harness::Harness;
 pub use immediate::Immediate;
 pub use report::{Check, Failure, Failures, run};
+
+use claims::{
+    altogether, claim_identity, claim_times, clock_jumps, ending, fencing, granting, lapsing, lost_claims,
+    outcomes, racing, repeating, wandering,
+};
 
 /// Every check: where it is, what it is called, what it holds. All else that lists the checks is made from this.
 #[doc(hidden)]
@@ -177,6 +187,126 @@ macro_rules! __conformance_checks {
                 "Rule 4: a large count times a century is weighed exactly.",
             sliding::parallel_sliding_hits_admit_exactly_what_is_left:
                 "One atomic step: the same where the window before weighs in.",
+
+            altogether::claims_are_there_altogether_or_not_at_all:
+                "A backend has all operations of claims, or answers `Unsupported` to each.",
+
+            granting::a_free_key_is_granted:
+                "Rule 7: a key is free without a record, and where it was given up, has lapsed or has expired.",
+            granting::a_lease_holds_to_the_nanosecond:
+                "Rule 7: 1 ns before its end the key is held, and from then on free.",
+            granting::a_held_key_tells_who_holds_it:
+                "Rule 7: owner, fence, lease and fingerprint, in the answer that refuses.",
+            granting::a_finished_key_tells_its_outcome:
+                "Rule 7: what is done is not granted, also past its lease, and its outcome is in the answer.",
+            granting::a_refused_claim_changes_nothing:
+                "Rule 7: neither owner, lease nor fingerprint, nor an outcome or its expiry.",
+            granting::a_new_grant_has_nothing_of_the_old:
+                "Rule 7: no fingerprint, outcome or expiry of what was there before.",
+            granting::details_decide_nothing:
+                "Rule 7: whatever is kept for others to read, claims are granted, refused and finished as ever.",
+
+            ending::only_its_owner_ends_a_claim:
+                "Rule 8: who was not granted the key changes nothing, and is told who was.",
+            ending::a_stale_owner_ends_nothing:
+                "Rule 8: after a takeover, the owner before finishes, renews and releases nothing.",
+            ending::what_is_not_there_has_no_owner:
+                "Rule 8: nobody ends what is absent, was given up or has expired.",
+            ending::what_is_finished_stays_finished:
+                "Rule 8: what is done is neither renewed nor given up, also not by its owner.",
+            ending::a_released_key_is_free:
+                "Rule 8: `release` leaves nothing to find, and the next owner starts afresh.",
+            ending::who_gave_a_key_up_has_no_older_right_to_it:
+                "Rule 9: a claim that arrives once more after its owner's `release` is `Invalid`, or has a new number.",
+            ending::a_forgotten_key_is_free:
+                "`forget` removes what is held or done, takes it from its owner, and is no error where nothing is.",
+
+            lapsing::a_lapsed_claim_stays_its_owners:
+                "Rule 8: who is late, and was not taken over, finishes, renews and releases all the same.",
+            lapsing::a_lapsed_claim_expires:
+                "Rule 8: at `lapsed_claim_expires`, and not 1 ns earlier, nobody owns it any more.",
+            lapsing::a_renewed_lease_ends_at_its_new_end:
+                "`renew` moves the end on: 1 ns before it the key is held, and from then on free.",
+            lapsing::a_lease_never_moves_back:
+                "`renew` to an earlier end is `Owned`, and changes nothing.",
+            lapsing::a_renewed_claim_expires_later:
+                "`renew` moves on when the record expires, too.",
+
+            outcomes::every_outcome_comes_back_as_it_was:
+                "Result, status code and time of the finish come back to the letter, to who finds and who claims.",
+            outcomes::large_outcomes_are_kept_or_said_not_to_be:
+                "100 KB are kept; of what is larger, answer and record say so if it is not.",
+            outcomes::a_finished_record_expires_at_the_end_of_its_second:
+                "Rule 2: at `has_expired`, and not 1 ns earlier, whoever asks first.",
+            outcomes::a_finished_record_without_expiry_stays:
+                "What does not expire is there in the year 2500.",
+
+            fencing::every_grant_has_a_higher_fence:
+                "Rule 9: after release, `forget`, lapse and expiry within one nanosecond.",
+            fencing::a_clock_that_jumps_back_lowers_no_fence:
+                "Rule 9: the same where the next grant is at an earlier time.",
+            fencing::a_fence_outlives_its_record:
+                "Rule 9: what a backend has forgotten by the latest time it was told, it goes on from.",
+
+            repeating::a_repeated_claim_is_granted_again:
+                "Rule 10: with the same fence and lease, also past its end, and not after a takeover.",
+            repeating::a_repeated_claim_is_told_what_it_holds:
+                "Rule 10: whatever lease it asks for, its answer is what the record says.",
+            repeating::a_late_claim_reopens_nothing:
+                "Rule 10: an owner that has finished is given its own outcome.",
+            repeating::a_repeated_finish_changes_nothing:
+                "Rule 10: it is `Kept` once more, and result and time are those of the first.",
+            repeating::a_repeated_renewal_or_release_is_recognised:
+                "Rule 10: by the record, and not if a newer owner has come.",
+
+            lost_claims::a_claim_whose_answer_was_lost_is_its_owners:
+                "Rule 10: its own grant is not taken for somebody else's, whatever was there before.",
+            lost_claims::a_refusal_whose_answer_was_lost_is_a_refusal:
+                "Rule 10: who was refused owns nothing by asking once more.",
+            lost_claims::a_finish_whose_answer_was_lost_is_kept:
+                "Rule 10: its own outcome is not taken for somebody else's.",
+            lost_claims::a_renewal_whose_answer_was_lost_is_the_owners:
+                "Rule 10: its own renewal is not taken for a loss.",
+            lost_claims::a_key_given_up_with_a_lost_answer_is_free:
+                "Rule 10: released or forgotten, it is that once.",
+            lost_claims::answers_lost_among_parallel_claims_grant_one:
+                "Rule 10: the same where many claim at once.",
+
+            clock_jumps::a_clock_that_jumps_back_finds_a_held_key_held:
+                "Rule 11: also from before it was claimed, and by who has taken it over.",
+            clock_jumps::a_clock_that_jumps_back_finds_a_finished_record:
+                "Rule 11: from before its expiry it is there, whoever looked in between.",
+            clock_jumps::a_clock_that_jumps_back_finds_a_lapsed_claim:
+                "Rule 11: from before its expiry it is its owner's.",
+            wandering::claims_under_a_wandering_clock_have_one_owner:
+                "Rules 7 to 11: where time goes to and fro, every answer is the one of a model that forgets nothing.",
+
+            claim_times::claims_have_no_clock_of_their_own:
+                "Rule 1: time is the argument `now`, and leases end alike in 1970, 2026 and 2500.",
+            claim_times::the_first_moment_claims_like_any_other:
+                "Rule 4: at `Timestamp::EPOCH` nothing panics or wraps.",
+            claim_times::the_last_moment_never_comes:
+                "Rule 4: a lease until `Timestamp::MAX` never ends, and what expires then never does.",
+
+            claim_identity::claims_on_different_keys_are_apart:
+                "Rule 3: by namespace, kind and key, whatever separators they contain, byte by byte.",
+            claim_identity::a_claim_that_ends_leaves_every_other:
+                "Rule 3: `finish`, `release` and `forget` leave other keys, namespaces and kinds.",
+            claim_identity::claims_and_counters_do_not_meet:
+                "Rule 3: a claim and a counter of one namespace and key are apart.",
+            claim_identity::equal_claims_are_one:
+                "Rule 3: however the key was composed.",
+
+            racing::parallel_claims_grant_one:
+                "One atomic step: of 64 claims at once one is granted, and the others are told its owner and fence.",
+            racing::parallel_claims_on_many_keys_grant_one_each:
+                "One atomic step: claims on other keys change nothing.",
+            racing::parallel_repetitions_of_a_claim_are_one:
+                "Rule 10: one claim that arrives many times at once is one grant.",
+            racing::a_lapsed_claim_is_ended_or_taken_over:
+                "One atomic step: a late owner and those who take over, only one of them wins.",
+            racing::owners_in_a_row_never_overlap:
+                "One atomic step: who holds a key finds itself in the record until it has ended it.",
         }
     };
 }

@@ -31,7 +31,8 @@ pub enum BackendError {
     Misconfigured(Cause),
     /// The request is one that this backend can never carry out.
     Invalid(Cause),
-    /// The backend holds as many live keys as it may: raise its cap, shorten the windows, or let a live key give way.
+    /// The backend holds as many live keys as it may, of counters or of claims: raise its cap, shorten windows, leases or
+    /// the time for which results are kept, or let a live counter give way.
     Full {
         /// The cap.
         max_keys: usize,
@@ -118,7 +119,7 @@ impl fmt::Display for BackendError {
             Self::Full { max_keys } => write!(
                 f,
                 "the backend is full: it holds {max_keys} live keys and takes a new one only when one of them expires; \
-                 raise its cap, or let live keys give way"
+                 raise its cap, keep keys for less long, or let live counters give way"
             ),
             Self::Unsupported(cause) => write!(f, "the backend does not support this operation: {cause}"),
             Self::Corrupt(cause) => write!(f, "the backend holds state that it cannot read: {cause}"),

@@ -194,7 +194,11 @@ pub(super) fn a_wandering_clock_refills_no_bucket<H: Harness>(subject: &Subject<
 
 /// Calls `visit` with a time and the latest before it: from time to time that goes on, by up to `forth`, and the time
 /// falls up to `back` behind it.
-fn wander(back: Duration, forth: Duration, mut visit: impl FnMut(Timestamp, Timestamp, &mut Random)) {
+pub(super) fn wander(
+    back: Duration,
+    forth: Duration,
+    mut visit: impl FnMut(Timestamp, Timestamp, &mut Random),
+) {
     let [back, forth] = [back, forth]
         .map(|span| u64::try_from(span.as_nanos()).expect("windows and skews last less than 584 years"));
     let mut random = Random::new(back);

@@ -67,7 +67,7 @@ pub trait Harness: Sync {
     /// A backend whose state nobody else uses: an empty one, or one on a shared server with a table or prefix of its
     /// own. Asked for by every check, by some more than once.
     ///
-    /// It may be the same each time, since no two checks share a counter, unless it forgets by the latest time that it
+    /// It may be the same each time, since no two checks share a counter or a claim, unless it forgets by the latest time that it
     /// was told for any key: in 2554, what another check does in 1970 is long past.
     fn backend(&self) -> Self::Backend;
 

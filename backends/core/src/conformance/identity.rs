@@ -7,22 +7,7 @@ use super::subject::{NOW, Probe, START, Subject, each_kind};
 use crate::{Backend, Counter, Hit, Key, Window, WindowLength};
 
 pub(super) fn namespace_and_key_are_apart<H: Harness>(subject: &Subject<'_, H>) {
-    let own = subject.namespace;
-    let mut places = vec![
-        (String::from(own), String::from("abc")),
-        (format!("{own}a"), String::from("bc")),
-        (format!("{own}ab"), String::from("c")),
-        (format!("{own}abc"), String::from("abc")),
-        (String::new(), format!("{own}abc")),
-    ];
-    // Whatever a backend joins or escapes them with, it has to tell where one ends and the other begins.
-    for separator in [":", "#", "/", ".", "|", "\0", "%", "\\", "%3A"] {
-        places.push((format!("{own}a"), format!("b{separator}c")));
-        places.push((format!("{own}a{separator}b"), String::from("c")));
-        places.push((format!("{own}a{separator}"), String::from("b")));
-        places.push((format!("{own}a"), format!("{separator}b")));
-        places.push((String::new(), format!("{own}a{separator}b")));
-    }
+    let places = places(subject.namespace);
     for window in each_kind(START, WindowLength::MINUTE) {
         let counters = places.iter().map(|(namespace, key)| subject.counter_of(namespace, window, key));
         all_apart(&counters.collect::<Vec<_>>());
@@ -30,51 +15,8 @@ pub(super) fn namespace_and_key_are_apart<H: Harness>(subject: &Subject<'_, H>) 
 }
 
 pub(super) fn keys_are_told_apart_byte_by_byte<H: Harness>(subject: &Subject<'_, H>) {
-    let long = "x".repeat(Key::MAX_LEN - 1);
-    let keys = [
-        "key",
-        "Key",
-        "KEY",
-        "key ",
-        " key",
-        "key\t",
-        "key\n",
-        "key\0",
-        "\u{feff}key",
-        // Composed and decomposed, ligature, dotless, full width: equal only to those who normalize.
-        "caf\u{e9}",
-        "cafe\u{301}",
-        "\u{fb01}",
-        "fi",
-        "\u{131}",
-        "i",
-        "I",
-        "\u{130}",
-        "\u{ff4b}ey",
-        "\u{212a}",
-        "k",
-        "stra\u{df}e",
-        "strasse",
-        "0",
-        "00",
-        "0.0",
-        "-0",
-        "1e3",
-        "1000",
-        "null",
-        "%00",
-        "*",
-        "?",
-        "[a]",
-        "'",
-        "\"",
-        "💥",
-    ];
-    let longest = ["a", "b", "A"].map(|last| format!("{long}{last}"));
-    let keys = || keys.into_iter().chain(longest.iter().map(String::as_str)).chain([long.as_str()]);
-    let long = "long".repeat(512);
-    let namespaces = ["/", "/x", "/X", "/x ", &format!("{long}a"), &format!("{long}b")]
-        .map(|namespace| format!("{}{namespace}", subject.namespace));
+    let keys = || tricky_keys().map(String::from).chain(long_keys());
+    let namespaces = tricky_namespaces(subject.namespace);
     for window in each_kind(START, WindowLength::MINUTE) {
         all_apart(&keys().map(|key| subject.counter(window, key)).collect::<Vec<_>>());
         all_apart(&namespaces.each_ref().map(|namespace| subject.counter_of(namespace, window, "key")));
@@ -166,4 +108,81 @@ fn all_apart<H: Harness>(counters: &[Probe<'_, H>]) {
             strangers.collect::<String>()
         );
     }
+}
+
+/// Namespaces and keys that are one string when they are joined, and yet are apart; no other check has them.
+pub(super) fn places(own: &str) -> Vec<(String, String)> {
+    let mut places = vec![
+        (String::from(own), String::from("abc")),
+        (format!("{own}a"), String::from("bc")),
+        (format!("{own}ab"), String::from("c")),
+        (format!("{own}abc"), String::from("abc")),
+        (String::new(), format!("{own}abc")),
+    ];
+    // Whatever a backend joins or escapes them with, it has to tell where one ends and the other begins.
+    for separator in [":", "#", "/", ".", "|", "\0", "%", "\\", "%3A"] {
+        places.push((format!("{own}a"), format!("b{separator}c")));
+        places.push((format!("{own}a{separator}b"), String::from("c")));
+        places.push((format!("{own}a{separator}"), String::from("b")));
+        places.push((format!("{own}a"), format!("{separator}b")));
+        places.push((String::new(), format!("{own}a{separator}b")));
+    }
+    places
+}
+
+/// Keys that a store may take for one another.
+pub(super) fn tricky_keys() -> impl Iterator<Item = &'static str> {
+    [
+        "key",
+        "Key",
+        "KEY",
+        "key ",
+        " key",
+        "key\t",
+        "key\n",
+        "key\0",
+        "\u{feff}key",
+        // Composed and decomposed, ligature, dotless, full width: equal only to those who normalize.
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "\u{fb01}",
+        "fi",
+        "\u{131}",
+        "i",
+        "I",
+        "\u{130}",
+        "\u{ff4b}ey",
+        "\u{212a}",
+        "k",
+        "stra\u{df}e",
+        "strasse",
+        "0",
+        "00",
+        "0.0",
+        "-0",
+        "1e3",
+        "1000",
+        "null",
+        "%00",
+        "*",
+        "?",
+        "[a]",
+        "'",
+        "\"",
+        "💥",
+    ]
+    .into_iter()
+}
+
+/// The longest keys, which differ in their last byte, or in whether they have it.
+pub(super) fn long_keys() -> impl Iterator<Item = String> {
+    let long = "x".repeat(Key::MAX_LEN - 1);
+    ["a", "b", "A", ""].into_iter().map(move |last| format!("{long}{last}"))
+}
+
+/// Namespaces that differ in case, at their end, or at the end of many bytes.
+pub(super) fn tricky_namespaces(own: &str) -> [String; 6] {
+    let long = "long".repeat(512);
+    ["/", "/x", "/X", "/x ", &format!("{long}a"), &format!("{long}b")]
+        .map(|namespace| format!("{own}{namespace}"))
 }

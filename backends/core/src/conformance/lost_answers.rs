@@ -127,7 +127,7 @@ pub(super) fn answers_lost_under_load_count_once<H: Harness>(subject: &Subject<'
 }
 
 /// Asks while the next answer is to be lost; `None` where this backend cannot lose one.
-fn losing<H: Harness, T>(subject: &Subject<'_, H>, ask: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn losing<H: Harness, T>(subject: &Subject<'_, H>, ask: impl FnOnce() -> T) -> Option<T> {
     subject.harness.lose_next_answer(&subject.backend).then(ask)
 }
 

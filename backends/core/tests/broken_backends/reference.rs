@@ -1,11 +1,14 @@
 //! A small backend that keeps the contract, or breaks it in exactly one way: what it stores, finds and forgets.
 
+mod claiming;
 mod counting;
+mod ending;
 mod operations;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use limited_core::conformance::Harness;
@@ -15,8 +18,10 @@ use limited_core::{
 };
 
 use crate::Defect::{self, *};
+use claiming::Slots;
+pub(crate) use operations::CountersAlone;
 
-/// Counters in a map behind a lock, reached over a line that may lose answers.
+/// Counters and claims in maps behind locks, reached over a line that may lose answers.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     defect: Option<Defect>,
@@ -24,6 +29,7 @@ pub(crate) struct Reference {
     forgets: bool,
     latest: AtomicU64,
     states: Mutex<HashMap<Id, State>>,
+    claims: Mutex<Slots>,
     /// The windows before, as they were first weighed; only for the defect that takes them for settled.
     settled: Mutex<HashMap<Id, u128>>,
     loses_next_answer: AtomicBool,
@@ -53,7 +59,9 @@ impl Harness for WithDefect {
     type Backend = Reference;
 
     fn backend(&self) -> Reference {
-        Reference { defect: self.0, forgets: self.0 == Some(CountsWhatItForgot), ..Reference::default() }
+        let forgets =
+            matches!(self.0, Some(CountsWhatItForgot | SweepsWhatHasExpired | SweepsFencesThatAreAhead));
+        Reference { defect: self.0, forgets, ..Reference::default() }
     }
 
     fn lose_next_answer(&self, backend: &Reference) -> bool {
@@ -76,15 +84,19 @@ impl Reference {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn id(&self, counter: &Counter<'_>) -> Id {
-        let (mut namespace, mut key) = (counter.namespace().to_owned(), counter.key().to_owned());
+    fn names(&self, namespace: &str, key: &str) -> (String, String) {
+        let (namespace, key) = (namespace.to_owned(), key.to_owned());
         match self.defect {
-            Some(JoinsNamespaceAndKey) => key = format!("{}:{key}", std::mem::take(&mut namespace)),
-            Some(FoldsCase) => key = key.to_lowercase(),
-            Some(TrimsKeys) => key = key.trim().to_owned(),
-            Some(CutsKeys) => key = key.chars().take(255).collect(),
-            _ => {}
+            Some(JoinsNamespaceAndKey) => (String::new(), format!("{namespace}:{key}")),
+            Some(FoldsCase) => (namespace, key.to_lowercase()),
+            Some(TrimsKeys) => (namespace, key.trim().to_owned()),
+            Some(CutsKeys) => (namespace, key.chars().take(255).collect()),
+            _ => (namespace, key),
         }
+    }
+
+    fn id(&self, counter: &Counter<'_>) -> Id {
+        let (namespace, key) = self.names(counter.namespace(), counter.key());
         let (kind, start, limit) = match counter.window() {
             Window::Aligned { start, .. } => (0, Some(start), 0),
             Window::Opened { .. } => (1, None, 0),
@@ -190,4 +202,11 @@ impl Reference {
 
 fn length_of(id: &Id) -> WindowLength {
     Duration::from_nanos(id.length).try_into().expect("it was the length of a window")
+}
+
+/// Lets others come between two steps that should have been one.
+fn give_way() {
+    for _ in 0..50 {
+        thread::yield_now();
+    }
 }

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
-use std::thread;
 
 use limited_core::{BackendError, Counter, Generation, Hit, Opening, Tally, Timestamp, Window};
 
-use super::{Id, Reference, State};
+use super::{Id, Reference, State, give_way};
 use crate::Defect::*;
 
 impl Reference {
@@ -156,6 +155,10 @@ impl Reference {
         let opened = states.get(&id).and_then(|state| state.opening.clone());
         match self.defect {
             Some(NeverResets) => {}
+            Some(ResetsClaimsToo) => {
+                states.remove(&id);
+                self.slots().retain(|claim, _| (&claim.namespace, &claim.key) != (&id.namespace, &id.key));
+            }
             Some(ResetsAnyGeneration) => drop(states.remove(&id)),
             Some(ResetsEveryWindowOfTheKey) => {
                 states.retain(|other, _| (&other.namespace, &other.key) != (&id.namespace, &id.key));
@@ -194,11 +197,24 @@ impl Reference {
         }
         Err(BackendError::timed_out("no answer to three attempts"))
     }
-}
 
-/// Lets others come between two steps that should have been one.
-fn give_way() {
-    for _ in 0..50 {
-        thread::yield_now();
+    /// Asks the store to apply a write until its answer arrives. A claim needs no memory of it, since it recognises its
+    /// owner; `apply` is told whether it is a repetition.
+    pub(super) fn write_claim<T>(
+        &self,
+        apply: impl Fn(bool) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        for attempt in 0..3 {
+            let answer = apply(attempt > 0);
+            if !self.loses_next_answer.swap(false, Ordering::Relaxed) {
+                return answer;
+            }
+            match self.defect {
+                Some(TakesALostAnswerForAFailure) => return Err(BackendError::Other("no answer".into())),
+                Some(TakesALostAnswerForThrottling) => return Err(BackendError::throttled("no answer")),
+                _ => {}
+            }
+        }
+        Err(BackendError::timed_out("no answer to three attempts"))
     }
 }

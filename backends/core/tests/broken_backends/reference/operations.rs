@@ -3,7 +3,8 @@
 use std::sync::PoisonError;
 
 use limited_core::{
-    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Key, Tally, Timestamp, Window, sliding,
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
+    ImmediateBackend, Key, Owner, Ownership, Record, Recorded, Tally, Timestamp, Window, sliding,
 };
 
 use super::Reference;
@@ -104,6 +105,34 @@ impl Reference {
     }
 }
 
+/// The reference, without its claims.
+#[derive(Debug, Default)]
+pub(crate) struct CountersAlone(Reference);
+
+impl Backend for CountersAlone {
+    async fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<Tally, BackendError> {
+        self.0.increment_now(counter, hit, now)
+    }
+
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+        self.0.get_now(counter, now)
+    }
+
+    async fn reset(
+        &self,
+        counter: &Counter<'_>,
+        generation: Option<Generation>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        self.0.reset_now(counter, generation, now)
+    }
+}
+
 impl Backend for Reference {
     async fn increment(
         &self,
@@ -138,5 +167,50 @@ impl Backend for Reference {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding_now(counter, now)
+    }
+
+    async fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        self.write_claim(|repeated| self.take(key, request, now, repeated))
+    }
+
+    async fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError> {
+        self.write_claim(|repeated| Ok(self.complete(key, completion, now, repeated)))
+    }
+
+    async fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.write_claim(|_| Ok(self.prolong(key, owner, until, now)))
+    }
+
+    async fn release(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        self.write_claim(|_| Ok(self.give_up(key, owner, now)))
+    }
+
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+        Ok(self.look(key, now))
+    }
+
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        self.write_claim(|_| self.remove(key, now))
     }
 }

@@ -1,0 +1,162 @@
+//! Rules 7 to 11 together: random claims, endings and times, each answered as a plain model says.
+
+use std::time::Duration;
+
+use super::probe::{Claimable, LEASE, completion, done, in_progress};
+use crate::conformance::Harness;
+use crate::conformance::clock::wander;
+use crate::conformance::subject::{Random, Subject};
+use crate::{
+    ClaimRequest, Claimed, Completion, Fence, Grant, InProgress, Owner, Ownership, Record, Recorded,
+    Timestamp, has_come, has_expired, lapsed_claim_expires,
+};
+
+pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
+    if !subject.has_claims() {
+        return;
+    }
+    for forth in [2 * LEASE, Duration::from_secs(30 * 3_600)] {
+        let subject = subject.afresh();
+        let key = subject.claimable(format!("{forth:?}"));
+        let mut model = Model { key: &key, stored: None, last: None, owners: Vec::new(), released: None };
+        wander(subject.harness.allowed_skew(), forth, |now, _, random| {
+            for _ in 0..2 {
+                model.step(now, random);
+            }
+        });
+    }
+}
+
+/// What the key has to say, if nothing was ever forgotten.
+struct Model<'k, 's, H: Harness> {
+    key: &'k Claimable<'s, H>,
+    stored: Option<Stored>,
+    last: Option<Fence>,
+    owners: Vec<Owner>,
+    /// Who gave the key up, where nobody has been granted it since.
+    released: Option<Owner>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    record: Record,
+    expires: Option<Timestamp>,
+}
+
+const RULE: &str = "rules 7 to 11: whatever the order, and wherever the clock jumps within the allowed skew, \
+                    a key has one owner, who alone ends it";
+
+impl<H: Harness> Model<'_, '_, H> {
+    fn step(&mut self, now: Timestamp, random: &mut Random) {
+        let within = |random: &mut Random| Duration::from_secs(random.below(2 * LEASE.as_secs()));
+        let until = now.saturating_add(within(random));
+        // Mostly the last few owners, so that some of them own.
+        let recent = self.owners.len().saturating_sub(1 + usize::from(random.below(3) == 0));
+        let owner = self.owners.get(recent).copied().unwrap_or(Owner(0));
+        match random.below(10) {
+            0..=2 => self.claim(&self.key.asking(until), now),
+            3 => self.claim_again(now),
+            4 | 5 => self.renew(owner, until, now),
+            6 | 7 => {
+                let expires = (random.below(4) > 0).then(|| now.saturating_add(within(random)));
+                self.finish(&Completion { expires, ..completion(owner, "\"done\"") }, now);
+            }
+            8 => self.release(owner, now),
+            _ if random.below(3) == 0 => {
+                self.key.forget(now);
+                self.stored = None;
+            }
+            _ => {}
+        }
+        self.key.expect_record(self.live(now).as_ref(), now, RULE);
+    }
+
+    fn live(&self, now: Timestamp) -> Option<Record> {
+        let stored = self.stored.as_ref();
+        let live = stored.filter(|stored| !stored.expires.is_some_and(|expires| has_expired(expires, now)));
+        live.map(|stored| stored.record.clone())
+    }
+
+    fn held_by(&self, owner: Owner, now: Timestamp) -> Option<InProgress> {
+        match self.live(now)? {
+            Record::InProgress(held) if held.owner == owner => Some(held),
+            _ => None,
+        }
+    }
+
+    fn hold(&mut self, held: InProgress) {
+        let expires = Some(lapsed_claim_expires(held.until));
+        self.stored = Some(Stored { record: Record::InProgress(held), expires });
+    }
+
+    fn claim(&mut self, request: &ClaimRequest<'_>, now: Timestamp) {
+        let answer = self.key.claim(request, now);
+        let taken = self.live(now).filter(|record| match record {
+            Record::InProgress(held) => !has_come(held.until, now),
+            Record::Finished(_) => true,
+        });
+        match (taken, &answer) {
+            (Some(record), _) => self.key.expect(&answer, &Claimed::Taken(record), RULE),
+            (None, Claimed::Granted(Grant { fence, until }))
+                if self.last < Some(*fence) && *until == request.until =>
+            {
+                self.last = Some(*fence);
+                self.released = None;
+                self.owners.push(request.owner);
+                self.hold(in_progress(request, *fence));
+            }
+            (None, _) => panic!(
+                "{RULE}\n  expected a grant until {:?} with a fence higher than {:?}\n  but saw  {answer:?}\n  of {}",
+                request.until, self.last, self.key
+            ),
+        }
+    }
+
+    fn claim_again(&self, now: Timestamp) {
+        let Some(Record::InProgress(held)) = self.live(now) else { return };
+        let again =
+            ClaimRequest { fingerprint: held.fingerprint, ..ClaimRequest::new(held.owner, held.until) };
+        let granted = Claimed::Granted(Grant { fence: held.fence, until: held.until });
+        self.key.expect(&self.key.claim(&again, now), &granted, RULE);
+    }
+
+    fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) {
+        let owner = completion.owner;
+        let stored = self.stored.as_ref().map(|stored| &stored.record);
+        let is_own = matches!(stored, Some(Record::Finished(finished)) if finished.owner == owner);
+        let live = self.live(now);
+        if is_own && live.is_none() {
+            // Whether an owner recognises what it has finished after that has expired is nobody's concern.
+            return;
+        }
+        let held = self.held_by(owner, now);
+        let expected = if is_own || held.is_some() { Recorded::Kept } else { Recorded::Lost(live) };
+        self.key.expect(&self.key.finish(completion, now), &expected, RULE);
+        if let Some(held) = held {
+            self.stored = Some(Stored { record: done(&held, completion, now), expires: completion.expires });
+        }
+    }
+
+    fn renew(&mut self, owner: Owner, until: Timestamp, now: Timestamp) {
+        let held = self.held_by(owner, now);
+        let expected = if held.is_some() { Ownership::Owned } else { Ownership::Lost(self.live(now)) };
+        self.key.expect(&self.key.renew(owner, until, now), &expected, RULE);
+        if let Some(held) = held {
+            self.hold(InProgress { until: held.until.max(until), ..held });
+        }
+    }
+
+    fn release(&mut self, owner: Owner, now: Timestamp) {
+        let held = self.held_by(owner, now);
+        let expected = if held.is_some() { Ownership::Owned } else { Ownership::Lost(self.live(now)) };
+        let answer = self.key.release(owner, now);
+        if held.is_some() {
+            self.stored = None;
+            self.released = Some(owner);
+        } else if self.released == Some(owner) && answer == Ownership::Owned {
+            // Its own release, recognised.
+            return;
+        }
+        self.key.expect(&answer, &expected, RULE);
+    }
+}

@@ -1,0 +1,261 @@
+//! How the reference finishes, renews, releases, finds and forgets claims, and where that is broken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited_core::{
+    BackendError, ClaimKey, Completion, Finished, InProgress, Owner, Ownership, Record, Recorded,
+    StoredResult, Timestamp, has_come, lapsed_claim_expires,
+};
+
+use super::claiming::{Slots, Stored};
+use super::{Reference, give_way};
+use crate::Defect::{self, *};
+
+/// # What its owner does
+impl Reference {
+    pub(super) fn complete(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+        repeated: bool,
+    ) -> Recorded {
+        let (id, now) = (self.claim_id(key), self.time(now));
+        let mut slots = self.slots();
+        let there = self.there(slots.get(&id), now);
+        let Some((mut stored, held)) = self.owned(there.as_ref(), completion.owner, now, FinishesForAnybody)
+        else {
+            return self.not_finished(&mut slots, key, completion, there, now, repeated);
+        };
+        if self.has(ChecksThenEnds) {
+            drop(slots);
+            give_way();
+            slots = self.slots();
+        }
+        let result = self.kept(&completion.result);
+        stored.expires = match self.defect {
+            Some(KeepsTheExpiryOfTheClaim) => completion.expires.or(stored.expires),
+            _ => completion.expires,
+        };
+        stored.record = Record::Finished(Finished {
+            owner: completion.owner,
+            fence: held.fence,
+            at: match self.defect {
+                Some(FinishesInWholeSeconds) => Timestamp::from_secs(now.as_secs()),
+                _ => now,
+            },
+            result,
+            status_code: completion
+                .status_code
+                .filter(|code| *code > 0 || !self.has(TakesZeroForNoStatusCode)),
+            fingerprint: held.fingerprint,
+        });
+        self.store(&mut slots, key, stored);
+        Recorded::Kept
+    }
+
+    pub(super) fn prolong(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Ownership {
+        let (id, now) = (self.claim_id(key), self.time(now));
+        let mut slots = self.slots();
+        let there = self.there(slots.get(&id), now);
+        let Some((mut stored, mut held)) = self.owned(there.as_ref(), owner, now, RenewsForAnybody) else {
+            return match there {
+                Some(stored) if is_finished_by(owner, &stored) && self.has(RenewsWhatIsFinished) => {
+                    Ownership::Owned
+                }
+                there => Ownership::Lost(self.instead(there)),
+            };
+        };
+        if until <= held.until && self.has(RenewsOnlyFurther) {
+            return Ownership::Lost(Some(stored.record));
+        }
+        if self.has(ChecksThenEnds) {
+            drop(slots);
+            give_way();
+            slots = self.slots();
+        }
+        held.until = match self.defect {
+            Some(NeverRenews) => held.until,
+            Some(MovesLeasesBack) => until,
+            _ => held.until.max(until),
+        };
+        if !self.has(RenewsWithoutTheExpiry) {
+            stored.expires = Some(lapsed_claim_expires(held.until));
+        }
+        stored.record = Record::InProgress(held);
+        self.store(&mut slots, key, stored);
+        Ownership::Owned
+    }
+
+    pub(super) fn give_up(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Ownership {
+        let (id, now) = (self.claim_id(key), self.time(now));
+        let mut slots = self.slots();
+        let there = self.there(slots.get(&id), now);
+        let owns = self.owned(there.as_ref(), owner, now, ReleasesForAnybody).is_some();
+        match there {
+            _ if owns && self.has(NeverReleases) => return Ownership::Owned,
+            _ if owns => {}
+            Some(stored) if is_finished_by(owner, &stored) && self.has(ReleasesWhatIsFinished) => {}
+            there => return Ownership::Lost(self.instead(there)),
+        }
+        if self.has(ChecksThenEnds) {
+            drop(slots);
+            give_way();
+            slots = self.slots();
+        }
+        self.empty(&mut slots, key, Some(owner), now);
+        Ownership::Owned
+    }
+
+    /// The answer to who does not hold what is to be finished, but may have finished it.
+    fn not_finished(
+        &self,
+        slots: &mut Slots,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        there: Option<Stored>,
+        now: Timestamp,
+        repeated: bool,
+    ) -> Recorded {
+        let is_own = there.as_ref().is_some_and(|stored| is_finished_by(completion.owner, stored));
+        match (self.defect, there) {
+            (Some(TakesItsOwnFinishForALoss), there) => Recorded::Lost(self.instead(there)),
+            (Some(FinishesTwice), Some(mut stored)) if is_own => {
+                if let Record::Finished(finished) = &mut stored.record {
+                    finished.at = now;
+                }
+                self.store(slots, key, stored);
+                Recorded::Kept
+            }
+            (Some(FinishesWhatIsNotThere), None) => {
+                self.put(slots, key, completion, now);
+                Recorded::Kept
+            }
+            (Some(PresumesThatRepetitionsWereApplied), _) if repeated => Recorded::Kept,
+            _ if is_own => Recorded::Kept,
+            (_, there) => Recorded::Lost(self.instead(there)),
+        }
+    }
+
+    /// What this owner holds.
+    fn owned(
+        &self,
+        there: Option<&Stored>,
+        owner: Owner,
+        now: Timestamp,
+        for_anybody: Defect,
+    ) -> Option<(Stored, InProgress)> {
+        let stored = there?;
+        let Record::InProgress(held) = &stored.record else { return None };
+        let lost = self.has(LosesWhatHasLapsed) && has_come(held.until, now);
+        let owns = self.is(held.owner, owner) || self.has(for_anybody);
+        (owns && !lost).then(|| (stored.clone(), held.clone()))
+    }
+
+    fn is(&self, held: Owner, asks: Owner) -> bool {
+        match self.defect {
+            #[expect(clippy::cast_possible_truncation, reason = "the defect")]
+            Some(ComparesOwnersIn64Bits) => held.0 as u64 == asks.0 as u64,
+            _ => held == asks,
+        }
+    }
+
+    fn instead(&self, there: Option<Stored>) -> Option<Record> {
+        there.map(|stored| stored.record).filter(|_| !self.has(LosesWithoutTheRecord))
+    }
+
+    fn kept(&self, result: &StoredResult) -> StoredResult {
+        match (self.defect, result) {
+            (Some(WritesJsonAnew), StoredResult::Value(json)) => {
+                StoredResult::Value(json.split_whitespace().collect::<Vec<_>>().join(" ").into())
+            }
+            (Some(TakesEmptyTextsForNothing), StoredResult::Value(json)) if **json == *"\"\"" => {
+                StoredResult::Nothing
+            }
+            (Some(TakesErrorsForValues), StoredResult::Error(json)) => StoredResult::Value(Arc::clone(json)),
+            (Some(CutsResults), StoredResult::Value(json)) => {
+                StoredResult::Value(json.chars().take(65_535).collect::<String>().into())
+            }
+            _ => result.clone(),
+        }
+    }
+}
+
+/// # What anybody does
+impl Reference {
+    pub(super) fn look(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
+        let (id, now) = (self.claim_id(key), self.time(now));
+        let mut slots = self.slots();
+        self.forget_some_claims(&mut slots, now);
+        let stored = slots.get(&id).and_then(|slot| slot.stored.clone());
+        let there = self.there(slots.get(&id), now);
+        if there.is_none() && self.has(DeletesClaimsThatItReadsAsExpired) {
+            slots.remove(&id);
+        }
+        let found = if self.has(FindsWhatHasExpired) { stored } else { there };
+        found.map(|stored| stored.record).filter(|record| match record {
+            Record::InProgress(held) => !(self.has(FindsNothingThatHasLapsed) && has_come(held.until, now)),
+            Record::Finished(_) => true,
+        })
+    }
+
+    pub(super) fn remove(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        let (id, now) = (self.claim_id(key), self.time(now));
+        let mut slots = self.slots();
+        let there = self.there(slots.get(&id), now);
+        match (self.defect, there.map(|stored| stored.record)) {
+            (Some(LacksForget), _) => return Err(BackendError::unsupported("forget")),
+            (Some(NeverForgets), _) => {}
+            (Some(ForgetsOnlyWhatIsFinished), Some(Record::InProgress(_))) => {}
+            (Some(CannotForgetWhatIsAbsent), None) => {
+                return Err(BackendError::Other("there is no such claim".into()));
+            }
+            (Some(ForgetsTheFenceToo), _) => drop(slots.remove(&id)),
+            (Some(ForgetsEveryClaimOfTheKey), _) => {
+                slots.retain(|other, _| (&other.namespace, &other.key) != (&id.namespace, &id.key));
+            }
+            (Some(ForgetsCountersToo), _) => {
+                let same = |namespace: &str, key: &str| namespace == id.namespace && key == id.key;
+                self.states().retain(|counter, _| !same(&counter.namespace, &counter.key));
+                self.empty(&mut slots, key, None, now);
+            }
+            _ => self.empty(&mut slots, key, None, now),
+        }
+        Ok(())
+    }
+
+    fn store(&self, slots: &mut Slots, key: &ClaimKey<'_>, stored: Stored) {
+        if let Some(slot) = slots.get_mut(&self.claim_id(key)) {
+            slot.stored = Some(stored);
+        }
+    }
+
+    /// Leaves nothing on the key but what it takes to grant it again.
+    fn empty(&self, slots: &mut Slots, key: &ClaimKey<'_>, given_up: Option<Owner>, now: Timestamp) {
+        if let Some(slot) = slots.get_mut(&self.claim_id(key)) {
+            slot.stored = None;
+            slot.given_up = given_up;
+            slot.emptied = now;
+        }
+    }
+
+    /// As a write does that has no condition: it makes what it does not find.
+    fn put(&self, slots: &mut Slots, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) {
+        let request =
+            limited_core::ClaimRequest::new(completion.owner, now.saturating_add(Duration::from_secs(30)));
+        let id = self.claim_id(key);
+        let before = slots.get(&id).cloned();
+        self.grant(slots, id, before.as_ref(), &request, now);
+    }
+}
+
+fn is_finished_by(owner: Owner, stored: &Stored) -> bool {
+    matches!(&stored.record, Record::Finished(finished) if finished.owner == owner)
+}
