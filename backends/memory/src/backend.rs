@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp, sliding,
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
+    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp, sliding,
 };
 
 use crate::MemoryBackendBuilder;
+use crate::claims::Claims;
 use crate::store::Store;
 use crate::windows::View;
 
-/// Counters in the memory of this process. Clones share them.
+/// Counters and claims in the memory of this process. Clones share them.
 ///
 /// # What is atomic
 ///
@@ -38,8 +40,28 @@ use crate::windows::View;
 /// A jump of more than two window lengths and the allowed skew shows that the clock was wrong before: the key starts
 /// over in the aligned windows of the corrected time. A bucket and a hit-opened window are not told from full ones, and
 /// refuse until the clock has caught up. Keys that were counted ahead of time and are not used again stay until then.
+///
+/// # Claims
+///
+/// Claims have a store of their own: neither do they wait for counters, nor take their places. Each operation is one step
+/// under the lock of the record's shard, its fencing number included: finding that a lease has ended and granting the
+/// key to the next owner, or recording what its owner has done.
+///
+/// **They last as long as the process.** A restart loses every record, and what was done once may be done again;
+/// between processes nothing is shared. Fencing numbers go on higher after it, since they start from the time.
+///
+/// A finished record leaves at its expiry and the allowed skew, and one that nobody finished a day
+/// ([`LAPSED_CLAIM_KEPT`](limited_core::LAPSED_CLAIM_KEPT)) and the allowed skew after its lease, up to four with each
+/// operation on any claim. What is released or forgotten leaves at once, and nothing is kept of it: a release that is
+/// repeated finds nothing. Results are kept whatever their size, and
+/// [details](limited_core::Details) are not, since nobody can look at them here.
 #[derive(Clone)]
-pub struct MemoryBackend(Arc<Store>);
+pub struct MemoryBackend(Arc<Stores>);
+
+struct Stores {
+    counters: Store,
+    claims: Claims,
+}
 
 impl MemoryBackend {
     /// A backend that takes as many keys as come.
@@ -55,7 +77,7 @@ impl MemoryBackend {
     /// How many keys are known, expired ones that have not been removed yet included. A key counts once for each kind
     /// and length of window it is used with.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.counters.len()
     }
 
     /// Whether no key is known.
@@ -66,11 +88,16 @@ impl MemoryBackend {
     /// How many live keys have given way to new ones, since there is
     /// [`EvictSoonest`](crate::WhenFull::EvictSoonest).
     pub fn evicted(&self) -> u64 {
-        self.0.evicted()
+        self.0.counters.evicted()
     }
 
-    pub(crate) fn over(store: Store) -> Self {
-        Self(Arc::new(store))
+    /// How many records of claims are known, expired ones that have not been removed yet included.
+    pub fn claims(&self) -> usize {
+        self.0.claims.len()
+    }
+
+    pub(crate) fn over(counters: Store, claims: Claims) -> Self {
+        Self(Arc::new(Stores { counters, claims }))
     }
 }
 
@@ -82,7 +109,10 @@ impl Default for MemoryBackend {
 
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBackend").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryBackend")
+            .field("len", &self.len())
+            .field("claims", &self.claims())
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,11 +123,11 @@ impl ImmediateBackend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
-        self.0.increment(counter, hit, now, View::Fixed)
+        self.0.counters.increment(counter, hit, now, View::Fixed)
     }
 
     fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        Ok(self.0.get(counter, now, View::Fixed))
+        Ok(self.0.counters.get(counter, now, View::Fixed))
     }
 
     fn reset_now(
@@ -106,7 +136,7 @@ impl ImmediateBackend for MemoryBackend {
         generation: Option<Generation>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.0.reset(counter, generation, now);
+        self.0.counters.reset(counter, generation, now);
         Ok(())
     }
 
@@ -117,12 +147,12 @@ impl ImmediateBackend for MemoryBackend {
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
         sliding::before(counter)?;
-        self.0.increment(counter, hit, now, View::Sliding)
+        self.0.counters.increment(counter, hit, now, View::Sliding)
     }
 
     fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         sliding::before(counter)?;
-        Ok(self.0.get(counter, now, View::Sliding))
+        Ok(self.0.counters.get(counter, now, View::Sliding))
     }
 }
 
@@ -160,5 +190,51 @@ impl Backend for MemoryBackend {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding_now(counter, now)
+    }
+
+    async fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        self.0.claims.claim(key, request, now)
+    }
+
+    async fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError> {
+        Ok(self.0.claims.finish(key, completion, now))
+    }
+
+    async fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        Ok(self.0.claims.renew(key, owner, until, now))
+    }
+
+    async fn release(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        Ok(self.0.claims.release(key, owner, now))
+    }
+
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+        Ok(self.0.claims.find(key, now))
+    }
+
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        self.0.claims.forget(key, now);
+        Ok(())
     }
 }

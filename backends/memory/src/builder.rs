@@ -5,9 +5,10 @@ use std::time::Duration;
 use limited_core::ALLOWED_SKEW;
 
 use crate::MemoryBackend;
+use crate::claims::Claims;
 use crate::store::Store;
 
-/// What happens to a new key when the store is full of live ones.
+/// What happens to a counter's new key when there are as many live ones as there may be. Claims never give way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -31,15 +32,21 @@ pub enum WhenFull {
 pub struct MemoryBackendBuilder {
     max_keys: usize,
     when_full: WhenFull,
+    max_claims: usize,
     allowed_skew: Duration,
 }
 
 impl MemoryBackendBuilder {
     pub(crate) const fn new() -> Self {
-        Self { max_keys: usize::MAX, when_full: WhenFull::Refuse, allowed_skew: ALLOWED_SKEW }
+        Self {
+            max_keys: usize::MAX,
+            when_full: WhenFull::Refuse,
+            max_claims: usize::MAX,
+            allowed_skew: ALLOWED_SKEW,
+        }
     }
 
-    /// How many keys may be known at a time; without a cap as many as there is memory for.
+    /// How many keys may be counted at a time; without a cap as many as there is memory for.
     ///
     /// A key counts once for each kind and length of window it is used with, from its first admitted hit until it
     /// [leaves](MemoryBackend#keys-leave-by-themselves). Refused hits on unknown keys take no place.
@@ -48,13 +55,26 @@ impl MemoryBackendBuilder {
         self
     }
 
-    /// What happens to a new key when there are that many. Without a cap it never comes to that.
+    /// What happens to a counter's new key when there are that many. Without a cap it never comes to that.
     pub const fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
     }
 
-    /// How far the clock may jump back and still find every window that it has left; 5 seconds unless set.
+    /// How many records of claims may be known at a time; without a cap as many as there is memory for.
+    ///
+    /// A record counts from when its key is claimed until it is released, forgotten, or
+    /// [leaves](MemoryBackend#claims), in progress or finished. A claim on a key that is new is an error
+    /// where there are that many, [`Full`](limited_core::BackendError::Full), and nothing is run; a record whose time has
+    /// come makes room. **No record gives way before its time**, whatever [`WhenFull`] says: what it stands for would run
+    /// a second time. With a cap, results that are kept for ever use it up for ever.
+    pub const fn max_claims(mut self, max_claims: usize) -> Self {
+        self.max_claims = max_claims;
+        self
+    }
+
+    /// How far the clock may jump back and still find every window that it has left, and every record; 5 seconds unless
+    /// set.
     pub const fn allowed_skew(mut self, allowed_skew: Duration) -> Self {
         self.allowed_skew = allowed_skew;
         self
@@ -62,6 +82,9 @@ impl MemoryBackendBuilder {
 
     /// The backend.
     pub fn build(self) -> MemoryBackend {
-        MemoryBackend::over(Store::new(self.max_keys, self.when_full, self.allowed_skew))
+        MemoryBackend::over(
+            Store::new(self.max_keys, self.when_full, self.allowed_skew),
+            Claims::new(self.max_claims, self.allowed_skew),
+        )
     }
 }

@@ -1,54 +1,51 @@
-//! The map of the store: four operations, each one atomic step on its entry.
-
-use crate::series::{AsSeries, StoredSeries};
-use crate::store::Entry;
+//! The maps of the stores: four operations, each one atomic step on its entry.
 
 pub(crate) use imp::Map;
 
 #[cfg(not(shuttle))]
 mod imp {
-    use dashmap::DashMap;
-    use dashmap::mapref::entry;
-    use foldhash::quality::RandomState;
+    use std::borrow::Borrow;
+    use std::hash::Hash;
 
-    use super::{AsSeries, Entry, StoredSeries};
+    use dashmap::DashMap;
+    use dashmap::mapref::entry::Entry;
+    use foldhash::quality::RandomState;
 
     /// A sharded map; an entry's shard is locked while an operation is on it. Hashed with a random seed, since keys
     /// come from whoever is to be limited.
-    pub(crate) struct Map(DashMap<StoredSeries, Entry, RandomState>);
+    pub(crate) struct Map<K, V>(DashMap<K, V, RandomState>);
 
-    /// A shard that is full doubles, and moves all its entries while it is locked. With many shards that is a small part
-    /// of the map, and comes at a different time for each.
-    const SHARDS: usize = 1024;
-
-    impl Default for Map {
-        fn default() -> Self {
-            Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS))
-        }
-    }
-
-    impl Map {
-        pub(crate) fn read<R>(&self, series: &dyn AsSeries, read: impl FnOnce(&Entry) -> R) -> Option<R> {
-            self.0.get(series).map(|entry| read(&entry))
+    impl<K: Eq + Hash, V> Map<K, V> {
+        /// An empty map of this many shards, a power of two.
+        pub(crate) fn with_shards(shards: usize) -> Self {
+            Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), shards))
         }
 
-        pub(crate) fn update<R>(
-            &self,
-            series: &dyn AsSeries,
-            update: impl FnOnce(&mut Entry) -> R,
-        ) -> Option<R> {
-            self.0.get_mut(series).map(|mut entry| update(&mut entry))
+        pub(crate) fn read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.get(key).map(|entry| read(&entry))
+        }
+
+        pub(crate) fn update<Q, R>(&self, key: &Q, update: impl FnOnce(&mut V) -> R) -> Option<R>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.get_mut(key).map(|mut entry| update(&mut entry))
         }
 
         pub(crate) fn update_or_insert<R>(
             &self,
-            series: StoredSeries,
-            update: impl FnOnce(&mut Entry) -> R,
-            insert: impl FnOnce(&StoredSeries) -> (Option<Entry>, R),
+            key: K,
+            update: impl FnOnce(&mut V) -> R,
+            insert: impl FnOnce(&K) -> (Option<V>, R),
         ) -> R {
-            match self.0.entry(series) {
-                entry::Entry::Occupied(mut occupied) => update(occupied.get_mut()),
-                entry::Entry::Vacant(vacant) => {
+            match self.0.entry(key) {
+                Entry::Occupied(mut occupied) => update(occupied.get_mut()),
+                Entry::Vacant(vacant) => {
                     let (entry, result) = insert(vacant.key());
                     if let Some(entry) = entry {
                         vacant.insert(entry);
@@ -58,12 +55,12 @@ mod imp {
             }
         }
 
-        pub(crate) fn remove_if(
-            &self,
-            series: &dyn AsSeries,
-            condition: impl FnOnce(&mut Entry) -> bool,
-        ) -> Option<Entry> {
-            self.0.remove_if_mut(series, |_, entry| condition(entry)).map(|(_, entry)| entry)
+        pub(crate) fn remove_if<Q>(&self, key: &Q, condition: impl FnOnce(&mut V) -> bool) -> Option<V>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.remove_if_mut(key, |_, entry| condition(entry)).map(|(_, entry)| entry)
         }
     }
 }
@@ -71,51 +68,59 @@ mod imp {
 /// One lock instead of many, so that a scheduler can try out interleavings of the operations.
 #[cfg(shuttle)]
 mod imp {
+    use std::borrow::Borrow;
     use std::collections::HashMap;
+    use std::hash::Hash;
 
-    use super::{AsSeries, Entry, StoredSeries};
     use crate::sync::{Mutex, lock};
 
-    #[derive(Default)]
-    pub(crate) struct Map(Mutex<HashMap<StoredSeries, Entry>>);
+    pub(crate) struct Map<K, V>(Mutex<HashMap<K, V>>);
 
-    impl Map {
-        pub(crate) fn read<R>(&self, series: &dyn AsSeries, read: impl FnOnce(&Entry) -> R) -> Option<R> {
-            lock(&self.0).get(series).map(read)
+    impl<K: Eq + Hash, V> Map<K, V> {
+        pub(crate) fn with_shards(_shards: usize) -> Self {
+            Self(Mutex::new(HashMap::new()))
         }
 
-        pub(crate) fn update<R>(
-            &self,
-            series: &dyn AsSeries,
-            update: impl FnOnce(&mut Entry) -> R,
-        ) -> Option<R> {
-            lock(&self.0).get_mut(series).map(update)
+        pub(crate) fn read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            lock(&self.0).get(key).map(read)
+        }
+
+        pub(crate) fn update<Q, R>(&self, key: &Q, update: impl FnOnce(&mut V) -> R) -> Option<R>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            lock(&self.0).get_mut(key).map(update)
         }
 
         pub(crate) fn update_or_insert<R>(
             &self,
-            series: StoredSeries,
-            update: impl FnOnce(&mut Entry) -> R,
-            insert: impl FnOnce(&StoredSeries) -> (Option<Entry>, R),
+            key: K,
+            update: impl FnOnce(&mut V) -> R,
+            insert: impl FnOnce(&K) -> (Option<V>, R),
         ) -> R {
             let mut map = lock(&self.0);
-            if let Some(entry) = map.get_mut(&series) {
+            if let Some(entry) = map.get_mut(&key) {
                 return update(entry);
             }
-            let (entry, result) = insert(&series);
+            let (entry, result) = insert(&key);
             if let Some(entry) = entry {
-                map.insert(series, entry);
+                map.insert(key, entry);
             }
             result
         }
 
-        pub(crate) fn remove_if(
-            &self,
-            series: &dyn AsSeries,
-            condition: impl FnOnce(&mut Entry) -> bool,
-        ) -> Option<Entry> {
+        pub(crate) fn remove_if<Q>(&self, key: &Q, condition: impl FnOnce(&mut V) -> bool) -> Option<V>
+        where
+            K: Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
             let mut map = lock(&self.0);
-            if map.get_mut(series).is_some_and(condition) { map.remove(series) } else { None }
+            if map.get_mut(key).is_some_and(condition) { map.remove(key) } else { None }
         }
     }
 }

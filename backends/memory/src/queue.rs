@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use limited_core::{Timestamp, has_come};
 
-use crate::series::StoredSeries;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
 /// When an entry is looked at again. No entry expires before its ticket is due; it may be later, since hits that move
 /// the expiry on leave the ticket where it is.
@@ -16,32 +15,38 @@ pub(crate) struct Ticket {
     number: u64,
 }
 
-/// The tickets of all entries. Its lock is the innermost: whoever holds it takes no other.
-pub(crate) struct Queue {
-    tickets: Mutex<Tickets>,
+/// The tickets of all entries, each with the key `K` by which its entry is found. Its lock is the innermost: whoever
+/// holds it takes no other.
+pub(crate) struct Queue<K> {
+    tickets: Mutex<Tickets<K>>,
     /// When the first ticket is due, to look at without the lock.
     next_due: AtomicU64,
+    /// Tickets popped whose entry has not been looked at yet.
+    settling: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Tickets {
-    waiting: BTreeMap<Ticket, StoredSeries>,
+struct Tickets<K> {
+    waiting: BTreeMap<Ticket, K>,
     issued: u64,
 }
 
-impl Default for Queue {
+impl<K> Default for Queue<K> {
     fn default() -> Self {
-        Self { tickets: Mutex::default(), next_due: AtomicU64::new(u64::MAX) }
+        Self {
+            tickets: Mutex::new(Tickets { waiting: BTreeMap::new(), issued: 0 }),
+            next_due: AtomicU64::new(u64::MAX),
+            settling: AtomicUsize::new(0),
+        }
     }
 }
 
-impl Queue {
+impl<K> Queue<K> {
     /// Issues a ticket.
-    pub(crate) fn push(&self, series: StoredSeries, due: Timestamp) -> Ticket {
+    pub(crate) fn push(&self, key: K, due: Timestamp) -> Ticket {
         let mut tickets = lock(&self.tickets);
         let ticket = Ticket { due, number: tickets.issued };
         tickets.issued += 1;
-        tickets.waiting.insert(ticket, series);
+        tickets.waiting.insert(ticket, key);
         self.changed(&tickets);
         ticket
     }
@@ -65,27 +70,57 @@ impl Queue {
     }
 
     /// The first ticket, if `wanted`. Nothing where somebody else is at the queue right now.
-    pub(crate) fn try_pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<(Ticket, StoredSeries)> {
-        self.pop_from(self.tickets.try_lock().ok()?, wanted)
+    pub(crate) fn try_pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<Popped<'_, K>> {
+        let settling = self.settle_one();
+        self.pop_from(self.tickets.try_lock().ok()?, settling, wanted)
     }
 
     /// The first ticket, if `wanted`.
-    pub(crate) fn pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<(Ticket, StoredSeries)> {
-        self.pop_from(lock(&self.tickets), wanted)
+    pub(crate) fn pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<Popped<'_, K>> {
+        let settling = self.settle_one();
+        self.pop_from(lock(&self.tickets), settling, wanted)
     }
 
-    fn pop_from(
+    /// Whether somebody has popped a ticket, and its entry may be about to leave.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.settling.load(Ordering::Acquire) > 0
+    }
+
+    fn settle_one(&self) -> Settling<'_> {
+        self.settling.fetch_add(1, Ordering::Relaxed);
+        Settling(&self.settling)
+    }
+
+    fn pop_from<'a>(
         &self,
-        mut tickets: MutexGuard<'_, Tickets>,
+        mut tickets: MutexGuard<'_, Tickets<K>>,
+        settling: Settling<'a>,
         wanted: impl FnOnce(&Ticket) -> bool,
-    ) -> Option<(Ticket, StoredSeries)> {
-        let first = tickets.waiting.first_entry().filter(|first| wanted(first.key()))?.remove_entry();
+    ) -> Option<Popped<'a, K>> {
+        let first = tickets.waiting.first_entry().filter(|first| wanted(first.key()))?;
+        let (ticket, key) = first.remove_entry();
         self.changed(&tickets);
-        Some(first)
+        Some(Popped { ticket, key, _settling: settling })
     }
 
-    fn changed(&self, tickets: &Tickets) {
+    fn changed(&self, tickets: &Tickets<K>) {
         let next = tickets.waiting.first_key_value().map_or(Timestamp::MAX, |(ticket, _)| ticket.due);
         self.next_due.store(next.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+/// A ticket that is out of the queue, and counts as being looked at until this is dropped.
+pub(crate) struct Popped<'a, K> {
+    pub(crate) ticket: Ticket,
+    pub(crate) key: K,
+    _settling: Settling<'a>,
+}
+
+struct Settling<'a>(&'a AtomicUsize);
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        // Whoever sees that nothing is being settled also sees the places that were given back.
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }

@@ -6,7 +6,7 @@ use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Win
 
 use crate::WhenFull;
 use crate::map::Map;
-use crate::queue::{Queue, Ticket};
+use crate::queue::{Popped, Queue, Ticket};
 use crate::series::{AsSeries, Series, StoredSeries};
 use crate::state::{State, When};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
@@ -18,19 +18,21 @@ const LOOKED_AT_PER_CALL: usize = 4;
 /// How many tickets an operation looks at, at most, to make room for a new key in a full store.
 const LOOKED_AT_WHEN_FULL: usize = 256;
 
+/// A shard that is full doubles, and moves all its entries while it is locked. With many shards that is a small part of
+/// the map, and comes at a different time for each.
+const SHARDS: usize = 1024;
+
 /// One key in windows of one kind and length.
-pub(crate) struct Entry {
+struct Entry {
     state: State,
     ticket: Ticket,
 }
 
 pub(crate) struct Store {
-    map: Map,
-    queue: Queue,
+    map: Map<StoredSeries, Entry>,
+    queue: Queue<StoredSeries>,
     /// Places taken: one for each entry.
     keys: AtomicUsize,
-    /// Tickets popped whose entry has not been looked at yet.
-    settling: AtomicUsize,
     evicted: AtomicU64,
     max_keys: usize,
     when_full: WhenFull,
@@ -40,10 +42,9 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
         Self {
-            map: Map::default(),
+            map: Map::with_shards(SHARDS),
             queue: Queue::default(),
             keys: AtomicUsize::new(0),
-            settling: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             max_keys,
             when_full,
@@ -77,7 +78,7 @@ impl Store {
             }
             tally
         };
-        if let Some(tally) = self.map.update(&series, count) {
+        if let Some(tally) = self.map.update(&series as &dyn AsSeries, count) {
             return Ok(tally);
         }
 
@@ -112,14 +113,16 @@ impl Store {
         self.sweep(now);
         let (window, when) = (counter.window(), self.when(now));
         self.map
-            .read(&Series::from(counter), |entry| entry.state.get(window, when, view))
+            .read(&Series::from(counter) as &dyn AsSeries, |entry| entry.state.get(window, when, view))
             .unwrap_or_else(|| State::absent(window).get(window, when, view))
     }
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
         self.sweep(now);
         let window: Window = counter.window();
-        let gone = self.map.remove_if(&Series::from(counter), |entry| entry.state.reset(window, generation));
+        let series = Series::from(counter);
+        let gone =
+            self.map.remove_if(&series as &dyn AsSeries, |entry| entry.state.reset(window, generation));
         if let Some(entry) = gone {
             self.queue.remove(entry.ticket);
             self.give_place_back();
@@ -136,11 +139,10 @@ impl Store {
             return;
         }
         for _ in 0..LOOKED_AT_PER_CALL {
-            let popped = self.settling(|| self.queue.try_pop(|ticket| has_come(ticket.due, now)));
-            let Some((ticket, series, _settling)) = popped else {
+            let Some(popped) = self.queue.try_pop(|ticket| has_come(ticket.due, now)) else {
                 return;
             };
-            self.settle(ticket, &series, now, |expiry| has_come(expiry, now));
+            self.settle(&popped, now, |expiry| has_come(expiry, now));
         }
     }
 
@@ -156,12 +158,13 @@ impl Store {
         let looks_left = looks_left - 1;
         let is_wanted =
             |ticket: &Ticket| has_come(ticket.due, now) || self.when_full == WhenFull::EvictSoonest;
-        match self.settling(|| self.queue.pop(is_wanted)) {
-            Some((ticket, series, _settling)) => {
+        match self.queue.pop(is_wanted) {
+            Some(popped) => {
                 let gives_way = |expiry| {
-                    self.when_full == WhenFull::EvictSoonest && (expiry <= ticket.due || looks_left == 0)
+                    self.when_full == WhenFull::EvictSoonest
+                        && (expiry <= popped.ticket.due || looks_left == 0)
                 };
-                self.settle(ticket, &series, now, |expiry| {
+                self.settle(&popped, now, |expiry| {
                     let expired = has_come(expiry, now);
                     let evicted = !expired && gives_way(expiry);
                     self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
@@ -170,7 +173,7 @@ impl Store {
                 looks_left
             }
             // An entry that somebody else is looking at may be about to leave.
-            None if self.settling.load(Ordering::Acquire) > 0 => {
+            None if self.queue.is_settling() => {
                 yield_now();
                 looks_left
             }
@@ -186,13 +189,13 @@ impl Store {
     /// ticket.
     fn settle(
         &self,
-        ticket: Ticket,
-        series: &StoredSeries,
+        popped: &Popped<'_, StoredSeries>,
         now: Timestamp,
         may_go: impl FnOnce(Timestamp) -> bool,
     ) {
+        let series = &popped.key;
         let gone = self.map.remove_if(series, |entry| {
-            if entry.ticket != ticket {
+            if entry.ticket != popped.ticket {
                 // The entry of this ticket has been reset, and the key has another one by now.
                 return false;
             }
@@ -206,25 +209,6 @@ impl Store {
         if gone.is_some() {
             self.give_place_back();
         }
-    }
-
-    /// What `pop` popped, counted as being looked at until the guard beside it is dropped.
-    fn settling(
-        &self,
-        pop: impl FnOnce() -> Option<(Ticket, StoredSeries)>,
-    ) -> Option<(Ticket, StoredSeries, Settling<'_>)> {
-        self.settling.fetch_add(1, Ordering::Relaxed);
-        let settling = Settling(&self.settling);
-        pop().map(|(ticket, series)| (ticket, series, settling))
-    }
-}
-
-struct Settling<'a>(&'a AtomicUsize);
-
-impl Drop for Settling<'_> {
-    fn drop(&mut self) {
-        // Whoever sees that nothing is being settled also sees the places that were given back.
-        self.0.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The conformance suite, waited for and at once.
 
+use limited_core::conformance::has_claims;
 use limited_memory::MemoryBackend;
 
 mod waited_for {
@@ -10,4 +11,9 @@ mod at_once {
     use limited_core::conformance::Immediate;
 
     limited_core::conformance_tests!(|| Immediate(super::MemoryBackend::new()));
+}
+
+#[test]
+fn claims_are_checked_too() {
+    assert!(has_claims(&MemoryBackend::new));
 }

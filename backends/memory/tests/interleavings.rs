@@ -1,18 +1,23 @@
-//! The store under a scheduler that tries out interleavings of its atomic steps.
+//! The stores under a scheduler that tries out interleavings of its atomic steps.
 //!
 //! Run with `RUSTFLAGS="--cfg shuttle" cargo test -p limited-memory --release --test interleavings`.
 #![cfg(shuttle)]
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::{
+    LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
+};
 use limited_core::{
-    BackendError, Counter, Generation, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength,
+    ALLOWED_SKEW, BackendError, Claimed, Completion, Counter, Fence, Generation, Hit, ImmediateBackend, Key,
+    Owner, Ownership, Record, Recorded, Timestamp, Window, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
 use shuttle::thread;
 
-const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 const ROUNDS: usize = 5_000;
 
 fn explore(scenario: impl Fn() + Send + Sync + 'static) {
@@ -166,5 +171,186 @@ fn a_reset_in_between_loses_neither_places_nor_tickets() {
         let later = START.saturating_add(Duration::from_secs(600));
         assert!(hit(&backend, "z", minute(later), 1, later).unwrap());
         assert_eq!(backend.len(), 1);
+    });
+}
+
+/// Whether somebody is granted the key, and with which number.
+fn grant(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Option<Fence> {
+    match claim(backend, key, owner, now).unwrap() {
+        Claimed::Granted(grant) => Some(grant.fence),
+        Claimed::Taken(_) => None,
+    }
+}
+
+fn join<R>(threads: Vec<thread::JoinHandle<R>>) -> Vec<R> {
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+/// When what was finished at [`START`], and kept for a minute, may be removed.
+fn removed() -> Timestamp {
+    after(START, LEASE + ALLOWED_SKEW)
+}
+
+#[test]
+fn one_claimant_of_a_lapsed_key_is_granted_it() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        let first = granted(&backend, "a", ONE, START).fence;
+        let threads = (2..5)
+            .map(|owner| {
+                let backend = backend.clone();
+                thread::spawn(move || grant(&backend, "a", Owner(owner), after(START, LEASE)))
+            })
+            .collect();
+        let fences: Vec<_> = join(threads).into_iter().flatten().collect();
+        assert!(matches!(fences[..], [fence] if fence > first), "{fences:?}");
+        assert_eq!(backend.claims(), 1);
+    });
+}
+
+#[test]
+fn a_late_owner_finishes_or_is_taken_over_from_and_never_both() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        granted(&backend, "a", ONE, START);
+        let late = after(START, LEASE);
+        let finishing = {
+            let backend = backend.clone();
+            thread::spawn(move || finish(&backend, "a", &Completion::new(ONE), late))
+        };
+        let renewing = {
+            let backend = backend.clone();
+            thread::spawn(move || renew(&backend, "a", ONE, late))
+        };
+        let taken_over = grant(&backend, "a", OTHER, late).is_some();
+        let (finished, renewed) = (finishing.join().unwrap(), renewing.join().unwrap());
+        assert_eq!(finished == Recorded::Kept, !taken_over);
+        match find(&backend, "a", late) {
+            Some(Record::InProgress(held)) => {
+                assert!(taken_over && held.owner == OTHER, "{held:?}");
+                assert!(matches!(renewed, Ownership::Lost(Some(_))));
+            }
+            Some(Record::Finished(done)) => assert!(!taken_over && done.owner == ONE, "{done:?}"),
+            None => unreachable!("nobody gave it up"),
+        }
+    });
+}
+
+#[test]
+fn a_record_that_is_claimed_while_others_sweep_it_stays() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        for key in ["a", "b"] {
+            granted(&backend, key, ONE, START);
+            finish(&backend, key, &done(ONE, LEASE), START);
+        }
+        let threads = ["a", "b", "a", "c"]
+            .into_iter()
+            .enumerate()
+            .map(|(number, key)| {
+                let backend = backend.clone();
+                let owner = Owner(10 + number as u128);
+                thread::spawn(move || grant(&backend, key, owner, removed()).is_some())
+            })
+            .collect();
+        let grants = join(threads).into_iter().filter(|granted| *granted).count();
+        assert_eq!((grants, backend.claims()), (3, 3));
+        for key in ["a", "b", "c"] {
+            assert!(matches!(find(&backend, key, removed()), Some(Record::InProgress(_))), "{key}");
+        }
+    });
+}
+
+#[test]
+fn the_cap_on_claims_holds_and_an_expired_record_always_makes_room() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claims(2).build();
+        for key in ["a", "b"] {
+            granted(&backend, key, ONE, START);
+            finish(&backend, key, &done(ONE, LEASE), START);
+        }
+        let threads = ["c", "d"]
+            .into_iter()
+            .map(|key| {
+                let backend = backend.clone();
+                thread::spawn(move || claim(&backend, key, OTHER, removed()))
+            })
+            .collect();
+        for claimed in join(threads) {
+            let claimed = claimed.expect("two places are free, since two records have expired");
+            assert!(matches!(claimed, Claimed::Granted(_)));
+        }
+        assert_eq!(backend.claims(), 2);
+        assert!(matches!(claim(&backend, "e", ONE, removed()), Err(BackendError::Full { max_keys: 2 })));
+    });
+}
+
+#[test]
+fn the_same_new_claim_takes_the_last_place_once() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claims(2).build();
+        granted(&backend, "stays", ONE, START);
+        let threads = (2..5)
+            .map(|owner| {
+                let backend = backend.clone();
+                thread::spawn(move || claim(&backend, "a", Owner(owner), START))
+            })
+            .collect();
+        let claimed: Vec<_> =
+            join(threads).into_iter().map(|claimed| claimed.expect("a place for it")).collect();
+        let granted = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Granted(_))).count();
+        assert_eq!((granted, backend.claims()), (1, 2));
+        taken(&backend, "stays", OTHER, START);
+    });
+}
+
+#[test]
+fn a_released_or_forgotten_claim_leaves_no_place_and_no_ticket_behind() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claims(1).build();
+        granted(&backend, "a", ONE, START);
+        let threads = (0..3)
+            .map(|number| {
+                let backend = backend.clone();
+                thread::spawn(move || match number {
+                    0 => drop(release(&backend, "a", ONE, START)),
+                    1 => forget(&backend, "a", START),
+                    _ => drop(claim(&backend, "a", OTHER, START).unwrap()),
+                })
+            })
+            .collect();
+        join(threads);
+        assert!(backend.claims() <= 1);
+        // A ticket left behind would take this one along, and a place left behind would leave none for it.
+        let gone = after(START, 100 * LEASE * 60 * 24);
+        granted(&backend, "z", ONE, gone);
+        assert_eq!(find(&backend, "a", gone), None);
+        assert!(find(&backend, "z", gone).is_some());
+        assert_eq!(backend.claims(), 1);
+    });
+}
+
+#[test]
+fn numbers_of_grants_rise_across_releases() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        let threads = (1..4)
+            .map(|owner| {
+                let backend = backend.clone();
+                let owner = Owner(owner);
+                thread::spawn(move || {
+                    let fence = grant(&backend, "a", owner, START)?;
+                    assert_eq!(release(&backend, "a", owner, START), Ownership::Owned);
+                    Some(fence)
+                })
+            })
+            .collect();
+        let mut fences: Vec<_> = join(threads).into_iter().flatten().collect();
+        let grants = fences.len();
+        fences.sort_unstable();
+        fences.dedup();
+        assert!(grants > 0 && fences.len() == grants);
+        let last = granted(&backend, "a", Owner(9), START).fence;
+        assert!(fences.into_iter().all(|fence| fence < last));
     });
 }

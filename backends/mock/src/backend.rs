@@ -1,43 +1,56 @@
-//! The mock itself: a reference store, behind faults and gates, with a record of its calls.
+//! The mock itself: reference stores, behind faults and gates, with a record of its calls.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use limited_core::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
+use limited_core::{
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
+    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
+};
 
-use crate::call::Request;
+use crate::answer::Answer;
+use crate::claims::Claims;
+use crate::counters::Counters;
 use crate::fault::{Effect, Script};
 use crate::gate::{Door, Side};
-use crate::store::Store;
+use crate::operation::{OfClaim, OfCounter, Request};
 use crate::{Call, Fault, Gate, Operation};
 
-/// A backend for tests. It counts as the contract says, unless it is told to do otherwise; it records every call.
+/// A backend for tests. It counts, and grants claims, as the contract says, unless it is told to do otherwise; it records
+/// every call.
 ///
 /// Clones are the same mock: keep one in the test, and give the other to what is tested.
 ///
 /// Each call is one atomic step, under one lock: the order of [`calls`](Self::calls) is the order in which they were
-/// decided. Nothing is ever deleted, neither expired counters nor records, so that a mock is not for a program that
-/// runs long.
+/// decided. Nothing is ever deleted, neither expired counters and claims nor records of calls, so that a mock is not for a
+/// program that runs long. A claim that was given up is kept too, unseen, so that its owner is recognised when it repeats
+/// its release, and refused when it claims once more.
 #[derive(Clone, Default)]
 pub struct MockBackend(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    store: Store,
+    counters: Counters,
+    claims: Claims,
     script: Script,
     doors: Vec<Arc<Door>>,
     calls: Vec<Call>,
 }
 
 impl MockBackend {
-    /// A mock without counters, faults, gates or records.
+    /// A mock without counters, claims, faults, gates or records.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// How many counters are stored, expired ones too. A refused hit stores none.
     pub fn counters(&self) -> usize {
-        self.state().store.len()
+        self.state().counters.len()
+    }
+
+    /// How many claimed keys are stored, those that have expired or were given up too.
+    pub fn claims(&self) -> usize {
+        self.state().claims.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,7 +93,7 @@ impl MockBackend {
         self.inject(Fault::error(error).every(n));
     }
 
-    /// Answers the next increment or read with `tally`, whatever is stored. Short for a [`Fault::answer`] that is met
+    /// Answers the next increment or read of a counter with `tally`, whatever is stored. Short for a [`Fault::answer`] that is met
     /// once.
     pub fn answer_next(&self, tally: Tally) {
         self.inject(Fault::answer(tally));
@@ -121,17 +134,41 @@ impl MockBackend {
 /// assert_eq!(mock.count(Operation::Increment), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Whoever claims has awaits at which it can be stopped for ever. A gate shows what it leaves behind:
+///
+/// ```
+/// # use std::pin::pin;
+/// # use std::task::{Context, Waker};
+/// # use limited_core::{Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Key, Owner, Record, Timestamp};
+/// # use limited_mock::{MockBackend, Operation};
+/// # let (key, now) = (Key::from("user:7"), Timestamp::EPOCH);
+/// # let (key, owner) = (ClaimKey::new("", ClaimKind::DoOnce, &key)?, Owner(1));
+/// # let mock = MockBackend::new();
+/// let gate = mock.hold(Operation::Finish);
+/// {
+///     let mut run = pin!(async {
+///         mock.claim(&key, &ClaimRequest::new(owner, Timestamp::from_secs(60)), now).await?;
+///         mock.finish(&key, &Completion::new(owner), now).await
+///     });
+///     assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+///     // And here it crashes.
+/// }
+/// gate.release();
+/// assert!(matches!(pollster::block_on(mock.find(&key, now))?, Some(Record::InProgress(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl MockBackend {
     /// Holds calls of this operation on their way to the store, from now on and until the gate is released.
     ///
-    /// A held call has neither counted nor met a fault, and is not recorded yet. Dropped, it never happened.
+    /// A held call has neither done anything nor met a fault, and is not recorded yet. Dropped, it never happened.
     pub fn hold(&self, operation: Operation) -> Gate {
         self.close(operation, Side::Request)
     }
 
     /// Holds answers of this operation on their way back, from now on and until the gate is released.
     ///
-    /// A held call has been carried out and recorded. Dropped, it has counted, and nobody was told.
+    /// A held call has been carried out and recorded. Dropped, it has happened, and nobody was told.
     pub fn hold_answers(&self, operation: Operation) -> Gate {
         self.close(operation, Side::Answer)
     }
@@ -170,22 +207,17 @@ impl MockBackend {
         self.state().calls.len()
     }
 
-    /// Forgets every record. Counters, faults and gates stay.
+    /// Forgets every record. Counters, claims, faults and gates stay.
     pub fn clear_calls(&self) {
         self.state().calls.clear();
     }
 }
 
 impl MockBackend {
-    async fn call(
-        &self,
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    async fn call(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
         let operation = request.operation();
         self.pass(operation, Side::Request).await;
-        let outcome = self.state().decide_and_record(counter, request, now);
+        let outcome = self.state().decide_and_record(request, now);
         self.pass(operation, Side::Answer).await;
         outcome
     }
@@ -198,71 +230,53 @@ impl MockBackend {
         }
     }
 
-    fn call_now(
-        &self,
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    fn call_now(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
         let mut state = self.state();
         let operation = request.operation();
         let held = BackendError::timed_out("a gate holds the call, and an immediate call cannot wait");
         let outcome = if state.is_held(operation, Side::Request) {
             Err(held)
         } else if state.is_held(operation, Side::Answer) {
-            state.decide(counter, request, now).and(Err(held))
+            state.decide(request, now).and(Err(held))
         } else {
-            state.decide(counter, request, now)
+            state.decide(request, now)
         };
-        state.record(counter, request, now, &outcome);
+        state.record(request, now, &outcome);
         outcome
     }
 }
 
 impl State {
-    fn decide_and_record(
-        &mut self,
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        let outcome = self.decide(counter, request, now);
-        self.record(counter, request, now, &outcome);
+    fn decide_and_record(&mut self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
+        let outcome = self.decide(request, now);
+        self.record(request, now, &outcome);
         outcome
     }
 
-    fn decide(
-        &mut self,
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        let write = self.store.next_write();
-        let mut carry_out = || self.store.apply(write, counter, request, now);
+    fn decide(&mut self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
+        let write = self.counters.next_write();
+        let mut carry_out = || match request {
+            Request::OfCounter(counter, request) => Ok(self.counters.apply(write, counter, request, now)),
+            Request::OfClaim(key, request) => self.claims.apply(key, request, now),
+        };
         match self.script.next(request.operation()) {
-            None => Ok(carry_out()),
+            None => carry_out(),
             Some(Effect::Error(error)) => Err(error),
-            Some(Effect::Answer(tally)) => Ok(tally),
+            Some(Effect::Answer(answer)) => Ok(answer),
             Some(Effect::LostAnswer) => {
-                carry_out();
+                let _ = carry_out();
                 Err(BackendError::timed_out("the answer was lost on its way"))
             }
             Some(Effect::RepeatedWrite) => {
                 // The first answer is the one that is lost.
-                carry_out();
-                Ok(carry_out())
+                let _ = carry_out();
+                carry_out()
             }
         }
     }
 
-    fn record(
-        &mut self,
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-        outcome: &Result<Tally, BackendError>,
-    ) {
-        self.calls.push(Call::new(counter, request, now, outcome.clone()));
+    fn record(&mut self, request: Request<'_>, now: Timestamp, outcome: &Result<Answer, BackendError>) {
+        self.calls.push(Call::new(request, now, outcome.clone()));
     }
 
     fn closed_doors(&mut self, operation: Operation, side: Side) -> Vec<Arc<Door>> {
@@ -280,7 +294,8 @@ impl fmt::Debug for MockBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("MockBackend")
-            .field("counters", &state.store.len())
+            .field("counters", &state.counters.len())
+            .field("claims", &state.claims.len())
             .field("faults_left", &state.script.len())
             .field("calls", &state.calls.len())
             .finish()
@@ -294,11 +309,13 @@ impl Backend for MockBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
-        self.call(counter, Request::Increment(hit), now).await
+        let request = Request::OfCounter(counter, OfCounter::Increment(hit));
+        self.call(request, now).await.map(Answer::into_tally)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        self.call(counter, Request::Get, now).await
+        let request = Request::OfCounter(counter, OfCounter::Get);
+        self.call(request, now).await.map(Answer::into_tally)
     }
 
     async fn reset(
@@ -307,7 +324,59 @@ impl Backend for MockBackend {
         generation: Option<Generation>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.call(counter, Request::Reset(generation), now).await.map(drop)
+        let request = Request::OfCounter(counter, OfCounter::Reset(generation));
+        self.call(request, now).await.map(drop)
+    }
+
+    async fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Claim(request));
+        self.call(request, now).await.map(Answer::into_claimed)
+    }
+
+    async fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> Result<Recorded, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Finish(completion));
+        self.call(request, now).await.map(Answer::into_recorded)
+    }
+
+    async fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Renew { owner, until });
+        self.call(request, now).await.map(Answer::into_ownership)
+    }
+
+    async fn release(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> Result<Ownership, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Release(owner));
+        self.call(request, now).await.map(Answer::into_ownership)
+    }
+
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Find);
+        self.call(request, now).await.map(Answer::into_found)
+    }
+
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Forget);
+        self.call(request, now).await.map(drop)
     }
 }
 
@@ -318,11 +387,13 @@ impl ImmediateBackend for MockBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
-        self.call_now(counter, Request::Increment(hit), now)
+        let request = Request::OfCounter(counter, OfCounter::Increment(hit));
+        self.call_now(request, now).map(Answer::into_tally)
     }
 
     fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        self.call_now(counter, Request::Get, now)
+        let request = Request::OfCounter(counter, OfCounter::Get);
+        self.call_now(request, now).map(Answer::into_tally)
     }
 
     fn reset_now(
@@ -331,6 +402,7 @@ impl ImmediateBackend for MockBackend {
         generation: Option<Generation>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.call_now(counter, Request::Reset(generation), now).map(drop)
+        let request = Request::OfCounter(counter, OfCounter::Reset(generation));
+        self.call_now(request, now).map(drop)
     }
 }

@@ -1,39 +1,13 @@
 //! What a mock was asked, and what it answered.
 
-use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
+use limited_core::{
+    BackendError, ClaimKind, ClaimRequest, Claimed, Completion, Details, Generation, Hit, Owner, Ownership,
+    Record, Recorded, Tally, Timestamp, Window,
+};
 
-/// The operations of a backend, to say which ones a fault or a gate is for, and to count calls by.
-///
-/// The sliding operations are not among them: the mock has the two-step default of the contract, so that a sliding
-/// hit is one `Get` and one `Increment`, and a sliding read is two `Get`s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// [`Backend::increment`](limited_core::Backend::increment).
-    Increment,
-    /// [`Backend::get`](limited_core::Backend::get).
-    Get,
-    /// [`Backend::reset`](limited_core::Backend::reset).
-    Reset,
-}
-
-/// One operation with its arguments, apart from the counter and the time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Request<'a> {
-    Increment(&'a Hit<'a>),
-    Get,
-    Reset(Option<Generation>),
-}
-
-impl Request<'_> {
-    pub(crate) const fn operation(&self) -> Operation {
-        match self {
-            Self::Increment(_) => Operation::Increment,
-            Self::Get => Operation::Get,
-            Self::Reset(_) => Operation::Reset,
-        }
-    }
-}
+use crate::Operation;
+use crate::answer::Answer;
+use crate::operation::{OfClaim, OfCounter, Request};
 
 /// One call that a mock answered: what it was asked, and what the caller got.
 ///
@@ -48,7 +22,7 @@ impl Request<'_> {
 ///
 /// let call = &mock.calls()[0];
 /// assert_eq!(call.operation(), Operation::Increment);
-/// assert_eq!(call.key(), "user:7");
+/// assert_eq!((call.key(), call.window()), ("user:7", Some(window)));
 /// assert_eq!(call.hit(), Some(Hit::new(2, 5)));
 /// assert_eq!(call.now(), Timestamp::from_secs(3));
 /// assert_eq!(call.tally().map(|tally| tally.value), Some(2));
@@ -56,44 +30,123 @@ impl Request<'_> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Call {
+    operation: Operation,
     namespace: String,
     key: String,
-    window: Window,
     asked: Asked,
     now: Timestamp,
-    outcome: Result<Tally, BackendError>,
+    outcome: Result<Answer, BackendError>,
 }
 
-/// A [`Request`] that owns what it refers to.
+/// A [`Request`] that owns what it refers to, apart from namespace and key.
 #[derive(Clone, Debug)]
 enum Asked {
+    OfCounter(Window, CounterAsked),
+    OfClaim(ClaimKind, ClaimAsked),
+}
+
+#[derive(Clone, Debug)]
+enum CounterAsked {
     Increment { hit: Hit<'static>, note: Option<String> },
     Get,
     Reset { generation: Option<Generation> },
 }
 
+#[derive(Clone, Debug)]
+enum ClaimAsked {
+    Claim { request: ClaimRequest<'static>, details: OwnedDetails },
+    Finish { completion: Completion<'static>, details: OwnedDetails },
+    Renew { owner: Owner, until: Timestamp },
+    Release { owner: Owner },
+    Find,
+    Forget,
+}
+
+/// [`Details`] that own their texts.
+#[derive(Clone, Debug)]
+struct OwnedDetails {
+    function_name: Option<String>,
+    tenant: Option<String>,
+    request: Option<String>,
+}
+
 impl Call {
-    pub(crate) fn new(
-        counter: &Counter<'_>,
-        request: Request<'_>,
-        now: Timestamp,
-        outcome: Result<Tally, BackendError>,
-    ) -> Self {
-        let asked = match request {
-            Request::Increment(&Hit { cost, floor, ceiling, generation, note }) => Asked::Increment {
-                hit: Hit { cost, floor, ceiling, generation, note: None },
-                note: note.map(Into::into),
-            },
-            Request::Get => Asked::Get,
-            Request::Reset(generation) => Asked::Reset { generation },
+    pub(crate) fn new(request: Request<'_>, now: Timestamp, outcome: Result<Answer, BackendError>) -> Self {
+        let (namespace, key, asked) = match request {
+            Request::OfCounter(counter, request) => {
+                (counter.namespace(), counter.key(), Asked::OfCounter(counter.window(), request.into()))
+            }
+            Request::OfClaim(key, request) => {
+                (key.namespace(), key.key(), Asked::OfClaim(key.kind(), request.into()))
+            }
         };
         Self {
-            namespace: counter.namespace().to_owned(),
-            key: counter.key().to_owned(),
-            window: counter.window(),
+            operation: request.operation(),
+            namespace: namespace.to_owned(),
+            key: key.to_owned(),
             asked,
             now,
             outcome,
+        }
+    }
+}
+
+impl From<OfCounter<'_>> for CounterAsked {
+    fn from(request: OfCounter<'_>) -> Self {
+        match request {
+            OfCounter::Increment(&Hit { cost, floor, ceiling, generation, note }) => Self::Increment {
+                hit: Hit { cost, floor, ceiling, generation, note: None },
+                note: note.map(Into::into),
+            },
+            OfCounter::Get => Self::Get,
+            OfCounter::Reset(generation) => Self::Reset { generation },
+        }
+    }
+}
+
+impl From<OfClaim<'_>> for ClaimAsked {
+    fn from(request: OfClaim<'_>) -> Self {
+        match request {
+            OfClaim::Claim(&ClaimRequest { owner, until, fingerprint, details }) => Self::Claim {
+                request: ClaimRequest { owner, until, fingerprint, details: Details::default() },
+                details: details.into(),
+            },
+            OfClaim::Finish(completion) => {
+                let Completion { owner, result, status_code, expires, details } = completion.clone();
+                Self::Finish {
+                    completion: Completion {
+                        owner,
+                        result,
+                        status_code,
+                        expires,
+                        details: Details::default(),
+                    },
+                    details: details.into(),
+                }
+            }
+            OfClaim::Renew { owner, until } => Self::Renew { owner, until },
+            OfClaim::Release(owner) => Self::Release { owner },
+            OfClaim::Find => Self::Find,
+            OfClaim::Forget => Self::Forget,
+        }
+    }
+}
+
+impl From<Details<'_>> for OwnedDetails {
+    fn from(details: Details<'_>) -> Self {
+        let Details { function_name, tenant, request } = details;
+        let [function_name, tenant, request] =
+            [function_name, tenant, request].map(|text| text.map(ToOwned::to_owned));
+        Self { function_name, tenant, request }
+    }
+}
+
+impl OwnedDetails {
+    fn borrow(&self) -> Details<'_> {
+        Details {
+            function_name: self.function_name.as_deref(),
+            tenant: self.tenant.as_deref(),
+            request: self.request.as_deref(),
         }
     }
 }
@@ -102,44 +155,17 @@ impl Call {
 impl Call {
     /// Which operation it was.
     pub const fn operation(&self) -> Operation {
-        match self.asked {
-            Asked::Increment { .. } => Operation::Increment,
-            Asked::Get => Operation::Get,
-            Asked::Reset { .. } => Operation::Reset,
-        }
+        self.operation
     }
 
-    /// The namespace of the counter.
+    /// The namespace of the counter or claim.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The rendered key of the counter.
+    /// The rendered key of the counter or claim.
     pub fn key(&self) -> &str {
         &self.key
-    }
-
-    /// The window of the counter.
-    pub const fn window(&self) -> Window {
-        self.window
-    }
-
-    /// The hit of an increment; `None` of other operations. Of a sliding hit it is the weighed one.
-    pub fn hit(&self) -> Option<Hit<'_>> {
-        match &self.asked {
-            Asked::Increment { hit, note } => Some(Hit { note: note.as_deref(), ..*hit }),
-            Asked::Get | Asked::Reset { .. } => None,
-        }
-    }
-
-    /// The generation that a reset named; `None` where it named none, and of other operations.
-    ///
-    /// That of an increment is in its [`hit`](Self::hit).
-    pub const fn generation(&self) -> Option<Generation> {
-        match self.asked {
-            Asked::Reset { generation } => generation,
-            Asked::Increment { .. } | Asked::Get => None,
-        }
     }
 
     /// The time that the caller gave.
@@ -148,14 +174,121 @@ impl Call {
     }
 }
 
-/// # What was answered
+/// # What was asked of a counter
 impl Call {
-    /// The tally that the caller got; `None` where it got an error, and of a reset, which has none.
-    pub fn tally(&self) -> Option<&Tally> {
+    /// The window of the counter; `None` of a claim.
+    pub const fn window(&self) -> Option<Window> {
         match self.asked {
-            Asked::Increment { .. } | Asked::Get => self.outcome.as_ref().ok(),
-            Asked::Reset { .. } => None,
+            Asked::OfCounter(window, _) => Some(window),
+            Asked::OfClaim(..) => None,
         }
+    }
+
+    /// The hit of an increment; `None` of other operations. Of a sliding hit it is the weighed one.
+    pub fn hit(&self) -> Option<Hit<'_>> {
+        match &self.asked {
+            Asked::OfCounter(_, CounterAsked::Increment { hit, note }) => {
+                Some(Hit { note: note.as_deref(), ..*hit })
+            }
+            _ => None,
+        }
+    }
+
+    /// The generation that a reset named; `None` where it named none, and of other operations.
+    ///
+    /// That of an increment is in its [`hit`](Self::hit).
+    pub const fn generation(&self) -> Option<Generation> {
+        match self.asked {
+            Asked::OfCounter(_, CounterAsked::Reset { generation }) => generation,
+            _ => None,
+        }
+    }
+}
+
+/// # What was asked of a claim
+impl Call {
+    /// What the key is claimed for; `None` of a counter.
+    pub const fn kind(&self) -> Option<ClaimKind> {
+        match self.asked {
+            Asked::OfClaim(kind, _) => Some(kind),
+            Asked::OfCounter(..) => None,
+        }
+    }
+
+    /// Who claimed, finished, renewed or released; `None` of other operations.
+    pub const fn owner(&self) -> Option<Owner> {
+        match &self.asked {
+            Asked::OfClaim(_, asked) => match asked {
+                ClaimAsked::Claim { request: ClaimRequest { owner, .. }, .. }
+                | ClaimAsked::Finish { completion: Completion { owner, .. }, .. }
+                | ClaimAsked::Renew { owner, .. }
+                | ClaimAsked::Release { owner } => Some(*owner),
+                ClaimAsked::Find | ClaimAsked::Forget => None,
+            },
+            Asked::OfCounter(..) => None,
+        }
+    }
+
+    /// The end of the lease that a claim or a renewal asked for; `None` of other operations.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match &self.asked {
+            Asked::OfClaim(
+                _,
+                ClaimAsked::Claim { request: ClaimRequest { until, .. }, .. }
+                | ClaimAsked::Renew { until, .. },
+            ) => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// The whole of a claim; `None` of other operations.
+    pub fn claim_request(&self) -> Option<ClaimRequest<'_>> {
+        match &self.asked {
+            Asked::OfClaim(_, ClaimAsked::Claim { request, details }) => {
+                Some(ClaimRequest { details: details.borrow(), ..*request })
+            }
+            _ => None,
+        }
+    }
+
+    /// What was finished; `None` of other operations.
+    pub fn completion(&self) -> Option<Completion<'_>> {
+        match &self.asked {
+            Asked::OfClaim(_, ClaimAsked::Finish { completion, details }) => {
+                Some(Completion { details: details.borrow(), ..completion.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// # What was answered
+///
+/// Each is `None` of operations that answer something else, and where the caller got an error.
+impl Call {
+    /// The tally that the caller of an increment or a read got.
+    pub fn tally(&self) -> Option<&Tally> {
+        if let Ok(Answer::Tally(tally)) = &self.outcome { Some(tally) } else { None }
+    }
+
+    /// What the caller of a claim got.
+    pub fn claimed(&self) -> Option<&Claimed> {
+        if let Ok(Answer::Claimed(claimed)) = &self.outcome { Some(claimed) } else { None }
+    }
+
+    /// What was said to who finished.
+    pub fn recorded(&self) -> Option<&Recorded> {
+        if let Ok(Answer::Recorded(recorded)) = &self.outcome { Some(recorded) } else { None }
+    }
+
+    /// What was said to who renewed or released.
+    pub fn ownership(&self) -> Option<&Ownership> {
+        if let Ok(Answer::Ownership(ownership)) = &self.outcome { Some(ownership) } else { None }
+    }
+
+    /// What was found; `None` also where there was nothing.
+    pub fn found(&self) -> Option<&Record> {
+        if let Ok(Answer::Found(found)) = &self.outcome { found.as_ref() } else { None }
     }
 
     /// The error that the caller got; `None` where the call succeeded.
@@ -167,11 +300,16 @@ impl Call {
     pub fn is_counted(&self) -> bool {
         self.tally().is_some_and(|tally| tally.counted)
     }
+
+    /// Whether the caller was told that the key is its own.
+    pub fn is_granted(&self) -> bool {
+        matches!(self.claimed(), Some(Claimed::Granted(_)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use limited_core::{Key, WindowLength};
+    use limited_core::{Counter, Key, WindowLength};
 
     use super::*;
 
@@ -182,7 +320,8 @@ mod tests {
         let counter = Counter::new("ns", &key, window).unwrap();
         let hit = Hit::new(3, 9).with_floor(2).opening(Generation(7), Some("from 192.0.2.1"));
         let answer = Tally::new(true, 5);
-        let call = Call::new(&counter, Request::Increment(&hit), Timestamp::EPOCH, Ok(answer.clone()));
+        let request = Request::OfCounter(&counter, OfCounter::Increment(&hit));
+        let call = Call::new(request, Timestamp::EPOCH, Ok(Answer::Tally(answer.clone())));
         assert_eq!(call.hit(), Some(hit));
         assert_eq!(call.generation(), None);
         assert_eq!(call.tally(), Some(&answer));
@@ -194,8 +333,8 @@ mod tests {
         let key = Key::from("user");
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::HOUR);
         let counter = Counter::new("", &key, window).unwrap();
-        let request = Request::Reset(Some(Generation(7)));
-        let call = Call::new(&counter, request, Timestamp::EPOCH, Ok(Tally::default()));
+        let request = Request::OfCounter(&counter, OfCounter::Reset(Some(Generation(7))));
+        let call = Call::new(request, Timestamp::EPOCH, Ok(Answer::Done));
         assert_eq!(call.operation(), Operation::Reset);
         assert_eq!(call.generation(), Some(Generation(7)));
         assert_eq!((call.hit(), call.tally()), (None, None));

@@ -1,8 +1,9 @@
 //! What goes otherwise than in a real backend, and for which calls.
 
-use limited_core::{BackendError, Tally};
+use limited_core::{BackendError, Claimed, Ownership, Record, Recorded, Tally};
 
 use crate::Operation;
+use crate::answer::Answer;
 
 /// Something for a mock to do otherwise, and for which calls: the next one of any operation, unless told more.
 ///
@@ -30,7 +31,7 @@ pub struct Fault {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Error(BackendError),
-    Answer(Tally),
+    Answer(Answer),
     LostAnswer,
     RepeatedWrite,
 }
@@ -54,25 +55,49 @@ impl Fault {
     }
 
     /// The call is carried out, and its answer lost: the caller gets [`TimedOut`](BackendError::TimedOut) although
-    /// its hit was counted, or its counter forgotten.
+    /// its hit was counted, its key claimed, or whatever else it asked for done.
     pub const fn lost_answer() -> Self {
         Self::new(Effect::LostAnswer)
     }
 
     /// The write is carried out, its answer lost, and the same write sent again below the caller, as client
-    /// libraries do. It is recognised, so it counts once, and the caller gets its answer.
+    /// libraries do. It is recognised, so it counts once, and the caller gets its answer: a hit by itself, and a claim,
+    /// a completion, a renewal or a release by its owner.
     ///
-    /// For increments and resets; reads do not meet it.
+    /// For all writes; [`Get`](Operation::Get) and [`Find`](Operation::Find) do not meet it.
     pub const fn repeated_write() -> Self {
         Self::new(Effect::RepeatedWrite)
     }
 
     /// The caller gets this tally, whatever is stored, and nothing is counted.
     ///
-    /// For increments and reads; resets, which answer no tally, do not meet it. A sliding hit reads before it
+    /// For increments and reads of counters; what answers no tally does not meet it. A sliding hit reads before it
     /// increments: say [`on`](Self::on) which of both is meant.
     pub const fn answer(tally: Tally) -> Self {
-        Self::new(Effect::Answer(tally))
+        Self::new(Effect::Answer(Answer::Tally(tally)))
+    }
+
+    /// The caller of a claim gets this answer, whatever is stored, and the key stays as it is.
+    pub const fn claimed(claimed: Claimed) -> Self {
+        Self::new(Effect::Answer(Answer::Claimed(claimed)))
+    }
+
+    /// Who finishes gets this answer, whatever is stored, and the key stays as it is.
+    ///
+    /// [`Recorded::NotKept`] is what a store answers that has no room for the result, which the mock always has.
+    pub const fn recorded(recorded: Recorded) -> Self {
+        Self::new(Effect::Answer(Answer::Recorded(recorded)))
+    }
+
+    /// Who renews or releases gets this answer, whatever is stored, and the key stays as it is. Say
+    /// [`on`](Self::on) which of both is meant.
+    pub const fn ownership(ownership: Ownership) -> Self {
+        Self::new(Effect::Answer(Answer::Ownership(ownership)))
+    }
+
+    /// Who looks for a claim finds this, whatever is stored.
+    pub const fn found(found: Option<Record>) -> Self {
+        Self::new(Effect::Answer(Answer::Found(found)))
     }
 
     const fn new(effect: Effect) -> Self {
@@ -117,10 +142,10 @@ impl Fault {
     }
 
     fn concerns(&self, operation: Operation) -> bool {
-        let fits = match self.effect {
+        let fits = match &self.effect {
             Effect::Error(_) | Effect::LostAnswer => true,
-            Effect::Answer(_) => operation != Operation::Reset,
-            Effect::RepeatedWrite => operation != Operation::Get,
+            Effect::Answer(answer) => answer.fits(operation),
+            Effect::RepeatedWrite => operation.is_write(),
         };
         fits && self.operation.is_none_or(|only| only == operation)
     }
@@ -221,7 +246,7 @@ mod tests {
         script.push(Fault::answer(Tally::new(true, 1)));
         script.push(Fault::answer(Tally::new(true, 2)).times(2));
         let mut answers = Vec::new();
-        while let Some(Effect::Answer(tally)) = script.next(Operation::Get) {
+        while let Some(Effect::Answer(Answer::Tally(tally))) = script.next(Operation::Get) {
             answers.push(tally.value);
         }
         assert_eq!(answers, [1, 2, 2]);

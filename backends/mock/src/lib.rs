@@ -1,9 +1,9 @@
 //! The backend of [`limited`](https://docs.rs/limited) for tests: it behaves like a real one until told otherwise.
 //!
-//! Whoever limits a rate has two things to test: what their code does when a hit is refused, and what it does when
-//! the backend fails. For the first, a [`MockBackend`] counts as the contract says. For the second, it is told to
-//! fail, to lose an answer, to answer what a test wants, or to keep a call waiting. It needs no runtime and no clock,
-//! and starts no thread: time is an argument of every call.
+//! Whoever limits a rate, or does something once, has two things to test: what their code does when it is refused, and
+//! what it does when the backend fails. For the first, a [`MockBackend`] counts and grants as the contract says. For the
+//! second, it is told to fail, to lose an answer, to answer what a test wants, or to keep a call waiting. It needs no
+//! runtime and no clock, and starts no thread: time is an argument of every call.
 //!
 //! ```
 //! use limited_core::{BackendError, Counter, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength};
@@ -38,21 +38,27 @@
 //! | to | there is |
 //! |---|---|
 //! | fail calls | [`MockBackend::fail_next`], [`MockBackend::fail_every`], [`Fault::error`] |
-//! | count, and lose the answer | [`Fault::lost_answer`] |
+//! | do as asked, and lose the answer | [`Fault::lost_answer`] |
 //! | repeat a write below the caller, as a client library does | [`Fault::repeated_write`] |
-//! | script answers | [`MockBackend::answer_next`], [`Fault::answer`] |
-//! | keep calls waiting | [`MockBackend::hold`], [`MockBackend::hold_answers`] |
-//! | see what was asked | [`MockBackend::calls`], [`MockBackend::count`] |
+//! | script answers of counters | [`MockBackend::answer_next`], [`Fault::answer`] |
+//! | script answers of claims | [`Fault::claimed`], [`Fault::recorded`], [`Fault::ownership`], [`Fault::found`] |
+//! | keep calls waiting, or drop them where they wait | [`MockBackend::hold`], [`MockBackend::hold_answers`] |
+//! | see what was asked | [`MockBackend::calls`], [`MockBackend::count`], [`Call`] |
+//! | go through every operation | [`Operation::ALL`] |
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+mod answer;
 mod backend;
 mod call;
+mod claims;
+mod counters;
 mod fault;
 mod gate;
-mod store;
+mod operation;
 
 pub use backend::MockBackend;
-pub use call::{Call, Operation};
+pub use call::Call;
 pub use fault::Fault;
 pub use gate::Gate;
+pub use operation::Operation;

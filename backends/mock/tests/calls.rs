@@ -2,9 +2,13 @@
 
 mod common;
 
-use common::{NOW, OPENED, in_this_minute, in_window, user};
-use limited_core::{Backend, BackendError, Generation, Hit, ImmediateBackend, Key};
+use common::{NOW, OPENED, OTHER, OWNER, UNTIL, in_this_minute, in_window, once, seven, user};
+use limited_core::{
+    Backend, BackendError, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fingerprint, Generation,
+    Grant, Hit, ImmediateBackend, Key, Ownership, Record, Recorded, StoredResult, Timestamp,
+};
 use limited_mock::{Call, Fault, MockBackend, Operation};
+use pollster::block_on;
 
 #[test]
 fn a_call_is_recorded_with_all_that_was_asked() {
@@ -21,12 +25,65 @@ fn a_call_is_recorded_with_all_that_was_asked() {
     let [increment, reset] = calls.as_slice() else { panic!("{calls:?}") };
     assert_eq!(increment.operation(), Operation::Increment);
     assert_eq!((increment.namespace(), increment.key()), ("test", "user:7"));
-    assert_eq!((increment.window(), increment.now()), (OPENED, NOW));
+    assert_eq!((increment.window(), increment.kind(), increment.now()), (Some(OPENED), None, NOW));
+    assert!(increment.owner().is_none() && increment.until().is_none());
     assert_eq!(increment.hit(), Some(hit));
     assert_eq!(increment.tally().map(|tally| tally.value), Some(3));
     assert!(increment.is_counted());
     assert_eq!((reset.operation(), reset.generation()), (Operation::Reset, Some(Generation(4))));
     assert!(reset.error().is_none());
+}
+
+#[test]
+fn a_call_of_a_claim_is_recorded_with_all_that_was_asked_and_answered() {
+    let mock = MockBackend::new();
+    let details =
+        Details { function_name: Some("charge"), tenant: Some("acme"), request: Some(r#"{"amount":7}"#) };
+    let request =
+        ClaimRequest { fingerprint: Some(Fingerprint([7; 32])), details, ..ClaimRequest::new(OWNER, UNTIL) };
+    let completion =
+        Completion { status_code: Some(201), expires: Some(Timestamp::MAX), details, ..seven(OWNER) };
+    {
+        // The key does not outlive the calls, and the records do.
+        let key = user();
+        let key = once(&key);
+        block_on(async {
+            mock.claim(&key, &request, NOW).await.unwrap();
+            mock.renew(&key, OWNER, UNTIL, NOW).await.unwrap();
+            mock.finish(&key, &completion, NOW).await.unwrap();
+            mock.find(&key, NOW).await.unwrap();
+            mock.release(&key, OTHER, NOW).await.unwrap();
+            mock.forget(&key, NOW).await.unwrap();
+        });
+    }
+    let calls = mock.calls();
+    let [claim, renew, finish, find, release, forget] = calls.as_slice() else { panic!("{calls:?}") };
+    for call in &calls {
+        assert_eq!((call.namespace(), call.key(), call.now()), ("test", user().as_str(), NOW));
+        assert_eq!((call.kind(), call.window()), (Some(ClaimKind::DoOnce), None));
+        assert!(call.error().is_none() && call.tally().is_none() && call.hit().is_none());
+    }
+    let owners = calls.iter().map(|call| call.owner().map(|owner| owner.0));
+    assert_eq!(owners.collect::<Vec<_>>(), [Some(1), Some(1), Some(1), None, Some(2), None]);
+    let leases = calls.iter().filter_map(Call::until);
+    assert_eq!(leases.collect::<Vec<_>>(), [UNTIL, UNTIL]);
+
+    let asked = claim.claim_request().unwrap();
+    assert_eq!((asked.owner, asked.until, asked.fingerprint), (OWNER, UNTIL, request.fingerprint));
+    assert_eq!(asked.details, details);
+    assert!(
+        claim.is_granted() && matches!(claim.claimed(), Some(Claimed::Granted(Grant { until: UNTIL, .. })))
+    );
+    assert_eq!(renew.ownership(), Some(&Ownership::Owned));
+    let finished = finish.completion().unwrap();
+    assert_eq!((finished.status_code, finished.expires), (Some(201), Some(Timestamp::MAX)));
+    assert_eq!((finished.result, finished.details), (StoredResult::Value("7".into()), details));
+    assert_eq!(finish.recorded(), Some(&Recorded::Kept));
+    assert!(matches!(find.found(), Some(Record::Finished(_))));
+    assert!(matches!(release.ownership(), Some(Ownership::Lost(Some(_)))));
+    assert_eq!((forget.operation(), forget.found()), (Operation::Forget, None));
+    assert!(calls[1..].iter().all(|call| call.claim_request().is_none() && !call.is_granted()));
+    assert_eq!(Operation::ALL.map(|operation| mock.count(operation)), [0, 0, 0, 1, 1, 1, 1, 1, 1]);
 }
 
 #[test]
@@ -55,11 +112,11 @@ fn a_sliding_hit_is_a_read_of_the_window_before_and_a_hit() {
     mock.increment_now(&counter.with_window(before), &Hit::new(4, 10), NOW).unwrap();
     mock.clear_calls();
 
-    pollster::block_on(mock.increment_sliding(&counter, &Hit::new(1, 10), NOW)).unwrap();
+    block_on(mock.increment_sliding(&counter, &Hit::new(1, 10), NOW)).unwrap();
     let calls = mock.calls();
     assert_eq!(calls.len(), 2);
-    assert_eq!((calls[0].operation(), calls[0].window()), (Operation::Get, before));
-    assert_eq!((calls[1].operation(), calls[1].window()), (Operation::Increment, counter.window()));
+    assert_eq!((calls[0].operation(), calls[0].window()), (Operation::Get, Some(before)));
+    assert_eq!((calls[1].operation(), calls[1].window()), (Operation::Increment, Some(counter.window())));
     assert_eq!(calls[1].hit(), Some(Hit::new(1, 6)));
 
     mock.clear_calls();

@@ -1,6 +1,6 @@
 //! The mock passes the conformance suite, asked by future and at once, also when it repeats writes.
 
-use limited_core::conformance::{Harness, Immediate};
+use limited_core::conformance::{Harness, Immediate, has_claims};
 use limited_mock::{Fault, MockBackend};
 
 struct ByFuture;
@@ -39,4 +39,9 @@ mod by_future {
 
 mod at_once {
     limited_core::conformance_tests!(super::AtOnce);
+}
+
+#[test]
+fn claims_are_checked_too() {
+    assert!(has_claims(&ByFuture));
 }

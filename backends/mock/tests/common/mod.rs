@@ -1,4 +1,4 @@
-//! What the tests share: a key, windows and a time.
+//! What the tests share: a key, windows, a time, and what is asked of a claim.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -6,7 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use limited_core::{Counter, Key, Timestamp, Window, WindowLength};
+use limited_core::{
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner,
+    StoredResult, Timestamp, Window, WindowLength,
+};
+use limited_mock::{MockBackend, Operation};
 
 /// 2026-01-01T00:00:00Z, the start of an aligned minute.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -29,4 +33,41 @@ pub(crate) fn in_window<'a>(key: &'a Key<'a>, window: Window) -> Counter<'a> {
 /// Polls once, with a waker that wakes nothing.
 pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+pub(crate) const OWNER: Owner = Owner(1);
+pub(crate) const OTHER: Owner = Owner(2);
+
+/// When the leases end that tests ask for.
+pub(crate) const UNTIL: Timestamp = Timestamp::from_secs(1_767_225_660);
+
+pub(crate) fn once<'a>(key: &'a Key<'a>) -> ClaimKey<'a> {
+    ClaimKey::new("test", ClaimKind::DoOnce, key).expect("a valid key")
+}
+
+pub(crate) const fn claim_of(owner: Owner) -> ClaimRequest<'static> {
+    ClaimRequest::new(owner, UNTIL)
+}
+
+/// A completion with the value `7`, that never expires.
+pub(crate) fn seven(owner: Owner) -> Completion<'static> {
+    Completion { result: StoredResult::Value("7".into()), ..Completion::new(owner) }
+}
+
+/// One call of any operation, of [`OWNER`] where that matters, whatever its answer.
+pub(crate) async fn ask(mock: &MockBackend, operation: Operation) -> Result<(), BackendError> {
+    let key = user();
+    let (counter, once) = (in_this_minute(&key), once(&key));
+    match operation {
+        Operation::Increment => mock.increment(&counter, &Hit::new(1, 100), NOW).await.map(drop),
+        Operation::Get => mock.get(&counter, NOW).await.map(drop),
+        Operation::Reset => mock.reset(&counter, None, NOW).await,
+        Operation::Claim => mock.claim(&once, &claim_of(OWNER), NOW).await.map(drop),
+        Operation::Finish => mock.finish(&once, &seven(OWNER), NOW).await.map(drop),
+        Operation::Renew => mock.renew(&once, OWNER, UNTIL, NOW).await.map(drop),
+        Operation::Release => mock.release(&once, OWNER, NOW).await.map(drop),
+        Operation::Find => mock.find(&once, NOW).await.map(drop),
+        Operation::Forget => mock.forget(&once, NOW).await,
+        _ => unreachable!("no other operation is known here"),
+    }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use limited_core::{ALLOWED_SKEW, Counter, Generation, Hit, Opening, Tally, Timestamp, Window, has_ended};
 
-use crate::call::Request;
+use crate::answer::Answer;
+use crate::operation::OfCounter;
 
 /// Every counter that was ever counted in. Nothing is deleted by itself: what has expired is not seen.
 #[derive(Debug, Default)]
-pub(crate) struct Store {
-    counters: HashMap<Identity, State>,
+pub(crate) struct Counters {
+    states: HashMap<Identity, State>,
     writes: u64,
 }
 
@@ -36,34 +37,34 @@ struct State {
     last_write: WriteNumber,
 }
 
-impl Store {
+impl Counters {
     /// A number for a write that is new.
     pub(crate) fn next_write(&mut self) -> WriteNumber {
         self.writes += 1;
         WriteNumber(self.writes)
     }
 
-    /// Carries out one operation. A reset answers with an empty tally.
+    /// Carries out one operation.
     pub(crate) fn apply(
         &mut self,
         write: WriteNumber,
         counter: &Counter<'_>,
-        request: Request<'_>,
+        request: OfCounter<'_>,
         now: Timestamp,
-    ) -> Tally {
+    ) -> Answer {
         match request {
-            Request::Increment(hit) => self.increment(write, counter, hit, now),
-            Request::Get => self.get(counter, now),
-            Request::Reset(generation) => {
+            OfCounter::Increment(hit) => Answer::Tally(self.increment(write, counter, hit, now)),
+            OfCounter::Get => Answer::Tally(self.get(counter, now)),
+            OfCounter::Reset(generation) => {
                 self.reset(counter, generation);
-                Tally::default()
+                Answer::Done
             }
         }
     }
 
     /// How many counters are stored, expired ones too.
     pub(crate) fn len(&self) -> usize {
-        self.counters.len()
+        self.states.len()
     }
 
     fn increment(
@@ -75,7 +76,7 @@ impl Store {
     ) -> Tally {
         let window = counter.window();
         let identity = Identity::of(counter);
-        let stored = self.counters.get(&identity);
+        let stored = self.states.get(&identity);
         if let Some(state) = stored.filter(|state| state.last_write == write) {
             return state.tally(true);
         }
@@ -95,13 +96,13 @@ impl Store {
         };
         let state = State { value, start, opening, last_write: write };
         let tally = state.tally(true);
-        self.counters.insert(identity, state);
+        self.states.insert(identity, state);
         tally
     }
 
     fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Tally {
         let window = counter.window();
-        self.counters
+        self.states
             .get(&Identity::of(counter))
             .filter(|state| !state.has_expired(window, now))
             .map_or_else(|| absent(window), |state| state.tally(false))
@@ -109,10 +110,10 @@ impl Store {
 
     fn reset(&mut self, counter: &Counter<'_>, generation: Option<Generation>) {
         let identity = Identity::of(counter);
-        let stored = self.counters.get(&identity);
+        let stored = self.states.get(&identity);
         let opened = stored.and_then(|state| state.opening.as_ref().map(|opening| opening.generation));
         if generation.is_none() || generation == opened {
-            self.counters.remove(&identity);
+            self.states.remove(&identity);
         }
     }
 }
@@ -187,19 +188,19 @@ mod tests {
 
     #[test]
     fn a_repeated_write_counts_once_and_a_new_one_again() {
-        let mut store = Store::default();
+        let mut counters = Counters::default();
         let key = Key::from("user");
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
         let counter = Counter::new("", &key, window).unwrap();
         let hit = Hit::new(2, 5);
-        let write = store.next_write();
-        let first = store.increment(write, &counter, &hit, Timestamp::EPOCH);
-        assert_eq!(store.increment(write, &counter, &hit, Timestamp::EPOCH), first);
-        let write = store.next_write();
-        assert_eq!(store.increment(write, &counter, &hit, Timestamp::EPOCH).value, 4);
-        let write = store.next_write();
+        let write = counters.next_write();
+        let first = counters.increment(write, &counter, &hit, Timestamp::EPOCH);
+        assert_eq!(counters.increment(write, &counter, &hit, Timestamp::EPOCH), first);
+        let write = counters.next_write();
+        assert_eq!(counters.increment(write, &counter, &hit, Timestamp::EPOCH).value, 4);
+        let write = counters.next_write();
         for _ in 0..2 {
-            let refused = store.increment(write, &counter, &hit, Timestamp::EPOCH);
+            let refused = counters.increment(write, &counter, &hit, Timestamp::EPOCH);
             assert_eq!((refused.counted, refused.value), (false, 4));
         }
     }

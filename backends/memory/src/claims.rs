@@ -1,0 +1,293 @@
+//! The store of claims: records that leave by themselves, and a cap on how many there are.
+
+mod claim;
+mod key;
+
+use std::time::Duration;
+
+use limited_core::{
+    BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Fence, Grant, Owner, Ownership, Record,
+    Recorded, Timestamp, has_come,
+};
+
+use self::claim::Claim;
+use self::key::StoredKey;
+use crate::map::Map;
+use crate::queue::{Popped, Queue, Ticket};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
+
+/// How many due tickets one operation looks at, at most: more than one operation can add, so that the queue drains.
+const LOOKED_AT_PER_CALL: usize = 4;
+
+/// How many tickets an operation looks at, at most, to make room for a new claim in a full store.
+const LOOKED_AT_WHEN_FULL: usize = 256;
+
+/// Fewer than the counters have: a claim comes with work that is worth doing only once.
+const SHARDS: usize = 256;
+
+/// One claimed key.
+struct Entry {
+    claim: Claim,
+    /// `None` where the record never expires.
+    ticket: Option<Ticket>,
+}
+
+/// The claims, apart from the counters: neither waits for the other, nor takes its places.
+pub(crate) struct Claims {
+    map: Map<StoredKey, Entry>,
+    queue: Queue<StoredKey>,
+    /// Places taken: one for each entry.
+    taken: AtomicUsize,
+    /// The number of the last grant of any key. One for all, so that it outlives every record.
+    last_fence: AtomicU64,
+    max_claims: usize,
+    skew: Duration,
+}
+
+impl Claims {
+    pub(crate) fn new(max_claims: usize, skew: Duration) -> Self {
+        Self {
+            map: Map::with_shards(SHARDS),
+            queue: Queue::default(),
+            taken: AtomicUsize::new(0),
+            last_fence: AtomicU64::new(0),
+            max_claims,
+            skew,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn claim(
+        &self,
+        key: &ClaimKey<'_>,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Claimed, BackendError> {
+        self.sweep(now);
+        let key = StoredKey::from(key);
+        let mut looks_left = LOOKED_AT_WHEN_FULL;
+        loop {
+            let take_over = |entry: &mut Entry| {
+                let claimed = entry.claim.claim(request, now, || self.next_fence(now));
+                self.queue_again(&key, entry);
+                Some(claimed)
+            };
+            let insert = |key: &StoredKey| {
+                if !self.take_place() {
+                    return (None, None);
+                }
+                let fence = self.next_fence(now);
+                let mut entry = Entry { claim: Claim::granted(request, fence), ticket: None };
+                self.queue_again(key, &mut entry);
+                (Some(entry), Some(Claimed::Granted(Grant { fence, until: request.until })))
+            };
+            if let Some(claimed) = self.map.update_or_insert(key.clone(), take_over, insert) {
+                return Ok(claimed);
+            }
+            if looks_left == 0 {
+                return Err(BackendError::Full { max_keys: self.max_claims });
+            }
+            looks_left = self.make_room(now, looks_left);
+        }
+    }
+
+    pub(crate) fn finish(&self, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) -> Recorded {
+        self.update(key, now, |claim| claim.finish(completion, now)).unwrap_or(Recorded::Lost(None))
+    }
+
+    pub(crate) fn renew(
+        &self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Ownership {
+        self.update(key, now, |claim| claim.renew(owner, until, now)).unwrap_or(Ownership::Lost(None))
+    }
+
+    pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Ownership {
+        let mut answer = Ownership::Lost(None);
+        self.remove_if(key, now, |claim| {
+            answer = claim.release(owner, now);
+            answer == Ownership::Owned
+        });
+        answer
+    }
+
+    pub(crate) fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
+        self.sweep(now);
+        self.map.read(&StoredKey::from(key), |entry| entry.claim.find(now).cloned()).flatten()
+    }
+
+    pub(crate) fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) {
+        self.remove_if(key, now, |_| true);
+    }
+
+    fn update<R>(
+        &self,
+        key: &ClaimKey<'_>,
+        now: Timestamp,
+        update: impl FnOnce(&mut Claim) -> R,
+    ) -> Option<R> {
+        self.sweep(now);
+        let key = StoredKey::from(key);
+        self.map.update(&key, |entry| {
+            let answer = update(&mut entry.claim);
+            self.queue_again(&key, entry);
+            answer
+        })
+    }
+
+    fn remove_if(&self, key: &ClaimKey<'_>, now: Timestamp, condition: impl FnOnce(&Claim) -> bool) {
+        self.sweep(now);
+        self.map.remove_if(&StoredKey::from(key), |entry| {
+            let goes = condition(&entry.claim);
+            if goes {
+                if let Some(ticket) = entry.ticket {
+                    self.queue.remove(ticket);
+                }
+                self.give_place_back();
+            }
+            goes
+        });
+    }
+
+    /// The number of a grant, higher than all before it.
+    fn next_fence(&self, now: Timestamp) -> Fence {
+        self.last_fence.fetch_max(Fence::seed(now).0, Ordering::Relaxed);
+        Fence(self.last_fence.fetch_add(1, Ordering::Relaxed)).next()
+    }
+
+    /// Sees to it that the entry is looked at by the time at which it is to be removed. A ticket that is due earlier
+    /// stays where it is: who looks at it then issues another one.
+    fn queue_again(&self, key: &StoredKey, entry: &mut Entry) {
+        let due = entry.claim.removed_from(self.skew);
+        let in_time = match (entry.ticket, due) {
+            (Some(ticket), Some(due)) => ticket.due <= due,
+            (ticket, due) => ticket.is_none() && due.is_none(),
+        };
+        if !in_time {
+            if let Some(ticket) = entry.ticket {
+                self.queue.remove(ticket);
+            }
+            entry.ticket = due.map(|due| self.queue.push(key.clone(), due));
+        }
+    }
+
+    /// Removes a few of the records whose time has come.
+    fn sweep(&self, now: Timestamp) {
+        if !self.queue.is_due(now) {
+            return;
+        }
+        for _ in 0..LOOKED_AT_PER_CALL {
+            let Some(popped) = self.queue.try_pop(|ticket| has_come(ticket.due, now)) else {
+                return;
+            };
+            self.settle(&popped, now);
+        }
+    }
+
+    /// Takes one of the places that there are for claims.
+    fn take_place(&self) -> bool {
+        let more = |taken: usize| (taken < self.max_claims).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Gives the place of an entry back that is about to be removed: while it is still locked, so that who claims the same
+    /// key right after finds a place.
+    fn give_place_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Looks at the next record whose time may have come. Tells how many looks are left: none where there is nothing
+    /// more to look at, and only a place that somebody else gave back can help.
+    fn make_room(&self, now: Timestamp, looks_left: usize) -> usize {
+        match self.queue.pop(|ticket| has_come(ticket.due, now)) {
+            Some(popped) => self.settle(&popped, now),
+            // A record that somebody else is looking at may be about to leave.
+            None if self.queue.is_settling() => yield_now(),
+            None => return 0,
+        }
+        looks_left - 1
+    }
+
+    /// Removes the record of a popped ticket, if its time has come; else issues it a new ticket.
+    fn settle(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
+        self.map.remove_if(&popped.key, |entry| {
+            if entry.ticket != Some(popped.ticket) {
+                // The record of this ticket is gone, or has another one by now.
+                return false;
+            }
+            let due = entry.claim.removed_from(self.skew);
+            let goes = due.is_some_and(|due| has_come(due, now));
+            if goes {
+                self.give_place_back();
+            } else {
+                entry.ticket = due.map(|due| self.queue.push(popped.key.clone(), due));
+            }
+            goes
+        });
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use limited_core::{ALLOWED_SKEW, ClaimKind, Key};
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    #[test]
+    fn every_record_that_expires_has_one_ticket_whatever_happens_to_it() {
+        let claims = Claims::new(usize::MAX, ALLOWED_SKEW);
+        let keys: Vec<_> = (0..31_u64).map(|key| Key::from(key.to_string())).collect();
+        let keys: Vec<_> =
+            keys.iter().map(|key| ClaimKey::new("", ClaimKind::DoOnce, key).unwrap()).collect();
+        let mut now = START;
+        for round in 0..20_000_u64 {
+            // Up and down, now and then by days.
+            now = match round % 97 {
+                0 => now.saturating_add(Duration::from_secs(2 * 86_400)),
+                50 => now.saturating_sub(Duration::from_secs(86_400)),
+                more => now.saturating_add(Duration::from_millis(more)),
+            };
+            let key = &keys[usize::try_from(round * 7 % 31).unwrap()];
+            let owner = Owner((round % 3).into());
+            let until = now.saturating_add(Duration::from_secs(round % 5));
+            match round % 11 {
+                0 => claims.forget(key, now),
+                1 | 2 => drop(claims.release(key, owner, now)),
+                3 => drop(claims.renew(key, owner, until, now)),
+                // Sooner than the ticket is due, and for ever.
+                4 => {
+                    let completion = Completion { expires: Some(until), ..Completion::new(owner) };
+                    claims.finish(key, &completion, now);
+                }
+                5 => drop(claims.finish(key, &Completion::new(owner), now)),
+                _ => drop(claims.claim(key, &ClaimRequest::new(owner, until), now).unwrap()),
+            }
+            let entries = keys
+                .iter()
+                .filter_map(|key| claims.map.read(&StoredKey::from(key), |entry| entry.ticket.is_some()));
+            let entries: Vec<_> = entries.collect();
+            assert_eq!(claims.len(), entries.len(), "round {round}");
+            let expire = entries.into_iter().filter(|has_ticket| *has_ticket).count();
+            assert_eq!(claims.queue.len(), expire, "round {round}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_grants_follow_the_time_and_each_other() {
+        let claims = Claims::new(usize::MAX, ALLOWED_SKEW);
+        let seed = Fence::seed(START);
+        assert_eq!(claims.next_fence(START), seed.next());
+        assert_eq!(claims.next_fence(START), seed.next().next());
+        assert_eq!(claims.next_fence(Timestamp::EPOCH), seed.next().next().next());
+        let later = START.saturating_add(Duration::from_secs(1));
+        assert_eq!(claims.next_fence(later), Fence::seed(later).next());
+    }
+}

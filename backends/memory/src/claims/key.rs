@@ -1,0 +1,24 @@
+//! What a record is found by.
+
+use std::sync::Arc;
+
+use limited_core::{ClaimKey, ClaimKind};
+
+/// Namespace, kind and key of a claim. The store holds it twice: in the map, and in the queue of what expires.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct StoredKey {
+    /// Namespace and key, one after the other.
+    text: Arc<str>,
+    namespace_len: usize,
+    kind: ClaimKind,
+}
+
+impl From<&ClaimKey<'_>> for StoredKey {
+    fn from(key: &ClaimKey<'_>) -> Self {
+        Self {
+            text: [key.namespace(), key.key()].concat().into(),
+            namespace_len: key.namespace().len(),
+            kind: key.kind(),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The store of claims answers like somebody who remembers everything that ever happened, and deletes nothing.
+
+mod common;
+
+use std::time::Duration;
+
+use common::START;
+use limited_core::{
+    ALLOWED_SKEW, Backend, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Fence, Fingerprint,
+    Finished, InProgress, Key, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_come,
+    has_expired, lapsed_claim_expires,
+};
+use limited_memory::MemoryBackend;
+use pollster::block_on;
+use proptest::prelude::*;
+
+/// What happened to a key.
+enum Event {
+    Granted(InProgress),
+    Renewed { until: Timestamp },
+    Finished(Finished, Option<Timestamp>),
+    GivenUp,
+}
+
+/// All that ever happened to a key, in order. What there is follows from what happened since it was granted last.
+struct Log(Vec<Event>);
+
+impl Log {
+    fn find(&self, now: Timestamp) -> Option<Record> {
+        let (mut record, mut expires) = (None, None);
+        for event in &self.0 {
+            match event {
+                Event::Granted(held) => {
+                    record = Some(Record::InProgress(held.clone()));
+                    expires = Some(lapsed_claim_expires(held.until));
+                }
+                Event::Renewed { until } => {
+                    let Some(Record::InProgress(held)) = &mut record else { unreachable!() };
+                    held.until = held.until.max(*until);
+                    expires = Some(lapsed_claim_expires(held.until));
+                }
+                Event::Finished(done, expiry) => {
+                    record = Some(Record::Finished(done.clone()));
+                    expires = *expiry;
+                }
+                Event::GivenUp => (record, expires) = (None, None),
+            }
+        }
+        record.filter(|_| !expires.is_some_and(|expires| has_expired(expires, now)))
+    }
+
+    /// Whether the key is this owner's, be its lease over or not.
+    fn is_held_by(&self, owner: Owner, now: Timestamp) -> bool {
+        matches!(self.find(now), Some(Record::InProgress(held)) if held.owner == owner)
+    }
+
+    /// What the owner is told who renews or releases.
+    fn ownership(&self, owner: Owner, now: Timestamp) -> Ownership {
+        if self.is_held_by(owner, now) { Ownership::Owned } else { Ownership::Lost(self.find(now)) }
+    }
+}
+
+/// What is asked. Times are nanoseconds from the time of asking.
+#[derive(Clone, Debug)]
+enum Operation {
+    Claim { lease: u64, fingerprint: u8 },
+    Finish { kept_for: Option<u64>, status_code: Option<u16> },
+    Renew { lease: u64 },
+    Release,
+    Find,
+    Forget,
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    key: usize,
+    owner: u128,
+    /// How far the clock moves on before, and how far back it is read.
+    forward: u64,
+    back: u64,
+    operation: Operation,
+}
+
+const SECOND: u64 = 1_000_000_000;
+const DAY: u64 = 86_400 * SECOND;
+
+fn any_while() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0..4 * SECOND, (0..4_u64).prop_map(|seconds| seconds * SECOND), Just(DAY)]
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let claim = (any_while(), any::<u8>());
+    let finish = (prop::option::of(any_while()), prop::option::of(200..600_u16));
+    prop_oneof![
+        6 => claim.prop_map(|(lease, fingerprint)| Operation::Claim { lease, fingerprint }),
+        3 => finish.prop_map(|(kept_for, status_code)| Operation::Finish { kept_for, status_code }),
+        3 => any_while().prop_map(|lease| Operation::Renew { lease }),
+        2 => Just(Operation::Release),
+        1 => Just(Operation::Find),
+        1 => Just(Operation::Forget),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let skew = u64::try_from(ALLOWED_SKEW.as_nanos()).unwrap();
+    let back = prop_oneof![3 => Just(0), 1 => 0..=skew, 1 => Just(skew)];
+    (0..3_usize, 1..4_u128, any_while(), back, any_operation())
+        .prop_map(|(key, owner, forward, back, operation)| Step { key, owner, forward, back, operation })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn claims_are_answered_as_from_a_log_of_all_that_happened(steps in prop::collection::vec(any_step(), 1..80)) {
+        let backend = MemoryBackend::new();
+        let [a, b] = ["a", "b"].map(Key::from);
+        let keys = [(ClaimKind::DoOnce, &a), (ClaimKind::Idempotency, &a), (ClaimKind::DoOnce, &b)]
+            .map(|(kind, key)| ClaimKey::new("", kind, key).unwrap());
+        let mut logs = [const { Log(Vec::new()) }; 3];
+        let (mut last_fence, mut latest) = (Fence(0), START);
+        for Step { key, owner, forward, back, operation } in steps {
+            let (key, log, owner) = (&keys[key], &mut logs[key], Owner(owner));
+            latest = latest.saturating_add(Duration::from_nanos(forward));
+            let now = latest.saturating_sub(Duration::from_nanos(back));
+            let later = |nanos| now.saturating_add(Duration::from_nanos(nanos));
+            let found = log.find(now);
+            match operation {
+                Operation::Claim { lease, fingerprint } => {
+                    let (until, fingerprint) = (later(lease), Some(Fingerprint([fingerprint; 32])));
+                    let request = ClaimRequest { fingerprint, ..ClaimRequest::new(owner, until) };
+                    let claimed = block_on(backend.claim(key, &request, now)).unwrap();
+                    match (claimed, found) {
+                        (Claimed::Granted(grant), Some(Record::InProgress(held))) if held.owner == owner => {
+                            prop_assert_eq!((grant.fence, grant.until), (held.fence, held.until));
+                        }
+                        (Claimed::Granted(grant), found) => {
+                            let is_free = found.as_ref().is_none_or(|record| is_lapsed(record, now));
+                            prop_assert!(is_free, "{grant:?} beside {found:?}");
+                            prop_assert!(grant.fence > last_fence && grant.fence > Fence::seed(now));
+                            prop_assert_eq!(grant.until, until);
+                            last_fence = grant.fence;
+                            log.0.push(Event::Granted(InProgress { owner, fence: grant.fence, until, fingerprint }));
+                        }
+                        (Claimed::Taken(record), found) => {
+                            prop_assert!(!is_lapsed(&record, now), "free to claim: {:?}", record);
+                            prop_assert_eq!(Some(record), found);
+                        }
+                    }
+                }
+                Operation::Finish { kept_for, status_code } => {
+                    let (expires, result) = (kept_for.map(later), StoredResult::Value("1".into()));
+                    let completion = Completion { result, status_code, expires, ..Completion::new(owner) };
+                    let recorded = block_on(backend.finish(key, &completion, now)).unwrap();
+                    match found {
+                        Some(Record::InProgress(held)) if held.owner == owner => {
+                            prop_assert_eq!(recorded, Recorded::Kept);
+                            log.0.push(Event::Finished(finished(held, &completion, now), expires));
+                        }
+                        Some(Record::Finished(done)) if done.owner == owner => {
+                            prop_assert_eq!(recorded, Recorded::Kept);
+                        }
+                        found => prop_assert_eq!(recorded, Recorded::Lost(found)),
+                    }
+                }
+                Operation::Renew { lease } => {
+                    let until = later(lease);
+                    let owned = block_on(backend.renew(key, owner, until, now)).unwrap();
+                    prop_assert_eq!(owned, log.ownership(owner, now));
+                    if log.is_held_by(owner, now) {
+                        log.0.push(Event::Renewed { until });
+                    }
+                }
+                Operation::Release => {
+                    let owned = block_on(backend.release(key, owner, now)).unwrap();
+                    prop_assert_eq!(owned, log.ownership(owner, now));
+                    if log.is_held_by(owner, now) {
+                        log.0.push(Event::GivenUp);
+                    }
+                }
+                Operation::Find => {}
+                Operation::Forget => {
+                    block_on(backend.forget(key, now)).unwrap();
+                    log.0.push(Event::GivenUp);
+                }
+            }
+            prop_assert_eq!(block_on(backend.find(key, now)).unwrap(), log.find(now));
+        }
+    }
+}
+
+fn is_lapsed(record: &Record, now: Timestamp) -> bool {
+    matches!(record, Record::InProgress(held) if has_come(held.until, now))
+}
+
+fn finished(held: InProgress, completion: &Completion<'_>, at: Timestamp) -> Finished {
+    let InProgress { owner, fence, fingerprint, .. } = held;
+    let (result, status_code) = (completion.result.clone(), completion.status_code);
+    Finished { owner, fence, at, result, status_code, fingerprint }
+}
