@@ -1,9 +1,11 @@
 //! The arithmetic of the algorithms, apart from everything else: functions from numbers to numbers.
 //!
 //! Each algorithm has three: which window to count in, which hit to send, and what the answer means
-//! ([`Standing`]). Times are whole nanoseconds, counts are whole, and nothing overflows: see the tests.
+//! ([`Standing`]). Attempts, which have no quota, need the last of them only. Times are whole nanoseconds, counts are
+//! whole, and nothing overflows: see the tests.
 
 pub(crate) mod fixed_window;
+pub(crate) mod opened_window;
 pub(crate) mod sliding_window;
 pub(crate) mod token_bucket;
 
@@ -76,6 +78,12 @@ fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
 /// A count as far as a decision can tell it.
 fn at_most_u64(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// What to tell somebody who has to wait for so many nanoseconds, by a clock of this resolution.
+pub(crate) fn wait(nanos: u128, resolution: Duration) -> Duration {
+    let coarse = if resolution > Duration::from_nanos(1) { resolution } else { Duration::ZERO };
+    duration(nanos).saturating_add(coarse)
 }
 
 /// A duration of so many nanoseconds, as long as there is at most.

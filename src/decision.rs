@@ -136,7 +136,6 @@ impl Question {
 
     fn retry_after(&self, tally: &Tally, resolution: Duration) -> Option<Duration> {
         let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
-        let coarse = if resolution > Duration::from_nanos(1) { resolution } else { Duration::ZERO };
-        Some(arithmetic::duration(nanos).saturating_add(coarse))
+        Some(arithmetic::wait(nanos, resolution))
     }
 }

@@ -1,18 +1,34 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(feature = "memory", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "memory"), doc = "Decides, for a key, whether something may happen now.")]
+#![cfg_attr(all(feature = "memory", feature = "idempotency"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "memory", feature = "idempotency")),
+    doc = "Decides, for a key, whether something may happen now."
+)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod algorithm;
 mod arithmetic;
+mod attempts;
+mod claim;
+mod claims;
+mod clock;
 mod decision;
+mod do_once;
 mod error;
+mod fresh;
+#[cfg(feature = "idempotency")]
+mod idempotency;
 mod limiter;
 mod quota;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};
+pub use claim::Claim;
 pub use decision::Decision;
+pub use do_once::{DoOnce, DoOnceError, Done};
 pub use error::{Error, OnError};
+#[cfg(feature = "idempotency")]
+pub use idempotency::{Idempotency, IdempotencyError, IdempotentCall, Outcome};
 pub use limiter::Limiter;
 pub use quota::{Quota, QuotaError};
 

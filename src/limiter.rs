@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{
-    Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, SystemClock, Tally, Timestamp,
-};
+use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, Tally};
 
+use crate::clock::ClockChoice;
 use crate::decision::Question;
 use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 
@@ -46,29 +45,6 @@ pub struct Limiter<B> {
     namespace: Arc<str>,
     on_error: OnError,
     clock: ClockChoice,
-}
-
-/// The system's clock, read without a detour, or the user's own.
-#[derive(Clone)]
-enum ClockChoice {
-    System,
-    Own(Arc<dyn Clock>),
-}
-
-impl ClockChoice {
-    fn now(&self) -> Timestamp {
-        match self {
-            Self::System => SystemClock.now(),
-            Self::Own(clock) => clock.now(),
-        }
-    }
-
-    fn resolution(&self) -> Duration {
-        match self {
-            Self::System => SystemClock.resolution(),
-            Self::Own(clock) => clock.resolution(),
-        }
-    }
 }
 
 /// # Making a limiter

@@ -1,6 +1,9 @@
 //! What the tests of behaviour share: every backend that needs no server, and quotas over their whole range.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod claim_model;
+pub(crate) mod stepping;
+
 use std::sync::Arc;
 use std::time::Duration;
 

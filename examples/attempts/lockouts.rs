@@ -1,0 +1,220 @@
+//! Puts the logins of a log through limited attempts, by the log's own times.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use limited::memory::MemoryBackend;
+use limited::{Attempt, AttemptError, Key, LimitedAttempt, ManualClock, Timestamp};
+
+use crate::connections::{Login, Outcome};
+
+/// What a limit would have made of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Lockouts {
+    pub(crate) addresses: Tried,
+    pub(crate) accounts: Tried,
+    pub(crate) failed: u64,
+    /// Failed logins that would have been denied to the address, to the account, or to both.
+    pub(crate) denied: u64,
+    pub(crate) succeeded: u64,
+    /// Right passwords that would have been turned away.
+    pub(crate) turned_away: u64,
+}
+
+/// All the addresses, or all the accounts.
+pub(crate) type Tried = HashMap<String, Tries>;
+
+/// What became of the failed logins of one address, or at one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tries {
+    pub(crate) failed: u64,
+    pub(crate) denied: u64,
+    /// How many windows ended in denials.
+    pub(crate) lockouts: u64,
+    /// When the first was denied.
+    pub(crate) first: Option<Timestamp>,
+    /// Until when the last was denied.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The limit: so many failed logins within so long, for each address and for each account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) max: u64,
+    pub(crate) within: Duration,
+    /// Whether a right password clears the failed logins at its account.
+    pub(crate) clear: bool,
+}
+
+impl Limit {
+    /// Lets each failed login be an attempt of its address, and one at its account. Neither knows of the other.
+    pub(crate) fn replay(self, logins: &[Login]) -> Result<Lockouts, AttemptError> {
+        let clock = ManualClock::new();
+        let attempts = LimitedAttempt::new(MemoryBackend::new(), self.max, self.within).clock(clock.clone());
+        let mut lockouts = Lockouts::default();
+        // The last attempt at each account: to clear it is to clear its window.
+        let mut made = HashMap::<&str, Attempt<MemoryBackend>>::new();
+        for login in logins {
+            clock.set(login.time);
+            let address = login.address.to_string();
+            let [by_address, by_account] = [key("address", &address), key("account", &login.account)];
+            match login.outcome {
+                Outcome::Failed(times) => {
+                    let (of_address, _) = attempt(&attempts, &by_address, times)?;
+                    let (of_account, last) = attempt(&attempts, &by_account, times)?;
+                    lockouts.failed += u64::from(times);
+                    lockouts.denied += of_address.denied.max(of_account.denied);
+                    lockouts.addresses.entry(address).or_default().add(login.time, of_address);
+                    lockouts.accounts.entry(login.account.clone()).or_default().add(login.time, of_account);
+                    if let Some(last) = last {
+                        made.insert(&login.account, last);
+                    }
+                }
+                Outcome::Succeeded => {
+                    lockouts.succeeded += 1;
+                    let free = [by_address, by_account].map(|key| attempts.peek_now(key));
+                    let [of_address, of_account] = free;
+                    if of_address?.remaining() == 0 || of_account?.remaining() == 0 {
+                        lockouts.turned_away += 1;
+                    } else if self.clear
+                        && let Some(attempt) = made.remove(&*login.account)
+                    {
+                        attempt.clear_now()?;
+                    }
+                }
+            }
+        }
+        Ok(lockouts)
+    }
+}
+
+/// A key in a scope of its own. No name is too long for a fingerprint.
+fn key(scope: &str, name: &str) -> Key<'static> {
+    let key = Key::from((scope, name));
+    if key.validate().is_ok() { key } else { Key::secret(scope, name) }
+}
+
+/// What became of several attempts of the same moment.
+struct Attempted {
+    times: u64,
+    denied: u64,
+    retry_after: Option<Duration>,
+}
+
+type Last = Option<Attempt<MemoryBackend>>;
+
+fn attempt(
+    attempts: &LimitedAttempt<MemoryBackend>,
+    key: &Key<'_>,
+    times: u32,
+) -> Result<(Attempted, Last), AttemptError> {
+    let mut last = None;
+    for passed in 0..times {
+        match attempts.attempt_now(key) {
+            Ok(attempt) => last = Some(attempt),
+            // At the same moment the others are denied as well.
+            Err(AttemptError::TooManyAttempts { retry_after }) => {
+                let denied = u64::from(times - passed);
+                let retry_after = Some(retry_after);
+                return Ok((Attempted { times: times.into(), denied, retry_after }, last));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((Attempted { times: times.into(), denied: 0, retry_after: None }, last))
+}
+
+impl Tries {
+    fn add(&mut self, time: Timestamp, attempted: Attempted) {
+        self.failed += attempted.times;
+        self.denied += attempted.denied;
+        if let Some(retry_after) = attempted.retry_after {
+            let until = time.saturating_add(retry_after);
+            // A lock-out ends with its window.
+            self.lockouts += u64::from(self.until.is_none_or(|last| last <= time));
+            self.first.get_or_insert(time);
+            self.until = Some(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60;
+
+    fn login(second: u64, account: &str, host: u8, outcome: Outcome) -> Login {
+        let time = Timestamp::from_secs(1_780_963_200 + second);
+        Login { time, account: account.into(), address: [192, 0, 2, host].into(), outcome }
+    }
+
+    fn failed(second: u64, account: &str, host: u8, times: u32) -> Login {
+        login(second, account, host, Outcome::Failed(times))
+    }
+
+    fn replay(logins: &[Login], clear: bool) -> Lockouts {
+        Limit { max: 3, within: Duration::from_secs(10 * MINUTE), clear }.replay(logins).unwrap()
+    }
+
+    #[test]
+    fn who_fails_too_often_is_locked_out_until_its_window_ends() {
+        let logins = [
+            failed(0, "a", 1, 1),
+            failed(60, "b", 1, 2),
+            failed(61, "c", 1, 1),
+            failed(599, "d", 1, 2),
+            failed(600, "e", 1, 1),
+            failed(660, "f", 1, 4),
+            failed(700, "f", 2, 1),
+        ];
+        let lockouts = replay(&logins, false);
+        let at = |second| Some(failed(second, "", 1, 1).time);
+        let locked_out = Tries { failed: 11, denied: 5, lockouts: 2, first: at(61), until: at(1200) };
+        assert_eq!(lockouts.addresses["192.0.2.1"], locked_out);
+        // All of the moment together, and one more.
+        let account = Tries { failed: 5, denied: 2, lockouts: 1, first: at(660), until: at(1260) };
+        assert_eq!(lockouts.accounts["f"], account);
+        assert_eq!((lockouts.failed, lockouts.denied), (12, 6));
+        assert_eq!(lockouts.accounts["d"].denied, 0);
+    }
+
+    #[test]
+    fn a_right_password_is_turned_away_while_its_account_or_address_is_locked_out() {
+        let logins = [
+            failed(0, "a", 1, 3),
+            login(1, "a", 2, Outcome::Succeeded),
+            login(2, "b", 1, Outcome::Succeeded),
+            login(3, "b", 2, Outcome::Succeeded),
+            login(600, "a", 1, Outcome::Succeeded),
+        ];
+        let lockouts = replay(&logins, false);
+        assert_eq!((lockouts.succeeded, lockouts.turned_away, lockouts.denied), (4, 2, 0));
+    }
+
+    #[test]
+    fn a_right_password_clears_its_account_and_not_its_address_where_that_is_wanted() {
+        let logins = [
+            failed(0, "a", 1, 2),
+            login(1, "a", 1, Outcome::Succeeded),
+            failed(2, "a", 1, 2),
+            failed(3, "a", 2, 1),
+        ];
+        for (clear, denied) in [(false, 2), (true, 0)] {
+            let lockouts = replay(&logins, clear);
+            assert_eq!(lockouts.accounts["a"].denied, denied);
+            assert_eq!(lockouts.addresses["192.0.2.1"].denied, 1);
+        }
+        // A password that is turned away clears nothing.
+        let logins = [failed(0, "a", 1, 3), login(1, "a", 2, Outcome::Succeeded), failed(2, "a", 2, 1)];
+        assert_eq!(replay(&logins, true).accounts["a"].denied, 1);
+    }
+
+    #[test]
+    fn an_address_that_is_an_accounts_name_is_something_else() {
+        let lockouts = replay(&[failed(0, "192.0.2.1", 1, 3)], false);
+        assert_eq!(lockouts.denied, 0);
+        let long = "x:".repeat(2000);
+        assert_eq!(replay(&[failed(0, &long, 1, 4)], false).accounts[&long].denied, 1);
+    }
+}

@@ -1,0 +1,188 @@
+//! A whole log, as far as logins are concerned: who failed or succeeded, and when.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead};
+use std::time::Duration;
+
+use limited::Timestamp;
+
+use crate::connections::{Connections, Login};
+use crate::line::{Event, Malformed, Says, parse};
+use crate::lines::Lines;
+use crate::stamp::Stamps;
+
+/// The logins of a log by password, in the order in which they came.
+///
+/// Lines may be out of order, as where several hosts send theirs to one log: they are sorted by time. Those of the same
+/// time keep the order of their lines.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) logins: Vec<Login>,
+    pub(crate) lines: u64,
+    /// Lines that tell of a failure that another line tells of too.
+    pub(crate) told_twice: u64,
+    pub(crate) late: Late,
+    pub(crate) malformed: MalformedLines,
+    /// Whether its times have years, and offsets.
+    pub(crate) has_years: bool,
+}
+
+/// Lines about logins that stand below the line of a later one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Late {
+    pub(crate) lines: u64,
+    pub(crate) at_most: Duration,
+}
+
+/// Lines that cannot be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct MalformedLines {
+    pub(crate) count: u64,
+    /// The first of them, by their number in the log.
+    pub(crate) first: Vec<(u64, Malformed)>,
+}
+
+/// Why a log cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it is compressed: decompress it first, as in `zcat auth.log.gz | … -`")]
+    Gzip,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Log {
+    /// Reads a log whose first line is of this year, if it does not say which.
+    pub(crate) fn read(mut input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
+        const GZIP: &[u8] = &[0x1f, 0x8b];
+
+        if input.fill_buf()?.starts_with(GZIP) {
+            return Err(Unreadable::Gzip);
+        }
+        let mut log = Self::default();
+        let mut events = Vec::new();
+        // What the last line of each host told about a login, if it did.
+        let mut last = HashMap::<String, Option<Event>>::new();
+        let mut stamps = Stamps::new(year);
+        let mut lines = Lines::new(input);
+        while let Some(line) = lines.next()? {
+            if line.bytes.is_empty() {
+                continue;
+            }
+            log.lines += 1;
+            let text = String::from_utf8_lossy(line.bytes);
+            let line = match parse(&text, &mut stamps) {
+                Ok(line) => line,
+                Err(wrong) => {
+                    log.malformed.add(line.number, wrong);
+                    continue;
+                }
+            };
+            log.has_years |= line.has_year;
+            let event = match line.says {
+                Says::Login(event) => Some(event),
+                Says::Again(times, time) => {
+                    last.get(line.host).cloned().flatten().map(|event| event.again(times, time))
+                }
+                Says::Other => None,
+            };
+            events.extend(event.clone());
+            match last.get_mut(line.host) {
+                Some(last) => *last = event,
+                None => _ = last.insert(line.host.to_owned(), event),
+            }
+        }
+        log.late = Late::of(&events);
+        events.sort_by_key(|event| event.time);
+        let mut connections = Connections::default();
+        for event in events {
+            match connections.login(event) {
+                Some(login) => log.logins.push(login),
+                None => log.told_twice += 1,
+            }
+        }
+        Ok(log)
+    }
+}
+
+impl Late {
+    fn of(events: &[Event]) -> Self {
+        let (mut late, mut latest) = (Self::default(), Timestamp::EPOCH);
+        for event in events {
+            latest = latest.max(event.time);
+            let by = latest.saturating_since(event.time);
+            late.lines += u64::from(!by.is_zero());
+            late.at_most = late.at_most.max(by);
+        }
+        late
+    }
+}
+
+impl MalformedLines {
+    const SHOWN: usize = 5;
+
+    fn add(&mut self, number: u64, wrong: Malformed) {
+        self.count += 1;
+        if self.first.len() < Self::SHOWN {
+            self.first.push((number, wrong));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::Outcome;
+
+    fn read(input: &str) -> Log {
+        Log::read(input.as_bytes(), 2024).unwrap()
+    }
+
+    /// A wrong password for `account` at `second` of some minute, on a connection of its own.
+    fn line(account: &str, second: u64) -> String {
+        format!(
+            "Jun  9 03:11:{second:02} gate sshd[{second}]: Failed password for {account} from 192.0.2.1 port 4 ssh2\n"
+        )
+    }
+
+    fn accounts(log: &Log) -> Vec<(&str, Outcome)> {
+        log.logins.iter().map(|login| (&*login.account, login.outcome)).collect()
+    }
+
+    #[test]
+    fn logins_are_in_the_order_in_which_they_came() {
+        let one = Outcome::Failed(1);
+        let log = read(&[line("a", 7), line("b", 9), line("c", 3), line("d", 7)].concat());
+        assert_eq!(accounts(&log), [("c", one), ("a", one), ("d", one), ("b", one)]);
+        assert_eq!(log.late, Late { lines: 2, at_most: Duration::from_secs(6) });
+    }
+
+    #[test]
+    fn the_same_again_repeats_the_line_before_of_its_host() {
+        let again = "Jun  9 03:11:30 gate last message repeated 3 times\n";
+        let log = read(&[&*line("a", 7), again].concat());
+        assert_eq!(accounts(&log), [("a", Outcome::Failed(1)), ("a", Outcome::Failed(3))]);
+        let other = "Jun  9 03:11:08 gate cron[1]: x\n";
+        assert_eq!(accounts(&read(&[&*line("a", 7), other, again].concat())), [("a", Outcome::Failed(1))]);
+        let other_host = "Jun  9 03:11:08 door cron[1]: x\n";
+        assert_eq!(read(&[&*line("a", 7), other_host, again].concat()).logins.len(), 2);
+    }
+
+    #[test]
+    fn malformed_lines_are_counted_with_their_numbers_and_empty_ones_are_not() {
+        let good = line("a", 1);
+        let mut input = format!("\n{good}bad\n\r\n{good}").into_bytes();
+        input.extend(b"\xff\xfe\0\n".repeat(9));
+        input.extend(b"no line break at the end");
+        let log = Log::read(&*input, 2024).unwrap();
+        assert_eq!((log.lines, log.malformed.count), (13, 11));
+        let numbers: Vec<_> = log.malformed.first.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [3, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn what_is_compressed_is_not_taken_for_a_log() {
+        let compressed: &[u8] = &[0x1f, 0x8b, 8, 0, 0];
+        assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Gzip)));
+    }
+}

@@ -1,0 +1,169 @@
+//! Who would have been locked out, and when, for people to read.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use limited::Timestamp;
+
+use crate::lockouts::{Limit, Lockouts, Tried, Tries};
+use crate::log::Log;
+use crate::wording::{count, printable, wait};
+
+/// Everything that is reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report<'a> {
+    /// What the log is called.
+    pub(crate) source: &'a str,
+    pub(crate) log: &'a Log,
+    pub(crate) limit: Limit,
+    pub(crate) lockouts: &'a Lockouts,
+    /// How many addresses and accounts to name, of each the most.
+    pub(crate) top: usize,
+}
+
+impl Report<'_> {
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write_summary(out)?;
+        self.write_locked_out(out, "address", "addresses", &self.lockouts.addresses)?;
+        self.write_locked_out(out, "account", "accounts", &self.lockouts.accounts)?;
+        self.write_outcome(out)?;
+        self.write_remarks(out)
+    }
+
+    fn write_summary(&self, out: &mut impl Write) -> io::Result<()> {
+        let Lockouts { addresses, accounts, failed, .. } = self.lockouts;
+        write!(out, "{}: {}", self.source, count(self.log.lines, "line"))?;
+        if let (Some(first), Some(last)) = (self.log.logins.first(), self.log.logins.last()) {
+            let [from, to] = [first.time, last.time].map(|time| self.time(time));
+            write!(out, ", logins {from} to {to}{}", if self.log.has_years { " UTC" } else { "" })?;
+        }
+        writeln!(
+            out,
+            "\n{} from {} at {}",
+            count(*failed, "failed login"),
+            nouns(addresses.len(), "address", "addresses"),
+            nouns(accounts.len(), "account", "accounts"),
+        )?;
+        let Limit { max, within, clear } = self.limit;
+        let failures = count(max, "failed login");
+        write!(
+            out,
+            "Limit: {failures} within {} of the first, for each address and each account",
+            wait(within)
+        )?;
+        writeln!(out, "{}", if clear { "; a right password clears its account" } else { "" })
+    }
+
+    fn write_locked_out(
+        &self,
+        out: &mut impl Write,
+        one: &str,
+        several: &str,
+        tried: &Tried,
+    ) -> io::Result<()> {
+        let mut locked_out: Vec<_> = tried
+            .iter()
+            .filter_map(|(name, tries)| Some((name, tries, tries.first?, tries.until?)))
+            .collect();
+        locked_out.sort_by_key(|&(name, tries, first, _)| (Reverse(tries.denied), first, name));
+        if locked_out.is_empty() {
+            return writeln!(out, "\nNo {one} would have been locked out.");
+        }
+        let header = [
+            &format!("{one} locked out"),
+            "failed",
+            "denied",
+            "lock-outs",
+            "first locked out",
+            "last locked until",
+        ];
+        let rule = LineStyle::none().fill('─');
+        let mut table = Table::new();
+        table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
+        for column in 1..=3 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for (name, Tries { failed, denied, lockouts, .. }, first, until) in locked_out.iter().take(self.top) {
+            let name = if name.is_empty() { "(empty)".to_owned() } else { printable(name, 40) };
+            let [failed, denied, lockouts] = [failed, denied, lockouts].map(u64::to_string);
+            table.add_row([name, failed, denied, lockouts, self.time(*first), self.time_up(*until)]);
+        }
+        writeln!(out)?;
+        for line in table.lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        match locked_out.len().saturating_sub(self.top) {
+            0 => Ok(()),
+            more => writeln!(out, " and {}", nouns(more, &format!("more {one}"), &format!("more {several}"))),
+        }
+    }
+
+    fn write_outcome(&self, out: &mut impl Write) -> io::Result<()> {
+        let Lockouts { addresses, accounts, failed, denied, succeeded, turned_away } = self.lockouts;
+        let locked_out = |tried: &Tried| tried.values().filter(|tries| tries.denied > 0).count();
+        let denials = |tried: &Tried| tried.values().map(|tries| tries.denied).sum::<u64>();
+        writeln!(
+            out,
+            "\nLocked out: {} of {}, {} of {}.",
+            locked_out(addresses),
+            nouns(addresses.len(), "address", "addresses"),
+            locked_out(accounts),
+            nouns(accounts.len(), "account", "accounts"),
+        )?;
+        writeln!(
+            out,
+            "Denied: {denied} of {}; {} by the address, {} by the account.",
+            count(*failed, "failed login"),
+            denials(addresses),
+            denials(accounts),
+        )?;
+        if *succeeded > 0 {
+            let right = count(*succeeded, "right password");
+            writeln!(out, "Turned away, for who tried before: {turned_away} of {right}.")?;
+        }
+        Ok(())
+    }
+
+    /// What was not taken as it stands in the log, and why.
+    fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
+        let Log { told_twice, late, malformed, .. } = self.log;
+        if *told_twice > 0 {
+            let lines = count(*told_twice, "line");
+            writeln!(out, "\n{lines} not counted: another line tells of the same failed login.")?;
+        }
+        if late.lines > 0 {
+            let lines = count(late.lines, "line");
+            writeln!(out, "\n{lines} out of order, by {} at most, and sorted by time.", wait(late.at_most))?;
+        }
+        if malformed.count > 0 {
+            writeln!(out, "\n{} left out:", count(malformed.count, "malformed line"))?;
+            for (number, wrong) in &malformed.first {
+                writeln!(out, "  line {number}: {wrong}")?;
+            }
+            let more = malformed.count - malformed.first.len() as u64;
+            if more > 0 {
+                writeln!(out, "  and {more} more")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A time as the log tells it, without a year where the log has none.
+    fn time(&self, time: Timestamp) -> String {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+        time.strftime(if self.log.has_years { "%F %T" } else { "%b %e %T" }).to_string()
+    }
+
+    /// The same, rounded up to a second: who waits until then has waited long enough.
+    fn time_up(&self, time: Timestamp) -> String {
+        self.time(time.saturating_add(std::time::Duration::from_nanos(999_999_999)))
+    }
+}
+
+fn nouns(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}

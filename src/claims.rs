@@ -1,0 +1,304 @@
+//! One owner at a time: what idempotency and do-once have in common.
+//!
+//! A run goes `claim` → work, under a lease that renews itself → `finish` or `release`. Each of these is one request,
+//! sent again with the same owner where its answer was lost. Dropped at any await point, a run leaves the key free, held
+//! until the lease ends, or finished; the backend sees to it that nothing else can be.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use limited_core::{
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fingerprint,
+    InProgress, Key, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_come,
+};
+
+use crate::clock::ClockChoice;
+use crate::fresh::fresh;
+use crate::{Claim, Error, arithmetic};
+
+/// The shortest lease: a shorter one would exclude nobody.
+const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+
+/// How often an ending is sent until it is known whether it was done. After that the lease decides.
+const ENDINGS_SENT: u32 = 5;
+/// How long to wait before an ending is sent again; each time four times as long.
+const ENDING_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long to wait before looking whether somebody else is done; each time twice as long, up to the longest.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The claims of one kind, and the settings by which they are made.
+pub(crate) struct Claims<B> {
+    pub(crate) backend: Arc<B>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) clock: ClockChoice,
+    pub(crate) lease: Duration,
+    pub(crate) keep_for: Option<Duration>,
+    pub(crate) wait_up_to: Duration,
+    pub(crate) find_first: bool,
+    kind: ClaimKind,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) details: Details<'a>,
+}
+
+/// Who may go on.
+pub(crate) enum Start<'a> {
+    Granted(Held<'a>),
+    Taken(Record),
+}
+
+/// A granted key.
+pub(crate) struct Held<'a> {
+    key: ClaimKey<'a>,
+    owner: Owner,
+    details: Details<'a>,
+    pub(crate) claim: Claim,
+}
+
+impl<B> Claims<B> {
+    pub(crate) fn new(backend: B, kind: ClaimKind, keep_for: Option<Duration>) -> Self {
+        Self {
+            backend: Arc::new(backend),
+            namespace: Arc::from(""),
+            clock: ClockChoice::System,
+            lease: Duration::from_secs(30),
+            keep_for,
+            wait_up_to: Duration::ZERO,
+            find_first: false,
+            kind,
+        }
+    }
+
+    pub(crate) fn key<'a>(&'a self, key: &'a Key<'a>) -> Result<ClaimKey<'a>, limited_core::InvalidKey> {
+        ClaimKey::new(&self.namespace, self.kind, key)
+    }
+
+    /// How long from now until the lease of a claim ends: then it is finished, renewed, or free.
+    pub(crate) fn retry_after(&self, taken: &InProgress) -> Duration {
+        let left = taken.until.saturating_since(self.clock.now());
+        arithmetic::wait(left.as_nanos(), self.clock.resolution())
+    }
+
+    fn lease(&self) -> Duration {
+        self.lease.max(SHORTEST_LEASE)
+    }
+
+    fn lease_from(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.lease())
+    }
+}
+
+/// # Beginning
+impl<B: Backend> Claims<B> {
+    /// Claims the key. Where somebody is at the same, waits for as long as is set until they are done, or gone.
+    pub(crate) async fn start<'a>(
+        &self,
+        key: ClaimKey<'a>,
+        wanted: Wanted<'a>,
+    ) -> Result<Start<'a>, BackendError> {
+        let owner = Owner(fresh()?);
+        if self.find_first
+            && let Some(record @ Record::Finished(_)) = self.backend.find(&key, self.clock.now()).await?
+        {
+            return Ok(Start::Taken(record));
+        }
+        let deadline = self.clock.now().saturating_add(self.wait_up_to);
+        let mut pause = LOOK_PAUSE;
+        loop {
+            let mut taken = match self.claim(key, owner, wanted).await? {
+                Claimed::Granted(grant) => {
+                    let claim = Claim::new(grant, self.clock.clone());
+                    return Ok(Start::Granted(Held { key, owner, details: wanted.details, claim }));
+                }
+                Claimed::Taken(record) => record,
+            };
+            // A look costs less than a claim, so claim again only when there is something to claim.
+            loop {
+                let now = self.clock.now();
+                let Some(longest) = worth_waiting_for(&taken, wanted, now, deadline) else {
+                    return Ok(Start::Taken(taken));
+                };
+                self.clock.sleep(pause.min(longest)).await;
+                pause = (pause * 2).min(LONGEST_LOOK_PAUSE);
+                let now = self.clock.now();
+                match self.backend.find(&key, now).await? {
+                    Some(Record::InProgress(record)) if has_come(record.until, now) => break,
+                    Some(record) => taken = record,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// One claim, sent once more where it is open whether it was granted.
+    async fn claim(
+        &self,
+        key: ClaimKey<'_>,
+        owner: Owner,
+        wanted: Wanted<'_>,
+    ) -> Result<Claimed, BackendError> {
+        let mut is_first = true;
+        loop {
+            let now = self.clock.now();
+            let Wanted { fingerprint, details } = wanted;
+            let request = ClaimRequest { owner, until: self.lease_from(now), fingerprint, details };
+            match self.backend.claim(&key, &request, now).await {
+                Err(BackendError::TimedOut(_) | BackendError::Unavailable(_)) if is_first => is_first = false,
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// How long at most it is worth to wait before looking again; `None` where waiting is over, or changes nothing.
+fn worth_waiting_for(
+    taken: &Record,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> Option<Duration> {
+    match taken {
+        Record::InProgress(record) if is_same(record.fingerprint, wanted.fingerprint) && now < deadline => {
+            // A lease that has ended at this very moment is looked at again a moment later.
+            let left = record.until.saturating_since(now).max(Duration::from_nanos(1));
+            Some(left.min(deadline.saturating_since(now)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether two fingerprints can be of one request. Who has none says nothing about the request.
+pub(crate) fn is_same(one: Option<Fingerprint>, other: Option<Fingerprint>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}
+
+/// # Working
+impl<B: Backend> Claims<B> {
+    /// Drives `work` to its end, and renews the lease meanwhile.
+    pub(crate) async fn hold<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let mut renewal = pin!(self.keep_renewing(held));
+        let mut is_renewed = true;
+        poll_fn(|context| {
+            if let Poll::Ready(output) = work.as_mut().poll(context) {
+                return Poll::Ready(output);
+            }
+            if is_renewed && renewal.as_mut().poll(context).is_ready() {
+                is_renewed = false;
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Renews three times in a lease, and more often where that fails, until the claim is somebody else's.
+    async fn keep_renewing(&self, held: &Held<'_>) {
+        // A grant whose answer was lost at first may be older than this.
+        let left = held.claim.until().saturating_since(self.clock.now());
+        let mut pause = left.saturating_sub(self.lease() * 2 / 3);
+        loop {
+            self.clock.sleep(pause).await;
+            let now = self.clock.now();
+            let until = self.lease_from(now);
+            pause = match self.backend.renew(&held.key, held.owner, until, now).await {
+                Ok(Ownership::Owned) => {
+                    held.claim.renewed(until);
+                    self.lease() / 3
+                }
+                Ok(Ownership::Lost(_)) => return held.claim.over(),
+                Err(_) => (self.lease() / 12).max(SHORTEST_LEASE / 4),
+            };
+        }
+    }
+}
+
+/// # Ending
+impl<B: Backend> Claims<B> {
+    /// Records what was done, and tells when that was.
+    pub(crate) async fn finish(
+        &self,
+        held: &Held<'_>,
+        result: StoredResult,
+        status_code: Option<u16>,
+    ) -> Result<(Recorded, Timestamp), BackendError> {
+        held.claim.over();
+        // Read once: sent again, it is the same write.
+        let now = self.clock.now();
+        let expires = self.keep_for.map(|keep_for| now.saturating_add(keep_for));
+        let Held { key, owner, details, .. } = *held;
+        let completion = Completion { owner, result, status_code, expires, details };
+        let recorded = self.until_known(|| self.backend.finish(&key, &completion, now)).await?;
+        Ok((recorded, now))
+    }
+
+    /// Gives the key up, as far as that can be done: else the lease ends by itself.
+    pub(crate) async fn release(&self, held: &Held<'_>) {
+        held.claim.over();
+        let release = || self.backend.release(&held.key, held.owner, self.clock.now());
+        let _ = self.until_known(release).await;
+    }
+
+    /// Sends a write until it is known whether it was done, a few times at most.
+    async fn until_known<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, BackendError>>,
+    {
+        let mut pause = ENDING_PAUSE;
+        for _ in 1..ENDINGS_SENT {
+            match send().await {
+                Err(error) if error.is_retryable() => self.clock.sleep(pause).await,
+                answer => return answer,
+            }
+            pause *= 4;
+        }
+        send().await
+    }
+}
+
+/// # Looking, and removing
+impl<B: Backend> Claims<B> {
+    pub(crate) async fn find(&self, key: &Key<'_>) -> Result<Option<Record>, Error> {
+        Ok(self.backend.find(&self.key(key)?, self.clock.now()).await?)
+    }
+
+    pub(crate) async fn forget(&self, key: &Key<'_>) -> Result<(), Error> {
+        Ok(self.backend.forget(&self.key(key)?, self.clock.now()).await?)
+    }
+}
+
+impl<B> Clone for Claims<B> {
+    fn clone(&self) -> Self {
+        Self {
+            backend: Arc::clone(&self.backend),
+            namespace: Arc::clone(&self.namespace),
+            clock: self.clock.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<B> fmt::Debug for Claims<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims")
+            .field("namespace", &self.namespace)
+            .field("kind", &self.kind)
+            .field("lease", &self.lease)
+            .field("keep_for", &self.keep_for)
+            .field("wait_up_to", &self.wait_up_to)
+            .field("find_first", &self.find_first)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! Do-once: an action that happens once in all.
+
+mod outcome;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited_core::{Backend, ClaimKind, Clock, Key, Record, Recorded, StoredResult};
+
+pub use self::outcome::{DoOnceError, Done};
+use crate::claims::{Claims, Start, Wanted};
+use crate::clock::ClockChoice;
+use crate::{Claim, Error};
+
+/// Does something at most once at a time, and once in all when it succeeds: a welcome mail, a migration, a prize.
+///
+/// ```
+/// use limited::memory::MemoryBackend;
+/// use limited::{DoOnce, Done};
+///
+/// # pollster::block_on(async {
+/// # async fn send() -> Result<u32, std::io::Error> { Ok(250) }
+/// let once = DoOnce::new(MemoryBackend::new());
+/// for _ in 0..2 {
+///     match once.run("user-123", "welcome-mail", send).await? {
+///         Done::Now { at, value } => println!("sent at {at:?}: {value}"),
+///         Done::Before { at } => println!("was sent at {at:?}"),
+///     }
+/// }
+/// assert!(once.is_done("user-123", "welcome-mail").await?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// An action belongs to a scope: `("user-123", "welcome-mail")`. The parts are escaped, so that no two pairs meet.
+///
+/// # What is guaranteed
+///
+/// Of one scope and action, over one backend, by any number of tasks and processes:
+///
+/// | | [`run`](Self::run): **at least once** | [`run_at_most_once`](Self::run_at_most_once): **at most once** |
+/// |---|---|---|
+/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs, the others are told [`Before`](Done::Before) |
+/// | the action succeeds | is done, once in all | is done, once in all |
+/// | the action fails | can be tried again at once | counts as done, and is not tried again |
+/// | a crash, or a dropped future, in the middle | can be tried again once the lease has ended | counts as done: it may have happened or not |
+/// | held up for longer than the lease, without renewals | may run beside another; the one that lost its claim is told [`Lost`](DoOnceError::Lost) | no difference |
+///
+/// An action that must happen, and may happen twice after a crash, is for `run`; make it harmless to repeat, or give
+/// the claim's [fencing number](Claim::fencing_number) along ([`run_with`](Self::run_with)). One that must never happen
+/// twice is for `run_at_most_once`. Nothing gives both at once, unless the effect is kept in the same transaction as the
+/// record.
+///
+/// # Clocks
+///
+/// As of [leases](crate::Idempotency#clocks) everywhere: make them longer than clocks are apart and calls are delayed,
+/// taken together. A record without an end depends on no clock.
+///
+/// # What it costs
+///
+/// Two requests to the backend where the action runs, one where it was done before, and one for each third of a lease
+/// that it takes. A record for ever, unless [a time](Self::keep_for) is given.
+pub struct DoOnce<B> {
+    claims: Claims<B>,
+}
+
+/// # Making one
+impl<B> DoOnce<B> {
+    /// Do-once over `backend`: a lease of 30 seconds, records kept for ever, by the system's clock.
+    pub fn new(backend: B) -> Self {
+        Self { claims: Claims::new(backend, ClaimKind::DoOnce, None) }
+    }
+
+    /// Which of those over one backend this is: actions in different namespaces never meet.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.claims.namespace = namespace.into();
+        self
+    }
+
+    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.claims.clock = ClockChoice::Own(Arc::new(clock));
+        self
+    }
+
+    /// For how long a claim holds without being renewed: how long an action is blocked after a crash. At least 1 ms.
+    ///
+    /// It is renewed three times in that time while the action runs.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.claims.lease = lease;
+        self
+    }
+
+    /// For how long it is remembered that an action is done; for ever unless set. After that it can be done again.
+    #[must_use]
+    pub fn keep_for(mut self, keep_for: Duration) -> Self {
+        self.claims.keep_for = Some(keep_for);
+        self
+    }
+
+    /// For how long a call waits while another is at the same action; not at all unless set.
+    #[must_use]
+    pub fn wait_up_to(mut self, duration: Duration) -> Self {
+        self.claims.wait_up_to = duration;
+        self
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.claims.backend
+    }
+}
+
+/// # Doing
+///
+/// # Errors
+///
+/// Each variant of [`DoOnceError`] says whether the action ran.
+///
+/// # Cancelling
+///
+/// A call that is dropped before its action has returned leaves it undone, and blocked until the lease ends. One of
+/// [`run_at_most_once`](Self::run_at_most_once) leaves it done once it has begun.
+impl<B: Backend> DoOnce<B> {
+    /// Does it, unless it is done. Where `action` fails, it can be tried again.
+    pub async fn run<T, E, F, Fut>(
+        &self,
+        scope: &str,
+        name: &str,
+        action: F,
+    ) -> Result<Done<T>, DoOnceError<E, T>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.run_with(scope, name, |_| action()).await
+    }
+
+    /// [`run`](Self::run), with an action that is given its claim.
+    pub async fn run_with<T, E, F, Fut>(
+        &self,
+        scope: &str,
+        name: &str,
+        action: F,
+    ) -> Result<Done<T>, DoOnceError<E, T>>
+    where
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let key = Key::part(scope, name);
+        let held = match self.start(&key).await? {
+            Start::Granted(held) => held,
+            Start::Taken(record) => return self.taken(&record),
+        };
+        let value = match self.claims.hold(&held, action(held.claim.clone())).await {
+            Ok(value) => value,
+            Err(error) => {
+                self.claims.release(&held).await;
+                return Err(DoOnceError::Action(error));
+            }
+        };
+        match self.claims.finish(&held, StoredResult::Nothing, None).await {
+            Ok((Recorded::Lost(_), _)) => Err(DoOnceError::Lost { value }),
+            Ok((_, at)) => Ok(Done::Now { at, value }),
+            Err(error) => Err(DoOnceError::Unrecorded { value, error }),
+        }
+    }
+
+    /// Marks it as done, then does it: for effects that must never repeat. Whatever becomes of `action`, it is not done
+    /// again.
+    pub async fn run_at_most_once<T, E, F, Fut>(
+        &self,
+        scope: &str,
+        name: &str,
+        action: F,
+    ) -> Result<Done<T>, DoOnceError<E, T>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        match self.mark(scope, name).await? {
+            Done::Before { at } => Ok(Done::Before { at }),
+            Done::Now { at, .. } => match action().await {
+                Ok(value) => Ok(Done::Now { at, value }),
+                Err(error) => Err(DoOnceError::Action(error)),
+            },
+        }
+    }
+
+    /// Marks it as done, without doing it.
+    pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<Infallible>> {
+        self.mark(scope, name).await
+    }
+
+    async fn mark<T, E>(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<E, T>> {
+        let key = Key::part(scope, name);
+        loop {
+            let held = match self.start(&key).await? {
+                Start::Granted(held) => held,
+                Start::Taken(record) => return self.taken(&record),
+            };
+            match self.claims.finish(&held, StoredResult::Nothing, None).await? {
+                (Recorded::Lost(Some(record)), _) => return self.taken(&record),
+                // Somebody removed the claim right after it was made.
+                (Recorded::Lost(None), _) => {}
+                (_, at) => return Ok(Done::Now { at, value: () }),
+            }
+        }
+    }
+
+    async fn start<'a>(&'a self, key: &'a Key<'a>) -> Result<Start<'a>, Error> {
+        Ok(self.claims.start(self.claims.key(key)?, Wanted::default()).await?)
+    }
+
+    /// What it means that somebody else has the action.
+    fn taken<T, U, E>(&self, record: &Record) -> Result<Done<T>, DoOnceError<E, U>> {
+        match record {
+            Record::Finished(finished) => Ok(Done::Before { at: finished.at }),
+            Record::InProgress(taken) => {
+                Err(DoOnceError::InProgress { retry_after: self.claims.retry_after(taken) })
+            }
+        }
+    }
+}
+
+/// # Looking, and removing
+///
+/// # Errors
+///
+/// [`Error::InvalidKey`] and [`Error::Backend`].
+impl<B: Backend> DoOnce<B> {
+    /// Whether it is done. It is not while somebody is at it.
+    pub async fn is_done(&self, scope: &str, name: &str) -> Result<bool, Error> {
+        let record = self.claims.find(&Key::part(scope, name)).await?;
+        Ok(matches!(record, Some(Record::Finished(_))))
+    }
+
+    /// Forgets that it is done, so that it can be done again: an operator's act. Whoever is at it
+    /// [loses](DoOnceError::Lost) its claim.
+    pub async fn clear(&self, scope: &str, name: &str) -> Result<(), Error> {
+        self.claims.forget(&Key::part(scope, name)).await
+    }
+}
+
+impl<B> Clone for DoOnce<B> {
+    fn clone(&self) -> Self {
+        Self { claims: self.claims.clone() }
+    }
+}
+
+impl<B> fmt::Debug for DoOnce<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DoOnce").field("claims", &self.claims).finish()
+    }
+}

@@ -1,0 +1,143 @@
+//! What doing something once comes to.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use limited_core::{BackendError, InvalidKey, Timestamp};
+
+use crate::Error;
+
+/// Something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done<T> {
+    /// It was done by this call.
+    Now {
+        /// When.
+        at: Timestamp,
+        /// What the action returned.
+        value: T,
+    },
+    /// It had been done before. The action did not run.
+    Before {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl<T> Done<T> {
+    /// When it was done.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Now { at, .. } | Self::Before { at } => *at,
+        }
+    }
+}
+
+/// Why something is not known to be done. `E` is the action's error, and `T` its result.
+#[non_exhaustive]
+pub enum DoOnceError<E, T = ()> {
+    /// Scope and action together are too long for a key: nothing was asked of the backend.
+    InvalidKey(InvalidKey),
+    /// Somebody is at it. The action did not run.
+    InProgress {
+        /// How long from now the other's lease lasts. By then it is done, renewed, or free.
+        retry_after: Duration,
+    },
+    /// The action ran, and failed with this error. It can be tried again, unless it was to happen at most once.
+    Action(E),
+    /// The action succeeded, but the lease had ended meanwhile, and somebody else was granted it, who may have done it a
+    /// second time. See [`Claim`](crate::Claim).
+    Lost {
+        /// What the action returned.
+        value: T,
+    },
+    /// The action succeeded, and the backend could not be told so. As after a crash, it may run again once the lease has
+    /// ended.
+    Unrecorded {
+        /// What the action returned.
+        value: T,
+        /// What the backend said last.
+        error: BackendError,
+    },
+    /// The backend failed before the action ran. Where its answer was lost, the action may be blocked until the lease
+    /// ends; one that was to happen at most once may be marked as done.
+    Backend(BackendError),
+}
+
+impl<E, T> DoOnceError<E, T> {
+    /// Whether the same call may succeed a little later, without anybody changing anything. Of the action's own errors
+    /// only the caller can know; this says `true`.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::InProgress { .. } | Self::Action(_) | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::Backend(error) => error.is_retryable(),
+            Self::InvalidKey(_) => false,
+        }
+    }
+}
+
+impl<E: fmt::Display, T> fmt::Display for DoOnceError<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidKey(error) => error.fmt(f),
+            Self::InProgress { retry_after } => {
+                write!(f, "somebody is at it: ask again, in {retry_after:?} at the latest")
+            }
+            Self::Action(error) => error.fmt(f),
+            Self::Lost { .. } => f.write_str(
+                "the lease ended before it was done, and somebody else was granted it: make the lease longer",
+            ),
+            Self::Unrecorded { error, .. } => {
+                write!(f, "it is done, and this could not be recorded: {error}")
+            }
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+// By hand, since a result need not be `Debug` for an error to be.
+impl<E: fmt::Debug, T> fmt::Debug for DoOnceError<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidKey(error) => f.debug_tuple("InvalidKey").field(error).finish(),
+            Self::InProgress { retry_after } => {
+                f.debug_struct("InProgress").field("retry_after", retry_after).finish()
+            }
+            Self::Action(error) => f.debug_tuple("Action").field(error).finish(),
+            Self::Lost { .. } => f.debug_struct("Lost").finish_non_exhaustive(),
+            Self::Unrecorded { error, .. } => {
+                f.debug_struct("Unrecorded").field("error", error).finish_non_exhaustive()
+            }
+            Self::Backend(error) => f.debug_tuple("Backend").field(error).finish(),
+        }
+    }
+}
+
+impl<E: StdError + 'static, T> StdError for DoOnceError<E, T> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InvalidKey(error) => error.source(),
+            Self::Action(error) => error.source(),
+            Self::Unrecorded { error, .. } => Some(error),
+            Self::Backend(error) => error.source(),
+            Self::InProgress { .. } | Self::Lost { .. } => None,
+        }
+    }
+}
+
+impl<E, T> From<Error> for DoOnceError<E, T> {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidKey(error) => Self::InvalidKey(error),
+            Error::Backend(error) => Self::Backend(error),
+            Error::ZeroCost => Self::Backend(BackendError::invalid("a claim has no cost")),
+        }
+    }
+}
+
+impl<E, T> From<BackendError> for DoOnceError<E, T> {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}

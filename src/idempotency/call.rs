@@ -1,0 +1,262 @@
+//! One call, with what is particular to it, and how it is carried out.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited_core::{Backend, Details, Finished, Key, Record, Recorded, StoredResult};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Error as _};
+
+use super::fingerprint::Canonical;
+use super::outcome::{IdempotencyError, Outcome};
+use crate::Claim;
+use crate::claims::{Claims, Held, Start, Wanted, is_same};
+
+/// A call of [`Idempotency`](crate::Idempotency) that has settings of its own; [`call`](crate::Idempotency::call)
+/// makes one.
+///
+/// ```
+/// # use limited::{Idempotency, memory::MemoryBackend};
+/// # use std::time::Duration;
+/// # pollster::block_on(async {
+/// # let idempotency = Idempotency::new(MemoryBackend::new());
+/// let outcome = idempotency
+///     .call("order-981", &4_200)
+///     .function_name("charge")
+///     .tenant("42")
+///     .status_code(201)
+///     .wait_up_to(Duration::from_secs(2))
+///     .run(async || Ok::<_, std::io::Error>("charged".to_owned()))
+///     .await?;
+/// # assert_eq!(outcome.into_inner(), "charged");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a call does nothing until it is run"]
+pub struct IdempotentCall<'a, B, R: ?Sized> {
+    claims: Claims<B>,
+    key: Key<'a>,
+    request: &'a R,
+    function_name: Option<&'a str>,
+    tenant: Option<&'a str>,
+    status_code: Option<u16>,
+    store_request: bool,
+}
+
+/// What an error of the handler comes to.
+enum OnFailure<E> {
+    /// The key is free again.
+    Retry,
+    /// The error is a result, and written and read as one.
+    Remember(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
+}
+
+/// # Settings
+impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
+    pub(super) fn new(claims: &Claims<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
+        let claims = claims.clone();
+        Self { claims, key, request, function_name: None, tenant: None, status_code: None, store_request }
+    }
+
+    /// Keeps the name of what runs with the record.
+    pub fn function_name(mut self, name: &'a str) -> Self {
+        self.function_name = Some(name);
+        self
+    }
+
+    /// Keeps with the record for whom it runs; the tenant of a [composed key](Key::tenant) unless set.
+    pub fn tenant(mut self, tenant: &'a str) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Keeps this status code with a result, unless the handler [sets another](Claim::set_status_code).
+    pub fn status_code(mut self, code: u16) -> Self {
+        self.status_code = Some(code);
+        self
+    }
+
+    /// Whether the request itself is kept with the record.
+    pub fn store_request(mut self, store_request: bool) -> Self {
+        self.store_request = store_request;
+        self
+    }
+
+    /// For how long to wait for another call that is in progress.
+    pub fn wait_up_to(mut self, duration: Duration) -> Self {
+        self.claims.wait_up_to = duration;
+        self
+    }
+}
+
+/// # Running
+///
+/// As the methods of the same names of [`Idempotency`](crate::Idempotency).
+///
+/// # Errors
+///
+/// As there.
+impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
+    /// Runs `handler` unless it has run.
+    pub async fn run<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.carry_out(|_| handler(), OnFailure::Retry).await
+    }
+
+    /// Runs `handler`, which is given its claim, unless it has run.
+    pub async fn run_with<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.carry_out(handler, OnFailure::Retry).await
+    }
+
+    /// Runs `handler` unless it has run, and remembers its error.
+    pub async fn run_remembering<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.run_remembering_with(|_| handler()).await
+    }
+
+    /// Runs `handler`, which is given its claim, unless it has run, and remembers its error.
+    pub async fn run_remembering_with<T, E, F, Fut>(
+        self,
+        handler: F,
+    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned,
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let remember =
+            OnFailure::Remember(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
+        self.carry_out(handler, remember).await
+    }
+
+    async fn carry_out<T, E, F, Fut>(
+        self,
+        handler: F,
+        on_failure: OnFailure<E>,
+    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let Canonical { json, fingerprint } =
+            Canonical::of(self.request).map_err(IdempotencyError::InvalidRequest)?;
+        let request = self.store_request.then_some(json.as_str());
+        let details = Details { function_name: self.function_name, tenant: self.tenant, request };
+        let wanted = Wanted { fingerprint: Some(fingerprint), details };
+        let key = self.claims.key(&self.key)?;
+        match self.claims.start(key, wanted).await? {
+            Start::Taken(record) if !is_same(record.fingerprint(), Some(fingerprint)) => {
+                Err(IdempotencyError::KeyReused)
+            }
+            Start::Taken(Record::InProgress(taken)) => {
+                Err(IdempotencyError::InProgress { retry_after: self.claims.retry_after(&taken) })
+            }
+            Start::Taken(Record::Finished(finished)) => replay(&finished, &on_failure),
+            Start::Granted(held) => {
+                let outcome = self.claims.hold(&held, handler(held.claim.clone())).await;
+                self.keep(&held, outcome, &on_failure).await
+            }
+        }
+    }
+
+    /// Keeps what the handler returned, or frees the key.
+    async fn keep<T: Serialize, E>(
+        &self,
+        held: &Held<'_>,
+        outcome: Result<T, E>,
+        on_failure: &OnFailure<E>,
+    ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
+        let (result, outcome) = match (outcome, on_failure) {
+            (Err(error), OnFailure::Retry) => {
+                self.claims.release(held).await;
+                return Err(IdempotencyError::Handler(error));
+            }
+            (Ok(value), _) => (stored(serde_json::to_string(&value), StoredResult::Value), Ok(value)),
+            (Err(error), OnFailure::Remember(write, _)) => {
+                (stored(write(&error), StoredResult::Error), Err(error))
+            }
+        };
+        let unwritable = match &result {
+            StoredResult::NotKept { reason } => Some(Arc::clone(reason)),
+            _ => None,
+        };
+        let status_code = held.claim.status_code().or(self.status_code);
+        match (self.claims.finish(held, result, status_code).await, unwritable) {
+            (Err(error), _) => Err(IdempotencyError::Unrecorded { outcome, error }),
+            (Ok((Recorded::Lost(_), _)), _) => Err(IdempotencyError::Lost { outcome }),
+            (Ok((Recorded::Kept, _)), Some(reason)) | (Ok((Recorded::NotKept { reason }, _)), _) => {
+                Err(IdempotencyError::NotKept { reason, outcome: Some(outcome) })
+            }
+            (Ok((Recorded::Kept, _)), None) => {
+                outcome.map(Outcome::Executed).map_err(IdempotencyError::Handler)
+            }
+        }
+    }
+}
+
+/// What to store of a result. By now it is too late to fail: what was to be done is done.
+fn stored(
+    json: Result<String, serde_json::Error>,
+    as_kind: impl FnOnce(Arc<str>) -> StoredResult,
+) -> StoredResult {
+    match json {
+        Ok(json) => as_kind(json.into()),
+        Err(error) => {
+            StoredResult::NotKept { reason: format!("it cannot be written as JSON: {error}").into() }
+        }
+    }
+}
+
+/// What came of an earlier run.
+fn replay<T: DeserializeOwned, E>(
+    finished: &Finished,
+    on_failure: &OnFailure<E>,
+) -> Result<Outcome<T>, IdempotencyError<E, T>> {
+    let unreadable = IdempotencyError::Unreadable;
+    match (&finished.result, on_failure) {
+        (StoredResult::Value(json), _) => {
+            serde_json::from_str(json).map(Outcome::Replayed).map_err(unreadable)
+        }
+        (StoredResult::Error(json), OnFailure::Remember(_, read)) => {
+            Err(read(json).map_or_else(unreadable, IdempotencyError::Remembered))
+        }
+        (StoredResult::NotKept { reason }, _) => {
+            Err(IdempotencyError::NotKept { reason: Arc::clone(reason), outcome: None })
+        }
+        (StoredResult::Error(_), OnFailure::Retry) => {
+            Err(unreadable(serde_json::Error::custom("it is an error, that `run_remembering` remembered")))
+        }
+        // Written by something else: a result of nothing, if that is one.
+        (StoredResult::Nothing, _) => serde_json::from_str("null").map(Outcome::Replayed).map_err(unreadable),
+    }
+}
+
+impl<B, R: ?Sized> fmt::Debug for IdempotentCall<'_, B, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotentCall")
+            .field("key", &self.key)
+            .field("function_name", &self.function_name)
+            .field("tenant", &self.tenant)
+            .field("status_code", &self.status_code)
+            .field("store_request", &self.store_request)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! What a run comes to.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limited_core::{BackendError, InvalidKey};
+
+/// The result of the handler, and whether it ran now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// The handler ran, and this is what it returned.
+    Executed(T),
+    /// The handler had run before, and this is what it returned then.
+    Replayed(T),
+}
+
+impl<T> Outcome<T> {
+    /// The result, however it came.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Executed(result) | Self::Replayed(result) => result,
+        }
+    }
+
+    /// The result, however it came.
+    pub const fn get(&self) -> &T {
+        match self {
+            Self::Executed(result) | Self::Replayed(result) => result,
+        }
+    }
+
+    /// Whether the result is that of an earlier run.
+    pub const fn is_replayed(&self) -> bool {
+        matches!(self, Self::Replayed(_))
+    }
+}
+
+/// Why a run has no result that counts. `E` is the handler's error, and `T` its result.
+#[non_exhaustive]
+pub enum IdempotencyError<E, T = ()> {
+    /// The key is empty or too long: nothing was asked of the backend, and the handler did not run.
+    InvalidKey(InvalidKey),
+    /// The request cannot be written as JSON: nothing was asked of the backend, and the handler did not run.
+    InvalidRequest(serde_json::Error),
+    /// The key belongs to another request, that is done or in progress. The handler did not run; the caller mixes up its
+    /// keys.
+    KeyReused,
+    /// Somebody is at the same request. The handler did not run; ask again with the same key.
+    InProgress {
+        /// How long from now the other's lease lasts. By then it is done, renewed, or free. Where it is done sooner, so
+        /// is the answer; [`wait_up_to`](crate::Idempotency::wait_up_to) waits for it.
+        retry_after: Duration,
+    },
+    /// The handler ran, and failed with this error. Where errors are not remembered, the key is free again.
+    Handler(E),
+    /// The handler had run before, and failed with this error, which was remembered.
+    Remembered(E),
+    /// The handler ran to its end, now or before, and its result could not be kept. It will not run again.
+    NotKept {
+        /// Why not.
+        reason: Arc<str>,
+        /// What the handler returned, where it ran now.
+        outcome: Option<Result<T, E>>,
+    },
+    /// The handler ran to its end, but the lease had ended meanwhile, and somebody else was granted the key: their
+    /// result is the one that counts, and the handler may have run twice. See [`Claim`](crate::Claim).
+    Lost {
+        /// What the handler returned.
+        outcome: Result<T, E>,
+    },
+    /// The handler ran to its end, and the backend could not be told so: the key is in progress until the lease ends, or
+    /// done. As after a crash, it may run again then.
+    Unrecorded {
+        /// What the handler returned.
+        outcome: Result<T, E>,
+        /// What the backend said last.
+        error: BackendError,
+    },
+    /// What was kept of an earlier run cannot be read as a result of this type: it was written by another version of the
+    /// program, or by a handler of something else. The handler did not run.
+    Unreadable(serde_json::Error),
+    /// The backend failed before the handler ran. Where its answer was lost, the key may be in progress until the lease
+    /// ends.
+    Backend(BackendError),
+}
+
+impl<E, T> IdempotencyError<E, T> {
+    /// Whether the same call may succeed a little later, without anybody changing anything.
+    ///
+    /// Of the handler's own errors only the caller can know; it is `true` for one that was not remembered.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::InProgress { .. } | Self::Handler(_) | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::Backend(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+impl<E: fmt::Display, T> fmt::Display for IdempotencyError<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidKey(error) => error.fmt(f),
+            Self::InvalidRequest(error) => write!(f, "the request cannot be written as JSON: {error}"),
+            Self::KeyReused => {
+                f.write_str("the key belongs to another request: use a fresh key for each request")
+            }
+            Self::InProgress { retry_after } => {
+                write!(f, "the same request is in progress: ask again, in {retry_after:?} at the latest")
+            }
+            Self::Handler(error) => error.fmt(f),
+            Self::Remembered(error) => write!(f, "the request failed before, for good: {error}"),
+            Self::NotKept { reason, .. } => {
+                write!(f, "the request is done, and its result could not be kept: {reason}")
+            }
+            Self::Lost { .. } => f.write_str(
+                "the lease ended before the request was done, and somebody else was granted the key: \
+                 ask again for their result, and make the lease longer",
+            ),
+            Self::Unrecorded { error, .. } => {
+                write!(f, "the request was carried out, and this could not be recorded: {error}")
+            }
+            Self::Unreadable(error) => {
+                write!(f, "the result that was kept is of another type than the one asked for: {error}")
+            }
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+// By hand, since a result need not be `Debug` for an error to be, and a result may be a secret.
+impl<E: fmt::Debug, T> fmt::Debug for IdempotencyError<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |outcome: &Result<T, E>| if outcome.is_ok() { "Ok(..)" } else { "Err(..)" };
+        match self {
+            Self::InvalidKey(error) => f.debug_tuple("InvalidKey").field(error).finish(),
+            Self::InvalidRequest(error) => f.debug_tuple("InvalidRequest").field(error).finish(),
+            Self::KeyReused => f.write_str("KeyReused"),
+            Self::InProgress { retry_after } => {
+                f.debug_struct("InProgress").field("retry_after", retry_after).finish()
+            }
+            Self::Handler(error) => f.debug_tuple("Handler").field(error).finish(),
+            Self::Remembered(error) => f.debug_tuple("Remembered").field(error).finish(),
+            Self::NotKept { reason, outcome } => f
+                .debug_struct("NotKept")
+                .field("reason", reason)
+                .field("outcome", &format_args!("{}", outcome.as_ref().map_or("None", told)))
+                .finish(),
+            Self::Lost { outcome } => {
+                f.debug_struct("Lost").field("outcome", &format_args!("{}", told(outcome))).finish()
+            }
+            Self::Unrecorded { outcome, error } => f
+                .debug_struct("Unrecorded")
+                .field("outcome", &format_args!("{}", told(outcome)))
+                .field("error", error)
+                .finish(),
+            Self::Unreadable(error) => f.debug_tuple("Unreadable").field(error).finish(),
+            Self::Backend(error) => f.debug_tuple("Backend").field(error).finish(),
+        }
+    }
+}
+
+impl<E: StdError + 'static, T> StdError for IdempotencyError<E, T> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InvalidKey(error) => error.source(),
+            Self::InvalidRequest(error) | Self::Unreadable(error) => error.source(),
+            Self::Handler(error) => error.source(),
+            Self::Remembered(error) => Some(error),
+            Self::Unrecorded { error, .. } => Some(error),
+            Self::Backend(error) => error.source(),
+            Self::KeyReused | Self::InProgress { .. } | Self::NotKept { .. } | Self::Lost { .. } => None,
+        }
+    }
+}
+
+impl<E, T> From<InvalidKey> for IdempotencyError<E, T> {
+    fn from(error: InvalidKey) -> Self {
+        Self::InvalidKey(error)
+    }
+}
+
+impl<E, T> From<BackendError> for IdempotencyError<E, T> {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}

@@ -1,0 +1,517 @@
+//! Limited attempts: exactly so many pass, from the first one on, and success clears its own window alone.
+
+mod common;
+#[path = "attempts/faults.rs"]
+mod faults;
+#[path = "attempts/model.rs"]
+mod model;
+#[path = "attempts/parallel.rs"]
+mod parallel;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{AnyBackend, backends, block_on};
+use limited::{
+    Algorithm, Attempt, AttemptError, Clock, DynBackend, ImmediateBackend, InvalidKey, Key, LimitedAttempt,
+    Limiter, ManualClock, Quota, SystemClock, Timestamp,
+};
+use limited_memory::MemoryBackend;
+use limited_mock::{MockBackend, Operation};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// Lets `behaviour` hold on every backend, with `max` attempts an hour.
+fn everywhere(max: u64, behaviour: impl Fn(LimitedAttempt<AnyBackend>, ManualClock)) {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        behaviour(LimitedAttempt::new(backend, max, HOUR).clock(clock.clone()), clock);
+    }
+}
+
+/// A made attempt of `key`.
+fn pass(attempts: &LimitedAttempt<AnyBackend>, key: &str) -> Attempt<AnyBackend> {
+    block_on(attempts.attempt(key)).unwrap()
+}
+
+/// How long a refused attempt of `key` is told to wait.
+fn refused(attempts: &LimitedAttempt<AnyBackend>, key: &str) -> Duration {
+    wait_of(block_on(attempts.attempt(key)))
+}
+
+fn wait_of<B>(attempt: Result<Attempt<B>, AttemptError>) -> Duration {
+    match attempt {
+        Err(AttemptError::TooManyAttempts { retry_after }) => retry_after,
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
+#[test]
+fn the_maximum_passes_and_the_next_is_told_how_long_to_wait() {
+    everywhere(3, |attempts, clock| {
+        let start = clock.now();
+        for (number, remaining) in [(1, 2), (2, 1), (3, 0)] {
+            let attempt = pass(&attempts, "key");
+            assert_eq!((attempt.number(), attempt.remaining()), (number, remaining));
+            assert_eq!(attempt.expires_at(), start.saturating_add(HOUR));
+            assert_eq!(attempt.key(), &Key::from("key"));
+            clock.advance(Duration::from_secs(600));
+        }
+        assert_eq!(refused(&attempts, "key"), Duration::from_secs(1800));
+        assert_eq!(pass(&attempts, "other").number(), 1);
+    });
+}
+
+#[test]
+fn waiting_exactly_as_long_as_told_admits_and_a_nanosecond_less_does_not() {
+    everywhere(2, |attempts, clock| {
+        clock.advance(Duration::from_nanos(123_456_789));
+        pass(&attempts, "key");
+        clock.advance(Duration::from_nanos(1_999_999_999));
+        pass(&attempts, "key");
+        let wait = refused(&attempts, "key");
+        assert_eq!(wait, HOUR - Duration::from_nanos(1_999_999_999));
+        clock.advance(wait - NANOSECOND);
+        assert_eq!(refused(&attempts, "key"), NANOSECOND);
+        clock.advance(NANOSECOND);
+        let attempt = pass(&attempts, "key");
+        assert_eq!((attempt.number(), attempt.remaining()), (1, 1));
+        assert_eq!(attempt.expires_at(), clock.now().saturating_add(HOUR));
+    });
+}
+
+#[test]
+fn the_resolution_of_a_coarser_clock_is_added_to_the_waiting_time() {
+    /// Tells whole milliseconds of another clock.
+    struct Coarse(ManualClock);
+    impl Clock for Coarse {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.now().as_nanos() / 1_000_000)
+        }
+        fn resolution(&self) -> Duration {
+            Duration::from_millis(1)
+        }
+        fn sleep(&self, duration: Duration) -> limited::contract::Sleep {
+            self.0.sleep(duration)
+        }
+    }
+
+    everywhere(1, |attempts, clock| {
+        let attempts = attempts.clock(Coarse(clock.clone()));
+        clock.advance(Duration::from_nanos(999_999));
+        pass(&attempts, "key");
+        let wait = refused(&attempts, "key");
+        assert_eq!(wait, HOUR + Duration::from_millis(1));
+        assert_eq!(block_on(attempts.peek("key")).unwrap().retry_after(), Some(wait));
+        clock.advance(wait);
+        pass(&attempts, "key");
+    });
+}
+
+#[test]
+fn denied_attempts_are_not_counted_and_do_not_lengthen_the_window() {
+    everywhere(2, |attempts, clock| {
+        for _ in 0..2 {
+            pass(&attempts, "key");
+        }
+        for minute in 0..60 {
+            assert_eq!(refused(&attempts, "key"), HOUR - Duration::from_secs(60 * minute));
+            clock.advance(Duration::from_secs(60));
+        }
+        assert_eq!(pass(&attempts, "key").number(), 1);
+        assert_eq!(pass(&attempts, "key").number(), 2);
+        assert_eq!(refused(&attempts, "key"), HOUR);
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_back_finds_the_window_as_it_was() {
+    everywhere(2, |attempts, clock| {
+        pass(&attempts, "key");
+        clock.rewind(Duration::from_secs(4));
+        assert_eq!(pass(&attempts, "key").number(), 2);
+        let wait = refused(&attempts, "key");
+        assert_eq!(wait, HOUR + Duration::from_secs(4));
+        clock.advance(wait + HOUR);
+        // Expired, and yet known: for a clock that jumps back it has not ended.
+        clock.rewind(HOUR + NANOSECOND);
+        assert_eq!(refused(&attempts, "key"), NANOSECOND);
+    });
+}
+
+#[test]
+fn every_attempt_tells_what_the_first_of_its_window_stored() {
+    everywhere(3, |attempts, clock| {
+        let stored = "from 192.0.2.1, \"Ana\"\n{é}";
+        let first = block_on(attempts.attempt_with("key", stored)).unwrap();
+        let second = block_on(attempts.attempt_with("key", "from 192.0.2.2")).unwrap();
+        let third = pass(&attempts, "key");
+        for attempt in [&first, &second, &third] {
+            assert_eq!(attempt.context(), Some(stored));
+        }
+        // A refused attempt stores nothing either.
+        assert!(block_on(attempts.attempt_with("key", "late")).is_err());
+        assert_eq!(block_on(attempts.peek("key")).unwrap().context(), Some(stored));
+
+        clock.advance(HOUR);
+        assert_eq!(pass(&attempts, "key").context(), None);
+        let second = block_on(attempts.attempt_with("key", "second")).unwrap();
+        assert_eq!(second.context(), None);
+        block_on(second.clear()).unwrap();
+        // Nothing to say is something other than an empty text.
+        assert_eq!(block_on(attempts.attempt_with("key", "")).unwrap().context(), Some(""));
+    });
+}
+
+#[test]
+fn success_frees_all_attempts_of_its_window() {
+    everywhere(3, |attempts, clock| {
+        pass(&attempts, "key");
+        pass(&attempts, "key");
+        pass(&attempts, "other");
+        let last = pass(&attempts, "key");
+        refused(&attempts, "key");
+        block_on(last.clear()).unwrap();
+        // Clearing twice is no error.
+        block_on(last.clear()).unwrap();
+        clock.advance(Duration::from_secs(60));
+        let attempt = pass(&attempts, "key");
+        assert_eq!(attempt.number(), 1);
+        assert_eq!(attempt.expires_at(), clock.now().saturating_add(HOUR));
+        assert_eq!(pass(&attempts, "other").number(), 2);
+    });
+}
+
+#[test]
+fn any_attempt_of_a_window_clears_it() {
+    everywhere(3, |attempts, _| {
+        let first = pass(&attempts, "key");
+        pass(&attempts, "key");
+        block_on(first.clear()).unwrap();
+        assert_eq!(pass(&attempts, "key").number(), 1);
+    });
+}
+
+#[test]
+fn a_stale_attempt_never_clears_a_newer_window() {
+    everywhere(2, |attempts, clock| {
+        let expired = pass(&attempts, "key");
+        clock.advance(HOUR);
+        let cleared = pass(&attempts, "key");
+        pass(&attempts, "key");
+        block_on(expired.clear()).unwrap();
+        refused(&attempts, "key");
+
+        block_on(cleared.clear()).unwrap();
+        let forgotten = pass(&attempts, "key");
+        pass(&attempts, "key");
+        block_on(cleared.clear()).unwrap();
+        refused(&attempts, "key");
+
+        block_on(attempts.reset("key")).unwrap();
+        pass(&attempts, "key");
+        pass(&attempts, "key");
+        for stale in [&expired, &cleared, &forgotten] {
+            block_on(stale.clear()).unwrap();
+            assert_eq!(block_on(attempts.peek("key")).unwrap().used(), 2);
+        }
+    });
+}
+
+#[test]
+fn an_attempt_outlives_what_it_came_from_and_clears_in_another_task() {
+    fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
+
+    everywhere(1, |attempts, _| {
+        let attempt = {
+            let attempts = attempts.clone();
+            let key = String::from("key");
+            block_on(attempts.attempt(&key)).unwrap()
+        };
+        is_fit(&attempt);
+        std::thread::spawn(move || block_on(attempt.clear()).unwrap()).join().unwrap();
+        pass(&attempts, "key");
+    });
+}
+
+#[test]
+fn a_look_counts_nothing_and_opens_nothing() {
+    everywhere(2, |attempts, clock| {
+        let look = || block_on(attempts.peek("key")).unwrap();
+        for _ in 0..3 {
+            let window = look();
+            assert_eq!((window.used(), window.remaining()), (0, 2));
+            assert_eq!((window.retry_after(), window.expires_at(), window.context()), (None, None, None));
+            clock.advance(HOUR / 2);
+        }
+        let attempt = block_on(attempts.attempt_with("key", "first")).unwrap();
+        let window = look();
+        assert_eq!((window.used(), window.remaining(), window.retry_after()), (1, 1, None));
+        assert_eq!((window.expires_at(), window.context()), (Some(attempt.expires_at()), Some("first")));
+        pass(&attempts, "key");
+        clock.advance(Duration::from_secs(600));
+        let window = look();
+        assert_eq!((window.used(), window.remaining()), (2, 0));
+        assert_eq!(window.retry_after(), Some(refused(&attempts, "key")));
+        clock.advance(Duration::from_secs(3000));
+        assert_eq!(look().remaining(), 2);
+    });
+}
+
+#[test]
+fn an_operator_forgets_whatever_window_there_is() {
+    everywhere(1, |attempts, _| {
+        pass(&attempts, "key");
+        pass(&attempts, "other");
+        block_on(attempts.reset("key")).unwrap();
+        assert_eq!(pass(&attempts, "key").number(), 1);
+        refused(&attempts, "other");
+        block_on(attempts.reset("nobody")).unwrap();
+    });
+}
+
+#[test]
+fn a_key_is_a_scope_and_a_name_or_anything_that_becomes_one() {
+    everywhere(9, |attempts, _| {
+        block_on(async {
+            let (scope, name) = (String::from("password-reset"), String::from("user-123"));
+            let composed = Key::part("password-reset", "user-123");
+            let numbers = [
+                attempts.attempt(("password-reset", "user-123")).await.unwrap().number(),
+                attempts.attempt((&scope, &name)).await.unwrap().number(),
+                attempts.attempt((scope, name)).await.unwrap().number(),
+                attempts.attempt("password-reset:user-123").await.unwrap().number(),
+                attempts.attempt(&composed).await.unwrap().number(),
+                attempts.attempt(composed).await.unwrap().number(),
+            ];
+            assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+            // A name cannot pass for another scope.
+            assert_eq!(attempts.attempt(("login", "x:y")).await.unwrap().number(), 1);
+            assert_eq!(attempts.attempt(("login:x", "y")).await.unwrap().number(), 1);
+        });
+    });
+}
+
+#[test]
+fn attempts_share_with_their_equals_and_with_nothing_else() {
+    for (_, backend) in backends() {
+        let clock = ManualClock::new();
+        let attempts = |max, validity, namespace: &str| {
+            let attempts = LimitedAttempt::new(Arc::clone(&backend), max, validity);
+            attempts.clock(clock.clone()).namespace(namespace)
+        };
+        let mine = attempts(2, HOUR, "");
+        pass(&mine, "key");
+        // Equals share, each with its own maximum.
+        assert_eq!(pass(&attempts(2, HOUR, ""), "key").number(), 2);
+        let generous = pass(&attempts(5, HOUR, ""), "key");
+        assert_eq!((generous.number(), generous.remaining()), (3, 2));
+        let window = block_on(mine.peek("key")).unwrap();
+        assert_eq!((window.used(), window.remaining()), (3, 0));
+        refused(&mine, "key");
+        assert_eq!(pass(&attempts(2, HOUR + NANOSECOND, ""), "key").number(), 1);
+        assert_eq!(pass(&attempts(2, HOUR, "signup"), "key").number(), 1);
+        assert_eq!(pass(&attempts(2, HOUR, "k"), "ey").number(), 1);
+        for algorithm in Algorithm::ALL {
+            let limiter = Limiter::new(Arc::clone(&backend)).algorithm(algorithm).clock(clock.clone());
+            let limiter = limiter.quota(Quota::new(2, HOUR).unwrap());
+            block_on(limiter.reset("key")).unwrap();
+            let decision = block_on(limiter.allow("key")).unwrap();
+            assert_eq!((decision.is_allowed(), decision.used()), (true, 1), "{algorithm}");
+        }
+        refused(&mine, "key");
+    }
+}
+
+#[test]
+fn a_maximum_of_zero_refuses_always_and_says_to_wait_the_validity() {
+    everywhere(0, |attempts, clock| {
+        for _ in 0..3 {
+            assert_eq!(refused(&attempts, "key"), HOUR);
+            let window = block_on(attempts.peek("key")).unwrap();
+            assert_eq!((window.remaining(), window.retry_after()), (0, Some(HOUR)));
+            clock.advance(HOUR);
+        }
+        // Also where another maximum has opened a window.
+        let other = LimitedAttempt::new(Arc::clone(attempts.backend()), 1, HOUR).clock(clock.clone());
+        pass(&other, "key");
+        clock.advance(HOUR / 2);
+        assert_eq!(refused(&attempts, "key"), HOUR);
+    });
+}
+
+#[test]
+fn the_greatest_maximum_and_the_ends_of_time_neither_panic_nor_admit_extra() {
+    let century = Duration::from_secs(36_600 * 86_400);
+    for (_, backend) in backends() {
+        for at in [Timestamp::EPOCH, Timestamp::MAX, Timestamp::MAX.saturating_sub(HOUR)] {
+            for validity in [Duration::from_millis(1), HOUR, century] {
+                let clock = ManualClock::at(at);
+                let namespace = format!("{at:?} {validity:?}");
+                let attempts = |max| {
+                    let attempts = LimitedAttempt::new(Arc::clone(&backend), max, validity);
+                    attempts.clock(clock.clone()).namespace(namespace.clone())
+                };
+                assert_eq!(pass(&attempts(u64::MAX), "key").remaining(), u64::MAX - 1);
+                assert_eq!(refused(&attempts(1), "key"), validity);
+                assert_eq!(pass(&attempts(2), "key").number(), 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_validity_that_is_no_window_length_is_told_by_every_call_and_the_backend_is_not_asked() {
+    for validity in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
+        let mock = MockBackend::new();
+        let attempts = LimitedAttempt::new(mock.clone(), 3, validity);
+        let errors = [
+            block_on(attempts.attempt("key")).map(drop).unwrap_err(),
+            block_on(attempts.attempt_with("key", "context")).map(drop).unwrap_err(),
+            attempts.attempt_now("key").map(drop).unwrap_err(),
+            block_on(attempts.peek("key")).map(drop).unwrap_err(),
+            block_on(attempts.reset("key")).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(
+                matches!(&error, AttemptError::InvalidWindowLength(bad) if bad.0 == validity),
+                "{error:?}"
+            );
+            assert!(!error.is_retryable() && error.retry_after().is_none());
+            assert!(error.to_string().contains("from 1 ms to 100 years"), "{error}");
+        }
+        assert_eq!(mock.total(), 0);
+        assert!(format!("{attempts:?}").contains(&format!("{validity:?}")));
+    }
+}
+
+#[test]
+fn a_bad_key_is_an_error_before_the_backend_is_asked() {
+    let mock = MockBackend::new();
+    let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR);
+    let empty = block_on(attempts.attempt("")).unwrap_err();
+    assert!(matches!(empty, AttemptError::InvalidKey(InvalidKey::Empty)));
+    let long = attempts.attempt_now("x".repeat(1025)).unwrap_err();
+    assert!(matches!(long, AttemptError::InvalidKey(InvalidKey::TooLong { length: 1025 })));
+    assert!(matches!(block_on(attempts.peek("")), Err(AttemptError::InvalidKey(_))));
+    assert!(matches!(attempts.reset_now(""), Err(AttemptError::InvalidKey(_))));
+    assert_eq!(mock.total(), 0);
+}
+
+#[test]
+fn each_call_is_one_operation_at_one_reading_of_the_clock() {
+    /// Another nanosecond with each reading.
+    struct Ticking(ManualClock);
+    impl Clock for Ticking {
+        fn now(&self) -> Timestamp {
+            self.0.advance(NANOSECOND);
+            self.0.now()
+        }
+        fn resolution(&self) -> Duration {
+            NANOSECOND
+        }
+        fn sleep(&self, duration: Duration) -> limited::contract::Sleep {
+            self.0.sleep(duration)
+        }
+    }
+
+    let mock = MockBackend::new();
+    let clock = ManualClock::new();
+    let start = clock.now();
+    let attempts = LimitedAttempt::new(mock.clone(), 2, HOUR).clock(Ticking(clock.clone()));
+    block_on(async {
+        attempts.attempt("key").await.unwrap();
+        let attempt = attempts.attempt_with("key", "context").await.unwrap();
+        attempts.attempt("key").await.unwrap_err();
+        attempts.peek("key").await.unwrap();
+        attempt.clear().await.unwrap();
+        attempts.reset("key").await.unwrap();
+    });
+    let calls = mock.calls();
+    use Operation::{Get, Increment, Reset};
+    let operations: Vec<_> = calls.iter().map(limited_mock::Call::operation).collect();
+    assert_eq!(operations, [Increment, Increment, Increment, Get, Reset, Reset]);
+    for (number, call) in (1..).zip(&calls) {
+        assert_eq!(call.now().saturating_since(start), Duration::from_nanos(number));
+    }
+    assert_eq!(clock.now().saturating_since(start), Duration::from_nanos(6));
+    let opened = calls[0].hit().unwrap().generation;
+    assert_ne!(calls[1].hit().unwrap().generation, opened, "each brings a fresh one");
+    assert_eq!(calls[4].generation(), Some(opened), "the one that opened the window is cleared");
+    assert_eq!(calls[5].generation(), None);
+}
+
+#[test]
+fn at_once_or_waited_for_is_the_same() {
+    at_once_is_the_same(MemoryBackend::new());
+    at_once_is_the_same(MockBackend::new());
+}
+
+fn at_once_is_the_same<B: ImmediateBackend>(backend: B) {
+    let clock = ManualClock::new();
+    let attempts = LimitedAttempt::new(backend, 2, HOUR).clock(clock.clone());
+    let shown = |attempt: &Attempt<B>| {
+        (attempt.number(), attempt.remaining(), attempt.expires_at(), attempt.context().map(str::to_owned))
+    };
+    for round in 0..2 {
+        let waited = block_on(attempts.attempt_with("waited", "context")).unwrap();
+        let at_once = attempts.attempt_with_now("at once", "context").unwrap();
+        assert_eq!(shown(&at_once), shown(&waited));
+        clock.advance(Duration::from_secs(1));
+        let second = attempts.attempt_now("at once").unwrap();
+        assert_eq!(shown(&second), shown(&block_on(attempts.attempt("waited")).unwrap()));
+        let refusals = [attempts.attempt_now("at once"), block_on(attempts.attempt("waited"))];
+        assert_eq!(refusals.map(wait_of), [HOUR - Duration::from_secs(1); 2]);
+        let look = |key| {
+            let window = block_on(attempts.peek(key)).unwrap();
+            assert_eq!(attempts.peek_now(key).unwrap(), window);
+            (window.used(), window.retry_after(), window.expires_at())
+        };
+        assert_eq!(look("at once"), look("waited"));
+        if round == 0 {
+            at_once.clear_now().unwrap();
+            block_on(waited.clear()).unwrap();
+        } else {
+            attempts.reset_now("at once").unwrap();
+            block_on(attempts.reset("waited")).unwrap();
+        }
+        assert_eq!((look("at once").0, look("waited").0), (0, 0));
+    }
+}
+
+#[test]
+fn it_can_be_cloned_sent_shared_shown_and_its_futures_spawned() {
+    fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
+    fn is_spawnable<F: Future + Send>(_: F) {}
+
+    /// Not `Clone`, not `Debug`: neither is asked of a backend.
+    struct Plain(MemoryBackend);
+    impl std::ops::Deref for Plain {
+        type Target = MemoryBackend;
+        fn deref(&self) -> &MemoryBackend {
+            &self.0
+        }
+    }
+    let plain = Plain(MemoryBackend::new());
+
+    let attempts = LimitedAttempt::new(MemoryBackend::new(), 3, HOUR).namespace("reset").clock(SystemClock);
+    is_fit(&attempts);
+    is_spawnable(attempts.attempt(String::from("key")));
+    is_spawnable(attempts.attempt_with(Key::tenant("1"), "context"));
+    is_spawnable(attempts.peek("key"));
+    let attempt = attempts.attempt_now("key").unwrap();
+    is_spawnable(attempt.clear());
+    assert_eq!(attempts.clone().attempt_now("key").unwrap().number(), 2);
+    let boxed: LimitedAttempt<Box<dyn DynBackend>> = LimitedAttempt::new(Box::new(plain.clone()), 3, HOUR);
+    is_fit(&boxed);
+    let shown = format!("{attempts:?} {attempt:?}");
+    assert!(shown.contains("\"reset\", max: 3, validity: 3600s"), "{shown}");
+    assert!(shown.contains("number: 1"), "{shown}");
+
+    // A borrowed backend will do, and need not live for ever.
+    let borrowed = LimitedAttempt::new(&*plain, 3, HOUR);
+    assert_eq!(block_on(borrowed.attempt("key")).unwrap().number(), 1);
+}

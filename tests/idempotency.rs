@@ -1,0 +1,390 @@
+//! Idempotency: a request is carried out once per key, and everybody gets its result.
+
+mod common;
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::stepping::{Running, drive, poll, step};
+use common::{AnyBackend, backends, block_on};
+use limited::contract::{Record, StoredResult};
+use limited::{BackendError, Idempotency, IdempotencyError, InvalidKey, Key, ManualClock, Outcome};
+use limited_mock::{Fault, MockBackend, Operation};
+use serde::{Deserialize, Serialize};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+type Run<T> = Result<Outcome<T>, IdempotencyError<String, T>>;
+
+/// Lets `behaviour` hold on every backend.
+fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        behaviour(Idempotency::new(backend).clock(clock.clone()), clock);
+    }
+}
+
+/// A handler that counts how often it runs, and returns how often that was.
+#[derive(Clone, Default)]
+struct Runs(Rc<Cell<u32>>);
+
+impl Runs {
+    async fn succeed(self) -> Result<u32, String> {
+        self.0.set(self.0.get() + 1);
+        Ok(self.0.get())
+    }
+
+    async fn fail(self) -> Result<u32, String> {
+        self.0.set(self.0.get() + 1);
+        Err(format!("declined {}", self.0.get()))
+    }
+
+    fn count(&self) -> u32 {
+        self.0.get()
+    }
+}
+
+fn run(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+    block_on(idempotency.run(key, &request, || runs.clone().succeed()))
+}
+
+fn fail(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+    block_on(idempotency.run(key, &request, || runs.clone().fail()))
+}
+
+#[test]
+fn the_first_call_executes_and_the_others_get_its_result() {
+    everywhere(|idempotency, _| {
+        let runs = Runs::default();
+        assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Executed(1));
+        for _ in 0..3 {
+            assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Replayed(1));
+        }
+        assert_eq!(run(&idempotency, "other key", 1, &runs).unwrap(), Outcome::Executed(2));
+    });
+}
+
+#[test]
+fn results_of_any_shape_come_back_as_they_were() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Receipt {
+        id: String,
+        lines: Vec<(String, i64)>,
+        notes: Option<HashMap<String, f64>>,
+    }
+    let receipt = Receipt {
+        id: "€ \"quoted\" \u{1F600} \0".into(),
+        lines: vec![("a".into(), i64::MIN), (String::new(), i64::MAX)],
+        notes: Some(HashMap::from([("tip".into(), 0.1)])),
+    };
+    everywhere(|idempotency, _| {
+        let run = || idempotency.run("key", &(), async || Ok::<_, String>(receipt.clone()));
+        assert_eq!(block_on(run()).unwrap(), Outcome::Executed(receipt.clone()));
+        assert_eq!(block_on(run()).unwrap(), Outcome::Replayed(receipt.clone()));
+        let nothing = || idempotency.run("nothing", &(), async || Ok::<(), String>(()));
+        assert_eq!(block_on(nothing()).unwrap(), Outcome::Executed(()));
+        assert_eq!(block_on(nothing()).unwrap(), Outcome::Replayed(()));
+    });
+}
+
+#[test]
+fn another_request_with_the_same_key_is_told_so() {
+    everywhere(|idempotency, clock| {
+        let runs = Runs::default();
+        run(&idempotency, "key", 1, &runs).unwrap();
+        assert!(matches!(run(&idempotency, "key", 2, &runs), Err(IdempotencyError::KeyReused)));
+        // In progress too, and without waiting for what could only be that answer.
+        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("held", &1, async || {
+            step().await;
+            Ok(7)
+        }));
+        assert!(poll(&mut held).is_pending());
+        let waiting = idempotency.clone().wait_up_to(DAY);
+        assert!(matches!(run(&waiting, "held", 2, &runs), Err(IdempotencyError::KeyReused)));
+        assert_eq!(runs.count(), 1);
+        // Nor is a key whose result is no longer kept.
+        clock.advance(DAY);
+        assert_eq!(run(&idempotency, "key", 2, &runs).unwrap(), Outcome::Executed(2));
+    });
+}
+
+#[test]
+fn a_key_in_progress_tells_how_long_its_lease_lasts() {
+    everywhere(|idempotency, clock| {
+        let runs = Runs::default();
+        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("key", &1, async || {
+            step().await;
+            Ok(7)
+        }));
+        assert!(poll(&mut held).is_pending());
+        clock.advance(Duration::from_secs(9));
+        match run(&idempotency, "key", 1, &runs) {
+            Err(IdempotencyError::InProgress { retry_after }) => {
+                assert_eq!(retry_after, Duration::from_secs(21));
+            }
+            other => panic!("{other:?}"),
+        }
+        let _ = poll(&mut held);
+        assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Replayed(7));
+        assert_eq!(runs.count(), 0);
+    });
+}
+
+#[test]
+fn an_error_frees_the_key() {
+    everywhere(|idempotency, _| {
+        let runs = Runs::default();
+        assert!(
+            matches!(fail(&idempotency, "key", 1, &runs), Err(IdempotencyError::Handler(error)) if error == "declined 1")
+        );
+        // Also for another request.
+        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(IdempotencyError::Handler(_))));
+        assert_eq!(run(&idempotency, "key", 3, &runs).unwrap(), Outcome::Executed(3));
+    });
+}
+
+#[test]
+fn an_error_that_is_remembered_comes_back() {
+    everywhere(|idempotency, clock| {
+        let runs = Runs::default();
+        let fail =
+            |request: u32| block_on(idempotency.run_remembering("key", &request, || runs.clone().fail()));
+        assert!(matches!(fail(1), Err(IdempotencyError::Handler(error)) if error == "declined 1"));
+        for _ in 0..2 {
+            assert!(matches!(fail(1), Err(IdempotencyError::Remembered(error)) if error == "declined 1"));
+        }
+        assert!(matches!(fail(2), Err(IdempotencyError::KeyReused)));
+        // Who does not expect an error to be there is told that one is.
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Unreadable(_))));
+        clock.advance(DAY);
+        assert!(matches!(fail(1), Err(IdempotencyError::Handler(error)) if error == "declined 2"));
+        let success = || block_on(idempotency.run_remembering("good", &1, || runs.clone().succeed()));
+        assert_eq!(success().unwrap(), Outcome::Executed(3));
+        assert_eq!(success().unwrap(), Outcome::Replayed(3));
+    });
+}
+
+#[test]
+fn results_are_kept_for_as_long_as_is_set() {
+    everywhere(|idempotency, clock| {
+        let idempotency = idempotency.keep_for(Duration::from_secs(60));
+        let runs = Runs::default();
+        run(&idempotency, "key", 1, &runs).unwrap();
+        clock.advance(Duration::from_nanos(59_999_999_999));
+        assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Replayed(1));
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(block_on(idempotency.find("key")).unwrap(), None);
+        assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Executed(2));
+    });
+}
+
+#[test]
+fn namespaces_and_kinds_of_claims_are_apart() {
+    everywhere(|idempotency, clock| {
+        let runs = Runs::default();
+        run(&idempotency, "key", 1, &runs).unwrap();
+        let other = idempotency.clone().namespace("other");
+        assert_eq!(run(&other, "key", 1, &runs).unwrap(), Outcome::Executed(2));
+        let once = limited::DoOnce::new(Arc::clone(idempotency.backend())).clock(clock);
+        assert!(!block_on(once.is_done("", "key")).unwrap());
+        assert!(matches!(
+            run(&idempotency, "", 1, &runs),
+            Err(IdempotencyError::InvalidKey(InvalidKey::Empty))
+        ));
+    });
+}
+
+#[test]
+fn a_request_that_is_no_json_claims_nothing() {
+    let mock = MockBackend::new();
+    let idempotency = Idempotency::new(mock.clone());
+    let outcome = block_on(idempotency.run("key", &u128::MAX, async || Ok::<_, String>(1)));
+    assert!(matches!(outcome, Err(IdempotencyError::InvalidRequest(_))), "{outcome:?}");
+    assert_eq!(mock.total(), 0);
+}
+
+/// What cannot be written as JSON, or read.
+#[derive(Clone, Debug, PartialEq)]
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it is a secret"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("it is a secret"))
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
+    everywhere(|idempotency, _| {
+        let runs = Cell::new(0);
+        let run = || {
+            block_on(idempotency.run("key", &1, async || {
+                runs.set(runs.get() + 1);
+                Ok::<_, String>(Unwritable)
+            }))
+        };
+        match run() {
+            Err(IdempotencyError::NotKept { reason, outcome: Some(Ok(Unwritable)) }) => {
+                assert!(reason.contains("it is a secret"), "{reason}");
+            }
+            other => panic!("the first caller gets its result, and not {other:?}"),
+        }
+        for _ in 0..2 {
+            assert!(matches!(run(), Err(IdempotencyError::NotKept { outcome: None, .. })));
+        }
+        assert_eq!(runs.get(), 1);
+        let record = block_on(idempotency.find("key")).unwrap().unwrap();
+        assert!(
+            matches!(&record, Record::Finished(finished) if matches!(finished.result, StoredResult::NotKept { .. })),
+            "{record:?}"
+        );
+    });
+}
+
+#[test]
+fn what_another_version_kept_is_told_apart_from_a_result() {
+    everywhere(|idempotency, _| {
+        block_on(idempotency.run("key", &1, async || Ok::<_, String>("text".to_owned()))).unwrap();
+        let runs = Runs::default();
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Unreadable(_))));
+        assert_eq!(runs.count(), 0);
+    });
+}
+
+#[test]
+fn what_a_call_brings_is_kept_with_the_record() {
+    let mock = MockBackend::new();
+    let idempotency = Idempotency::new(mock.clone());
+    let call =
+        || idempotency.call(Key::tenant("42").user("7"), &"request").function_name("charge").tenant("t");
+    let outcome = block_on(call().status_code(200).store_request(true).run_with(async |claim| {
+        claim.set_status_code(201);
+        Ok::<_, String>(claim.fencing_number())
+    }));
+    assert!(outcome.unwrap().into_inner() > 0);
+    let claim = &mock.calls_of(Operation::Claim)[0];
+    let request = claim.claim_request().unwrap();
+    assert_eq!(request.details.function_name, Some("charge"));
+    assert_eq!(request.details.tenant, Some("t"));
+    assert_eq!(request.details.request, Some("\"request\""));
+    let Some(Record::Finished(finished)) = block_on(idempotency.find(Key::tenant("42").user("7"))).unwrap()
+    else {
+        panic!("it is done")
+    };
+    assert_eq!(finished.status_code, Some(201));
+    assert_eq!(mock.total(), 3);
+    // Unless asked for, the request is not kept.
+    block_on(idempotency.run("key", &"secret", async || Ok::<_, String>(1))).unwrap();
+    assert!(!format!("{:?}", mock.calls()).contains("secret"));
+}
+
+#[test]
+fn a_run_is_two_requests_and_a_replay_is_one() {
+    let mock = MockBackend::new();
+    let idempotency = Idempotency::new(mock.clone());
+    let run = |idempotency: &Idempotency<MockBackend>| {
+        mock.clear_calls();
+        block_on(idempotency.run("key", &1, async || Ok::<_, String>(1))).unwrap();
+        mock.calls().iter().map(limited_mock::Call::operation).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&idempotency), [Operation::Claim, Operation::Finish]);
+    assert_eq!(run(&idempotency), [Operation::Claim]);
+    let looking = idempotency.clone().find_first(true);
+    assert_eq!(run(&looking), [Operation::Find]);
+    block_on(idempotency.forget("key")).unwrap();
+    assert_eq!(run(&looking), [Operation::Find, Operation::Claim, Operation::Finish]);
+}
+
+#[test]
+fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
+    let mock = MockBackend::new();
+    let idempotency = Idempotency::new(mock.clone());
+    for error in [BackendError::throttled("slow down"), BackendError::MissingTable("idempotency".into())] {
+        mock.fail_next(error);
+        let runs = Runs::default();
+        let outcome = block_on(idempotency.run("key", &1, || runs.clone().succeed()));
+        assert!(matches!(outcome, Err(IdempotencyError::Backend(_))), "{outcome:?}");
+        assert_eq!(runs.count(), 0);
+    }
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_ones_own() {
+    let mock = MockBackend::new();
+    mock.inject(Fault::lost_answer().on(Operation::Claim));
+    let idempotency = Idempotency::new(mock.clone());
+    let runs = Runs::default();
+    assert_eq!(
+        block_on(idempotency.run("key", &1, || runs.clone().succeed())).unwrap(),
+        Outcome::Executed(1)
+    );
+    assert_eq!(mock.count(Operation::Claim), 2);
+}
+
+/// Enough for whoever waits to send something again.
+const PACE: Duration = Duration::from_millis(10);
+
+#[test]
+fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
+    for fault in [
+        Fault::lost_answer(),
+        Fault::repeated_write(),
+        Fault::error(BackendError::throttled("slow down")),
+        Fault::error(BackendError::unavailable("an outage")),
+    ] {
+        let (mock, clock) = (MockBackend::new(), ManualClock::new());
+        let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
+        mock.inject(fault.clone().on(Operation::Finish).times(3));
+        let run = idempotency.run("key", &1, async || Ok::<_, String>(7));
+        assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Executed(7));
+        mock.clear_faults();
+        let run = idempotency.run("key", &1, async || Ok::<_, String>(8));
+        assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Replayed(7));
+
+        mock.inject(fault.on(Operation::Release).times(3));
+        let run = idempotency.run("failing", &1, async || Err::<u32, _>("declined".to_owned()));
+        assert!(matches!(drive(&clock, PACE, run), Err(IdempotencyError::Handler(_))));
+        mock.clear_faults();
+        let run = idempotency.run("failing", &1, async || Ok::<_, String>(9));
+        assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Executed(9));
+    }
+}
+
+#[test]
+fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecorded() {
+    let (mock, clock) = (MockBackend::new(), ManualClock::new());
+    let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
+    mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
+    match drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(7))) {
+        Err(IdempotencyError::Unrecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
+        other => panic!("{other:?}"),
+    }
+    let again = || idempotency.run("key", &1, async || Ok::<_, String>(8));
+    assert!(matches!(block_on(again()), Err(IdempotencyError::InProgress { .. })));
+    mock.clear_faults();
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(block_on(again()).unwrap(), Outcome::Executed(8));
+}
+
+#[test]
+fn errors_say_what_to_do_and_keep_their_source() {
+    let error: IdempotencyError<std::io::Error> = IdempotencyError::KeyReused;
+    assert_eq!(error.to_string(), "the key belongs to another request: use a fresh key for each request");
+    let error: IdempotencyError<std::io::Error, String> = IdempotencyError::Unrecorded {
+        outcome: Ok("a secret".into()),
+        error: BackendError::unavailable("an outage"),
+    };
+    assert!(error.is_retryable());
+    assert!(std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("outage")));
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}

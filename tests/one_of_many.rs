@@ -1,0 +1,162 @@
+//! Parallel callers: a handler runs exactly once, whoever calls, and everybody gets the same.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::stepping::{Running, poll, step};
+use common::{backends, block_on};
+use limited::{DoOnce, Done, Idempotency, IdempotencyError, ManualClock, Outcome};
+
+const CALLERS: u32 = 64;
+const ROUNDS: u32 = 20;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Moves the clock on, for those who wait by it, until all are done.
+fn with_time_passing<T: Send>(clock: &ManualClock, callers: impl FnOnce() -> Vec<T> + Send) -> Vec<T> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                clock.advance(Duration::from_millis(1));
+                thread::yield_now();
+            }
+        });
+        let outcomes = callers();
+        over.store(true, Ordering::Relaxed);
+        outcomes
+    })
+}
+
+/// Calls from as many threads at once, each with its number.
+fn at_once<T: Send>(call: impl Fn(u32) -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|number| {
+                scope.spawn({
+                    let call = &call;
+                    move || call(number)
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn of_many_callers_who_wait_one_executes_and_all_get_the_same() {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        for round in 0..ROUNDS {
+            let runs = AtomicU32::new(0);
+            let outcomes = with_time_passing(&clock, || {
+                at_once(|number| {
+                    // Each as a process of its own would be: nothing is shared but the store.
+                    let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone());
+                    let idempotency = idempotency.lease(HOUR * 24 * 365).wait_up_to(HOUR * 24 * 365);
+                    let run = idempotency.run(format!("key {round}"), &"request", async || {
+                        runs.fetch_add(1, Ordering::Relaxed);
+                        thread::yield_now();
+                        Ok::<_, String>(format!("the bytes of {number}"))
+                    });
+                    block_on(run).unwrap()
+                })
+            });
+            assert_eq!(runs.load(Ordering::Relaxed), 1);
+            assert_eq!(outcomes.iter().filter(|outcome| !outcome.is_replayed()).count(), 1);
+            assert!(outcomes.iter().all(|outcome| outcome.get() == outcomes[0].get()), "{outcomes:?}");
+        }
+    }
+}
+
+#[test]
+fn of_many_callers_who_do_not_wait_one_executes() {
+    for (name, backend) in backends() {
+        println!("{name}");
+        for round in 0..ROUNDS {
+            let runs = AtomicU32::new(0);
+            let idempotency = Idempotency::new(Arc::clone(&backend));
+            let outcomes = at_once(|number| {
+                block_on(idempotency.run(format!("key {round}"), &(), async || {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, String>(number)
+                }))
+            });
+            assert_eq!(runs.load(Ordering::Relaxed), 1);
+            let executed = outcomes.iter().filter_map(|outcome| match outcome {
+                Ok(Outcome::Executed(number)) => Some(number),
+                Ok(Outcome::Replayed(_)) | Err(IdempotencyError::InProgress { .. }) => None,
+                Err(error) => panic!("{error:?}"),
+            });
+            assert_eq!(executed.count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_crash_is_taken_over_by_one_of_many() {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        for round in 0..ROUNDS {
+            let runs = AtomicU32::new(0);
+            let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone()).lease(HOUR);
+            let key = format!("key {round}");
+            {
+                let crashing = idempotency.run(key.as_str(), &(), async || {
+                    step().await;
+                    Ok::<_, String>(0)
+                });
+                let mut crashing: Running<'_, _> = Box::pin(crashing);
+                assert!(poll(&mut crashing).is_pending());
+            }
+            clock.advance(HOUR);
+            at_once(|number| {
+                let run = idempotency.run(key.as_str(), &(), async || {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, String>(number)
+                });
+                match block_on(run) {
+                    Ok(_) | Err(IdempotencyError::InProgress { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            });
+            assert_eq!(runs.load(Ordering::Relaxed), 1);
+        }
+    }
+}
+
+#[test]
+fn of_many_who_do_something_once_one_does() {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        for round in 0..ROUNDS {
+            let (runs, rare) = (AtomicU32::new(0), AtomicU32::new(0));
+            let action = format!("action {round}");
+            let outcomes = with_time_passing(&clock, || {
+                at_once(|number| {
+                    let once = DoOnce::new(Arc::clone(&backend)).clock(clock.clone());
+                    let once = once.lease(HOUR * 24 * 365).wait_up_to(HOUR * 24 * 365);
+                    let rarely = once.run_at_most_once("rare", &action, async || {
+                        rare.fetch_add(1, Ordering::Relaxed);
+                        Ok::<_, String>(())
+                    });
+                    block_on(rarely).unwrap();
+                    block_on(once.run("often", &action, async || {
+                        runs.fetch_add(1, Ordering::Relaxed);
+                        Ok::<_, String>(number)
+                    }))
+                    .unwrap()
+                })
+            });
+            assert_eq!((runs.load(Ordering::Relaxed), rare.load(Ordering::Relaxed)), (1, 1));
+            assert_eq!(outcomes.iter().filter(|done| matches!(done, Done::Now { .. })).count(), 1);
+            assert!(outcomes.iter().all(|done| done.at() == outcomes[0].at()));
+        }
+    }
+}
