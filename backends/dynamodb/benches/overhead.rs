@@ -39,7 +39,7 @@ fn main() -> Result<(), Failure> {
             .table_name(TABLE)
             .operation_timeout(Duration::from_secs(10))
             .build();
-        backend.create_tables().await?;
+        backend.create_rate_limit_table().await?;
         let limiter = Limiter::new(backend.clone()).quota(Quota::per_day(u64::MAX));
 
         let mut times = CALLS.map(|_| Vec::with_capacity(rounds));

@@ -40,8 +40,8 @@ async fn main() -> Result<(), Failure> {
     };
 
     let backend = process();
-    backend.create_tables().await?;
-    match backend.check_tables().await?.as_slice() {
+    backend.create_rate_limit_table().await?;
+    match backend.check_rate_limit_table().await?.as_slice() {
         [] => println!("The table `{table}` is ready."),
         missing => missing.iter().for_each(|missing| println!("The table lacks something: {missing}.")),
     }

@@ -27,6 +27,30 @@ pub(crate) const NOTE: &str = "Note";
 /// What the name of every writer's slot begins with.
 pub(crate) const SLOT: &str = "Writer_";
 
+pub(crate) const IDEMPOTENCY_KEY: &str = "IdempotencyKey";
+/// What the key is claimed for.
+pub(crate) const SK: &str = "SK";
+pub(crate) const STATUS: &str = "Status";
+pub(crate) const REQUEST_HASH: &str = "RequestHash";
+pub(crate) const REQUEST_BODY: &str = "RequestBody";
+pub(crate) const RESPONSE: &str = "Response";
+/// What `Response` is, where it is no value: one of the two below.
+pub(crate) const RESPONSE_KIND: &str = "ResponseKind";
+pub(crate) const ERROR: &str = "ERROR";
+pub(crate) const NOT_KEPT: &str = "NOT_KEPT";
+pub(crate) const NOT_KEPT_REASON: &str = "NotKeptReason";
+pub(crate) const STATUS_CODE: &str = "StatusCode";
+/// The owner, in hexadecimal.
+pub(crate) const LOCK_TOKEN: &str = "LockToken";
+/// When the lease ends.
+pub(crate) const LOCKED_UNTIL: &str = "LockedUntil";
+pub(crate) const COMPLETED_AT: &str = "CompletedAt";
+pub(crate) const FUNCTION_NAME: &str = "FunctionName";
+/// When the item was made, for the indexes.
+pub(crate) const TIMESTAMP: &str = "Timestamp";
+/// The number of the last grant.
+pub(crate) const FENCE: &str = "Fence";
+
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// What an item says. Unknown attributes are left alone, missing ones have a default.

@@ -10,7 +10,7 @@ use limited_core::ALLOWED_SKEW;
 
 use crate::backend::{Settings, Shared};
 use crate::capacity::Listener;
-use crate::{Consumed, DynamoDbBackend, Index, WindowTimeFormat};
+use crate::{ClaimIndex, Consumed, DynamoDbBackend, Index, WindowTimeFormat};
 
 /// Settings of a [`DynamoDbBackend`].
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ impl DynamoDbBackendBuilder {
                 allowed_skew: ALLOWED_SKEW,
                 operation_timeout: Duration::from_millis(250),
                 indexes: Vec::new(),
+                claim_indexes: Vec::new(),
                 point_in_time_recovery: false,
                 on_consumed_capacity: None,
             },
@@ -47,7 +48,7 @@ impl DynamoDbBackendBuilder {
         self
     }
 
-    /// The table that claims are in; `idempotency` unless set. No operation uses it yet.
+    /// The table that claims are in; `idempotency` unless set.
     pub fn idempotency_table_name(mut self, table: impl Into<String>) -> Self {
         self.settings.idempotency_table = table.into();
         self
@@ -85,10 +86,16 @@ impl DynamoDbBackendBuilder {
         self
     }
 
-    /// The indexes that [`create_tables`](DynamoDbBackend::create_tables) makes and
+    /// The indexes of the table of rate limits that [`create_tables`](DynamoDbBackend::create_tables) makes and
     /// [`check_tables`](DynamoDbBackend::check_tables) looks for; none unless set.
     pub fn indexes(mut self, indexes: impl IntoIterator<Item = Index>) -> Self {
         self.settings.indexes = indexes.into_iter().collect();
+        self
+    }
+
+    /// The same for the table of claims; none unless set.
+    pub fn claim_indexes(mut self, indexes: impl IntoIterator<Item = ClaimIndex>) -> Self {
+        self.settings.claim_indexes = indexes.into_iter().collect();
         self
     }
 

@@ -15,9 +15,9 @@ const BYTES_PER_WRITE_UNIT: u32 = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// `GetItem`: a counter read, consistently. Read units.
+    /// `GetItem`: a counter or a claim read, consistently. Read units.
     GetItem,
-    /// `UpdateItem`: hits counted, or refused. Write units.
+    /// `UpdateItem`: hits counted or refused, and whatever is done to a claim. Write units.
     UpdateItem,
     /// `DeleteItem`: a counter reset. Write units.
     DeleteItem,
@@ -91,24 +91,25 @@ impl Shared {
     /// Tells what a request consumed, where the answer says so and somebody listens.
     pub(crate) fn consumed<'a>(
         &self,
+        table: &str,
         operation: Operation,
         reported: impl IntoIterator<Item = &'a ConsumedCapacity>,
     ) {
         for units in reported.into_iter().filter_map(ConsumedCapacity::capacity_units) {
-            self.tell(operation, units, false);
+            self.tell(table, operation, units, false);
         }
     }
 
     /// Tells what a write whose condition failed is billed: the size of the item that it left as it was.
-    pub(crate) fn consumed_in_vain(&self, operation: Operation, old: Option<&Item>) {
+    pub(crate) fn consumed_in_vain(&self, table: &str, operation: Operation, old: Option<&Item>) {
         if self.settings.on_consumed_capacity.is_some() {
-            self.tell(operation, f64::from(write_units(old.map_or(0, size_of_item))), true);
+            self.tell(table, operation, f64::from(write_units(old.map_or(0, size_of_item))), true);
         }
     }
 
-    fn tell(&self, operation: Operation, units: f64, is_estimated: bool) {
+    fn tell(&self, table: &str, operation: Operation, units: f64, is_estimated: bool) {
         if let Some(Listener(listener)) = &self.settings.on_consumed_capacity {
-            listener(&Consumed { operation, units, is_estimated, table: &self.settings.table });
+            listener(&Consumed { operation, units, is_estimated, table });
         }
     }
 }
@@ -121,7 +122,7 @@ fn write_units(bytes: usize) -> u32 {
 
 /// The bytes that DynamoDB counts for an item: its names in UTF-8, and its values, after the developer guide's
 /// "DynamoDB item sizes and formats".
-fn size_of_item(item: &Item) -> usize {
+pub(crate) fn size_of_item(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + size_of_value(value)).sum()
 }
 

@@ -2,16 +2,26 @@
 //! programs in other languages read and write.
 
 use jiff::fmt::temporal::DateTimePrinter;
-use limited_core::{Counter, Key, Timestamp, Window, WindowLength};
+use limited_core::{ClaimKey, Counter, Key, Timestamp, Window, WindowLength};
 
 /// The most bytes that DynamoDB takes as a partition key.
 const LONGEST_IDENTIFIER: usize = 2048;
+
+/// The most bytes that DynamoDB takes as a sort key, which the key of a claim is in an index.
+const LONGEST_IDEMPOTENCY_KEY: usize = 1024;
 
 /// What an item is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ItemKey {
     pub(crate) identifier: String,
     pub(crate) window_time: String,
+}
+
+/// What the item of a claim is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimItem {
+    pub(crate) idempotency_key: String,
+    pub(crate) kind: &'static str,
 }
 
 /// How the `WindowTime` of aligned windows is written.
@@ -29,8 +39,17 @@ pub enum WindowTimeFormat {
 impl ItemKey {
     pub(crate) fn of(counter: &Counter<'_>, format: WindowTimeFormat) -> Self {
         Self {
-            identifier: identifier(counter.namespace(), counter.key()),
+            identifier: identifier(counter.namespace(), counter.key(), LONGEST_IDENTIFIER),
             window_time: window_time(counter.window(), format),
+        }
+    }
+}
+
+impl ClaimItem {
+    pub(crate) fn of(key: &ClaimKey<'_>) -> Self {
+        Self {
+            idempotency_key: identifier(key.namespace(), key.key(), LONGEST_IDEMPOTENCY_KEY),
+            kind: key.kind().as_str(),
         }
     }
 }
@@ -40,13 +59,13 @@ impl ItemKey {
 /// Without a namespace it is the key; with one `namespace#key`. A `#` or `%` of the namespace is escaped, and a key
 /// with a `#` but without a namespace has one put before it. What is too long is its SHA-256, after a `#` that no other
 /// form begins with.
-fn identifier(namespace: &str, key: &str) -> String {
+fn identifier(namespace: &str, key: &str, longest: usize) -> String {
     let identifier = match (namespace.is_empty(), key.contains('#')) {
         (true, false) => key.to_owned(),
         (true, true) => format!("#{key}"),
         (false, _) => format!("{}#{key}", namespace.replace('%', "%25").replace('#', "%23")),
     };
-    if identifier.len() <= LONGEST_IDENTIFIER {
+    if identifier.len() <= longest {
         return identifier;
     }
     // `sha256=` and the fingerprint hold no `#`, so that no key without a namespace is written like this.
@@ -88,10 +107,11 @@ fn rfc_3339(time: Timestamp, printer: &DateTimePrinter) -> String {
     printer.timestamp_to_string(&time)
 }
 
-/// Reads what [`timestamp`] writes, and any other RFC 3339.
+/// Reads what [`timestamp`] writes, and any other RFC 3339. What is before 1970, such as a time that another program
+/// left at its zero, is 1970; what is too late is the last time that there is.
 pub(crate) fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let nanos = text.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
-    u64::try_from(nanos).ok().map(Timestamp::from_nanos)
+    Some(Timestamp::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX)))
 }
 
 /// The one way in which a length is written: days, hours, minutes and seconds, each only where there are some.
@@ -117,12 +137,17 @@ pub(crate) fn expires_at(time: Timestamp) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use limited_core::ClaimKind;
     use proptest::prelude::*;
 
     use super::*;
 
     fn length(duration: Duration) -> WindowLength {
         WindowLength::try_from(duration).unwrap()
+    }
+
+    fn written(namespace: &str, key: &str) -> String {
+        identifier(namespace, key, LONGEST_IDENTIFIER)
     }
 
     #[test]
@@ -158,17 +183,31 @@ mod tests {
             assert_eq!(parse_timestamp(&timestamp(time)), Some(time));
         }
         assert_eq!(parse_timestamp("2026-11-21T12:00:00Z"), Some(Timestamp::from_secs(1_795_262_400)));
+        assert_eq!(parse_timestamp("0001-01-01T00:00:00Z"), Some(Timestamp::EPOCH));
+        assert_eq!(parse_timestamp("9999-01-01T00:00:00Z"), Some(Timestamp::MAX));
         assert_eq!(parse_timestamp("yesterday"), None);
     }
 
     #[test]
     fn what_is_too_long_is_held_as_a_fingerprint() {
         let (namespace, key) = ("n".repeat(1_500), "k".repeat(1_024));
-        let held = identifier(&namespace, &key);
+        let held = written(&namespace, &key);
         assert!(held.starts_with("#sha256=") && held.len() == 72, "{held}");
-        assert_ne!(held, identifier(&namespace, &key[1..]));
-        assert_ne!(identifier("", &held[1..]), held);
-        assert_eq!(identifier("", &key), key);
+        assert_ne!(held, written(&namespace, &key[1..]));
+        assert_ne!(written("", &held[1..]), held);
+        assert_eq!(written("", &key), key);
+    }
+
+    #[test]
+    fn the_key_of_a_claim_fits_a_sort_key_too() {
+        let written = |namespace: &str, key: &str| {
+            let key = Key::from(key);
+            ClaimItem::of(&ClaimKey::new(namespace, ClaimKind::Idempotency, &key).unwrap()).idempotency_key
+        };
+        assert_eq!(written("api", "order-981"), "api#order-981");
+        assert_eq!(written("", &"k".repeat(1_024)), "k".repeat(1_024));
+        assert!(written("n", &"k".repeat(1_023)).starts_with("#sha256="));
+        assert_ne!(written("n", &"k".repeat(1_023)), written("m", &"k".repeat(1_023)));
     }
 
     proptest! {
@@ -179,7 +218,7 @@ mod tests {
             one in ("[ab#%23]{0,3}", "[ab#%23]{1,3}"),
             other in ("[ab#%23]{0,3}", "[ab#%23]{1,3}"),
         ) {
-            prop_assert_eq!(identifier(&one.0, &one.1) == identifier(&other.0, &other.1), one == other);
+            prop_assert_eq!(written(&one.0, &one.1) == written(&other.0, &other.1), one == other);
         }
 
         #[test]

@@ -1,6 +1,5 @@
-//! The one `UpdateItem` that counts: its expression, its condition, their names and values.
+//! The one `UpdateItem` that counts.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,6 +10,7 @@ use crate::attributes::{
     UPDATED_AT, USER_ID,
 };
 use crate::batch::{Composed, Waiting};
+use crate::expression::Update;
 use crate::item::{expires_at, timestamp};
 
 /// The first number that DynamoDB cannot hold: it keeps 38 digits.
@@ -43,16 +43,6 @@ pub(crate) enum Opening {
     Open,
     /// It has ended, and was opened then, as the item says it.
     Ended(Option<String>),
-}
-
-/// An update of one item.
-#[derive(Debug, Default)]
-pub(crate) struct Update {
-    set: Vec<String>,
-    remove: Vec<String>,
-    conditions: Vec<String>,
-    pub(crate) names: HashMap<String, String>,
-    pub(crate) values: HashMap<String, AttributeValue>,
 }
 
 /// Who writes, and when.
@@ -175,20 +165,6 @@ impl Update {
         }
     }
 
-    pub(crate) fn expression(&self) -> String {
-        let mut expression = String::new();
-        for (clause, parts) in [("SET", &self.set), ("REMOVE", &self.remove)] {
-            if !parts.is_empty() {
-                expression += &format!("{clause} {} ", parts.join(", "));
-            }
-        }
-        expression.trim_end().to_owned()
-    }
-
-    pub(crate) fn condition(&self) -> String {
-        self.conditions.join(" AND ")
-    }
-
     /// The number of this write in the writer's slot, which a repeated or late write finds; and when it happened.
     fn stamped(&mut self, stamp: &Stamp<'_>) {
         self.name("#slot", stamp.slot);
@@ -216,18 +192,6 @@ impl Update {
         self.name("#note", NOTE);
         self.values.insert(":note".into(), note);
         self.set.push(set("#note", ":note"));
-    }
-
-    fn name(&mut self, short: &str, name: &str) {
-        self.names.insert(short.to_owned(), name.to_owned());
-    }
-
-    fn number(&mut self, short: &str, number: impl ToString) {
-        self.values.insert(short.to_owned(), AttributeValue::N(number.to_string()));
-    }
-
-    fn text(&mut self, short: &str, text: impl Into<String>) {
-        self.values.insert(short.to_owned(), AttributeValue::S(text.into()));
     }
 }
 

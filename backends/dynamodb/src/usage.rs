@@ -213,7 +213,7 @@ impl DynamoDbBackend {
                 .request_items(table, wanted)
                 .set_return_consumed_capacity(self.0.wanted_capacity());
             let answer = request.send().await.map_err(|error| backend_error(error, table))?;
-            self.0.consumed(Operation::BatchGetItem, answer.consumed_capacity());
+            self.0.consumed(self.table_name(), Operation::BatchGetItem, answer.consumed_capacity());
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             let left = answer.unprocessed_keys.unwrap_or_default();
             keys = left.into_values().flat_map(|left| left.keys).collect();
@@ -266,7 +266,7 @@ impl Pages {
             .set_exclusive_start_key(after)
             .set_return_consumed_capacity(shared.wanted_capacity());
         let answer = request.send().await.map_err(|error| self.query_error(error))?;
-        shared.consumed(Operation::Query, answer.consumed_capacity());
+        shared.consumed(&shared.settings.table, Operation::Query, answer.consumed_capacity());
         if let Some(key) = answer.last_evaluated_key.filter(|key| !key.is_empty()) {
             self.next_page = Next::After(key);
         }

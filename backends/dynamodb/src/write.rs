@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use limited_core::{BackendError, Dimensions, Tally, Timestamp, Window};
 
 use crate::attributes::{IDENTIFIER, Item, Seen, WINDOW_TIME};
 use crate::backend::Shared;
 use crate::batch::{Composed, Waiting, compose, fitting, hopeful, values_after};
-use crate::capacity::Operation;
 use crate::error::backend_error;
+use crate::expression::Update;
 use crate::item::ItemKey;
 use crate::lane::Answers;
-use crate::update::{Case, Opening, Stamp, Update, Value};
+use crate::update::{Case, Opening, Stamp, Value};
 
 /// How often a write is tried anew because the item is not as it was taken to be, before it counts as throttled.
 const ROUNDS: usize = 8;
@@ -155,30 +155,7 @@ impl Shared {
         item: &ItemKey,
         update: Update,
     ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
-        let request = self
-            .client
-            .update_item()
-            .table_name(&self.settings.table)
-            .set_key(Some(key_of(item)))
-            .update_expression(update.expression())
-            .condition_expression(update.condition())
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
-            .set_return_consumed_capacity(self.wanted_capacity())
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = request.customize().config_override(self.overrides.clone()).send().await;
-        match &answer {
-            Ok(output) => self.consumed(Operation::UpdateItem, output.consumed_capacity()),
-            Err(error) => {
-                if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) =
-                    error.as_service_error()
-                {
-                    self.consumed_in_vain(Operation::UpdateItem, failed.item());
-                }
-            }
-        }
-        answer
+        self.update_item(&self.settings.table, key_of(item), update, ReturnValue::AllNew).await
     }
 
     /// Keeps an item that many writers wrote to within one write unit: beyond twice the number of slots that are kept,

@@ -6,7 +6,7 @@ mod support;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use limited_core::conformance::Harness;
+use limited_core::conformance::{Harness, has_claims};
 use limited_dynamodb::DynamoDbBackend;
 use support::{Fault, Wire, client, serve_over_tcp, tcp_client, unique_table};
 use tokio::runtime::Runtime;
@@ -15,7 +15,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 
 /// A backend with time enough for a busy machine.
 fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
-    let builder = DynamoDbBackend::builder(client).table_name(unique_table("conformance"));
+    let builder = DynamoDbBackend::builder(client)
+        .table_name(unique_table("conformance"))
+        .idempotency_table_name(unique_table("conformance-claims"));
     let backend = builder.operation_timeout(Duration::from_secs(60)).build();
     RUNTIME.block_on(backend.create_tables()).unwrap();
     backend
@@ -42,6 +44,7 @@ impl Harness for OverWire {
         let wires = self.0.lock().unwrap();
         let (_, wire) =
             wires.iter().find(|(table, _)| table == backend.table_name()).expect("a wire of the suite's");
+        // Hits, and all that is done to a claim, are updates.
         for write in ["UpdateItem", "DeleteItem"] {
             wire.push_fault_on(write, Fault::CutAfter);
         }
@@ -63,6 +66,11 @@ impl Harness for OverTcp {
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         RUNTIME.block_on(future)
     }
+}
+
+#[test]
+fn claims_are_checked() {
+    assert!(has_claims(&OverWire(std::sync::Mutex::default())));
 }
 
 mod over_the_wire {

@@ -22,7 +22,7 @@ async fn a_connection_cut_before_or_after_the_write_counts_it_once() {
         .table_name(unique_table("connections"))
         .operation_timeout(Duration::from_secs(30))
         .build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     let limiter = Limiter::new(backend).clock(ManualClock::new()).quota(Quota::per_hour(1_000));
     let mut used = 0;
     for cut in [Cut::BeforeForwarding, Cut::AfterForwarding, Cut::AmidAnswer, Cut::Nowhere]

@@ -21,7 +21,7 @@ async fn table(
 ) -> (Wire, DynamoDbBackend) {
     let wire = Wire::new();
     let backend = set(DynamoDbBackend::builder(client(&wire)).table_name("limits")).build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     (wire, backend)
 }
 

@@ -69,7 +69,7 @@ async fn backend() -> DynamoDbBackend {
     tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
     let backend =
         DynamoDbBackend::builder(client(&endpoint)).operation_timeout(Duration::from_secs(10)).build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     backend
 }
 

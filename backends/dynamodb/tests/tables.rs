@@ -1,52 +1,120 @@
-//! The table is made, made again, and checked.
+//! The tables are made, made again, and checked.
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
 };
 use limited_core::BackendError;
-use limited_dynamodb::{DynamoDbBackend, Index, Missing};
+use limited_dynamodb::{ClaimIndex, DynamoDbBackend, DynamoDbBackendBuilder, Index, Missing};
 use support::{Wire, client};
 
+fn builder(wire: &Wire) -> DynamoDbBackendBuilder {
+    DynamoDbBackend::builder(client(wire)).table_name("limits").idempotency_table_name("claims")
+}
+
+async fn made(wire: &Wire, table: &str) -> TableDescription {
+    client(wire).describe_table().table_name(table).send().await.unwrap().table.unwrap()
+}
+
+fn keys(schema: &[KeySchemaElement]) -> Vec<String> {
+    schema.iter().map(|key| format!("{} {}", key.attribute_name(), key.key_type())).collect()
+}
+
 #[tokio::test]
-async fn a_table_is_made_with_what_was_asked_for_and_a_second_call_is_no_error() {
+async fn tables_are_made_with_what_was_asked_for_and_a_second_call_is_no_error() {
     let wire = Wire::new();
-    let builder = DynamoDbBackend::builder(client(&wire)).table_name("limits").indexes(Index::ALL);
+    let builder = builder(&wire).indexes(Index::ALL).claim_indexes(ClaimIndex::ALL);
     let backend = builder.point_in_time_recovery(true).build();
-    assert_eq!(backend.check_tables().await.unwrap(), [Missing::Table("limits".into())]);
+    let none = ["limits", "claims"].map(|table| Missing::Table(table.into()));
+    assert_eq!(backend.check_tables().await.unwrap(), none);
     for _ in 0..2 {
         backend.create_tables().await.unwrap();
         assert_eq!(backend.check_tables().await.unwrap(), []);
     }
-    let made = client(&wire).describe_table().table_name("limits").send().await.unwrap().table.unwrap();
-    assert_eq!(made.billing_mode_summary().unwrap().billing_mode(), Some(&BillingMode::PayPerRequest));
-    let mut indexes: Vec<_> =
-        made.global_secondary_indexes().iter().filter_map(|index| index.index_name()).collect();
-    indexes.sort_unstable();
-    assert_eq!(indexes, ["gsi-bucket", "gsi-ip", "gsi-tenant", "gsi-user"]);
-    assert!(wire.count("UpdateContinuousBackups") > 0);
+    let expected = [
+        (
+            "limits",
+            ["Identifier HASH", "WindowTime RANGE"],
+            [
+                ("gsi-bucket", ["BucketKey HASH", "WindowTime RANGE"]),
+                ("gsi-ip", ["IPAddress HASH", "WindowTime RANGE"]),
+                ("gsi-tenant", ["TenantID HASH", "WindowTime RANGE"]),
+                ("gsi-user", ["UserID HASH", "WindowTime RANGE"]),
+            ],
+        ),
+        (
+            "claims",
+            ["IdempotencyKey HASH", "SK RANGE"],
+            [
+                ("gsi-function", ["FunctionName HASH", "Timestamp RANGE"]),
+                ("gsi-status", ["Status HASH", "Timestamp RANGE"]),
+                ("gsi-tenant", ["TenantID HASH", "Timestamp RANGE"]),
+                ("gsi-timestamp", ["Timestamp HASH", "IdempotencyKey RANGE"]),
+            ],
+        ),
+    ];
+    for (table, its_keys, its_indexes) in expected {
+        let made = made(&wire, table).await;
+        assert_eq!(made.billing_mode_summary().unwrap().billing_mode(), Some(&BillingMode::PayPerRequest));
+        assert_eq!(keys(made.key_schema()), its_keys);
+        let indexes: BTreeMap<_, _> = made
+            .global_secondary_indexes()
+            .iter()
+            .map(|index| (index.index_name().unwrap().to_owned(), keys(index.key_schema())))
+            .collect();
+        let its_indexes = its_indexes.map(|(name, keys)| (name.to_owned(), keys.map(String::from).to_vec()));
+        assert_eq!(indexes, BTreeMap::from(its_indexes));
+    }
+    assert_eq!(wire.count("UpdateContinuousBackups"), 4);
+}
+
+#[tokio::test]
+async fn who_only_limits_or_only_claims_makes_one_table() {
+    let wire = Wire::new();
+    let backend = builder(&wire).build();
+    backend.create_rate_limit_table().await.unwrap();
+    assert_eq!(backend.check_rate_limit_table().await.unwrap(), []);
+    assert_eq!(backend.check_tables().await.unwrap(), [Missing::Table("claims".into())]);
+
+    let wire = Wire::new();
+    let backend = builder(&wire).claim_indexes([ClaimIndex::Status]).build();
+    backend.create_idempotency_table().await.unwrap();
+    assert_eq!(backend.check_idempotency_table().await.unwrap(), []);
+    assert_eq!(backend.check_tables().await.unwrap(), [Missing::Table("limits".into())]);
+    assert!(keys(made(&wire, "claims").await.global_secondary_indexes()[0].key_schema())[0] == "Status HASH");
 }
 
 #[tokio::test]
 async fn what_a_table_lacks_is_told() {
     let wire = Wire::new();
     let plain = client(&wire);
-    let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
-    let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
-    plain
-        .create_table()
-        .table_name("limits")
-        .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(key)
-        .attribute_definitions(id.build().unwrap())
-        .send()
-        .await
-        .unwrap();
-    let backend = DynamoDbBackend::builder(plain).table_name("limits").indexes([Index::User]).build();
+    for table in ["limits", "claims"] {
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+        let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+        plain
+            .create_table()
+            .table_name(table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key)
+            .attribute_definitions(id.build().unwrap())
+            .send()
+            .await
+            .unwrap();
+    }
+    let backend = builder(&wire).indexes([Index::User]).claim_indexes([ClaimIndex::Tenant]).build();
     let missing = backend.check_tables().await.unwrap();
-    let expected =
-        [Missing::Keys("limits".into()), Missing::TimeToLive("limits".into()), Missing::Index(Index::User)];
+    let keys = |table: &str, partition, sort| Missing::Keys { table: table.to_owned(), partition, sort };
+    let expected = [
+        keys("limits", "Identifier", "WindowTime"),
+        Missing::TimeToLive("limits".into()),
+        Missing::Index(Index::User),
+        keys("claims", "IdempotencyKey", "SK"),
+        Missing::TimeToLive("claims".into()),
+        Missing::ClaimIndex(ClaimIndex::Tenant),
+    ];
     assert_eq!(missing, expected);
     for missing in missing {
         assert!(missing.to_string().len() > 40, "{missing}");
@@ -57,7 +125,7 @@ async fn what_a_table_lacks_is_told() {
 async fn no_table_is_described_on_the_way_of_a_decision() {
     use limited::{Error, Limiter};
     let wire = Wire::new();
-    let limiter = Limiter::new(DynamoDbBackend::builder(client(&wire)).table_name("limits").build());
+    let limiter = Limiter::new(builder(&wire).build());
     let Err(Error::Backend(error)) = limiter.allow("key").await else { panic!("there is no table") };
     assert!(matches!(error, BackendError::MissingTable(_)));
     assert_eq!((wire.count("DescribeTable"), wire.requests().len()), (0, 1));

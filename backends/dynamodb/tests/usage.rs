@@ -22,7 +22,7 @@ use support::Wire;
 
 async fn backend() -> DynamoDbBackend {
     let backend = builder(config().await).indexes(Index::ALL).build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     backend
 }
 
@@ -100,7 +100,7 @@ async fn more_than_a_page_is_found_by_two_requests_for_each_hundred() {
         .indexes([Index::Tenant])
         .on_consumed_capacity(move |consumed| told.lock().unwrap().push(consumed.operation))
         .build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     for user in 0..230_u32 {
         let (identifier, tenant) = (format!("api#{user}"), text("acme"));
         put(
@@ -187,7 +187,7 @@ async fn a_table_without_the_index_is_told_what_it_lacks() {
     let error = backend.usage_by_tenant("acme", NOON).next().await.unwrap().unwrap_err();
     assert!(matches!(error, BackendError::MissingTable(_)), "{error}");
 
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     let mut usage = backend.usage_by_tenant("acme", NOON);
     let error = usage.next().await.unwrap().unwrap_err();
     assert!(matches!(error, BackendError::Invalid(_)), "{error}");
@@ -248,7 +248,7 @@ impl Intercept for Stingy {
 async fn stingy_backend(answers: u32) -> DynamoDbBackend {
     let stingy = Stingy { answers: Arc::new(AtomicU32::new(answers)), ..Stingy::default() };
     let backend = builder(support::config(&Wire::new()).interceptor(stingy)).indexes([Index::Tenant]).build();
-    backend.create_tables().await.unwrap();
+    backend.create_rate_limit_table().await.unwrap();
     hit(&backend, &Key::tenant("acme"), 2, 100, NOON).await;
     backend
 }

@@ -19,10 +19,11 @@ pub(crate) async fn config() -> Builder {
     tcp_config(&serve_over_tcp().await.0)
 }
 
-/// A backend over its own table, which is not there yet.
+/// A backend over its own tables, which are not there yet.
 pub(crate) fn builder(config: Builder) -> DynamoDbBackendBuilder {
     DynamoDbBackend::builder(Client::from_conf(config.build()))
         .table_name(unique_table("limits"))
+        .idempotency_table_name(unique_table("claims"))
         .operation_timeout(Duration::from_secs(30))
 }
 

@@ -134,6 +134,11 @@ impl Wire {
         self.0.lock().requests.clone()
     }
 
+    /// What befell each of these requests, and whether the server has run it.
+    pub(crate) fn fates(&self) -> Vec<(Fault, bool)> {
+        self.0.lock().requests.iter().map(|recorded| (recorded.fault, recorded.reached)).collect()
+    }
+
     /// How many requests of an operation there were.
     pub(crate) fn count(&self, operation: &str) -> usize {
         self.0.lock().requests.iter().filter(|recorded| recorded.operation == operation).count()

@@ -1,0 +1,180 @@
+//! The `UpdateItem` of each operation on a claim.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    ClaimRequest, Completion, Fence, LAPSED_CLAIM_KEPT, Owner, StoredResult, Timestamp, lapsed_claim_expires,
+};
+
+use super::record::{Status, token_of};
+use crate::attributes::{
+    COMPLETED_AT, CREATED_AT, ERROR, EXPIRES_AT, FENCE, FUNCTION_NAME, IDEMPOTENCY_KEY, LOCK_TOKEN,
+    LOCKED_UNTIL, NOT_KEPT, NOT_KEPT_REASON, REQUEST_BODY, REQUEST_HASH, RESPONSE, RESPONSE_KIND, STATUS,
+    STATUS_CODE, TENANT_ID, TIMESTAMP, UPDATED_AT,
+};
+use crate::expression::Update;
+use crate::item::{expires_at, timestamp};
+
+/// How long the record of a key that was given up or forgotten stays, for its fencing number.
+const FREE_RECORD_KEPT: Duration = LAPSED_CLAIM_KEPT.saturating_mul(3);
+
+/// Free is: not there, expired, given up, not begun, or with a lease that has ended; and not this owner's before. Else
+/// a first attempt that arrives late would open again what its own repetition has closed.
+const IS_FREE: &str = "attribute_not_exists(#key) OR \
+    ((#expires <= :now_s OR #status IN (:failed, :pending) \
+    OR (#status = :processing AND (attribute_not_exists(#until) OR #until <= :lapsed))) \
+    AND (attribute_not_exists(#token) OR #token <> :token))";
+
+/// What has expired is nobody's.
+const IS_OWN: &str = "#status = :processing AND #token = :token \
+    AND (attribute_not_exists(#expires) OR #expires > :now_s)";
+
+/// Takes the key, and removes what an earlier claim left that this one has none of.
+pub(super) fn claim(request: &ClaimRequest<'_>, tenant: Option<&str>, now: Timestamp) -> Update {
+    let mut update = Update::default();
+    update.conditions.push(IS_FREE.into());
+    update.name("#key", IDEMPOTENCY_KEY);
+    update.text(":failed", Status::Failed.as_str());
+    update.text(":pending", Status::Pending.as_str());
+    update.number(":now_s", now.as_secs());
+    update.text(":lapsed", timestamp(last_ended(now)));
+
+    update.put("processing", "#status", STATUS, text(Status::Processing.as_str()));
+    update.put("token", "#token", LOCK_TOKEN, text(token_of(request.owner)));
+    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(request.until)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(request.until)));
+    update.put("hash", "#hash", REQUEST_HASH, request.fingerprint.and_then(|hash| text(hash.to_string())));
+    update.put("body", "#body", REQUEST_BODY, request.details.request.and_then(text));
+    let function = request.details.function_name.filter(|name| !name.is_empty());
+    update.put("function", "#function", FUNCTION_NAME, function.and_then(text));
+    update.put("tenant", "#tenant", TENANT_ID, tenant.and_then(text));
+    update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
+    for (short, name) in [("#created", CREATED_AT), ("#timestamp", TIMESTAMP)] {
+        update.name(short, name);
+        update.set.push(format!("{short} = if_not_exists({short}, :now)"));
+    }
+    update.name("#fence", FENCE);
+    update.number(":seed", Fence::seed(now).0);
+    update.number(":one", 1);
+    update.set.push("#fence = if_not_exists(#fence, :seed) + :one".into());
+    update.result(None, None, None);
+    update.drop_all(&[("#code", STATUS_CODE), ("#done", COMPLETED_AT)]);
+    update
+}
+
+/// Records `result`, which is that of the completion or what stands for it.
+pub(super) fn finish(completion: &Completion<'_>, result: &StoredResult, now: Timestamp) -> Update {
+    let mut update = of_owner(completion.owner, now);
+    update.put("completed", "#status", STATUS, text(Status::Completed.as_str()));
+    update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
+    update.put("now", "#done", COMPLETED_AT, text(timestamp(now)));
+    update.put("expires", "#expires", EXPIRES_AT, completion.expires.and_then(expiry));
+    let code = completion.status_code.map(|code| AttributeValue::N(code.to_string()));
+    update.put("code", "#code", STATUS_CODE, code);
+    match result {
+        StoredResult::Nothing => update.result(None, None, None),
+        StoredResult::Value(value) => update.result(Some(value), None, None),
+        StoredResult::Error(error) => update.result(Some(error), Some(ERROR), None),
+        StoredResult::NotKept { reason } => update.result(None, Some(NOT_KEPT), Some(reason)),
+    }
+    update.drop_all(&[("#until", LOCKED_UNTIL)]);
+    update
+}
+
+/// Moves the lease on, never back.
+pub(super) fn renew(owner: Owner, until: Timestamp, now: Timestamp) -> Update {
+    let mut update = of_owner(owner, now);
+    update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
+    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(until)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(until)));
+    update.conditions.push("(attribute_not_exists(#until) OR #until < :until)".into());
+    update
+}
+
+/// Gives the key up. The item stays, for its fencing number and for the owner's token, by which what arrives late is
+/// known.
+pub(super) fn release(owner: Owner, now: Timestamp) -> Update {
+    let mut update = of_owner(owner, now);
+    update.put("failed", "#status", STATUS, text(Status::Failed.as_str()));
+    update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(now.saturating_add(FREE_RECORD_KEPT)));
+    update.drop_all(&[("#until", LOCKED_UNTIL)]);
+    update
+}
+
+/// Empties the item but for its fencing number, if there is one.
+pub(super) fn forget(now: Timestamp) -> Update {
+    let mut update = Update::default();
+    update.conditions.push("attribute_exists(#key)".into());
+    update.name("#key", IDEMPOTENCY_KEY);
+    update.put("failed", "#status", STATUS, text(Status::Failed.as_str()));
+    update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(now.saturating_add(FREE_RECORD_KEPT)));
+    update.result(None, None, None);
+    update.drop_all(&[
+        ("#token", LOCK_TOKEN),
+        ("#until", LOCKED_UNTIL),
+        ("#hash", REQUEST_HASH),
+        ("#body", REQUEST_BODY),
+        ("#code", STATUS_CODE),
+        ("#done", COMPLETED_AT),
+        ("#created", CREATED_AT),
+        ("#function", FUNCTION_NAME),
+        ("#tenant", TENANT_ID),
+        ("#timestamp", TIMESTAMP),
+    ]);
+    update
+}
+
+/// An update that only the owner of a live claim gets through.
+fn of_owner(owner: Owner, now: Timestamp) -> Update {
+    let mut update = Update::default();
+    update.conditions.push(IS_OWN.into());
+    for (short, name) in [("#status", STATUS), ("#token", LOCK_TOKEN), ("#expires", EXPIRES_AT)] {
+        update.name(short, name);
+    }
+    update.text(":processing", Status::Processing.as_str());
+    update.text(":token", token_of(owner));
+    update.number(":now_s", now.as_secs());
+    update
+}
+
+impl Update {
+    /// Sets an attribute, or removes it where there is no value. `value` names the value, without its colon.
+    fn put(&mut self, value: &str, short: &str, name: &str, content: Option<AttributeValue>) {
+        self.name(short, name);
+        match content {
+            Some(content) => {
+                self.values.insert(format!(":{value}"), content);
+                self.set.push(format!("{short} = :{value}"));
+            }
+            None => self.remove.push(short.into()),
+        }
+    }
+
+    fn drop_all(&mut self, attributes: &[(&str, &str)]) {
+        for (short, name) in attributes {
+            self.put("", short, name, None);
+        }
+    }
+
+    fn result(&mut self, response: Option<&str>, kind: Option<&str>, reason: Option<&str>) {
+        self.put("response", "#response", RESPONSE, response.and_then(text));
+        self.put("kind", "#kind", RESPONSE_KIND, kind.and_then(text));
+        self.put("reason", "#reason", NOT_KEPT_REASON, reason.and_then(text));
+    }
+}
+
+fn text(text: impl Into<String>) -> Option<AttributeValue> {
+    Some(AttributeValue::S(text.into()))
+}
+
+fn expiry(expires: Timestamp) -> Option<AttributeValue> {
+    Some(AttributeValue::N(expires_at(expires).to_string()))
+}
+
+/// The latest end of a lease that has come by `now`: a lease until the last time that there is never ends.
+fn last_ended(now: Timestamp) -> Timestamp {
+    now.min(Timestamp::from_nanos(u64::MAX - 1))
+}

@@ -1,0 +1,114 @@
+//! What another program stored in DynamoDB's own types, as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// The value in JSON, the names of a map in order; `None` where it holds what JSON has none of: sets and bytes.
+pub(super) fn written(value: &AttributeValue) -> Option<String> {
+    let mut json = String::new();
+    write_value(&mut json, value)?;
+    Some(json)
+}
+
+fn write_value(json: &mut String, value: &AttributeValue) -> Option<()> {
+    match value {
+        AttributeValue::S(text) => write_text(json, text),
+        // DynamoDB writes numbers as JSON does.
+        AttributeValue::N(number) => json.push_str(number),
+        AttributeValue::Bool(truth) => json.push_str(if *truth { "true" } else { "false" }),
+        AttributeValue::Null(_) => json.push_str("null"),
+        AttributeValue::L(values) => {
+            json.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                write_value(json, value)?;
+            }
+            json.push(']');
+        }
+        AttributeValue::M(values) => {
+            json.push('{');
+            for (index, (name, value)) in values.iter().collect::<BTreeMap<_, _>>().into_iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                write_text(json, name);
+                json.push(':');
+                write_value(json, value)?;
+            }
+            json.push('}');
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A string after RFC 8259, section 7.
+fn write_text(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            // Writing to a string does not fail.
+            '\0'..='\u{1f}' => _ = write!(json, "\\u{:04x}", u32::from(c)),
+            _ => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::Blob;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn stored(value: &Value) -> AttributeValue {
+        match value {
+            Value::Null => AttributeValue::Null(true),
+            Value::Bool(truth) => AttributeValue::Bool(*truth),
+            Value::Number(number) => AttributeValue::N(number.to_string()),
+            Value::String(text) => AttributeValue::S(text.clone()),
+            Value::Array(values) => AttributeValue::L(values.iter().map(stored).collect()),
+            Value::Object(values) => {
+                AttributeValue::M(values.iter().map(|(name, value)| (name.clone(), stored(value))).collect())
+            }
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::String),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|values| Value::Object(values.into_iter().collect())),
+            ]
+        })
+    }
+
+    #[test]
+    fn what_json_has_none_of_is_not_written() {
+        for value in [AttributeValue::B(Blob::new([1])), AttributeValue::Ss(vec!["a".to_owned()])] {
+            assert_eq!(written(&AttributeValue::L(vec![value])), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_says_what_was_stored(value in any_json()) {
+            let json = written(&stored(&value)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{}", json);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Each branch of the conditions, on items that are there, deleted or not.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    Backend, BackendError, ClaimRequest, Claimed, Completion, Fence, Grant, InProgress, Ownership, Record,
+    Recorded, Timestamp,
+};
+
+use crate::table::{
+    ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, number, order, seconds, taken, text,
+    token,
+};
+
+const TICK: u64 = 1;
+
+fn tick_after(time: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(time.as_nanos() + TICK)
+}
+
+/// What comes of a claim of Alice's at noon.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Granted,
+    Taken,
+    /// Hers, as it is stored.
+    Again,
+    Invalid,
+    Corrupt,
+}
+
+#[tokio::test]
+async fn a_key_is_free_in_exactly_the_documented_cases() {
+    use Outcome::{Again, Corrupt, Granted, Invalid, Taken};
+    let status = |status: &str| ("Status", text(status));
+    let of = |owner| ("LockToken", token(owner));
+    let until = |text_of: &str| ("LockedUntil", text(text_of));
+    let expires = |at: u64| ("ExpiresAt", number(at));
+    let noon = NOON.as_secs();
+    let cases: Vec<(Vec<(&str, AttributeValue)>, Outcome)> = vec![
+        (vec![status("FAILED"), of(BOB)], Granted),
+        (vec![status("FAILED")], Granted),
+        (vec![status("PENDING")], Granted),
+        (vec![status("PENDING"), of(BOB), until("2027-01-01T00:00:00.000000000Z")], Granted),
+        (vec![status("PROCESSING"), of(BOB)], Granted),
+        (vec![status("PROCESSING")], Granted),
+        // The lease has ended at the nanosecond.
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T11:59:59.999999999Z")], Granted),
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000000Z")], Granted),
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000001Z")], Taken),
+        (vec![status("PROCESSING"), until("2026-11-21T12:00:00.000000001Z")], Taken),
+        // Expired, and not deleted yet: in whole seconds.
+        (
+            vec![status("PROCESSING"), of(BOB), until("2027-01-01T00:00:00.000000000Z"), expires(noon)],
+            Granted,
+        ),
+        (
+            vec![status("PROCESSING"), of(BOB), until("2027-01-01T00:00:00.000000000Z"), expires(noon + 1)],
+            Taken,
+        ),
+        (vec![status("COMPLETED"), of(BOB), expires(noon)], Granted),
+        (vec![status("COMPLETED"), of(BOB), expires(noon + 1)], Taken),
+        (vec![status("COMPLETED"), of(BOB)], Taken),
+        (vec![status("COMPLETED")], Taken),
+        (vec![status("COMPLETED"), expires(noon)], Granted),
+        // One's own.
+        (vec![status("PROCESSING"), of(ALICE), until("2027-01-01T00:00:00.000000000Z")], Again),
+        (vec![status("PROCESSING"), of(ALICE), until("2026-01-01T00:00:00.000000000Z")], Again),
+        (vec![status("PROCESSING"), of(ALICE)], Again),
+        (vec![status("COMPLETED"), of(ALICE)], Taken),
+        (vec![status("FAILED"), of(ALICE)], Invalid),
+        (vec![status("PENDING"), of(ALICE)], Invalid),
+        (vec![status("PROCESSING"), of(ALICE), expires(noon)], Invalid),
+        (vec![status("COMPLETED"), of(ALICE), expires(noon)], Invalid),
+        // What is not known holds, unless it has expired.
+        (vec![status("RESERVED"), of(BOB)], Corrupt),
+        (vec![of(BOB)], Corrupt),
+        (vec![("Status", number(1))], Corrupt),
+        (vec![status("RESERVED"), of(BOB), expires(noon)], Granted),
+        (vec![expires(noon)], Granted),
+        (vec![status("COMPLETED"), ("ExpiresAt", text("soon"))], Corrupt),
+        (vec![status("PROCESSING"), ("LockedUntil", number(1)), of(BOB)], Corrupt),
+    ];
+    let (table, backend) = Table::new().await;
+    for (item, expected) in cases {
+        table.put(item.iter().map(|(name, value)| (*name, value.clone()))).await;
+        let request = ClaimRequest::new(ALICE, after(LEASE));
+        let outcome = match backend.claim(&order(&key()), &request, NOON).await {
+            Ok(Claimed::Granted(grant)) if grant.fence.0 > 0 => {
+                assert_eq!(grant, Grant { fence: Fence(NOON.as_nanos() / 1_000 + 1), until: request.until });
+                Granted
+            }
+            // The item has no number.
+            Ok(Claimed::Granted(_)) => Again,
+            Ok(Claimed::Taken(_)) => Taken,
+            Err(BackendError::Invalid(_)) => Invalid,
+            Err(BackendError::Corrupt(_)) => Corrupt,
+            Err(error) => panic!("{item:?}: {error}"),
+        };
+        assert_eq!(outcome, expected, "{item:?}");
+        assert_eq!(table.take_operations().len(), 1, "{item:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
+    let status = |status: &str| ("Status", text(status));
+    let of = |owner| ("LockToken", token(owner));
+    let expires = |at: u64| ("ExpiresAt", number(at));
+    let noon = NOON.as_secs();
+    let (table, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    for (item, owned, shows) in [
+        (vec![status("PROCESSING"), of(ALICE), expires(noon + 1)], true, true),
+        // Nobody else has taken it.
+        (vec![status("PROCESSING"), of(ALICE), ("LockedUntil", text("2020-01-01T00:00:00Z"))], true, true),
+        (vec![status("PROCESSING"), of(ALICE), expires(noon)], false, false),
+        (vec![status("PROCESSING"), of(BOB)], false, true),
+        (vec![status("PROCESSING")], false, true),
+        (vec![status("COMPLETED"), of(BOB)], false, true),
+        (vec![status("COMPLETED"), of(BOB), expires(noon)], false, false),
+        (vec![status("FAILED"), of(BOB)], false, false),
+        (vec![status("PENDING"), of(ALICE)], false, false),
+    ] {
+        let put = async || table.put(item.iter().map(|(name, value)| (*name, value.clone()))).await;
+        put().await;
+        let before = table.item().await;
+        match backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap() {
+            Recorded::Kept => assert!(owned, "{item:?}"),
+            Recorded::Lost(record) => assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}"),
+            answer => panic!("{answer:?}"),
+        }
+        assert_eq!(table.item().await == before, !owned, "{item:?}");
+        put().await;
+        for answer in [
+            backend.renew(&on, ALICE, after(LEASE), NOON).await.unwrap(),
+            backend.release(&on, ALICE, NOON).await.unwrap(),
+        ] {
+            match answer {
+                Ownership::Owned => assert!(owned, "{item:?}"),
+                Ownership::Lost(record) => {
+                    assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}");
+                }
+            }
+        }
+        assert_eq!(table.item().await == before, !owned, "{item:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_never_moves_back_and_a_shorter_renewal_is_told_as_owned() {
+    let (table, backend) = Table::new().await;
+    granted(claim(&backend, ALICE, NOON).await);
+    let before = table.item().await;
+    for until in [NOON, seconds(29), seconds(30)] {
+        assert_eq!(backend.renew(&order(&key()), ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(table.item().await, before);
+    }
+    let until = tick_after(seconds(30));
+    assert_eq!(backend.renew(&order(&key()), ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+    let Some(Record::InProgress(InProgress { until: stored, .. })) =
+        backend.find(&order(&key()), NOON).await.unwrap()
+    else {
+        panic!("she is at it")
+    };
+    assert_eq!(stored, until);
+}
+
+#[tokio::test]
+async fn a_completion_that_expires_at_once_is_kept_and_absent_from_then_on() {
+    let (_, backend) = Table::new().await;
+    granted(claim(&backend, ALICE, NOON).await);
+    let completion = Completion { expires: Some(NOON), ..done(ALICE, "1") };
+    // The second is what the SDK sends after a lost answer.
+    for _ in 0..2 {
+        assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), Recorded::Kept);
+    }
+    assert_eq!(backend.find(&order(&key()), NOON).await.unwrap(), None);
+    let later = tick_after(NOON);
+    assert_eq!(backend.finish(&order(&key()), &completion, later).await.unwrap(), Recorded::Lost(None));
+    granted(claim(&backend, BOB, NOON).await);
+}
+
+#[tokio::test]
+async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps_back() {
+    let (_, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    let mut last = Fence(0);
+    for (round, ending) in
+        ["release", "lapse", "finish", "forget", "forget twice"].iter().cycle().take(50).enumerate()
+    {
+        // Back and forth, within the skew.
+        let now = seconds(if round % 2 == 0 { 5 } else { 0 });
+        let owner = limited_core::Owner(round as u128 + 1);
+        let claimed = backend.claim(&on, &ClaimRequest::new(owner, NOON), now).await.unwrap();
+        let fence = granted(claimed).fence;
+        assert!(fence > last, "after {ending}: {fence:?}, then {last:?}");
+        last = fence;
+        match *ending {
+            "release" => assert_eq!(backend.release(&on, owner, now).await.unwrap(), Ownership::Owned),
+            "finish" => {
+                let expired = Completion { expires: Some(NOON), ..done(owner, "1") };
+                assert_eq!(backend.finish(&on, &expired, now).await.unwrap(), Recorded::Kept);
+            }
+            "forget" => backend.forget(&on, now).await.unwrap(),
+            "forget twice" => {
+                backend.forget(&on, now).await.unwrap();
+                backend.forget(&on, now).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_was_forgotten_has_lost_its_claim() {
+    let (_, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    granted(claim(&backend, ALICE, NOON).await);
+    backend.forget(&on, NOON).await.unwrap();
+    assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
+    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), Recorded::Lost(None));
+    assert_eq!(backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap(), Ownership::Lost(None));
+    assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), Ownership::Lost(None));
+    granted(claim(&backend, BOB, NOON).await);
+    let Record::InProgress(held) = taken(claim(&backend, limited_core::Owner(3), NOON).await) else {
+        panic!("Bob is at it")
+    };
+    assert_eq!(held.owner, BOB);
+}

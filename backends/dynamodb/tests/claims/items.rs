@@ -1,0 +1,199 @@
+//! What is written is the documented format.
+
+use limited_core::{
+    Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Details, Fence, Fingerprint, Key, StoredResult,
+    Timestamp,
+};
+
+use crate::table::{
+    ALICE, BOB, Item, LEASE, NOON, NOON_TEXT, Table, after, claim, done, granted, key, number, order,
+    seconds, text, token,
+};
+
+const DAY: u64 = 24 * 3_600;
+
+fn item<const N: usize>(attributes: [(&str, aws_sdk_dynamodb::types::AttributeValue); N]) -> Item {
+    let keys = [("IdempotencyKey", text("api#order")), ("SK", text("IDEMPOTENCY"))];
+    keys.into_iter().chain(attributes).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn request<'a>() -> ClaimRequest<'a> {
+    ClaimRequest {
+        fingerprint: Some(Fingerprint([0xab; 32])),
+        details: Details {
+            function_name: Some("charge"),
+            tenant: Some("acme"),
+            request: Some(r#"{"amount":5}"#),
+        },
+        ..ClaimRequest::new(ALICE, after(LEASE))
+    }
+}
+
+#[tokio::test]
+async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented_attributes() {
+    let (table, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    let grant = granted(backend.claim(&on, &request(), NOON).await.unwrap());
+    assert_eq!(grant.fence, Fence(NOON.as_nanos() / 1_000 + 1));
+    let fence = || ("Fence", number(grant.fence.0));
+    let made = || [("CreatedAt", text(NOON_TEXT)), ("Timestamp", text(NOON_TEXT))];
+    let brought = || {
+        [
+            ("RequestHash", text("ab".repeat(32))),
+            ("RequestBody", text(r#"{"amount":5}"#)),
+            ("FunctionName", text("charge")),
+            ("TenantID", text("acme")),
+            ("LockToken", text("000000000000000000000000000a11ce")),
+        ]
+    };
+    let mut expected = item([
+        ("Status", text("PROCESSING")),
+        ("LockedUntil", text("2026-11-21T12:00:30.000000000Z")),
+        ("ExpiresAt", number(NOON.as_secs() + 30 + DAY)),
+        ("UpdatedAt", text(NOON_TEXT)),
+        fence(),
+    ]);
+    let set = |expected: &mut Item, attributes: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]| {
+        expected.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    };
+    set(&mut expected, &made());
+    set(&mut expected, &brought());
+    assert_eq!(table.item().await, expected);
+
+    backend.renew(&on, ALICE, Timestamp::from_nanos(seconds(60).as_nanos() + 1), seconds(20)).await.unwrap();
+    set(
+        &mut expected,
+        &[
+            ("LockedUntil", text("2026-11-21T12:01:00.000000001Z")),
+            ("ExpiresAt", number(NOON.as_secs() + 61 + DAY)),
+            ("UpdatedAt", text("2026-11-21T12:00:20.000000000Z")),
+        ],
+    );
+    assert_eq!(table.item().await, expected);
+
+    let completion = Completion {
+        result: StoredResult::Value("[1]".into()),
+        status_code: Some(201),
+        expires: Some(Timestamp::from_nanos(seconds(100).as_nanos() + 1)),
+        ..Completion::new(ALICE)
+    };
+    backend.finish(&on, &completion, seconds(21)).await.unwrap();
+    expected.remove("LockedUntil");
+    set(
+        &mut expected,
+        &[
+            ("Status", text("COMPLETED")),
+            ("Response", text("[1]")),
+            ("StatusCode", number(201)),
+            ("ExpiresAt", number(NOON.as_secs() + 101)),
+            ("UpdatedAt", text("2026-11-21T12:00:21.000000000Z")),
+            ("CompletedAt", text("2026-11-21T12:00:21.000000000Z")),
+        ],
+    );
+    assert_eq!(table.item().await, expected);
+
+    // Over what has expired, and is still there: nothing of it is left but when it was made, and the fence.
+    granted(claim(&backend, BOB, seconds(101)).await);
+    let mut expected = item([
+        ("Status", text("PROCESSING")),
+        ("LockToken", token(BOB)),
+        ("LockedUntil", text("2026-11-21T12:02:11.000000000Z")),
+        ("ExpiresAt", number(NOON.as_secs() + 131 + DAY)),
+        ("UpdatedAt", text("2026-11-21T12:01:41.000000000Z")),
+        ("Fence", number(grant.fence.0 + 1)),
+    ]);
+    set(&mut expected, &made());
+    assert_eq!(table.item().await, expected);
+
+    backend.release(&on, BOB, seconds(102)).await.unwrap();
+    expected.remove("LockedUntil");
+    set(
+        &mut expected,
+        &[
+            ("Status", text("FAILED")),
+            ("ExpiresAt", number(NOON.as_secs() + 102 + 3 * DAY)),
+            ("UpdatedAt", text("2026-11-21T12:01:42.000000000Z")),
+        ],
+    );
+    assert_eq!(table.item().await, expected);
+
+    backend.forget(&on, seconds(103)).await.unwrap();
+    let expected = item([
+        ("Status", text("FAILED")),
+        ("ExpiresAt", number(NOON.as_secs() + 103 + 3 * DAY)),
+        ("UpdatedAt", text("2026-11-21T12:01:43.000000000Z")),
+        ("Fence", number(grant.fence.0 + 1)),
+    ]);
+    assert_eq!(table.item().await, expected);
+}
+
+#[tokio::test]
+async fn each_result_is_written_in_its_own_way() {
+    for (result, attributes) in [
+        (StoredResult::Nothing, vec![]),
+        (StoredResult::Value("1".into()), vec![("Response", text("1"))]),
+        (
+            StoredResult::Error("\"no\"".into()),
+            vec![("Response", text("\"no\"")), ("ResponseKind", text("ERROR"))],
+        ),
+        (
+            StoredResult::NotKept { reason: "it is a stream".into() },
+            vec![("NotKeptReason", text("it is a stream")), ("ResponseKind", text("NOT_KEPT"))],
+        ),
+    ] {
+        let (table, backend) = Table::new().await;
+        granted(claim(&backend, ALICE, NOON).await);
+        let completion = Completion { result: result.clone(), ..Completion::new(ALICE) };
+        // Repeated, it is answered as at first.
+        for _ in 0..2 {
+            let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+            assert_eq!(answer, limited_core::Recorded::Kept, "{result:?}");
+        }
+        let item = table.item().await;
+        let named = ["Response", "ResponseKind", "NotKeptReason", "StatusCode", "ExpiresAt"];
+        let found: Vec<_> = named.iter().filter_map(|name| Some((*name, item.get(*name)?.clone()))).collect();
+        let mut attributes = attributes;
+        attributes.sort_by_key(|(name, _)| named.iter().position(|known| known == name));
+        assert_eq!(found, attributes, "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_never_expires_has_no_time_of_expiry() {
+    let (table, backend) = Table::new().await;
+    granted(claim(&backend, ALICE, NOON).await);
+    backend.finish(&order(&key()), &done(ALICE, "1"), NOON).await.unwrap();
+    assert!(!table.item().await.contains_key("ExpiresAt"));
+}
+
+#[tokio::test]
+async fn the_tenant_of_a_key_is_told_unless_the_claim_names_one_and_nothing_empty_is_written() {
+    for (key, named, written) in [
+        (Key::tenant("acme").user("7"), None, Some("acme")),
+        (Key::tenant("acme").user("7"), Some("other"), Some("other")),
+        (Key::tenant("acme").user("7"), Some(""), Some("acme")),
+        (Key::tenant("").user("7"), None, None),
+        (Key::from("plain"), Some("other"), Some("other")),
+        (Key::from("plain"), Some(""), None),
+    ] {
+        let (table, backend) = Table::new().await;
+        let on = ClaimKey::new("", ClaimKind::DoOnce, &key).unwrap();
+        let mut request = ClaimRequest::new(ALICE, after(LEASE));
+        request.details = Details { tenant: named, function_name: Some(""), request: Some("") };
+        backend.claim(&on, &request, NOON).await.unwrap();
+        let item = crate::support::client(&table.wire)
+            .get_item()
+            .table_name("claims")
+            .key("IdempotencyKey", text(key.as_str()))
+            .key("SK", text("DO_ONCE"))
+            .send()
+            .await
+            .unwrap()
+            .item
+            .unwrap();
+        assert_eq!(item.get("TenantID"), written.map(text).as_ref(), "{key}, {named:?}");
+        assert_eq!(item.get("FunctionName"), None, "an index takes no empty string");
+        assert_eq!(item.get("RequestBody"), Some(&text("")));
+    }
+}

@@ -1,0 +1,132 @@
+//! Records that other programs have written.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    Backend, BackendError, Fence, Fingerprint, Finished, InProgress, Record, StoredResult, Timestamp,
+};
+
+use crate::table::{ALICE, NOON, Table, claim, done, granted, key, number, order, seconds, taken, text};
+
+fn map(entries: &[(&str, AttributeValue)]) -> AttributeValue {
+    let entries: HashMap<_, _> =
+        entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    AttributeValue::M(entries)
+}
+
+#[tokio::test]
+async fn the_outcome_of_another_program_is_told() {
+    let (table, backend) = Table::new().await;
+    let nested = map(&[
+        ("id", number(7)),
+        ("name", text("a \"b\"\n")),
+        ("list", AttributeValue::L(vec![AttributeValue::Bool(true), AttributeValue::Null(true)])),
+    ]);
+    for (response, told) in [
+        (Some(text(r#"{"ok":true}"#)), StoredResult::Value(r#"{"ok":true}"#.into())),
+        (None, StoredResult::Nothing),
+        (Some(nested), StoredResult::Value(r#"{"id":7,"list":[true,null],"name":"a \"b\"\u000a"}"#.into())),
+        (Some(number(5)), StoredResult::Value("5".into())),
+        (Some(AttributeValue::Null(true)), StoredResult::Value("null".into())),
+    ] {
+        let mut item = vec![
+            ("Status", text("COMPLETED")),
+            ("RequestHash", text("AB".repeat(32))),
+            ("LockToken", text("8d6f2e4a-33c1-4d6f-9d51-6a1f8b0e7c11")),
+            ("StatusCode", number(200)),
+            ("CompletedAt", text("2026-11-21T11:59:58Z")),
+            ("ExpiresAt", number("1795262460.25")),
+        ];
+        item.extend(response.clone().map(|response| ("Response", response)));
+        table.put(item).await;
+        for record in [
+            taken(claim(&backend, ALICE, NOON).await),
+            backend.find(&order(&key()), seconds(60)).await.unwrap().expect("it has not expired"),
+        ] {
+            let Record::Finished(finished) = record else { panic!("{record:?}") };
+            let Finished { owner, fence, at, result, status_code, fingerprint, .. } = finished;
+            assert_eq!(result, told, "{response:?}");
+            assert_eq!((fence, status_code), (Fence(0), Some(200)));
+            assert_eq!(at, Timestamp::from_secs(NOON.as_secs() - 2));
+            assert_eq!(fingerprint, Some(Fingerprint([0xab; 32])));
+            assert_ne!(owner, ALICE);
+        }
+        assert_eq!(backend.find(&order(&key()), seconds(61)).await.unwrap(), None, "its second is over");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_another_program_is_held_and_taken_over_and_its_attributes_stay() {
+    let (table, backend) = Table::new().await;
+    table
+        .put([
+            ("Status", text("PROCESSING")),
+            ("LockToken", text("worker-1")),
+            ("LockedUntil", text("2026-11-21T12:00:10.5Z")),
+            ("Colour", text("blue")),
+            ("Timestamp", number(3)),
+        ])
+        .await;
+    let Record::InProgress(InProgress { owner, fence, until, fingerprint }) =
+        taken(claim(&backend, ALICE, NOON).await)
+    else {
+        panic!("somebody is at it")
+    };
+    assert_eq!((fence, fingerprint), (Fence(0), None));
+    assert_eq!(until, Timestamp::from_millis(NOON.as_nanos() / 1_000_000 + 10_500));
+    assert_ne!(owner, ALICE);
+    // The same owner each time, and another for another token.
+    let told = |record: Record| match record {
+        Record::InProgress(held) => held.owner,
+        Record::Finished(finished) => finished.owner,
+    };
+    assert_eq!(told(taken(claim(&backend, ALICE, NOON).await)), owner);
+    let other = [("Status", text("COMPLETED")), ("LockToken", text("worker-2"))];
+    let mine = table.item().await;
+    table.put(other).await;
+    assert_ne!(told(taken(claim(&backend, ALICE, NOON).await)), owner);
+
+    table.put(mine.iter().map(|(name, value)| (name.as_str(), value.clone()))).await;
+    granted(claim(&backend, ALICE, seconds(11)).await);
+    backend.finish(&order(&key()), &done(ALICE, "1"), seconds(12)).await.unwrap();
+    backend.forget(&order(&key()), seconds(13)).await.unwrap();
+    assert_eq!(table.item().await["Colour"], text("blue"));
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_documented_format_is_an_error_that_names_it() {
+    let (table, backend) = Table::new().await;
+    let completed = || ("Status", text("COMPLETED"));
+    for (item, says) in [
+        (vec![("Status", text("DONE"))], "`DONE`"),
+        (vec![completed(), ("Response", AttributeValue::B(Blob::new([1])))], "`Response`"),
+        (
+            vec![completed(), ("Response", AttributeValue::L(vec![AttributeValue::Ss(vec!["a".into()])]))],
+            "`Response`",
+        ),
+        (vec![completed(), ("ResponseKind", text("GZIP")), ("Response", text("1"))], "`ResponseKind`"),
+        (vec![completed(), ("ResponseKind", text("ERROR"))], "`Response`"),
+        (vec![completed(), ("StatusCode", number(100_000))], "`StatusCode`"),
+        (vec![completed(), ("RequestHash", text("abc"))], "`RequestHash`"),
+        (vec![completed(), ("CompletedAt", text("yesterday"))], "`CompletedAt`"),
+        (vec![completed(), ("Fence", text("1"))], "`Fence`"),
+        (vec![("Status", text("PROCESSING")), ("LockedUntil", text("3000"))], "`LockedUntil`"),
+    ] {
+        table.put(item.clone()).await;
+        let key = key();
+        let on = order(&key);
+        for error in [
+            backend.find(&on, NOON).await.map(drop).unwrap_err(),
+            backend.finish(&on, &done(ALICE, "1"), NOON).await.map(drop).unwrap_err(),
+            backend.release(&on, ALICE, NOON).await.map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, BackendError::Corrupt(_)), "{item:?}: {error:?}");
+            assert!(error.to_string().contains(says), "{item:?}: {error}");
+        }
+        // An operator gets rid of it.
+        backend.forget(&on, NOON).await.unwrap();
+        assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
+    }
+}

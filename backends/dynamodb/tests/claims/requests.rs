@@ -1,0 +1,124 @@
+//! What claims cost, counted at the wire: the table of the documentation.
+
+use std::sync::{Arc, Mutex};
+
+use limited_core::{Backend, Ownership, Recorded};
+use limited_dynamodb::{ClaimIndex, Operation};
+
+use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, order, seconds, taken};
+
+const UPDATE: [&str; 1] = ["UpdateItem"];
+const GET: [&str; 1] = ["GetItem"];
+
+#[tokio::test]
+async fn every_operation_is_one_request_whatever_comes_of_it() {
+    let (table, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    let until = after(2 * LEASE);
+
+    assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
+    assert_eq!(table.take_operations(), GET, "nothing found");
+    for lost in [
+        backend.renew(&on, ALICE, until, NOON).await.unwrap(),
+        backend.release(&on, ALICE, NOON).await.unwrap(),
+    ] {
+        assert_eq!(lost, Ownership::Lost(None));
+    }
+    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), Recorded::Lost(None));
+    assert_eq!(table.take_operations(), ["UpdateItem"; 3], "lost, where nothing is there");
+    backend.forget(&on, NOON).await.unwrap();
+    assert_eq!(table.take_operations(), UPDATE, "nothing to forget");
+
+    granted(claim(&backend, ALICE, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "granted");
+    granted(claim(&backend, ALICE, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "granted again");
+    taken(claim(&backend, BOB, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "taken");
+    for _ in 0..2 {
+        assert_eq!(backend.renew(&on, ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(table.take_operations(), UPDATE, "renewed");
+    }
+    for _ in 0..2 {
+        assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(table.take_operations(), UPDATE, "given up");
+    }
+    backend.claim(&on, &limited_core::ClaimRequest::new(ALICE, until), NOON).await.unwrap_err();
+    assert_eq!(table.take_operations(), UPDATE, "an owner that has given up");
+    granted(claim(&backend, BOB, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "what was given up");
+    for _ in 0..2 {
+        assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), Recorded::Kept);
+        assert_eq!(table.take_operations(), UPDATE, "finished");
+    }
+    taken(claim(&backend, ALICE, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "a replay");
+    assert!(backend.find(&on, NOON).await.unwrap().is_some());
+    assert_eq!(table.take_operations(), GET, "found");
+    assert!(matches!(backend.finish(&on, &done(ALICE, "2"), NOON).await.unwrap(), Recorded::Lost(Some(_))));
+    assert_eq!(table.take_operations(), UPDATE, "lost to another");
+    backend.forget(&on, NOON).await.unwrap();
+    assert_eq!(table.take_operations(), UPDATE, "forgotten");
+}
+
+#[tokio::test]
+async fn a_find_is_a_consistent_read() {
+    let (table, backend) = Table::new().await;
+    backend.find(&order(&key()), NOON).await.unwrap();
+    assert_eq!(table.wire.requests()[0].request["ConsistentRead"], true);
+}
+
+#[tokio::test]
+async fn a_claim_of_small_parts_is_one_write_unit_and_a_replay_pays_for_the_answer() {
+    let (table, _) = Table::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&told);
+    let backend = table.builder().on_consumed_capacity(move |consumed| {
+        assert_eq!(consumed.table, "claims");
+        to.lock().unwrap().push((consumed.operation, consumed.units, consumed.is_estimated));
+    });
+    let backend = backend.build();
+    let told = || std::mem::take(&mut *told.lock().unwrap());
+    let key = key();
+    let on = order(&key);
+
+    granted(claim(&backend, ALICE, NOON).await);
+    backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap();
+    assert_eq!(told(), [(Operation::UpdateItem, 1.0, false); 2]);
+    taken(claim(&backend, BOB, NOON).await);
+    assert_eq!(
+        told(),
+        [(Operation::UpdateItem, 1.0, true)],
+        "a claim that is refused is billed without a word"
+    );
+
+    backend.finish(&on, &done(ALICE, &format!("\"{}\"", "x".repeat(20_000))), NOON).await.unwrap();
+    taken(claim(&backend, BOB, seconds(1)).await);
+    backend.find(&on, seconds(1)).await.unwrap();
+    let units = told();
+    assert_eq!(
+        units,
+        [
+            (Operation::UpdateItem, 20.0, false),
+            (Operation::UpdateItem, 20.0, true),
+            (Operation::GetItem, 5.0, false)
+        ]
+    );
+    let billed: Vec<_> = table.wire.requests().iter().filter_map(|request| request.units).collect();
+    assert_eq!(billed, [1.0, 1.0, 1.0, 20.0, 20.0, 5.0], "what is told is what is billed");
+}
+
+#[tokio::test]
+async fn an_index_on_the_status_makes_two_units_five() {
+    for (indexes, units) in [(vec![], [1.0, 1.0]), (vec![ClaimIndex::Status], [2.0, 3.0])] {
+        let table = Table::unmade();
+        let backend = table.builder().claim_indexes(indexes).build();
+        backend.create_idempotency_table().await.unwrap();
+        table.wire.clear();
+        granted(claim(&backend, ALICE, NOON).await);
+        backend.finish(&order(&key()), &done(ALICE, "1"), NOON).await.unwrap();
+        let billed: Vec<_> = table.wire.requests().iter().filter_map(|request| request.units).collect();
+        assert_eq!(billed, units);
+    }
+}

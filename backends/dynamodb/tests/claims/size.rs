@@ -1,0 +1,222 @@
+//! The 400 KB of an item: known before anything is sent.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Details, Fingerprint, Key, Record,
+    Recorded, StoredResult,
+};
+use limited_dynamodb::ClaimIndex;
+use proptest::prelude::*;
+
+use crate::support::client;
+use crate::table::{
+    ALICE, BOB, LEASE, NOON, NOON_TEXT, Table, after, claim, granted, key, number, order, taken, text,
+};
+
+/// What the documentation says that all parts of the caller's may take together: 398 KB.
+const ROOM: usize = 398 * 1024;
+
+/// The bytes that the keys of the item `order` take.
+const KEYS: usize = "api#order".len() + "IDEMPOTENCY".len();
+
+fn details(request: &str) -> Details<'_> {
+    Details { request: Some(request), ..Details::default() }
+}
+
+fn completion<'a>(value: &str, details: Details<'a>) -> Completion<'a> {
+    Completion { result: StoredResult::Value(value.into()), details, ..Completion::new(ALICE) }
+}
+
+#[tokio::test]
+async fn what_fits_exactly_is_kept_and_one_byte_more_is_not() {
+    for request in [0, 1_000, 300_000] {
+        for (more, kept) in [(0, true), (1, false)] {
+            let (table, backend) = Table::new().await;
+            let body = "b".repeat(request);
+            let claim = ClaimRequest { details: details(&body), ..ClaimRequest::new(ALICE, after(LEASE)) };
+            granted(backend.claim(&order(&key()), &claim, NOON).await.unwrap());
+            let value = "v".repeat(ROOM - KEYS - request + more);
+            let completion = completion(&value, details(&body));
+            table.wire.clear();
+            for _ in 0..2 {
+                let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+                assert_eq!(table.take_operations(), ["UpdateItem"], "one request, first and repeated");
+                match (&answer, kept) {
+                    (Recorded::Kept, true) => {}
+                    (Recorded::NotKept { reason }, false) => {
+                        assert!(reason.contains(&value.len().to_string()), "{reason}");
+                    }
+                    _ => panic!("{request}, {more}: {answer:?}"),
+                }
+            }
+            let item = table.item().await;
+            assert_eq!(item.contains_key("Response"), kept);
+            assert_eq!(item["Status"], text("COMPLETED"));
+            let Record::Finished(finished) = taken(self::claim(&backend, BOB, NOON).await) else {
+                panic!("it is done")
+            };
+            assert_eq!(matches!(finished.result, StoredResult::Value(_)), kept);
+            assert_eq!(matches!(finished.result, StoredResult::NotKept { .. }), !kept);
+        }
+    }
+}
+
+#[tokio::test]
+async fn details_that_do_not_fit_are_refused_before_anything_is_sent() {
+    let (table, backend) = Table::new().await;
+    let key = key();
+    let on = order(&key);
+    let fitting = "b".repeat(ROOM - KEYS);
+    let long = "n".repeat(2_049);
+    for details in [
+        Details { request: Some(&format!("{fitting}b")), ..Details::default() },
+        Details { request: Some(&fitting), tenant: Some("t"), ..Details::default() },
+        Details { function_name: Some(&long), ..Details::default() },
+        Details { tenant: Some(&long), ..Details::default() },
+    ] {
+        let request = ClaimRequest { details, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        let error = backend.claim(&on, &request, NOON).await.unwrap_err();
+        assert!(matches!(error, BackendError::Invalid(_)), "{error:?}");
+        assert_eq!(table.take_operations(), [""; 0]);
+    }
+    // What fits can be finished, though with no result.
+    let request = ClaimRequest { details: details(&fitting), ..ClaimRequest::new(ALICE, after(LEASE)) };
+    granted(backend.claim(&on, &request, NOON).await.unwrap());
+    let answer = backend.finish(&on, &completion("1", details(&fitting)), NOON).await.unwrap();
+    assert!(matches!(answer, Recorded::NotKept { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_the_item_holds_besides_is_found_by_a_second_request() {
+    let (table, backend) = Table::new().await;
+    table.put([("Status", text("PENDING")), ("Attachment", text("a".repeat(200_000)))]).await;
+    granted(claim(&backend, ALICE, NOON).await);
+    table.wire.clear();
+    let value = "v".repeat(250_000);
+    let completion = completion(&value, Details::default());
+    let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+    let Recorded::NotKept { reason } = answer else { panic!("{answer:?}") };
+    assert!(reason.contains("250000"), "{reason}");
+    assert_eq!(table.take_operations(), ["UpdateItem"; 2]);
+    let Some(Record::Finished(finished)) = backend.find(&order(&key()), NOON).await.unwrap() else {
+        panic!("it is done")
+    };
+    assert_eq!(finished.result, StoredResult::NotKept { reason });
+}
+
+#[tokio::test]
+async fn a_record_of_others_that_leaves_no_room_even_for_a_claim_is_invalid() {
+    let (table, backend) = Table::new().await;
+    table.put([("Status", text("PENDING")), ("Attachment", text("a".repeat(409_400)))]).await;
+    let error = backend
+        .claim(&order(&key()), &ClaimRequest::new(ALICE, after(LEASE)), NOON)
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(matches!(error, BackendError::Invalid(_)), "{error:?}");
+    assert_eq!(table.item().await["Status"], text("PENDING"));
+}
+
+#[tokio::test]
+async fn the_longest_key_tenant_and_function_fit_every_index() {
+    let table = Table::unmade();
+    let backend = table.builder().claim_indexes(ClaimIndex::ALL).build();
+    backend.create_idempotency_table().await.unwrap();
+    let (namespace, long) = ("n".repeat(1_000), "x".repeat(2_048));
+    for (namespace, key) in
+        [("", "k".repeat(1_024)), ("n", "k".repeat(1_024)), (&namespace, "k".repeat(1_000))]
+    {
+        let key = Key::from(key);
+        let on = ClaimKey::new(namespace, ClaimKind::Idempotency, &key).unwrap();
+        let details = Details { tenant: Some(&long), function_name: Some(&long), request: None };
+        let request = ClaimRequest { details, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        granted(backend.claim(&on, &request, NOON).await.unwrap());
+        let answer = backend.finish(&on, &completion("1", details), NOON).await.unwrap();
+        assert_eq!(answer, Recorded::Kept);
+    }
+    for (index, value) in [("gsi-status", "COMPLETED"), ("gsi-tenant", &*long), ("gsi-timestamp", NOON_TEXT)]
+    {
+        let name = ClaimIndex::ALL.into_iter().find(|known| known.name() == index).unwrap().attribute();
+        let query = client(&table.wire).query().table_name("claims").index_name(index);
+        let query =
+            query.key_condition_expression("#name = :value").expression_attribute_names("#name", name);
+        let found = query.expression_attribute_values(":value", text(value)).send().await.unwrap();
+        assert_eq!(found.count(), 3, "{index}");
+    }
+}
+
+fn bytes_of(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.len().div_ceil(2) + 1,
+        other => panic!("{other:?} is not written by claims"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The parts are drawn so that they take some bytes more or less than there is room for.
+    #[test]
+    fn what_is_taken_to_fit_is_accepted_by_the_server(
+        namespace in 0..1_500_usize,
+        name in 1..1_024_usize,
+        tenant in 0..2_048_usize,
+        function in 0..2_048_usize,
+        share in 0.0..1.0_f64,
+        around in -40_i64..40,
+        letter in prop_oneof![Just("x"), Just("é"), Just("🦀")],
+        error: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (table, backend) = Table::new().await;
+            let (namespace, key) = ("n".repeat(namespace), Key::from("k".repeat(name)));
+            let on = ClaimKey::new(&namespace, ClaimKind::Idempotency, &key).unwrap();
+            let identifier = if namespace.is_empty() { name } else { namespace.len() + 1 + name };
+            let identifier = if identifier > 1_024 { 72 } else { identifier };
+            let left = ROOM - identifier - "IDEMPOTENCY".len() - tenant - function;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of it")]
+            let body = (left as f64 * share) as usize;
+            let value = (i64::try_from(left - body).unwrap() + around).max(0);
+            let value = letter.repeat(usize::try_from(value).unwrap() / letter.len());
+            let (tenant, function, body) = ("t".repeat(tenant), "f".repeat(function), "b".repeat(body));
+            let details = Details {
+                tenant: Some(&tenant), function_name: Some(&function), request: Some(&body),
+            };
+            let request = ClaimRequest {
+                fingerprint: Some(Fingerprint([7; 32])),
+                details,
+                ..ClaimRequest::new(ALICE, after(LEASE))
+            };
+            granted(backend.claim(&on, &request, NOON).await.unwrap());
+            table.wire.clear();
+            let json: std::sync::Arc<str> = value.as_str().into();
+            let completion = Completion {
+                result: if error { StoredResult::Error(json) } else { StoredResult::Value(json) },
+                status_code: Some(65_535),
+                expires: Some(after(LEASE)),
+                details,
+                ..Completion::new(ALICE)
+            };
+            let fits = value.len() <= left - body.len();
+            match backend.finish(&on, &completion, NOON).await.unwrap() {
+                Recorded::Kept => prop_assert!(fits),
+                Recorded::NotKept { .. } => prop_assert!(!fits),
+                lost => prop_assert!(false, "{lost:?}"),
+            }
+            prop_assert_eq!(table.take_operations().len(), 1);
+
+            // What is kept free is used for little else.
+            let items = client(&table.wire).scan().table_name("claims").send().await.unwrap();
+            let item = &items.items()[0];
+            let size: usize = item.iter().map(|(name, value)| name.len() + bytes_of(value)).sum();
+            prop_assert!(size <= 400 * 1024);
+            if fits && around > -3 {
+                prop_assert!(size > ROOM, "{}", size);
+            }
+            prop_assert_eq!(item["ExpiresAt"].clone(), number(NOON.as_secs() + 30));
+            Ok(())
+        })?;
+    }
+}

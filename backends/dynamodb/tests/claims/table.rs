@@ -1,0 +1,134 @@
+//! A table of claims at the other end of a wire, and backends at this end.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::{
+    Backend, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Grant, Key, Owner, Record, StoredResult,
+    Timestamp,
+};
+use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder};
+
+use crate::support::{Wire, client};
+
+/// 2026-11-21T12:00:00Z.
+pub(crate) const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
+pub(crate) const NOON_TEXT: &str = "2026-11-21T12:00:00.000000000Z";
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const ALICE: Owner = Owner(0xa11ce);
+pub(crate) const BOB: Owner = Owner(0xb0b);
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The table `claims` of an emulator of its own.
+pub(crate) struct Table {
+    pub(crate) wire: Wire,
+}
+
+impl Table {
+    /// The table, which is not there yet.
+    pub(crate) fn unmade() -> Self {
+        Self { wire: Wire::new() }
+    }
+
+    /// The table, which is made, and a backend. Nothing is recorded yet.
+    pub(crate) async fn new() -> (Self, DynamoDbBackend) {
+        let table = Self::unmade();
+        let backend = table.backend();
+        backend.create_idempotency_table().await.unwrap();
+        table.wire.clear();
+        (table, backend)
+    }
+
+    pub(crate) fn builder(&self) -> DynamoDbBackendBuilder {
+        DynamoDbBackend::builder(client(&self.wire)).idempotency_table_name("claims")
+    }
+
+    /// A backend with a client of its own, as another process has it.
+    pub(crate) fn backend(&self) -> DynamoDbBackend {
+        self.builder().build()
+    }
+
+    /// The item of the key `order` in the namespace `api`, claimed for idempotency; an empty one where there is none.
+    pub(crate) async fn item(&self) -> Item {
+        let request = client(&self.wire).get_item().table_name("claims").consistent_read(true);
+        let request = request.key("IdempotencyKey", text("api#order")).key("SK", text("IDEMPOTENCY"));
+        request.send().await.unwrap().item.unwrap_or_default()
+    }
+
+    /// Writes that item as another program would.
+    pub(crate) async fn put(&self, attributes: impl IntoIterator<Item = (&str, AttributeValue)>) {
+        let request = client(&self.wire).put_item().table_name("claims");
+        let request = request.item("IdempotencyKey", text("api#order")).item("SK", text("IDEMPOTENCY"));
+        let request =
+            attributes.into_iter().fold(request, |request, (name, value)| request.item(name, value));
+        request.send().await.unwrap();
+        self.wire.clear();
+    }
+
+    /// The operations that went over the wire since it was last cleared.
+    pub(crate) fn take_operations(&self) -> Vec<String> {
+        let operations = self.wire.requests().into_iter().map(|request| request.operation).collect();
+        self.wire.clear();
+        operations
+    }
+}
+
+pub(crate) fn order<'a>(key: &'a Key<'static>) -> ClaimKey<'a> {
+    ClaimKey::new("api", ClaimKind::Idempotency, key).unwrap()
+}
+
+/// The key `order`.
+pub(crate) fn key() -> Key<'static> {
+    Key::from("order".to_owned())
+}
+
+pub(crate) fn after(duration: Duration) -> Timestamp {
+    NOON.saturating_add(duration)
+}
+
+pub(crate) fn seconds(seconds: u64) -> Timestamp {
+    after(Duration::from_secs(seconds))
+}
+
+pub(crate) async fn claim(backend: &DynamoDbBackend, owner: Owner, now: Timestamp) -> Claimed {
+    let request = ClaimRequest::new(owner, now.saturating_add(LEASE));
+    backend.claim(&order(&key()), &request, now).await.unwrap()
+}
+
+/// Claims what is free.
+#[track_caller]
+pub(crate) fn granted(claimed: Claimed) -> Grant {
+    match claimed {
+        Claimed::Granted(grant) => grant,
+        Claimed::Taken(record) => panic!("it is taken: {record:?}"),
+    }
+}
+
+/// What there is on what is taken.
+#[track_caller]
+pub(crate) fn taken(claimed: Claimed) -> Record {
+    match claimed {
+        Claimed::Taken(record) => record,
+        Claimed::Granted(grant) => panic!("it is granted: {grant:?}"),
+    }
+}
+
+/// A completion with this value, that never expires.
+pub(crate) fn done(owner: Owner, value: &str) -> Completion<'static> {
+    Completion { result: StoredResult::Value(value.into()), ..Completion::new(owner) }
+}
+
+pub(crate) fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// How an owner is written.
+pub(crate) fn token(owner: Owner) -> AttributeValue {
+    text(format!("{:032x}", owner.0))
+}

@@ -1,0 +1,234 @@
+//! Idempotency, do-once and limited attempts on DynamoDB: several processes, lost answers, and crashes at every
+//! millisecond of a run, in virtual time.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use limited::contract::{Record, StoredResult};
+use limited::{
+    AttemptError, Clock, DoOnce, Done, Idempotency, IdempotencyError, LimitedAttempt, Outcome, Timestamp,
+};
+use limited_dynamodb::DynamoDbBackend;
+use support::{Fault, Wire, client};
+use tokio::time::{Instant, sleep, timeout};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// The runtime's own time, which stands still unless everybody waits.
+#[derive(Clone, Copy)]
+struct VirtualClock(Instant);
+
+impl VirtualClock {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_795_262_400).saturating_add(self.0.elapsed())
+    }
+
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        // The runtime's timer counts in milliseconds, and wakes late rather than early.
+        Box::pin(sleep(duration))
+    }
+}
+
+/// A table behind a wire that takes its time, and as many processes as are wanted.
+async fn processes(count: usize) -> (Wire, Vec<DynamoDbBackend>) {
+    let wire = Wire::new();
+    let processes: Vec<_> = (0..count).map(|_| DynamoDbBackend::new(client(&wire))).collect();
+    processes[0].create_tables().await.unwrap();
+    wire.clear();
+    wire.set_latency(Duration::from_millis(3));
+    (wire, processes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_64_callers_in_four_processes_one_executes_and_all_get_the_same_bytes() {
+    for round in 0..10 {
+        let (_wire, processes) = processes(4).await;
+        let clock = VirtualClock::new();
+        let runs = Arc::new(AtomicU32::new(0));
+        let callers: Vec<_> = (0..64)
+            .map(|caller| {
+                let idempotency = Idempotency::new(processes[caller % 4].clone()).clock(clock);
+                let idempotency = idempotency.wait_up_to(LEASE).find_first(caller % 8 < 4);
+                let runs = Arc::clone(&runs);
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(caller as u64 % (1 + round))).await;
+                    let run = idempotency.run("order", &"request", async || {
+                        runs.fetch_add(1, Ordering::Relaxed);
+                        sleep(Duration::from_millis(40)).await;
+                        Ok::<_, String>(format!("\"bytes\" of {caller}: \u{20ac}\0"))
+                    });
+                    run.await.unwrap()
+                })
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        for caller in callers {
+            outcomes.push(caller.await.unwrap());
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        assert_eq!(outcomes.iter().filter(|outcome| !outcome.is_replayed()).count(), 1);
+        assert!(outcomes.iter().all(|outcome| outcome.get() == outcomes[0].get()), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_64_callers_in_four_processes_one_does_it_once_and_three_attempts_pass() {
+    let (_wire, processes) = processes(4).await;
+    let clock = VirtualClock::new();
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let backend = processes[caller % 4].clone();
+            tokio::spawn(async move {
+                let attempts = LimitedAttempt::new(backend.clone(), 3, LEASE).clock(clock);
+                let attempt = match attempts.attempt(("login", "user")).await {
+                    Ok(attempt) => Some(attempt.number()),
+                    Err(AttemptError::TooManyAttempts { .. }) => None,
+                    Err(error) => panic!("{error}"),
+                };
+                let once = DoOnce::new(backend).clock(clock).wait_up_to(LEASE);
+                let done = once.run("user", "mail", async || {
+                    sleep(Duration::from_millis(40)).await;
+                    Ok::<_, String>(())
+                });
+                (attempt, matches!(done.await.unwrap(), Done::Now { .. }))
+            })
+        })
+        .collect();
+    let (mut attempts, mut done) = (Vec::new(), 0);
+    for caller in callers {
+        let (attempt, now) = caller.await.unwrap();
+        attempts.extend(attempt);
+        done += u32::from(now);
+    }
+    attempts.sort_unstable();
+    assert_eq!((attempts, done), (vec![1, 2, 3], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
+    let (wire, processes) = processes(2).await;
+    let clock = VirtualClock::new();
+    let [one, other] =
+        [0, 1].map(|index| Idempotency::new(processes[index].clone()).clock(clock).lease(LEASE));
+    let slow = tokio::spawn({
+        let one = one.clone();
+        async move {
+            let handler = async || {
+                sleep(LEASE * 10).await;
+                Ok::<_, String>(1)
+            };
+            one.run("slow", &(), handler).await
+        }
+    });
+    sleep(LEASE * 9).await;
+    let told = other.run("slow", &(), async || Ok::<_, String>(2)).await;
+    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+    assert_eq!(slow.await.unwrap().unwrap(), Outcome::Executed(1));
+
+    wire.clear();
+    let crashed = one.run("crashed", &(), async || {
+        sleep(LEASE).await;
+        Ok::<_, String>(1)
+    });
+    assert!(timeout(LEASE / 2, crashed).await.is_err());
+    // It was renewed once, a third of a lease in, and the lease lasts from then.
+    sleep(LEASE * 5 / 6 - Duration::from_millis(100)).await;
+    let told = other.run("crashed", &(), async || Ok::<_, String>(2)).await;
+    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(other.run("crashed", &(), async || Ok::<_, String>(2)).await.unwrap(), Outcome::Executed(2));
+}
+
+/// A run takes two requests of 3 ms and a handler of 6 ms, and each answer that is lost a little more.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progress_or_done() {
+    let mut found = [0; 3];
+    for lost in 0..4_u32 {
+        let (wire, processes) = processes(2).await;
+        let clock = VirtualClock::new();
+        let [one, other] =
+            [0, 1].map(|index| Idempotency::new(processes[index].clone()).clock(clock).lease(LEASE));
+        for milliseconds in 0..60 {
+            let key = format!("key {milliseconds}");
+            for _ in 0..lost {
+                wire.push_fault_on("UpdateItem", Fault::CutAfter);
+            }
+            let returned = AtomicU32::new(0);
+            let run = one.run(&key, &"request", async || {
+                sleep(Duration::from_millis(6)).await;
+                returned.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, String>(1)
+            });
+            let over = timeout(Duration::from_millis(milliseconds), run).await;
+            // Where too many answers are lost, it is over without having begun.
+            let over = matches!(over, Ok(Ok(_)));
+            wire.clear_faults();
+            // Whatever was still on its way has arrived by now.
+            sleep(Duration::from_millis(10)).await;
+            let run_again =
+                async |result: u32| other.run(&key, &"request", async || Ok::<_, String>(result)).await;
+            match other.find(&key).await.unwrap() {
+                Some(Record::Finished(finished)) => {
+                    found[0] += 1;
+                    assert_eq!(returned.load(Ordering::Relaxed), 1);
+                    assert_eq!(finished.result, StoredResult::Value("1".into()));
+                    assert_eq!(run_again(2).await.unwrap(), Outcome::Replayed(1));
+                }
+                Some(Record::InProgress(record)) => {
+                    found[1] += 1;
+                    assert!(!over);
+                    let told = run_again(2).await;
+                    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+                    sleep(record.until.saturating_since(clock.now())).await;
+                    assert_eq!(run_again(3).await.unwrap(), Outcome::Executed(3));
+                    assert_eq!(run_again(4).await.unwrap(), Outcome::Replayed(3));
+                }
+                None => {
+                    found[2] += 1;
+                    assert!(!over);
+                    assert_eq!(returned.load(Ordering::Relaxed), 0);
+                    assert_eq!(run_again(2).await.unwrap(), Outcome::Executed(2));
+                }
+            }
+        }
+    }
+    // A request arrives as soon as it is sent, so that hardly anything is dropped before its claim.
+    assert!(found[0] >= 50 && found[1] >= 50, "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_beyond_an_items_size_is_told_and_the_handler_never_runs_again() {
+    let (wire, processes) = processes(1).await;
+    let idempotency = Idempotency::new(processes[0].clone()).clock(VirtualClock::new());
+    let runs = AtomicU32::new(0);
+    let run = async || {
+        let handler = async || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, String>("x".repeat(450_000))
+        };
+        idempotency.run("large", &(), handler).await
+    };
+    wire.clear();
+    match run().await {
+        Err(IdempotencyError::NotKept { outcome: Some(Ok(result)), .. }) => assert_eq!(result.len(), 450_000),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    assert_eq!(wire.count("UpdateItem"), 2, "it is found before it is sent");
+    for _ in 0..2 {
+        assert!(matches!(run().await, Err(IdempotencyError::NotKept { outcome: None, .. })));
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
