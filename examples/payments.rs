@@ -7,6 +7,7 @@
 //! The shop runs each payment under the key of its order. What it cannot rule out, that it dies between charging a card
 //! and writing that down, the bank does: it is sent the order's key along, and knows an order that it has charged.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::future::pending;
 use std::pin::pin;
@@ -16,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use limited::memory::MemoryBackend;
-use limited::{Claim, Idempotency, IdempotencyError, Outcome};
+use limited::{Claim, Clock, Idempotency, IdempotencyError, Outcome, SystemClock};
 use serde::{Deserialize, Serialize};
 
 /// What the browser sends.
@@ -34,9 +35,14 @@ struct Receipt {
     cents: u64,
 }
 
+/// Why no money moves.
 #[derive(Debug, thiserror::Error)]
-#[error("the card is declined")]
-struct Declined;
+enum Refused {
+    #[error("the card is declined")]
+    Declined,
+    #[error("another request for the same order is further on")]
+    Overtaken,
+}
 
 /// Somebody else's machine, where money moves.
 #[derive(Default)]
@@ -45,22 +51,24 @@ struct Bank {
 }
 
 impl Bank {
-    /// Charges a card once for each order. A request of a shop that was held up, and has been overtaken, has a lower
-    /// number than the one before, and changes nothing.
-    fn charge(&self, order: &Order, fencing_number: u64) -> Result<Receipt, Declined> {
+    /// Charges a card once for each order. A shop that was held up, and has been overtaken by another, comes with a lower
+    /// number than the bank has seen, and is turned away.
+    fn charge(&self, order: &Order, fencing_number: u64) -> Result<Receipt, Refused> {
         if order.cents > 100_000 {
-            return Err(Declined);
+            return Err(Refused::Declined);
         }
         let mut charges = self.charges.lock().unwrap_or_else(PoisonError::into_inner);
         let number = charges.len() + 1;
-        let (last, receipt) = charges.entry(order.id).or_insert_with(|| {
+        let (highest, receipt) = charges.entry(order.id).or_insert_with(|| {
             println!("    bank: {} is charged {} cents for {}", order.card, order.cents, order.id);
             (fencing_number, Receipt { charge: format!("ch_{number}"), cents: order.cents })
         });
-        if fencing_number > *last {
-            println!("    bank: {} is paid already, with {}", order.id, receipt.charge);
-            *last = fencing_number;
+        match fencing_number.cmp(highest) {
+            Ordering::Less => return Err(Refused::Overtaken),
+            Ordering::Equal => {}
+            Ordering::Greater => println!("    bank: {} is paid already, with {}", order.id, receipt.charge),
         }
+        *highest = fencing_number;
         Ok(receipt.clone())
     }
 }
@@ -70,14 +78,14 @@ struct Shop {
     idempotency: Idempotency<MemoryBackend>,
 }
 
-type Paid = Result<Outcome<Receipt>, IdempotencyError<Declined, Receipt>>;
+type Paid = Result<Outcome<Receipt>, IdempotencyError<Refused, Receipt>>;
 
 impl Shop {
     /// Charges the order's card, unless that is done, and answers with the receipt.
     async fn pay(&self, order: &Order) -> Paid {
         let charge = async |claim: Claim| {
             // The bank takes its time, so that a second click meets the first.
-            thread::sleep(Duration::from_millis(20));
+            SystemClock.sleep(Duration::from_millis(20)).await;
             self.bank.charge(order, claim.fencing_number())
         };
         self.idempotency.run_with(order.id, order, charge).await
@@ -88,7 +96,7 @@ impl Shop {
         let charge = async |claim: Claim| {
             let receipt = self.bank.charge(order, claim.fencing_number())?;
             println!("    shop: dies before {} is written down", receipt.charge);
-            pending::<Result<Receipt, Declined>>().await
+            pending::<Result<Receipt, Refused>>().await
         };
         let mut run = pin!(self.idempotency.run_with(order.id, order, charge));
         let _never_comes = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -4,6 +4,8 @@
 //! sent again with the same owner where its answer was lost. Dropped at any await point, a run leaves the key free, held
 //! until the lease ends, or finished; the backend sees to it that nothing else can be.
 
+mod start;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,25 +14,24 @@ use std::task::Poll;
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fingerprint,
-    InProgress, Key, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_come,
+    Backend, BackendError, ClaimKey, ClaimKind, Completion, Details, Fingerprint, InProgress, Key, Owner,
+    Ownership, Record, Recorded, StoredResult, Timestamp,
 };
 
+#[cfg(feature = "idempotency")]
+pub(crate) use self::start::is_same;
 use crate::clock::ClockChoice;
-use crate::fresh::fresh;
 use crate::{Claim, Error, arithmetic};
 
 /// The shortest lease: a shorter one would exclude nobody.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+/// The longest lease: a longer one would block a key for good.
+const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How often an ending is sent until it is known whether it was done. After that the lease decides.
 const ENDINGS_SENT: u32 = 5;
 /// How long to wait before an ending is sent again; each time four times as long.
 const ENDING_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long to wait before looking whether somebody else is done; each time twice as long, up to the longest.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The claims of one kind, and the settings by which they are made.
 pub(crate) struct Claims<B> {
@@ -65,6 +66,12 @@ pub(crate) struct Held<'a> {
     pub(crate) claim: Claim,
 }
 
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.claim.over();
+    }
+}
+
 impl<B> Claims<B> {
     pub(crate) fn new(backend: B, kind: ClaimKind, keep_for: Option<Duration>) -> Self {
         Self {
@@ -90,98 +97,11 @@ impl<B> Claims<B> {
     }
 
     fn lease(&self) -> Duration {
-        self.lease.max(SHORTEST_LEASE)
+        self.lease.clamp(SHORTEST_LEASE, LONGEST_LEASE)
     }
 
     fn lease_from(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.lease())
-    }
-}
-
-/// # Beginning
-impl<B: Backend> Claims<B> {
-    /// Claims the key. Where somebody is at the same, waits for as long as is set until they are done, or gone.
-    pub(crate) async fn start<'a>(
-        &self,
-        key: ClaimKey<'a>,
-        wanted: Wanted<'a>,
-    ) -> Result<Start<'a>, BackendError> {
-        let owner = Owner(fresh()?);
-        if self.find_first
-            && let Some(record @ Record::Finished(_)) = self.backend.find(&key, self.clock.now()).await?
-        {
-            return Ok(Start::Taken(record));
-        }
-        let deadline = self.clock.now().saturating_add(self.wait_up_to);
-        let mut pause = LOOK_PAUSE;
-        loop {
-            let mut taken = match self.claim(key, owner, wanted).await? {
-                Claimed::Granted(grant) => {
-                    let claim = Claim::new(grant, self.clock.clone());
-                    return Ok(Start::Granted(Held { key, owner, details: wanted.details, claim }));
-                }
-                Claimed::Taken(record) => record,
-            };
-            // A look costs less than a claim, so claim again only when there is something to claim.
-            loop {
-                let now = self.clock.now();
-                let Some(longest) = worth_waiting_for(&taken, wanted, now, deadline) else {
-                    return Ok(Start::Taken(taken));
-                };
-                self.clock.sleep(pause.min(longest)).await;
-                pause = (pause * 2).min(LONGEST_LOOK_PAUSE);
-                let now = self.clock.now();
-                match self.backend.find(&key, now).await? {
-                    Some(Record::InProgress(record)) if has_come(record.until, now) => break,
-                    Some(record) => taken = record,
-                    None => break,
-                }
-            }
-        }
-    }
-
-    /// One claim, sent once more where it is open whether it was granted.
-    async fn claim(
-        &self,
-        key: ClaimKey<'_>,
-        owner: Owner,
-        wanted: Wanted<'_>,
-    ) -> Result<Claimed, BackendError> {
-        let mut is_first = true;
-        loop {
-            let now = self.clock.now();
-            let Wanted { fingerprint, details } = wanted;
-            let request = ClaimRequest { owner, until: self.lease_from(now), fingerprint, details };
-            match self.backend.claim(&key, &request, now).await {
-                Err(BackendError::TimedOut(_) | BackendError::Unavailable(_)) if is_first => is_first = false,
-                answer => return answer,
-            }
-        }
-    }
-}
-
-/// How long at most it is worth to wait before looking again; `None` where waiting is over, or changes nothing.
-fn worth_waiting_for(
-    taken: &Record,
-    wanted: Wanted<'_>,
-    now: Timestamp,
-    deadline: Timestamp,
-) -> Option<Duration> {
-    match taken {
-        Record::InProgress(record) if is_same(record.fingerprint, wanted.fingerprint) && now < deadline => {
-            // A lease that has ended at this very moment is looked at again a moment later.
-            let left = record.until.saturating_since(now).max(Duration::from_nanos(1));
-            Some(left.min(deadline.saturating_since(now)))
-        }
-        _ => None,
-    }
-}
-
-/// Whether two fingerprints can be of one request. Who has none says nothing about the request.
-pub(crate) fn is_same(one: Option<Fingerprint>, other: Option<Fingerprint>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
     }
 }
 
@@ -208,7 +128,7 @@ impl<B: Backend> Claims<B> {
     async fn keep_renewing(&self, held: &Held<'_>) {
         // A grant whose answer was lost at first may be older than this.
         let left = held.claim.until().saturating_since(self.clock.now());
-        let mut pause = left.saturating_sub(self.lease() * 2 / 3);
+        let mut pause = left.saturating_sub(self.lease() / 3 * 2);
         loop {
             self.clock.sleep(pause).await;
             let now = self.clock.now();
@@ -240,15 +160,15 @@ impl<B: Backend> Claims<B> {
         let expires = self.keep_for.map(|keep_for| now.saturating_add(keep_for));
         let Held { key, owner, details, .. } = *held;
         let completion = Completion { owner, result, status_code, expires, details };
-        let recorded = self.until_known(|| self.backend.finish(&key, &completion, now)).await?;
-        Ok((recorded, now))
+        let finish = self.until_known(|| self.backend.finish(&key, &completion, now));
+        Ok((self.hold(held, finish).await?, now))
     }
 
     /// Gives the key up, as far as that can be done: else the lease ends by itself.
-    pub(crate) async fn release(&self, held: &Held<'_>) {
+    pub(crate) async fn release(&self, held: &Held<'_>) -> Result<Ownership, BackendError> {
         held.claim.over();
-        let release = || self.backend.release(&held.key, held.owner, self.clock.now());
-        let _ = self.until_known(release).await;
+        let release = self.until_known(|| self.backend.release(&held.key, held.owner, self.clock.now()));
+        self.hold(held, release).await
     }
 
     /// Sends a write until it is known whether it was done, a few times at most.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimKind, Clock, Key, Record, Recorded, StoredResult};
+use limited_core::{Backend, ClaimKind, Clock, Key, Ownership, Record, Recorded, StoredResult};
 
 pub use self::outcome::{DoOnceError, Done};
 use crate::claims::{Claims, Start, Wanted};
@@ -43,10 +43,11 @@ use crate::{Claim, Error};
 ///
 /// | | [`run`](Self::run): **at least once** | [`run_at_most_once`](Self::run_at_most_once): **at most once** |
 /// |---|---|---|
-/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs, the others are told [`Before`](Done::Before) |
+/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs; the others are told [`Before`](Done::Before), or until it is marked [`InProgress`](DoOnceError::InProgress) |
 /// | the action succeeds | is done, once in all | is done, once in all |
 /// | the action fails | can be tried again at once | counts as done, and is not tried again |
-/// | a crash, or a dropped future, in the middle | can be tried again once the lease has ended | counts as done: it may have happened or not |
+/// | a crash, a panic or a dropped future before it begins | can be tried again once the lease has ended | until it is marked, the same; from then on it counts as done |
+/// | a crash, a panic or a dropped future in the middle | can be tried again once the lease has ended | counts as done: it may have happened or not |
 /// | held up for longer than the lease, without renewals | may run beside another; the one that lost its claim is told [`Lost`](DoOnceError::Lost) | no difference |
 ///
 /// An action that must happen, and may happen twice after a crash, is for `run`; make it harmless to repeat, or give
@@ -88,7 +89,8 @@ impl<B> DoOnce<B> {
         self
     }
 
-    /// For how long a claim holds without being renewed: how long an action is blocked after a crash. At least 1 ms.
+    /// For how long a claim holds without being renewed: how long an action is blocked after a crash. From 1 ms to 366
+    /// days; what is beyond either counts as that.
     ///
     /// It is renewed three times in that time while the action runs.
     #[must_use]
@@ -97,7 +99,8 @@ impl<B> DoOnce<B> {
         self
     }
 
-    /// For how long it is remembered that an action is done; for ever unless set. After that it can be done again.
+    /// For how long it is remembered that an action is done, rounded up to a whole second; for ever unless set. After
+    /// that it can be done again.
     #[must_use]
     pub fn keep_for(mut self, keep_for: Duration) -> Self {
         self.claims.keep_for = Some(keep_for);
@@ -161,12 +164,15 @@ impl<B: Backend> DoOnce<B> {
         let value = match self.claims.hold(&held, action(held.claim.clone())).await {
             Ok(value) => value,
             Err(error) => {
-                self.claims.release(&held).await;
-                return Err(DoOnceError::Action(error));
+                return Err(match self.claims.release(&held).await {
+                    Ok(Ownership::Lost(Some(_))) => DoOnceError::Lost { outcome: Err(error) },
+                    // Where it could not be given up, its lease ends by itself.
+                    _ => DoOnceError::Action(error),
+                });
             }
         };
         match self.claims.finish(&held, StoredResult::Nothing, None).await {
-            Ok((Recorded::Lost(_), _)) => Err(DoOnceError::Lost { value }),
+            Ok((Recorded::Lost(_), _)) => Err(DoOnceError::Lost { outcome: Ok(value) }),
             Ok((_, at)) => Ok(Done::Now { at, value }),
             Err(error) => Err(DoOnceError::Unrecorded { value, error }),
         }
@@ -214,7 +220,7 @@ impl<B: Backend> DoOnce<B> {
         }
     }
 
-    async fn start<'a>(&'a self, key: &'a Key<'a>) -> Result<Start<'a>, Error> {
+    async fn start<'a, T, E>(&'a self, key: &'a Key<'a>) -> Result<Start<'a>, DoOnceError<E, T>> {
         Ok(self.claims.start(self.claims.key(key)?, Wanted::default()).await?)
     }
 

@@ -48,9 +48,9 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// | | the handler |
 /// |---|---|
-/// | runs to its end, and this is recorded | ran once; every later call gets its result, until it is no longer kept |
+/// | runs to its end, and this is recorded | every later call gets this result, until it is no longer kept |
 /// | returns an error | may run again at once, with any request; with [`run_remembering`](Self::run_remembering) as a result does |
-/// | crashes, or its future is dropped | may run again once the lease has ended: **at least once** |
+/// | crashes, panics, or its future is dropped | may run again once the lease has ended: **at least once** |
 /// | runs longer than the lease, and renewals arrive | keeps its claim |
 /// | runs longer than the lease, and renewals do not arrive | may run beside another; the one that lost its claim is told [`Lost`](IdempotencyError::Lost), and overwrites nothing |
 /// | ran, and its result cannot be kept | will not run again; see [`NotKept`](IdempotencyError::NotKept) |
@@ -76,8 +76,14 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// A request is anything that is `Serialize`. What is kept is the SHA-256 of its canonical JSON (RFC 8785), so that
 /// neither the order of fields nor the spelling of numbers makes another request of it; the request itself is
 /// [kept only where asked for](Self::store_requests). Integers beyond 2⁵³ are compared in full. NaN and
-/// infinities are `null`, as `serde_json` has them. The order of sets is that
+/// infinities are `null`, as `serde_json` has them; fractions are compared as 64-bit floats. The order of sets is that
 /// in which they are written: use a `BTreeSet`, not a `HashSet`.
+///
+/// # Results
+///
+/// A result is kept as JSON, and given back as what that reads as; it owns its data (`String`, not `&str`). One that
+/// cannot be written, or not be read back, is [not kept](IdempotencyError::NotKept). JSON has one `null`: `Some(None)` and
+/// `Some(())` come back as `None`.
 pub struct Idempotency<B> {
     claims: Claims<B>,
     store_requests: bool,
@@ -104,7 +110,8 @@ impl<B> Idempotency<B> {
         self
     }
 
-    /// For how long a claim holds without being renewed: how long a key is blocked after a crash. At least 1 ms.
+    /// For how long a claim holds without being renewed: how long a key is blocked after a crash. From 1 ms to 366 days;
+    /// what is beyond either counts as that.
     ///
     /// It is renewed three times in that time while a handler runs, so it need not be as long as the handler takes.
     #[must_use]
@@ -113,7 +120,7 @@ impl<B> Idempotency<B> {
         self
     }
 
-    /// For how long results are kept. After that the key is free, also for another request.
+    /// For how long results are kept, rounded up to a whole second. After that the key is free, also for another request.
     #[must_use]
     pub fn keep_for(mut self, keep_for: Duration) -> Self {
         self.claims.keep_for = Some(keep_for);

@@ -99,7 +99,7 @@ fn one_that_was_taken_over_is_told_so() {
         clock.advance(Duration::from_secs(30));
         let at = clock.now();
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Now { at, value: 7 });
-        assert!(matches!(block_on(first), Err(DoOnceError::Lost { value: 1 })));
+        assert!(matches!(block_on(first), Err(DoOnceError::Lost { outcome: Ok(1) })));
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Before { at });
     });
 }

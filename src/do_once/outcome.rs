@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use limited_core::{BackendError, InvalidKey, Timestamp};
 
-use crate::Error;
-
 /// Something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done<T> {
@@ -46,11 +44,11 @@ pub enum DoOnceError<E, T = ()> {
     },
     /// The action ran, and failed with this error. It can be tried again, unless it was to happen at most once.
     Action(E),
-    /// The action succeeded, but the lease had ended meanwhile, and somebody else was granted it, who may have done it a
-    /// second time. See [`Claim`](crate::Claim).
+    /// The action ran to its end, but the claim was gone by then: its lease had ended, and somebody else was granted it,
+    /// who may have done it a second time; or somebody cleared it. Nothing was recorded. See [`Claim`](crate::Claim).
     Lost {
         /// What the action returned.
-        value: T,
+        outcome: Result<T, E>,
     },
     /// The action succeeded, and the backend could not be told so. As after a crash, it may run again once the lease has
     /// ended.
@@ -66,13 +64,31 @@ pub enum DoOnceError<E, T = ()> {
 }
 
 impl<E, T> DoOnceError<E, T> {
-    /// Whether the same call may succeed a little later, without anybody changing anything. Of the action's own errors
-    /// only the caller can know; this says `true`.
+    /// Whether the same call may succeed a little later, without anybody changing anything. Of the action's own error
+    /// only the caller can know: this says `false`.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::InProgress { .. } | Self::Action(_) | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::InProgress { .. } | Self::Lost { .. } | Self::Unrecorded { .. } => true,
             Self::Backend(error) => error.is_retryable(),
-            Self::InvalidKey(_) => false,
+            Self::InvalidKey(_) | Self::Action(_) => false,
+        }
+    }
+
+    /// How long to wait, where somebody else is at it.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::InProgress { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// What the action returned, where it ran.
+    pub fn into_outcome(self) -> Option<Result<T, E>> {
+        match self {
+            Self::Action(error) => Some(Err(error)),
+            Self::Lost { outcome } => Some(outcome),
+            Self::Unrecorded { value, .. } => Some(Ok(value)),
+            Self::InvalidKey(_) | Self::InProgress { .. } | Self::Backend(_) => None,
         }
     }
 }
@@ -86,7 +102,7 @@ impl<E: fmt::Display, T> fmt::Display for DoOnceError<E, T> {
             }
             Self::Action(error) => error.fmt(f),
             Self::Lost { .. } => f.write_str(
-                "the lease ended before it was done, and somebody else was granted it: make the lease longer",
+                "the claim was gone before it was done: make the lease longer, unless somebody cleared it",
             ),
             Self::Unrecorded { error, .. } => {
                 write!(f, "it is done, and this could not be recorded: {error}")
@@ -119,20 +135,15 @@ impl<E: StdError + 'static, T> StdError for DoOnceError<E, T> {
         match self {
             Self::InvalidKey(error) => error.source(),
             Self::Action(error) => error.source(),
-            Self::Unrecorded { error, .. } => Some(error),
-            Self::Backend(error) => error.source(),
+            Self::Backend(error) | Self::Unrecorded { error, .. } => error.source(),
             Self::InProgress { .. } | Self::Lost { .. } => None,
         }
     }
 }
 
-impl<E, T> From<Error> for DoOnceError<E, T> {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::InvalidKey(error) => Self::InvalidKey(error),
-            Error::Backend(error) => Self::Backend(error),
-            Error::ZeroCost => Self::Backend(BackendError::invalid("a claim has no cost")),
-        }
+impl<E, T> From<InvalidKey> for DoOnceError<E, T> {
+    fn from(error: InvalidKey) -> Self {
+        Self::InvalidKey(error)
     }
 }
 

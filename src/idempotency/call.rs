@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, Details, Finished, Key, Record, Recorded, StoredResult};
+use limited_core::{Backend, Details, Finished, Key, Ownership, Record, Recorded, StoredResult};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
@@ -159,7 +159,9 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         let Canonical { json, fingerprint } =
             Canonical::of(self.request).map_err(IdempotencyError::InvalidRequest)?;
         let request = self.store_request.then_some(json.as_str());
-        let details = Details { function_name: self.function_name, tenant: self.tenant, request };
+        let of_key = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
+        let tenant = self.tenant.or_else(of_key);
+        let details = Details { function_name: self.function_name, tenant, request };
         let wanted = Wanted { fingerprint: Some(fingerprint), details };
         let key = self.claims.key(&self.key)?;
         match self.claims.start(key, wanted).await? {
@@ -178,7 +180,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     }
 
     /// Keeps what the handler returned, or frees the key.
-    async fn keep<T: Serialize, E>(
+    async fn keep<T: Serialize + DeserializeOwned, E>(
         &self,
         held: &Held<'_>,
         outcome: Result<T, E>,
@@ -186,12 +188,19 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
         let (result, outcome) = match (outcome, on_failure) {
             (Err(error), OnFailure::Retry) => {
-                self.claims.release(held).await;
-                return Err(IdempotencyError::Handler(error));
+                return Err(match self.claims.release(held).await {
+                    Ok(Ownership::Lost(Some(_))) => IdempotencyError::Lost { outcome: Err(error) },
+                    // Where it could not be given up, its lease ends by itself.
+                    _ => IdempotencyError::Handler(error),
+                });
             }
-            (Ok(value), _) => (stored(serde_json::to_string(&value), StoredResult::Value), Ok(value)),
-            (Err(error), OnFailure::Remember(write, _)) => {
-                (stored(write(&error), StoredResult::Error), Err(error))
+            (Ok(value), _) => {
+                let written = serde_json::to_string(&value);
+                let read = |json: &str| serde_json::from_str::<T>(json).map(drop);
+                (stored(written, read, StoredResult::Value), Ok(value))
+            }
+            (Err(error), OnFailure::Remember(write, read)) => {
+                (stored(write(&error), |json| read(json).map(drop), StoredResult::Error), Err(error))
             }
         };
         let unwritable = match &result {
@@ -212,16 +221,19 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     }
 }
 
-/// What to store of a result. By now it is too late to fail: what was to be done is done.
+/// What to store of a result, if it can be read again. By now it is too late to fail: what was to be done is done.
 fn stored(
-    json: Result<String, serde_json::Error>,
+    written: Result<String, serde_json::Error>,
+    read: impl FnOnce(&str) -> Result<(), serde_json::Error>,
     as_kind: impl FnOnce(Arc<str>) -> StoredResult,
 ) -> StoredResult {
-    match json {
-        Ok(json) => as_kind(json.into()),
-        Err(error) => {
-            StoredResult::NotKept { reason: format!("it cannot be written as JSON: {error}").into() }
-        }
+    let not_kept = |reason: String| StoredResult::NotKept { reason: reason.into() };
+    match written {
+        Err(error) => not_kept(format!("it cannot be written as JSON: {error}")),
+        Ok(json) => match read(&json) {
+            Err(error) => not_kept(format!("it cannot be read back from its JSON: {error}")),
+            Ok(()) => as_kind(json.into()),
+        },
     }
 }
 

@@ -38,6 +38,9 @@ impl<T> Outcome<T> {
 }
 
 /// Why a run has no result that counts. `E` is the handler's error, and `T` its result.
+///
+/// It is an [`Error`](std::error::Error) where `E` is one. A handler whose error is none, such as a `String`, has a
+/// caller that takes it out: with [`into_outcome`](Self::into_outcome), or by matching.
 #[non_exhaustive]
 pub enum IdempotencyError<E, T = ()> {
     /// The key is empty or too long: nothing was asked of the backend, and the handler did not run.
@@ -53,7 +56,8 @@ pub enum IdempotencyError<E, T = ()> {
         /// is the answer; [`wait_up_to`](crate::Idempotency::wait_up_to) waits for it.
         retry_after: Duration,
     },
-    /// The handler ran, and failed with this error. Where errors are not remembered, the key is free again.
+    /// The handler ran, and failed with this error. Where errors are not remembered, the key is free again, at the latest
+    /// once the lease has ended, should the backend not have been told.
     Handler(E),
     /// The handler had run before, and failed with this error, which was remembered.
     Remembered(E),
@@ -64,8 +68,9 @@ pub enum IdempotencyError<E, T = ()> {
         /// What the handler returned, where it ran now.
         outcome: Option<Result<T, E>>,
     },
-    /// The handler ran to its end, but the lease had ended meanwhile, and somebody else was granted the key: their
-    /// result is the one that counts, and the handler may have run twice. See [`Claim`](crate::Claim).
+    /// The handler ran to its end, but the claim was gone by then: its lease had ended, and somebody else was granted the
+    /// key, or somebody removed it. Nothing was recorded; what somebody else records is the result that counts, and the
+    /// handler may have run twice. See [`Claim`](crate::Claim).
     Lost {
         /// What the handler returned.
         outcome: Result<T, E>,
@@ -89,12 +94,52 @@ pub enum IdempotencyError<E, T = ()> {
 impl<E, T> IdempotencyError<E, T> {
     /// Whether the same call may succeed a little later, without anybody changing anything.
     ///
-    /// Of the handler's own errors only the caller can know; it is `true` for one that was not remembered.
+    /// Of the handler's own error only the caller can know: this says `false`.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::InProgress { .. } | Self::Handler(_) | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::InProgress { .. } | Self::Lost { .. } | Self::Unrecorded { .. } => true,
             Self::Backend(error) => error.is_retryable(),
             _ => false,
+        }
+    }
+
+    /// How long to wait, where somebody else is at it.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::InProgress { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// What the handler returned, where it ran now.
+    pub fn into_outcome(self) -> Option<Result<T, E>> {
+        match self {
+            Self::Handler(error) => Some(Err(error)),
+            Self::NotKept { outcome, .. } => outcome,
+            Self::Lost { outcome } | Self::Unrecorded { outcome, .. } => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// The same without what the handler returned, for functions whose errors are about less.
+    pub fn without_outcome(self) -> IdempotencyError<E> {
+        let unit = |outcome: Result<T, E>| outcome.map(drop);
+        match self {
+            Self::InvalidKey(error) => IdempotencyError::InvalidKey(error),
+            Self::InvalidRequest(error) => IdempotencyError::InvalidRequest(error),
+            Self::KeyReused => IdempotencyError::KeyReused,
+            Self::InProgress { retry_after } => IdempotencyError::InProgress { retry_after },
+            Self::Handler(error) => IdempotencyError::Handler(error),
+            Self::Remembered(error) => IdempotencyError::Remembered(error),
+            Self::NotKept { reason, outcome } => {
+                IdempotencyError::NotKept { reason, outcome: outcome.map(unit) }
+            }
+            Self::Lost { outcome } => IdempotencyError::Lost { outcome: unit(outcome) },
+            Self::Unrecorded { outcome, error } => {
+                IdempotencyError::Unrecorded { outcome: unit(outcome), error }
+            }
+            Self::Unreadable(error) => IdempotencyError::Unreadable(error),
+            Self::Backend(error) => IdempotencyError::Backend(error),
         }
     }
 }
@@ -116,8 +161,8 @@ impl<E: fmt::Display, T> fmt::Display for IdempotencyError<E, T> {
                 write!(f, "the request is done, and its result could not be kept: {reason}")
             }
             Self::Lost { .. } => f.write_str(
-                "the lease ended before the request was done, and somebody else was granted the key: \
-                 ask again for their result, and make the lease longer",
+                "the claim was gone before the request was done: ask again for the result of whoever has it now, \
+                 and make the lease longer unless somebody removed the key",
             ),
             Self::Unrecorded { error, .. } => {
                 write!(f, "the request was carried out, and this could not be recorded: {error}")
@@ -167,10 +212,8 @@ impl<E: StdError + 'static, T> StdError for IdempotencyError<E, T> {
         match self {
             Self::InvalidKey(error) => error.source(),
             Self::InvalidRequest(error) | Self::Unreadable(error) => error.source(),
-            Self::Handler(error) => error.source(),
-            Self::Remembered(error) => Some(error),
-            Self::Unrecorded { error, .. } => Some(error),
-            Self::Backend(error) => error.source(),
+            Self::Handler(error) | Self::Remembered(error) => error.source(),
+            Self::Backend(error) | Self::Unrecorded { error, .. } => error.source(),
             Self::KeyReused | Self::InProgress { .. } | Self::NotKept { .. } | Self::Lost { .. } => None,
         }
     }

@@ -66,7 +66,9 @@ impl Model {
         self.latest = self.latest.max(now);
         let known_from = self.latest.saturating_sub(ALLOWED_SKEW);
         let entry = self.entries.get_mut(&Self::id(key));
-        if let Some(entry) = entry.filter(|entry| now < known_from && entry.is_absent(known_from))
+        let may_be_gone =
+            |entry: &&mut Entry| now < known_from && !entry.is_absent(now) && entry.is_absent(known_from);
+        if let Some(entry) = entry.filter(may_be_gone)
             && found_nothing
         {
             entry.state = State::Forgotten;

@@ -1,0 +1,152 @@
+//! How a run begins: by a claim that is granted, or by waiting for somebody else's.
+
+use std::time::Duration;
+
+use limited_core::{
+    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Fingerprint, Grant, Owner, Ownership, Record,
+    Timestamp, has_come,
+};
+
+use super::{Claims, Held, Start, Wanted};
+use crate::Claim;
+use crate::fresh::fresh;
+
+/// How long to wait before looking whether somebody else is done; each time twice as long, up to the longest.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+impl<B: Backend> Claims<B> {
+    /// Claims the key. Where somebody is at the same, waits for as long as is set until they are done, or gone.
+    pub(crate) async fn start<'a>(
+        &self,
+        key: ClaimKey<'a>,
+        wanted: Wanted<'a>,
+    ) -> Result<Start<'a>, BackendError> {
+        if self.find_first {
+            match self.backend.find(&key, self.clock.now()).await {
+                Ok(Some(record @ Record::Finished(_))) => return Ok(Start::Taken(record)),
+                Ok(_) => {}
+                // The claim decides without it.
+                Err(error) if error.is_retryable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut patience = Patience::of(self);
+        let mut owner = Owner(fresh()?);
+        loop {
+            let mut taken = match self.claim(key, owner, wanted).await? {
+                Claimed::Granted(grant) => match self.in_time(key, owner, grant).await? {
+                    Some(grant) => {
+                        let claim = Claim::new(grant, self.clock.clone());
+                        return Ok(Start::Granted(Held { key, owner, details: wanted.details, claim }));
+                    }
+                    // It was granted, and taken by somebody else before anybody knew here: that owner is spent.
+                    None => {
+                        owner = Owner(fresh()?);
+                        continue;
+                    }
+                },
+                Claimed::Taken(record) => record,
+            };
+            // A look costs less than a claim, so claim again only when there is something to claim.
+            loop {
+                let Some(pause) = patience.pause(self, &taken, wanted) else {
+                    return Ok(Start::Taken(taken));
+                };
+                self.clock.sleep(pause).await;
+                let now = self.clock.now();
+                match self.backend.find(&key, now).await {
+                    Ok(Some(Record::InProgress(found))) if has_come(found.until, now) => break,
+                    // One's own, given up for lost, has arrived after all.
+                    Ok(Some(Record::InProgress(found))) if found.owner == owner => break,
+                    Ok(Some(record)) => taken = record,
+                    Ok(None) => break,
+                    // Not known yet.
+                    Err(error) if error.is_retryable() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// One claim, sent once more where it is open whether it was granted. Where that stays open it is given up again, as
+    /// far as that can be done: else the key is in progress, with nobody at it, until the lease ends.
+    async fn claim(
+        &self,
+        key: ClaimKey<'_>,
+        owner: Owner,
+        wanted: Wanted<'_>,
+    ) -> Result<Claimed, BackendError> {
+        let Wanted { fingerprint, details } = wanted;
+        let mut is_first = true;
+        loop {
+            let now = self.clock.now();
+            let request = ClaimRequest { owner, until: self.lease_from(now), fingerprint, details };
+            match self.backend.claim(&key, &request, now).await {
+                Err(BackendError::TimedOut(_) | BackendError::Unavailable(_)) if is_first => is_first = false,
+                Err(error @ (BackendError::TimedOut(_) | BackendError::Unavailable(_))) => {
+                    let _ = self.backend.release(&key, owner, self.clock.now()).await;
+                    return Err(error);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The grant, with a lease that has not ended: where its answer took that long, it is renewed before anything is
+    /// done. `None` where somebody else has taken the key.
+    async fn in_time(
+        &self,
+        key: ClaimKey<'_>,
+        owner: Owner,
+        grant: Grant,
+    ) -> Result<Option<Grant>, BackendError> {
+        let now = self.clock.now();
+        if now < grant.until {
+            return Ok(Some(grant));
+        }
+        let until = self.lease_from(now);
+        Ok(match self.backend.renew(&key, owner, until, now).await? {
+            Ownership::Owned => Some(Grant { until, ..grant }),
+            Ownership::Lost(_) => None,
+        })
+    }
+}
+
+/// How long it is still worth to wait for somebody else.
+struct Patience {
+    deadline: Timestamp,
+    /// What is left of the time, by what was slept. The clock alone would not do: it may jump back.
+    left: Duration,
+    pause: Duration,
+}
+
+impl Patience {
+    fn of<B>(claims: &Claims<B>) -> Self {
+        let left = claims.wait_up_to;
+        Self { deadline: claims.clock.now().saturating_add(left), left, pause: LOOK_PAUSE }
+    }
+
+    /// How long to wait before the next look; `None` where waiting is over, or changes nothing.
+    fn pause<B>(&mut self, claims: &Claims<B>, taken: &Record, wanted: Wanted<'_>) -> Option<Duration> {
+        let Record::InProgress(held) = taken else { return None };
+        let now = claims.clock.now();
+        if !is_same(held.fingerprint, wanted.fingerprint) || now >= self.deadline || self.left.is_zero() {
+            return None;
+        }
+        // A lease that has ended at this very moment is looked at again a moment later.
+        let lease = held.until.saturating_since(now).max(Duration::from_nanos(1));
+        let pause = self.pause.min(lease).min(self.left).min(self.deadline.saturating_since(now));
+        self.left -= pause;
+        self.pause = (self.pause * 2).min(LONGEST_LOOK_PAUSE);
+        Some(pause)
+    }
+}
+
+/// Whether two fingerprints can be of one request. Who has none says nothing about the request.
+pub(crate) fn is_same(one: Option<Fingerprint>, other: Option<Fingerprint>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}
