@@ -16,6 +16,8 @@ mod decision;
 mod do_once;
 mod error;
 mod fresh;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
 mod limiter;
