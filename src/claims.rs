@@ -18,6 +18,7 @@ use limited_core::{
 
 use crate::clock::ClockChoice;
 use crate::fresh::fresh;
+use crate::observe::{self, Observed};
 use crate::{Claim, Error, arithmetic};
 
 /// The shortest lease: a shorter one would exclude nobody.
@@ -34,7 +35,7 @@ const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The claims of one kind, and the settings by which they are made.
 pub(crate) struct Claims<B> {
-    pub(crate) backend: Arc<B>,
+    pub(crate) backend: Observed<B>,
     pub(crate) namespace: Arc<str>,
     pub(crate) clock: ClockChoice,
     pub(crate) lease: Duration,
@@ -68,7 +69,7 @@ pub(crate) struct Held<'a> {
 impl<B> Claims<B> {
     pub(crate) fn new(backend: B, kind: ClaimKind, keep_for: Option<Duration>) -> Self {
         Self {
-            backend: Arc::new(backend),
+            backend: Observed::new(backend),
             namespace: Arc::from(""),
             clock: ClockChoice::System,
             lease: Duration::from_secs(30),
@@ -189,7 +190,7 @@ pub(crate) fn is_same(one: Option<Fingerprint>, other: Option<Fingerprint>) -> b
 impl<B: Backend> Claims<B> {
     /// Drives `work` to its end, and renews the lease meanwhile.
     pub(crate) async fn hold<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
-        let mut work = pin!(work);
+        let mut work = pin!(observe::within_claim(&held.key, held.claim.fencing_number(), work));
         let mut renewal = pin!(self.keep_renewing(held));
         let mut is_renewed = true;
         poll_fn(|context| {
@@ -282,7 +283,7 @@ impl<B: Backend> Claims<B> {
 impl<B> Clone for Claims<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Arc::clone(&self.backend),
+            backend: Observed::clone(&self.backend),
             namespace: Arc::clone(&self.namespace),
             clock: self.clock.clone(),
             ..*self

@@ -21,6 +21,8 @@ pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
 mod limiter;
+pub mod observability;
+mod observe;
 mod quota;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
