@@ -92,6 +92,12 @@ impl<B> Limiter<B> {
         Self { on_error, ..self }
     }
 
+    /// What was set.
+    #[cfg(feature = "http")]
+    pub(crate) const fn settings(&self) -> (Quota, Algorithm, OnError) {
+        (self.quota, self.algorithm, self.on_error)
+    }
+
     /// The backend.
     pub fn backend(&self) -> &B {
         &self.backend
