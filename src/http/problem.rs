@@ -14,7 +14,7 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
-    kind: Option<&'static str>,
+    kind: Option<Cow<'static, str>>,
     title: Cow<'static, str>,
     detail: Cow<'static, str>,
     members: Vec<(&'static str, Value)>,
@@ -28,8 +28,13 @@ impl Problem {
     }
 
     /// The URI of its type, and the title that goes with the type.
-    pub(crate) fn of_type(self, uri: &'static str, title: &'static str) -> Self {
-        Self { kind: Some(uri), title: title.into(), ..self }
+    pub(crate) fn of_type(self, uri: impl Into<Cow<'static, str>>, title: &'static str) -> Self {
+        Self { kind: Some(uri.into()), ..self.titled(title) }
+    }
+
+    /// A title other than that of its status.
+    pub(crate) fn titled(self, title: &'static str) -> Self {
+        Self { title: title.into(), ..self }
     }
 
     /// A member of its own.
@@ -48,7 +53,7 @@ impl Problem {
         let text = |text: Cow<'static, str>| Value::String(text.into_owned());
         let mut members = Vec::with_capacity(4 + self.members.len());
         if let Some(kind) = self.kind {
-            members.push(("type", Value::from(kind)));
+            members.push(("type", text(kind)));
         }
         members.push(("title", text(self.title)));
         members.push(("status", Value::from(self.status.as_u16())));
