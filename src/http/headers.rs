@@ -83,12 +83,13 @@ pub(super) fn add(headers: &mut HeaderMap, policy: String, limit: String) {
 /// Adds a member to the end of a list. What is no list would make ours unreadable: it is replaced.
 fn append(headers: &mut HeaderMap, name: HeaderName, member: String) {
     let mut list = String::new();
-    for line in headers.get_all(&name) {
+    // What is not ASCII is no list either.
+    let lines = headers.get_all(&name).iter().map(|line| line.to_str().unwrap_or("?").trim_ascii());
+    for line in lines.filter(|line| !line.is_empty()) {
         if !list.is_empty() {
             list.push_str(", ");
         }
-        // What is not ASCII is no list either.
-        list.push_str(line.to_str().unwrap_or("?"));
+        list.push_str(line);
     }
     let is_list = !list.is_empty() && Parser::new(&list).parse_list_with_visitor(Ignored).is_ok();
     let value = if is_list { list + ", " + &member } else { member };
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_replaced() {
-        for broken in [&b""[..], b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"] {
+        for broken in [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"] {
             let mut headers = HeaderMap::new();
             headers.insert(LIMIT, HeaderValue::from_bytes(broken).unwrap());
             append(&mut headers, LIMIT, "\"d\";r=5".to_owned());
