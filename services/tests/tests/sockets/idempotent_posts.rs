@@ -105,7 +105,10 @@ async fn a_replay_is_the_first_answer_byte_by_byte() {
 
     let (status, mut headers, body) = raw(address, RAW).await;
     assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 201 Created", "{\"charge\":1}"));
-    assert_eq!(headers, ["connection: close", "content-length: 12", "content-type: text/plain; charset=utf-8"]);
+    assert_eq!(
+        headers,
+        ["connection: close", "content-length: 12", "content-type: text/plain; charset=utf-8"]
+    );
 
     let again = raw(address, RAW).await;
     headers.push("idempotency-replayed: true".to_owned());
@@ -113,7 +116,9 @@ async fn a_replay_is_the_first_answer_byte_by_byte() {
     assert_eq!(bank.charges.load(Ordering::Relaxed), 1);
 
     // In pieces, it is the same request.
-    let pieces = RAW.replace("Content-Length: 4", "Transfer-Encoding: chunked").replace("4200", "2\r\n42\r\n2\r\n00\r\n0\r\n\r\n");
+    let pieces = RAW
+        .replace("Content-Length: 4", "Transfer-Encoding: chunked")
+        .replace("4200", "2\r\n42\r\n2\r\n00\r\n0\r\n\r\n");
     assert_eq!(raw(address, &pieces).await, again);
     let (status, headers, body) = raw(address, &RAW.replace("4200", "4201")).await;
     assert_eq!(status, "HTTP/1.1 422 Unprocessable Entity");
@@ -184,7 +189,8 @@ async fn of_64_clients_at_once_one_pays() {
     let mut paid = 0;
     for task in tasks {
         let answer = task.await.unwrap();
-        let (status, is_replayed) = (answer.status().as_u16(), header(&answer, "idempotency-replayed").is_some());
+        let (status, is_replayed) =
+            (answer.status().as_u16(), header(&answer, "idempotency-replayed").is_some());
         let body = answer.text().await.unwrap();
         match status {
             201 => assert_eq!(body, "{\"charge\":1}"),

@@ -2,6 +2,7 @@
 
 mod axum_routes;
 mod grpc_calls;
+mod idempotent_posts;
 mod plain_service;
 
 use std::net::SocketAddr;
