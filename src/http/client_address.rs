@@ -56,10 +56,12 @@ pub struct PeerAddress(pub IpAddr);
 /// also those written as IPv6 (`::ffff:192.0.2.1`). Ports and zone identifiers are left out.
 #[derive(Clone)]
 pub struct ClientAddress {
-    peer: Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>,
+    peer: Arc<PeerOf>,
     header: Option<(Header, TrustedProxies)>,
     ipv6_prefix: u8,
 }
+
+type PeerOf = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 #[derive(Clone, Copy, Debug)]
 enum Header {

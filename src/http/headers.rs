@@ -136,10 +136,10 @@ mod tests {
     }
 
     /// The decision about a hit, after others.
-    fn decision(quota: Quota, algorithm: Algorithm, hits: &[u64]) -> Decision {
+    fn decision<const N: usize>(quota: Quota, algorithm: Algorithm, hits: [u64; N]) -> Decision {
         let limiter = Limiter::new(limited_memory::MemoryBackend::new()).clock(ManualClock::new());
         let limiter = limiter.quota(quota).algorithm(algorithm);
-        hits.iter().map(|cost| limiter.allow_n_now("key", *cost).unwrap()).last().unwrap()
+        hits.map(|cost| limiter.allow_n_now("key", cost).unwrap())[N - 1]
     }
 
     fn members(list: &str) -> Vec<(String, Vec<(String, i64)>)> {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_fields_are_those_of_the_draft() {
-        let decision = decision(Quota::per_minute(100), Algorithm::FixedWindow, &[50]);
+        let decision = decision(Quota::per_minute(100), Algorithm::FixedWindow, [50]);
         let default = PolicyName::default();
         assert_eq!(
             policy(&default, Quota::per_minute(100), Algorithm::FixedWindow),
@@ -170,7 +170,7 @@ mod tests {
         let quota = Quota::new(5, Duration::from_millis(100)).unwrap();
         let default = PolicyName::default();
         assert_eq!(policy(&default, quota, Algorithm::FixedWindow), "\"default\";q=5;w=1");
-        assert_eq!(limit(&default, &decision(quota, Algorithm::FixedWindow, &[1])), "\"default\";r=4;t=1");
+        assert_eq!(limit(&default, &decision(quota, Algorithm::FixedWindow, [1])), "\"default\";r=4;t=1");
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_no_longer_time_than_retry_after() {
-        let refused = decision(Quota::per_minute(6), Algorithm::TokenBucket, &[6, 1]);
+        let refused = decision(Quota::per_minute(6), Algorithm::TokenBucket, [6, 1]);
         assert_eq!(
             (refused.retry_after(), refused.reset_after()),
             (Some(Duration::from_secs(10)), Duration::from_secs(60))
@@ -214,7 +214,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_replaced() {
-        for broken in [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"] {
+        for broken in
+            [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"]
+        {
             let mut headers = HeaderMap::new();
             headers.insert(LIMIT, HeaderValue::from_bytes(broken).unwrap());
             append(&mut headers, LIMIT, "\"d\";r=5".to_owned());
@@ -225,8 +227,8 @@ mod tests {
     #[test]
     fn the_older_fields_hold_the_policy_with_the_least_left() {
         let mut headers = HeaderMap::new();
-        let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, &[4]);
-        let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, &[7]);
+        let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
+        let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
         for decision in [some, fewer, some] {
             add_old(&mut headers, &decision);
         }
@@ -252,7 +254,7 @@ mod tests {
         ) {
             let quota = Quota::new(count, Duration::from_nanos(nanos)).unwrap();
             let quota = burst.map_or(quota, |burst| quota.burst(burst));
-            let decision = decision(quota, algorithm, &[1]);
+            let decision = decision(quota, algorithm, [1]);
             let mut headers = HeaderMap::new();
             for name in &names {
                 add(&mut headers, policy(name, quota, algorithm), limit(name, &decision));

@@ -153,7 +153,9 @@ impl fmt::Display for Exceeded<'_> {
 
 /// The answer as the user makes it.
 #[derive(Clone)]
-pub(super) struct Respond(Arc<dyn Fn(&Refusal<'_>, &Parts) -> Response<Bytes> + Send + Sync>);
+pub(super) struct Respond(Arc<Function>);
+
+type Function = dyn Fn(&Refusal<'_>, &Parts) -> Response<Bytes> + Send + Sync;
 
 impl Respond {
     pub(super) fn new<T: Into<Bytes>>(

@@ -111,7 +111,7 @@ impl Sent {
     }
 
     /// At the service, by the peer that it sees.
-    fn to_service(mut self, peer: IpAddr) -> Request<String> {
+    fn at_service(mut self, peer: IpAddr) -> Request<String> {
         self.request.extensions_mut().insert(PeerAddress(peer));
         self.request
     }
@@ -144,9 +144,9 @@ fn no_attack_gets_a_fresh_bucket() {
             let send_in = |attack: &[(&str, &[u8])]| {
                 let sent = Sent::by_client(attack);
                 match proxies {
-                    0 => sent.to_service(client),
-                    1 => sent.through(client, adds).to_service(inner),
-                    _ => sent.through(client, adds).through(outer, adds).to_service(inner),
+                    0 => sent.at_service(client),
+                    1 => sent.through(client, adds).at_service(inner),
+                    _ => sent.through(client, adds).through(outer, adds).at_service(inner),
                 }
             };
             let (limiter, _) = limiter("1/min");
@@ -178,7 +178,7 @@ fn who_reaches_the_service_around_the_proxies_is_the_client() {
             let spoofed = format!("192.0.2.{n}");
             let forwarded = format!("for={spoofed}");
             let request = Sent::by_client(&[(XFF, spoofed.as_bytes()), (FORWARDED, forwarded.as_bytes())]);
-            assert_eq!(send(&mut service, request.to_service([203, 0, 113, 200].into())).status, status);
+            assert_eq!(send(&mut service, request.at_service([203, 0, 113, 200].into())).status, status);
         }
     }
 }
@@ -190,7 +190,7 @@ fn a_client_with_a_network_of_its_own_has_one_bucket() {
     let mut service = RateLimitLayer::new(limiter, KeyBy::address(address)).layer(service_fn(hello));
     for n in 0..50_u16 {
         let client = IpAddr::from([0x2001, 0xdb8, 0, 7, n, n * 3, 0xffff - n, 1]);
-        let request = Sent::by_client(&[]).through(client, Adds::ALine).to_service(INNER_PROXY.into());
+        let request = Sent::by_client(&[]).through(client, Adds::ALine).at_service(INNER_PROXY.into());
         assert_eq!(send(&mut service, request).status, if n == 0 { 200 } else { 429 });
     }
 }
@@ -214,7 +214,7 @@ fn whom_a_proxy_hides_shares_the_key_of_the_proxy() {
         (FORWARDED, "for=203.0.113.9, for=192.0.2.7;for=192.0.2.8, for=10.0.0.2", "10.0.0.2"),
     ] {
         for proxies in [TrustedProxies::count(3), networks()] {
-            let request = Sent::by_client(&[(header, line.as_bytes())]).to_service(INNER_PROXY.into());
+            let request = Sent::by_client(&[(header, line.as_bytes())]).at_service(INNER_PROXY.into());
             let found = address(header, proxies.clone()).of(&request.into_parts().0);
             assert_eq!(found, Some(expected.parse().unwrap()), "{header}: {line} by {proxies:?}");
         }

@@ -14,19 +14,23 @@ use crate::http::refusal::Respond;
 use crate::http::{Exceeded, KeyBy, Refusal};
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
+/// What a request says about itself.
+type Of<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+type OnBackendError = dyn Fn(&Error, &Parts) + Send + Sync;
+
 /// Everything about a layer but its limiter.
 #[derive(Clone)]
 pub(super) struct Rules {
     pub(super) name: PolicyName,
     pub(super) key: KeyBy,
-    pub(super) cost: Option<Arc<dyn Fn(&Parts) -> u64 + Send + Sync>>,
+    pub(super) cost: Option<Of<u64>>,
     pub(super) quota: Quota,
-    pub(super) quota_of: Option<Arc<dyn Fn(&Parts) -> Option<Quota> + Send + Sync>>,
+    pub(super) quota_of: Option<Of<Option<Quota>>>,
     pub(super) algorithm: Algorithm,
     pub(super) without_key: WithoutKey,
     pub(super) on_error: OnError,
     pub(super) respond: Option<Respond>,
-    pub(super) on_backend_error: Option<Arc<dyn Fn(&Error, &Parts) + Send + Sync>>,
+    pub(super) on_backend_error: Option<Arc<OnBackendError>>,
     pub(super) old_headers: bool,
     pub(super) backend_errors: Arc<AtomicU64>,
 }
