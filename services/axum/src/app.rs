@@ -11,6 +11,8 @@ use axum::routing::get;
 use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
 use limited::{Algorithm, DynBackend, Limiter, OnError, Quota};
 
+use crate::payments;
+
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The service, over a backend, behind so many proxies.
@@ -32,7 +34,7 @@ pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router
         .on_backend_error(|error, parts| eprintln!("{} {}: not limited: {error}", parts.method, parts.uri));
 
     // And 100 an hour, of which a report costs ten, and a look at the health nothing.
-    let limiter = Limiter::new(backend)
+    let limiter = Limiter::new(Arc::clone(&backend))
         .namespace("hourly")
         .algorithm(Algorithm::SlidingWindow)
         .quota(Quota::per_hour(100))
@@ -48,6 +50,7 @@ pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router
         .route("/quotes/{symbol}", get(quote))
         .route("/reports", get(async || "a long report\n"))
         .route("/health", get(async || "ok\n"))
+        .merge(payments::routes(backend, KeyBy::secret_header(API_KEY)))
         .layer(hourly)
         .layer(burst))
 }

@@ -3,12 +3,14 @@
 //! ```sh
 //! cargo run -p limited-axum-example
 //! curl -i http://127.0.0.1:3000/quotes/ACME
+//! curl -i http://127.0.0.1:3000/payments -H 'x-api-key: alice' -H 'idempotency-key: "order-981"' --json '{"cents": 4200}'
 //! ```
 //!
 //! It keeps its state in memory, and with `--features dynamodb` and `-- --dynamodb` in Amazon DynamoDB, as the AWS variables
 //! of the environment say; then any number of these services share their limits. `-- --help` lists the options.
 
 mod app;
+mod payments;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
