@@ -39,7 +39,7 @@ impl Algorithm {
     /// Every algorithm.
     pub const ALL: [Self; 3] = [Self::FixedWindow, Self::SlidingWindow, Self::TokenBucket];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::FixedWindow => "fixed-window",
             Self::SlidingWindow => "sliding-window",

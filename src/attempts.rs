@@ -17,6 +17,7 @@ pub use self::error::AttemptError;
 use crate::arithmetic::{self, opened_window};
 use crate::clock::ClockChoice;
 use crate::fresh::fresh;
+use crate::observe::{self, Observed};
 
 /// Lets something be attempted so many times within a validity: a login, a password reset, a one-time code.
 ///
@@ -78,7 +79,7 @@ use crate::fresh::fresh;
 /// Attempts with equal namespace, key and validity, over the same backend. Each is held against its own maximum. They
 /// share nothing with a [`Limiter`](crate::Limiter), whatever its namespace and keys are.
 pub struct LimitedAttempt<B> {
-    backend: Arc<B>,
+    backend: Observed<B>,
     max: u64,
     /// Kept as it is found, since making one cannot fail: a bad one is told with each attempt.
     length: Result<WindowLength, InvalidWindowLength>,
@@ -94,7 +95,7 @@ impl<B> LimitedAttempt<B> {
     /// 100 years, makes every call an [`AttemptError::InvalidWindowLength`].
     pub fn new(backend: B, max: u64, validity: Duration) -> Self {
         Self {
-            backend: Arc::new(backend),
+            backend: Observed::new(backend),
             max,
             length: WindowLength::try_from(validity),
             namespace: Arc::from(""),
@@ -264,6 +265,7 @@ impl<B> LimitedAttempt<B> {
         hit: &Hit<'_>,
         tally: Tally,
     ) -> Result<Attempt<B>, AttemptError> {
+        observe::attempted(&self.namespace, &key, self.max, &tally);
         if !tally.counted {
             return Err(AttemptError::TooManyAttempts { retry_after: self.retry_after(length, now, &tally) });
         }
@@ -301,7 +303,7 @@ impl<B> LimitedAttempt<B> {
 impl<B> Clone for LimitedAttempt<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Arc::clone(&self.backend),
+            backend: Observed::clone(&self.backend),
             max: self.max,
             length: self.length,
             namespace: Arc::clone(&self.namespace),

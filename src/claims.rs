@@ -21,6 +21,7 @@ use limited_core::{
 #[cfg(feature = "idempotency")]
 pub(crate) use self::start::is_same;
 use crate::clock::ClockChoice;
+use crate::observe::{self, Observed};
 use crate::{Claim, Error, arithmetic};
 
 /// The shortest lease: a shorter one would exclude nobody.
@@ -35,7 +36,7 @@ const ENDING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The claims of one kind, and the settings by which they are made.
 pub(crate) struct Claims<B> {
-    pub(crate) backend: Arc<B>,
+    pub(crate) backend: Observed<B>,
     pub(crate) namespace: Arc<str>,
     pub(crate) clock: ClockChoice,
     pub(crate) lease: Duration,
@@ -75,7 +76,7 @@ impl Drop for Held<'_> {
 impl<B> Claims<B> {
     pub(crate) fn new(backend: B, kind: ClaimKind, keep_for: Option<Duration>) -> Self {
         Self {
-            backend: Arc::new(backend),
+            backend: Observed::new(backend),
             namespace: Arc::from(""),
             clock: ClockChoice::System,
             lease: Duration::from_secs(30),
@@ -107,8 +108,13 @@ impl<B> Claims<B> {
 
 /// # Working
 impl<B: Backend> Claims<B> {
-    /// Drives `work` to its end, and renews the lease meanwhile.
+    /// Drives what the claim is for to its end, and renews the lease meanwhile.
     pub(crate) async fn hold<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
+        let work = observe::within_claim(&held.key, held.claim.fencing_number(), work);
+        self.while_renewing(held, work).await
+    }
+
+    async fn while_renewing<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
         let mut work = pin!(work);
         let mut renewal = pin!(self.keep_renewing(held));
         let mut is_renewed = true;
@@ -161,14 +167,14 @@ impl<B: Backend> Claims<B> {
         let Held { key, owner, details, .. } = *held;
         let completion = Completion { owner, result, status_code, expires, details };
         let finish = self.until_known(|| self.backend.finish(&key, &completion, now));
-        Ok((self.hold(held, finish).await?, now))
+        Ok((self.while_renewing(held, finish).await?, now))
     }
 
     /// Gives the key up, as far as that can be done: else the lease ends by itself.
     pub(crate) async fn release(&self, held: &Held<'_>) -> Result<Ownership, BackendError> {
         held.claim.over();
         let release = self.until_known(|| self.backend.release(&held.key, held.owner, self.clock.now()));
-        self.hold(held, release).await
+        self.while_renewing(held, release).await
     }
 
     /// Sends a write until it is known whether it was done, a few times at most.
@@ -202,7 +208,7 @@ impl<B: Backend> Claims<B> {
 impl<B> Clone for Claims<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Arc::clone(&self.backend),
+            backend: Observed::clone(&self.backend),
             namespace: Arc::clone(&self.namespace),
             clock: self.clock.clone(),
             ..*self

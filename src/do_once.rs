@@ -13,7 +13,7 @@ use limited_core::{Backend, ClaimKind, Clock, Key, Ownership, Record, Recorded, 
 pub use self::outcome::{DoOnceError, Done};
 use crate::claims::{Claims, Start, Wanted};
 use crate::clock::ClockChoice;
-use crate::{Claim, Error};
+use crate::{Claim, Error, observe};
 
 /// Does something at most once at a time, and once in all when it succeeds: a welcome mail, a migration, a prize.
 ///
@@ -157,7 +157,19 @@ impl<B: Backend> DoOnce<B> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key = Key::part(scope, name);
-        let held = match self.start(&key).await? {
+        observe::done_once(&self.claims.namespace, &key, self.run_unless_done(&key, action)).await
+    }
+
+    async fn run_unless_done<T, E, F, Fut>(
+        &self,
+        key: &Key<'_>,
+        action: F,
+    ) -> Result<Done<T>, DoOnceError<E, T>>
+    where
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let held = match self.start(key).await? {
             Start::Granted(held) => held,
             Start::Taken(record) => return self.taken(&record),
         };
@@ -190,24 +202,28 @@ impl<B: Backend> DoOnce<B> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        match self.mark(scope, name).await? {
-            Done::Before { at } => Ok(Done::Before { at }),
-            Done::Now { at, .. } => match action().await {
-                Ok(value) => Ok(Done::Now { at, value }),
-                Err(error) => Err(DoOnceError::Action(error)),
-            },
-        }
+        let key = Key::part(scope, name);
+        let run = async {
+            match self.mark(&key).await? {
+                Done::Before { at } => Ok(Done::Before { at }),
+                Done::Now { at, .. } => match action().await {
+                    Ok(value) => Ok(Done::Now { at, value }),
+                    Err(error) => Err(DoOnceError::Action(error)),
+                },
+            }
+        };
+        observe::done_once(&self.claims.namespace, &key, run).await
     }
 
     /// Marks it as done, without doing it.
     pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<Infallible>> {
-        self.mark(scope, name).await
+        let key = Key::part(scope, name);
+        observe::done_once(&self.claims.namespace, &key, self.mark(&key)).await
     }
 
-    async fn mark<T, E>(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<E, T>> {
-        let key = Key::part(scope, name);
+    async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, DoOnceError<E, T>> {
         loop {
-            let held = match self.start(&key).await? {
+            let held = match self.start(key).await? {
                 Start::Granted(held) => held,
                 Start::Taken(record) => return self.taken(&record),
             };

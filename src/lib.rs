@@ -16,9 +16,13 @@ mod decision;
 mod do_once;
 mod error;
 mod fresh;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
 mod limiter;
+pub mod observability;
+mod observe;
 mod quota;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};

@@ -8,6 +8,7 @@ use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend,
 
 use crate::clock::ClockChoice;
 use crate::decision::Question;
+use crate::observe::{self, Observed};
 use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 
 /// Decides, for a key, whether something may happen now.
@@ -39,7 +40,7 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 /// One [`Backend::increment`], or one [`Backend::increment_sliding`], one reading of the clock, and no allocation
 /// besides what the backend needs. A `&str` key is not copied.
 pub struct Limiter<B> {
-    backend: Arc<B>,
+    backend: Observed<B>,
     quota: Quota,
     algorithm: Algorithm,
     namespace: Arc<str>,
@@ -52,7 +53,7 @@ impl<B> Limiter<B> {
     /// A limiter over `backend`: a fixed window, 100 a minute, by the system's clock, without a namespace.
     pub fn new(backend: B) -> Self {
         Self {
-            backend: Arc::new(backend),
+            backend: Observed::new(backend),
             quota: Quota::default(),
             algorithm: Algorithm::default(),
             namespace: Arc::from(""),
@@ -89,6 +90,12 @@ impl<B> Limiter<B> {
     #[must_use]
     pub fn on_error(self, on_error: OnError) -> Self {
         Self { on_error, ..self }
+    }
+
+    /// What was set.
+    #[cfg(feature = "http")]
+    pub(crate) const fn settings(&self) -> (Quota, Algorithm, OnError) {
+        (self.quota, self.algorithm, self.on_error)
     }
 
     /// The backend.
@@ -141,7 +148,7 @@ impl<B: Backend> Limiter<B> {
             Algorithm::SlidingWindow => self.backend.increment_sliding(&counter, &hit, question.now).await,
             _ => self.backend.increment(&counter, &hit, question.now).await,
         };
-        self.answered(question, answer, Question::decided)
+        observe::decided(&question, &counter, self.answered(question, answer, Question::decided))
     }
 }
 
@@ -224,7 +231,7 @@ impl<B: ImmediateBackend> Limiter<B> {
             Algorithm::SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, question.now),
             _ => self.backend.increment_now(&counter, &hit, question.now),
         };
-        self.answered(question, answer, Question::decided)
+        observe::decided(&question, &counter, self.answered(question, answer, Question::decided))
     }
 }
 
@@ -336,7 +343,7 @@ impl<B> Limiter<B> {
 impl<B> Clone for Limiter<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Arc::clone(&self.backend),
+            backend: Observed::clone(&self.backend),
             quota: self.quota,
             algorithm: self.algorithm,
             namespace: Arc::clone(&self.namespace),

@@ -13,6 +13,7 @@ use super::fingerprint::Canonical;
 use super::outcome::{IdempotencyError, Outcome};
 use crate::Claim;
 use crate::claims::{Claims, Held, Start, Wanted, is_same};
+use crate::observe;
 
 /// A call of [`Idempotency`](crate::Idempotency) that has settings of its own; [`call`](crate::Idempotency::call)
 /// makes one.
@@ -148,6 +149,20 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
 
     async fn carry_out<T, E, F, Fut>(
         self,
+        handler: F,
+        on_failure: OnFailure<E>,
+    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let run = self.run_or_replay(handler, on_failure);
+        observe::idempotent(&self.claims.namespace, &self.key, run).await
+    }
+
+    async fn run_or_replay<T, E, F, Fut>(
+        &self,
         handler: F,
         on_failure: OnFailure<E>,
     ) -> Result<Outcome<T>, IdempotencyError<E, T>>

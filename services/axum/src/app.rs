@@ -1,0 +1,92 @@
+//! The routes, and the layers in front of them.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Path};
+use axum::http::HeaderName;
+use axum::routing::get;
+use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
+use limited::{Algorithm, DynBackend, Limiter, OnError, Quota};
+
+use crate::payments;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The service, over a backend, behind so many proxies.
+pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
+    let address =
+        ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
+            .x_forwarded_for(TrustedProxies::count(proxies));
+    // A real service checks API keys first: one that is made up is a fresh key.
+    let caller = || KeyBy::secret_header(API_KEY).or(KeyBy::address(address.clone()));
+
+    // Everybody, 20 at once and then 5 a second. An outage of the backend is not one of the service.
+    let limiter = Limiter::new(Arc::clone(&backend))
+        .namespace("burst")
+        .algorithm(Algorithm::TokenBucket)
+        .quota(Quota::per_second(5).burst(20))
+        .on_error(OnError::Allow);
+    let burst = RateLimitLayer::new(limiter, caller())
+        .named("burst")?
+        .on_backend_error(|error, parts| eprintln!("{} {}: not limited: {error}", parts.method, parts.uri));
+
+    // And 100 an hour, of which a report costs ten, and a look at the health nothing.
+    let limiter = Limiter::new(Arc::clone(&backend))
+        .namespace("hourly")
+        .algorithm(Algorithm::SlidingWindow)
+        .quota(Quota::per_hour(100))
+        .on_error(OnError::Allow);
+    let hourly =
+        RateLimitLayer::new(limiter, caller()).named("hourly")?.cost(|parts| match parts.uri.path() {
+            "/health" => 0,
+            "/reports" => 10,
+            _ => 1,
+        });
+
+    Ok(Router::new()
+        .route("/quotes/{symbol}", get(quote))
+        .route("/reports", get(async || "a long report\n"))
+        .route("/health", get(async || "ok\n"))
+        .merge(payments::routes(backend, KeyBy::secret_header(API_KEY)))
+        .layer(hourly)
+        .layer(burst))
+}
+
+async fn quote(Path(symbol): Path<String>) -> String {
+    format!("{symbol} 42.00\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use axum::response::Response;
+    use limited::memory::MemoryBackend;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn get(app: &Router, path: &str) -> Response {
+        let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711)));
+        let request = Request::get(path).extension(peer).body(Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn reports_cost_ten_and_both_policies_are_told() {
+        let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
+        for _ in 0..10 {
+            assert_eq!(get(&app, "/reports").await.status(), StatusCode::OK);
+        }
+        let refused = get(&app, "/reports").await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refused.headers()["ratelimit-policy"],
+            "\"hourly\";q=100;w=3600, \"burst\";q=5;w=1;limited-burst=20"
+        );
+        assert_eq!(get(&app, "/health").await.status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,111 @@
+//! A payment, which a client sends again when it does not know what became of it.
+//!
+//! ```sh
+//! curl -i http://127.0.0.1:3000/payments -H 'x-api-key: alice' -H 'idempotency-key: "order-981"' \
+//!     --json '{"cents": 4200}'
+//! ```
+//!
+//! Sent twice, it is paid once, and the second answer is the first one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use limited::http::{IdempotencyLayer, KeyBy};
+use limited::{Claim, DynBackend, Idempotency};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Deserialize)]
+struct Payment {
+    cents: u64,
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    number: usize,
+    cents: u64,
+    /// Goes along with the charge: a bank that has seen a higher one for the same order refuses.
+    fencing_number: u64,
+}
+
+/// Every payment, in cents. A real one is somebody else's machine.
+type Ledger = Arc<Mutex<Vec<u64>>>;
+
+/// The routes of payments, for callers whom `caller` tells apart.
+pub(crate) fn routes(backend: Arc<dyn DynBackend>, caller: KeyBy) -> Router {
+    let idempotency = Idempotency::new(backend).namespace("payments");
+    let layer = IdempotencyLayer::new(idempotency, caller)
+        .largest_request(10_000)
+        .on_backend_error(|error| eprintln!("payments: {error}"));
+    Router::new()
+        .route("/payments", post(pay))
+        .with_state(Ledger::default())
+        .layer(layer)
+        // Around the layer, so that a payment which has begun is done, and its answer kept, though the client goes away.
+        .layer(from_fn(to_its_end))
+}
+
+async fn pay(
+    State(ledger): State<Ledger>,
+    Extension(claim): Extension<Claim>,
+    Json(Payment { cents }): Json<Payment>,
+) -> Response {
+    if cents > 100_000 {
+        // An answer like any other: sent again, it is declined again, whatever is on the account by then.
+        return (StatusCode::UNPROCESSABLE_ENTITY, "declined\n").into_response();
+    }
+    let number = {
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.push(cents);
+        ledger.len()
+    };
+    let receipt = Receipt { number, cents, fencing_number: claim.fencing_number() };
+    (StatusCode::CREATED, [(LOCATION, format!("/payments/{number}"))], Json(receipt)).into_response()
+}
+
+async fn to_its_end(request: Request, next: Next) -> Response {
+    let answer = tokio::spawn(next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{HeaderMap, HeaderName};
+    use limited::memory::MemoryBackend;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn send(routes: &Router, api_key: &str, cents: u64) -> (StatusCode, HeaderMap, String) {
+        let request = Request::post("/payments")
+            .header("x-api-key", api_key)
+            .header("idempotency-key", "\"order-981\"")
+            .header("content-type", "application/json")
+            .body(Body::from(format!("{{\"cents\":{cents}}}")))
+            .unwrap();
+        let (parts, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
+        let body = to_bytes(body, 10_000).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_payment_that_is_sent_twice_is_paid_once() {
+        let caller = KeyBy::secret_header(HeaderName::from_static("x-api-key"));
+        let routes = routes(Arc::new(MemoryBackend::new()), caller);
+        let (status, headers, receipt) = send(&routes, "alice", 4_200).await;
+        assert_eq!((status, &headers[LOCATION]), (StatusCode::CREATED, &"/payments/1".parse().unwrap()));
+
+        let (status, headers, again) = send(&routes, "alice", 4_200).await;
+        assert_eq!((status, &headers[LOCATION]), (StatusCode::CREATED, &"/payments/1".parse().unwrap()));
+        assert_eq!((&headers["idempotency-replayed"], again), (&"true".parse().unwrap(), receipt));
+
+        assert_eq!(send(&routes, "alice", 1).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(send(&routes, "bob", 4_200).await.1[LOCATION], "/payments/2");
+    }
+}

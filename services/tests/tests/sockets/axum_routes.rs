@@ -1,0 +1,177 @@
+//! In front of axum's routes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, MatchedPath};
+use axum::routing::get as route;
+use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
+use limited::mock::MockBackend;
+use limited::{BackendError, Limiter};
+use reqwest::header::HeaderName;
+
+use crate::{all_at_once, client, count, get, header, limiter, listen, raw};
+
+fn peer() -> ClientAddress {
+    ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
+}
+
+fn hello() -> Router {
+    Router::new().route("/", route(async || "hello"))
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let (listener, address) = listen().await;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_as_documented_byte_by_byte() {
+    let (limiter, clock) = limiter("1/min");
+    let address =
+        serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(peer())).old_headers())).await;
+    clock.advance(Duration::from_millis(1_500));
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+    let (status, headers, body) = raw(address, request).await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert_eq!(
+        headers,
+        [
+            "connection: close",
+            "content-length: 5",
+            "content-type: text/plain; charset=utf-8",
+            "ratelimit-policy: \"default\";q=1;w=60",
+            "ratelimit: \"default\";r=0;t=59",
+            "x-ratelimit-limit: 1",
+            "x-ratelimit-remaining: 0",
+            "x-ratelimit-reset: 59",
+        ]
+    );
+    assert_eq!(body, "hello");
+
+    let (status, headers, body) = raw(address, request).await;
+    assert_eq!(status, "HTTP/1.1 429 Too Many Requests");
+    assert_eq!(
+        headers,
+        [
+            "connection: close",
+            "content-length: 207",
+            "content-type: application/problem+json",
+            "ratelimit-policy: \"default\";q=1;w=60",
+            "ratelimit: \"default\";r=0;t=59",
+            "retry-after: 59",
+            "x-ratelimit-limit: 1",
+            "x-ratelimit-remaining: 0",
+            "x-ratelimit-reset: 59",
+        ]
+    );
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
+            r#""status":429,"detail":"the policy `default` admits 1/min: try again in 59 s","#,
+            r#""violated-policies":["default"]}"#
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_64_clients_at_once_exactly_the_limit_pass_and_after_retry_after_again() {
+    let (limiter, clock) = limiter("10/min");
+    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(peer())))).await;
+    let clients: Vec<_> = (0..64).map(|_| client()).collect();
+    for round in 0..5 {
+        let answers = all_at_once(&clients, address, "/").await;
+        assert_eq!((count(&answers, 200), count(&answers, 429)), (10, 54), "round {round}");
+
+        let wait: u64 = header(answers.iter().find(|answer| answer.status() == 429).unwrap(), "retry-after")
+            .unwrap()
+            .parse()
+            .unwrap();
+        clock.advance(Duration::from_secs(wait - 1));
+        assert_eq!(get(&clients[0], address, "/").await.status(), 429, "a second less is not enough");
+        clock.advance(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_behind_a_proxy_is_told_apart_and_one_that_lies_is_not() {
+    let (limiter, _) = limiter("1/min");
+    let address = peer().x_forwarded_for(TrustedProxies::networks(["127.0.0.0/8", "10.0.0.0/8"]).unwrap());
+    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(address)))).await;
+    let client = client();
+    for (forwarded_for, status) in [
+        (&["192.0.2.7"][..], 200),
+        (&["192.0.2.8"], 200),
+        (&["192.0.2.7"], 429),
+        (&["203.0.113.1, 192.0.2.7"], 429),
+        (&["203.0.113.2", "192.0.2.7"], 429),
+        (&["203.0.113.3, 192.0.2.7, 10.0.0.5"], 429),
+        (&["203.0.113.4", "192.0.2.7:1234", "10.0.0.5:99"], 429),
+        (&["\"203.0.113.5, ::ffff:192.0.2.7"], 429),
+        (&["2001:db8::1"], 200),
+        (&["[2001:db8::ffff]:80"], 429),
+    ] {
+        let mut request = client.get(format!("http://{address}/"));
+        for line in forwarded_for {
+            request = request.header("x-forwarded-for", *line);
+        }
+        assert_eq!(request.send().await.unwrap().status(), status, "{forwarded_for:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
+    const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+    let (per_route, clock) = limiter("2/min");
+    let (hourly, _) = limiter("5/hour");
+    let by_key = || KeyBy::secret_header(API_KEY);
+    let matched = KeyBy::route(|parts| Some(parts.extensions.get::<MatchedPath>()?.as_str()));
+    let per_route = RateLimitLayer::new(per_route, by_key().and(matched)).named("route").unwrap();
+    let hourly = RateLimitLayer::new(hourly.clock(clock), by_key()).named("hourly").unwrap();
+    let router = Router::new()
+        .route("/users/{id}", route(async || "user"))
+        .route("/reports", route(async || "report"))
+        .layer(per_route)
+        .layer(hourly);
+    let address = serve(router).await;
+
+    let client = client();
+    let send = async |key: &str, path: &str| {
+        let request = client.get(format!("http://{address}{path}")).header(API_KEY, key);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), header(&answer, "ratelimit").unwrap_or_default().to_owned())
+    };
+    assert_eq!(send("a", "/users/1").await, (200, "\"route\";r=1;t=60, \"hourly\";r=4;t=3600".to_owned()));
+    assert_eq!(send("a", "/users/2").await.0, 200);
+    assert_eq!(send("a", "/users/3").await, (429, "\"route\";r=0;t=60, \"hourly\";r=2;t=3600".to_owned()));
+    assert_eq!(send("a", "/reports").await.0, 200);
+    assert_eq!(send("b", "/users/1").await.0, 200);
+    assert_eq!(send("a", "/reports").await.0, 200);
+    assert_eq!(send("a", "/reports").await, (429, "\"hourly\";r=0;t=3600".to_owned()));
+
+    let without_key = get(&client, address, "/reports").await;
+    assert_eq!(without_key.status(), 400);
+    assert_eq!(
+        without_key.text().await.unwrap(),
+        r#"{"title":"Bad Request","status":400,"detail":"the header `x-api-key` is missing"}"#
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_backend_is_503() {
+    let mock = MockBackend::new();
+    mock.fail_next(BackendError::unavailable("an outage"));
+    let layer = RateLimitLayer::new(Limiter::new(mock), KeyBy::address(peer()));
+    let address = serve(hello().layer(layer.clone())).await;
+    let client = client();
+    let answer = get(&client, address, "/").await;
+    assert_eq!((answer.status().as_u16(), header(&answer, "ratelimit")), (503, None));
+    assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
+    assert_eq!(layer.backend_errors(), 1);
+    assert_eq!(get(&client, address, "/").await.status(), 200);
+}

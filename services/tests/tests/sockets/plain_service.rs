@@ -1,0 +1,54 @@
+//! In front of a plain Tower service, served by hyper.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Collected, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use limited::http::{ClientAddress, KeyBy, PeerAddress, RateLimitLayer};
+use tower::{ServiceBuilder, service_fn};
+
+use crate::{client, get, header, limiter, listen};
+
+async fn shout(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    Ok(Response::new(Full::from(body.to_ascii_uppercase())))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_service_is_limited_by_the_address_that_its_server_sees() {
+    let (limiter, clock) = limiter("2/min");
+    let layer = RateLimitLayer::new(limiter, KeyBy::address(ClientAddress::peer()));
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let service = ServiceBuilder::new()
+                .map_request(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(PeerAddress(peer.ip()));
+                    request
+                })
+                .layer(layer.clone())
+                .service(service_fn(shout));
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            tokio::spawn(connection);
+        }
+    });
+
+    let client = client();
+    let answer = client.post(format!("http://{address}/")).body("hello").send().await.unwrap();
+    assert_eq!(header(&answer, "ratelimit"), Some("\"default\";r=1;t=60"));
+    assert_eq!(answer.text().await.unwrap(), "HELLO");
+    assert_eq!(get(&client, address, "/").await.status(), 200);
+
+    let refused = get(&client, address, "/").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(header(&refused, "retry-after"), Some("60"));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(get(&client, address, "/").await.status(), 200);
+}

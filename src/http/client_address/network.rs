@@ -1,0 +1,125 @@
+//! Blocks of addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// A block of addresses, in CIDR notation (RFC 4632, RFC 4291).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    first: IpAddr,
+    bits: u8,
+}
+
+/// What is no block of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no network: write an address, or a block of addresses such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct InvalidNetwork(String);
+
+impl Network {
+    pub(super) fn contains(self, address: IpAddr) -> bool {
+        first_bits(address, self.bits) == self.first
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let invalid = || InvalidNetwork(text.to_owned());
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| invalid())?;
+        let width = width(address);
+        let bits = match bits {
+            None => width,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|bits| *bits <= width).ok_or_else(invalid)?
+            }
+            Some(_) => return Err(invalid()),
+        };
+        // An IPv4 block that is written as IPv6 is the IPv4 block: addresses are compared as IPv4 where they can be.
+        let (address, bits) = match (address.to_canonical(), bits.checked_sub(96)) {
+            (mapped @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => (mapped, bits),
+            _ => (address, bits),
+        };
+        Ok(Self { first: first_bits(address, bits), bits })
+    }
+}
+
+const fn width(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// The address with all but its first bits cleared.
+pub(super) fn first_bits(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits.into())).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits.into())).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses_and_no_other() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.0"));
+        assert!(contains("192.0.2.7", "192.0.2.7"));
+        assert!(!contains("192.0.2.7", "192.0.2.6"));
+        assert!(contains("2001:db8::/33", "2001:db8:7fff::1"));
+        assert!(!contains("2001:db8::/33", "2001:db8:8000::1"));
+        assert!(contains("10.1.2.3/8", "10.9.9.9"), "bits below the prefix do not count");
+        assert!(contains("::ffff:10.0.0.0/104", "10.9.9.9"));
+    }
+
+    #[test]
+    fn a_network_of_no_bits_is_everything_of_its_family() {
+        assert!(contains("0.0.0.0/0", "203.0.113.9"));
+        assert!(!contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("::/0", "2001:db8::1"));
+        assert!(!contains("::/0", "203.0.113.9"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_told_so() {
+        for text in
+            ["", "/", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/+8", "10.0/8", "a.b", "::1%eth0"]
+        {
+            assert_eq!(text.parse::<Network>(), Err(InvalidNetwork(text.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn first_bits_keep_so_many_and_no_more(address: u128, bits: u8) {
+            let IpAddr::V6(first) = first_bits(Ipv6Addr::from_bits(address).into(), bits) else { unreachable!() };
+            let differing = (address ^ first.to_bits()).leading_zeros();
+            prop_assert!(differing >= u32::from(bits.min(128)));
+            prop_assert!(first.to_bits().trailing_zeros() >= 128 - u32::from(bits.min(128)));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[0-9a-f:./]{0,24}|\\PC{0,12}") {
+            let _ = text.parse::<Network>();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What happened, for those who watch: the one place that speaks to `tracing` and `metrics`.
+//!
+//! Each function is called once where something was decided. Without the features it is nothing, or gives back what it
+//! was given. What is emitted stands in `observability.md`.
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod backend;
+#[cfg(feature = "tracing")]
+pub(crate) mod events;
+#[cfg(feature = "metrics")]
+pub(crate) mod numbers;
+mod outcome;
+
+use limited_core::{ClaimKey, Counter, Key, Tally};
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) use self::backend::Observed;
+use crate::decision::Question;
+use crate::{Decision, DoOnceError, Done, Error};
+#[cfg(feature = "idempotency")]
+use crate::{IdempotencyError, Outcome};
+
+/// The backend as a limiter holds it: where somebody watches, wrapped.
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+pub(crate) type Observed<B> = std::sync::Arc<B>;
+
+/// Tells of a decision, and hands it on.
+pub(crate) fn decided(
+    question: &Question,
+    counter: &Counter<'_>,
+    decision: Result<Decision, Error>,
+) -> Result<Decision, Error> {
+    let _ = (question, counter);
+    #[cfg(feature = "metrics")]
+    numbers::decided(question.algorithm, &decision);
+    #[cfg(feature = "tracing")]
+    events::decided(question, counter, &decision);
+    decision
+}
+
+/// Tells of an attempt that was counted or refused.
+pub(crate) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally) {
+    let _ = (namespace, key, max, tally);
+    #[cfg(feature = "metrics")]
+    numbers::attempted(tally.counted);
+    #[cfg(feature = "tracing")]
+    events::attempted(namespace, key, max, tally);
+}
+
+/// Has what runs under a claim run in its span.
+pub(crate) fn within_claim<F: Future>(
+    key: &ClaimKey<'_>,
+    fence: u64,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let _ = (key, fence);
+    #[cfg(feature = "tracing")]
+    let work = tracing::Instrument::instrument(work, events::claim_span(key, fence));
+    work
+}
+
+/// Tells what became of an idempotent run, also where its future is dropped.
+#[cfg(feature = "idempotency")]
+pub(crate) fn idempotent<T, E>(
+    namespace: &str,
+    key: &Key<'_>,
+    run: impl Future<Output = Result<Outcome<T>, IdempotencyError<E, T>>>,
+) -> impl Future<Output = Result<Outcome<T>, IdempotencyError<E, T>>> {
+    watched(Kind::Idempotency, namespace, key, run, outcome::of_idempotency)
+}
+
+/// Tells what became of something that is done once, also where its future is dropped.
+pub(crate) fn done_once<T, U, E>(
+    namespace: &str,
+    key: &Key<'_>,
+    run: impl Future<Output = Result<Done<T>, DoOnceError<E, U>>>,
+) -> impl Future<Output = Result<Done<T>, DoOnceError<E, U>>> {
+    watched(Kind::DoOnce, namespace, key, run, outcome::of_do_once)
+}
+
+/// What runs under a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(feature = "idempotency")]
+    Idempotency,
+    DoOnce,
+}
+
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+fn watched<T, F: Future<Output = T>>(
+    _: Kind,
+    _: &str,
+    _: &Key<'_>,
+    run: F,
+    _: fn(&T) -> &'static str,
+) -> impl Future<Output = T> + use<T, F> {
+    run
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+async fn watched<T, F: Future<Output = T>>(
+    kind: Kind,
+    namespace: &str,
+    key: &Key<'_>,
+    run: F,
+    outcome: fn(&T) -> &'static str,
+) -> T {
+    let mut watch = Watch { kind, namespace, key, outcome: outcome::DROPPED };
+    let result = run.await;
+    watch.outcome = outcome(&result);
+    result
+}
+
+/// Tells an outcome when it goes: that of a run that came to its end, or that there was none.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "what is counted has no key"))]
+struct Watch<'a> {
+    kind: Kind,
+    namespace: &'a str,
+    key: &'a Key<'a>,
+    outcome: &'static str,
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        #[cfg(feature = "metrics")]
+        numbers::ran(self.kind, self.outcome);
+        #[cfg(feature = "tracing")]
+        events::ran(self.kind, self.namespace, self.key, self.outcome);
+    }
+}

@@ -1,0 +1,96 @@
+//! What is counted and timed, for `metrics`.
+//!
+//! Decisions and calls of the backend are counted without an allocation, so that a hit on a known key still has none.
+
+use std::sync::LazyLock;
+
+use limited_core::BackendError;
+use metrics::{Key, Label, Level, Metadata, Unit};
+
+use super::backend::{Call, Operation};
+use super::{Kind, outcome};
+use crate::{Algorithm, Decision, Error};
+
+const DECISIONS: &str = "limited_decisions_total";
+const ATTEMPTS: &str = "limited_attempts_total";
+#[cfg(feature = "idempotency")]
+const IDEMPOTENCY: &str = "limited_idempotency_total";
+const DO_ONCE: &str = "limited_do_once_total";
+const CALL_DURATION: &str = "limited_backend_duration_seconds";
+const CALL_ERRORS: &str = "limited_backend_errors_total";
+
+const METADATA: Metadata<'static> = Metadata::new("limited", Level::INFO, Some(module_path!()));
+
+const OUTCOMES: [&str; 5] = ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed"];
+
+static DECISION_LABELS: LazyLock<[[[Label; 2]; 5]; 3]> = LazyLock::new(|| {
+    Algorithm::ALL.map(|algorithm| {
+        OUTCOMES.map(|outcome| {
+            let algorithm = Label::from_static_parts("algorithm", algorithm.name());
+            [algorithm, Label::from_static_parts("outcome", outcome)]
+        })
+    })
+});
+
+static CALL_LABELS: LazyLock<[[Label; 1]; 11]> = LazyLock::new(|| {
+    Operation::ALL.map(|operation| [Label::from_static_parts("operation", operation.name())])
+});
+
+/// Tells the recorder what there is to record, with units.
+pub(crate) fn describe() {
+    metrics::describe_counter!(DECISIONS, Unit::Count, "Decisions of limiters");
+    metrics::describe_counter!(ATTEMPTS, Unit::Count, "Attempts that were counted or refused");
+    #[cfg(feature = "idempotency")]
+    metrics::describe_counter!(IDEMPOTENCY, Unit::Count, "Runs of idempotent requests");
+    metrics::describe_counter!(DO_ONCE, Unit::Count, "Runs of what is done once");
+    metrics::describe_histogram!(CALL_DURATION, Unit::Seconds, "How long operations of the backend took");
+    metrics::describe_counter!(CALL_ERRORS, Unit::Count, "Operations of the backend that failed");
+}
+
+pub(super) fn decided(algorithm: Algorithm, decision: &Result<Decision, Error>) {
+    let outcome = match decision {
+        Ok(decision) => usize::from(!decision.is_allowed()) + if decision.is_degraded() { 2 } else { 0 },
+        Err(_) => 4,
+    };
+    let key = Key::from_static_parts(DECISIONS, &DECISION_LABELS[algorithm as usize][outcome]);
+    metrics::with_recorder(|recorder| recorder.register_counter(&key, &METADATA).increment(1));
+}
+
+pub(super) fn attempted(counted: bool) {
+    let outcome = if counted { "allowed" } else { "refused" };
+    metrics::counter!(ATTEMPTS, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn ran(kind: Kind, outcome: &'static str) {
+    let name = match kind {
+        #[cfg(feature = "idempotency")]
+        Kind::Idempotency => IDEMPOTENCY,
+        Kind::DoOnce => DO_ONCE,
+    };
+    metrics::counter!(name, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn answered(call: &Call<'_>, error: Option<&BackendError>) {
+    let key = Key::from_static_parts(CALL_DURATION, &CALL_LABELS[call.operation as usize]);
+    let duration = call.started.elapsed();
+    metrics::with_recorder(|recorder| recorder.register_histogram(&key, &METADATA).record(duration));
+    if let Some(error) = error {
+        let (operation, kind) = (call.operation.name(), outcome::kind(error));
+        metrics::counter!(CALL_ERRORS, "operation" => operation, "kind" => kind).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stand_at_the_place_of_what_they_name() {
+        for operation in Operation::ALL {
+            assert_eq!(CALL_LABELS[operation as usize][0].value(), operation.name());
+        }
+        for algorithm in Algorithm::ALL {
+            assert_eq!(DECISION_LABELS[algorithm as usize][0][0].value(), algorithm.name());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Which key a request counts for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderName, Request};
+use limited::Key;
+use limited::http::{ClientAddress, KeyBy, NoKey, PeerAddress};
+use proptest::prelude::*;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+fn parts(headers: &[(HeaderName, &str)]) -> Parts {
+    let mut request = Request::get("/a/b?c=d").body(()).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    request.into_parts().0
+}
+
+fn with_peer(peer: IpAddr) -> Parts {
+    Request::get("/").extension(PeerAddress(peer)).body(()).unwrap().into_parts().0
+}
+
+fn key_of(peer: &str, address: &ClientAddress) -> Key<'static> {
+    KeyBy::address(address.clone()).key(&with_peer(peer.parse().unwrap())).unwrap()
+}
+
+#[test]
+fn an_address_is_a_key_and_ipv6_clients_are_grouped_by_their_network() {
+    let default = ClientAddress::peer();
+    assert_eq!(key_of("192.0.2.7", &default), Key::ip([192, 0, 2, 7]));
+    assert_eq!(key_of("::ffff:192.0.2.7", &default), Key::ip([192, 0, 2, 7]));
+    assert_ne!(key_of("192.0.2.7", &default), key_of("192.0.2.8", &default));
+
+    let one = key_of("2001:db8:1:2::1", &default);
+    assert_eq!(one.as_str(), "ip:2001%3Adb8%3A1%3A2%3A%3A");
+    assert_eq!(one, key_of("2001:db8:1:2:ffff:ffff:ffff:ffff", &default));
+    assert_ne!(one, key_of("2001:db8:1:3::1", &default));
+
+    let by_56 = default.clone().ipv6_prefix(56);
+    assert_eq!(key_of("2001:db8:1:2::1", &by_56), key_of("2001:db8:1:ff::1", &by_56));
+    let each = default.ipv6_prefix(255);
+    assert_ne!(key_of("2001:db8::1", &each), key_of("2001:db8::2", &each));
+}
+
+#[test]
+fn the_peer_is_found_where_the_framework_leaves_it() {
+    #[derive(Clone)]
+    struct ConnectInfo(SocketAddr);
+    let socket: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+
+    let plain = Request::get("/").extension(socket).body(()).unwrap().into_parts().0;
+    assert_eq!(ClientAddress::peer().of(&plain), Some(socket.ip()));
+
+    let framework = Request::get("/").extension(ConnectInfo(socket)).body(()).unwrap().into_parts().0;
+    let from_framework =
+        ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo>()?.0.ip()));
+    assert_eq!(from_framework.of(&framework), Some(socket.ip()));
+    assert_eq!(from_framework.of(&plain), None);
+}
+
+#[test]
+fn a_secret_is_never_in_the_key() {
+    let parts = parts(&[(API_KEY, "sk_live_123"), (AUTHORIZATION, "Bearer tok_456")]);
+    let key = KeyBy::secret_header(API_KEY).and(KeyBy::bearer_token()).key(&parts).unwrap();
+    assert_eq!(key, Key::secret("x-api-key", "sk_live_123").and_secret("bearer", "tok_456"));
+    assert!(!key.as_str().contains("sk_live") && !key.as_str().contains("tok_456"));
+}
+
+#[test]
+fn a_header_that_is_missing_empty_or_twice_there_is_no_key() {
+    let by_key = KeyBy::secret_header(API_KEY);
+    for headers in [&[][..], &[(API_KEY, "")], &[(API_KEY, "  ")]] {
+        let missing = by_key.key(&parts(headers)).unwrap_err();
+        assert_eq!(missing, NoKey::Missing("the header `x-api-key` is missing".into()));
+    }
+    for values in [["a", "b"], ["a", "a"], ["", "b"], ["a", ""]] {
+        let twice = parts(&values.map(|value| (API_KEY, value)));
+        assert!(matches!(by_key.key(&twice), Err(NoKey::Ambiguous(_))), "{values:?}");
+    }
+}
+
+#[test]
+fn a_bearer_token_is_the_same_key_however_its_scheme_is_written() {
+    let key = KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, "Bearer abc")])).unwrap();
+    for value in ["bearer abc", "BEARER abc", "bEaReR   abc", "Bearer abc  "] {
+        assert_eq!(KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, value)])).unwrap(), key, "{value}");
+    }
+    for value in ["Basic abc", "Bearerabc", "Bearer", "abc", "b", "Bearer\tabc"] {
+        let none = KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, value)]));
+        assert!(matches!(none, Err(NoKey::Missing(_))), "{value}");
+    }
+}
+
+#[test]
+fn where_one_is_missing_the_other_is_taken() {
+    let key = KeyBy::secret_header(API_KEY).or(KeyBy::path());
+    assert_eq!(key.key(&parts(&[(API_KEY, "s")])).unwrap(), Key::secret("x-api-key", "s"));
+    assert_eq!(key.key(&parts(&[])).unwrap(), Key::part("path", "/a/b"));
+    let twice = parts(&[(API_KEY, "s"), (API_KEY, "t")]);
+    assert!(matches!(key.key(&twice), Err(NoKey::Ambiguous(_))), "what is ambiguous is not missing");
+    let both = KeyBy::path().and(KeyBy::secret_header(API_KEY));
+    assert!(matches!(both.key(&parts(&[])), Err(NoKey::Missing(_))));
+}
+
+#[test]
+fn a_key_of_the_users_own_is_taken_as_it_is_and_escaped_among_others() {
+    let own = || KeyBy::with(|_| Some(Key::tenant("42").user("7")));
+    assert_eq!(own().key(&parts(&[])).unwrap(), Key::tenant("42").user("7"));
+    assert!(own().key(&parts(&[])).unwrap().dimensions().is_some());
+    let key = own().and(KeyBy::route(|_| Some("/a/{id}"))).key(&parts(&[])).unwrap();
+    assert_eq!(key.as_str(), "key:tenant%3A42%3Auser%3A7:route:/a/{id}");
+}
+
+#[test]
+fn there_is_no_empty_key_and_none_that_is_too_long() {
+    assert!(matches!(KeyBy::with(|_| Some("".into())).key(&parts(&[])), Err(NoKey::Missing(_))));
+    assert!(matches!(KeyBy::with(|_| None).key(&parts(&[])), Err(NoKey::Missing(_))));
+    assert!(matches!(KeyBy::route(|_| None).key(&parts(&[])), Err(NoKey::Missing(_))));
+
+    let long = |end: &str| {
+        let path = format!("/{}{end}", "x".repeat(5_000));
+        KeyBy::path().key(&Request::get(path).body(()).unwrap().into_parts().0).unwrap()
+    };
+    assert_eq!(long("").validate(), Ok(()));
+    assert_eq!(long("a"), long("a"));
+    assert_ne!(long("a"), long("b"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// An alphabet of what separates and escapes, so that near collisions are likely.
+    #[test]
+    fn no_two_requests_meet_that_differ_in_a_part(
+        one in ("[a%:=3A]{0,5}|ip:|key:a", "[a%:=3A]{0,5}|:route:a"),
+        other in ("[a%:=3A]{0,5}|ip:|key:a", "[a%:=3A]{0,5}|:route:a"),
+    ) {
+        type Pair = (String, String);
+        let key = KeyBy::with(|parts| Some(Key::from(parts.extensions.get::<Pair>()?.0.clone())))
+            .and(KeyBy::route(|parts| Some(&parts.extensions.get::<Pair>()?.1)));
+        let of = |pair: &Pair| {
+            key.key(&Request::get("/").extension(pair.clone()).body(()).unwrap().into_parts().0).unwrap()
+        };
+        prop_assert_eq!(of(&one) == of(&other), one == other);
+    }
+}

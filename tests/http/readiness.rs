@@ -1,0 +1,113 @@
+//! The contract of Tower: only a service that was polled to be ready is called, and that very one.
+
+use std::convert::Infallible;
+use std::future::{Ready, poll_fn, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use limited::Quota;
+use limited::http::RateLimitLayer;
+use limited_mock::Operation;
+use pollster::block_on;
+use tower::Service;
+use tower_layer::Layer;
+
+use crate::{by_peer, limiter, mocked, request};
+
+/// Has to be polled before each call; a clone is not ready, whatever the original was.
+#[derive(Debug)]
+struct Strict {
+    is_ready: bool,
+    reserved: Arc<AtomicUsize>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self { is_ready: false, reserved: Arc::clone(&self.reserved) }
+    }
+}
+
+impl Drop for Strict {
+    fn drop(&mut self) {
+        if self.is_ready {
+            self.reserved.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Service<Request<String>> for Strict {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if !std::mem::replace(&mut self.is_ready, true) {
+            self.reserved.fetch_add(1, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        assert!(std::mem::take(&mut self.is_ready), "called without having been polled to be ready");
+        self.reserved.fetch_sub(1, Ordering::Relaxed);
+        ready(Ok(Response::new(String::new())))
+    }
+}
+
+fn strict() -> (Strict, Arc<AtomicUsize>) {
+    let reserved = Arc::default();
+    (Strict { is_ready: false, reserved: Arc::clone(&reserved) }, reserved)
+}
+
+#[test]
+fn the_service_that_was_ready_is_the_one_that_is_called() {
+    let (limiter, _) = limiter("9/min");
+    let (inner, reserved) = strict();
+    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
+    for _ in 0..3 {
+        block_on(async {
+            poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+            assert_eq!(reserved.load(Ordering::Relaxed), 1);
+            assert_eq!(service.call(request("/")).await.unwrap().status(), 200);
+        });
+        assert_eq!(reserved.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn several_requests_may_be_in_flight() {
+    let (limiter, mock) = mocked(Quota::per_minute(9));
+    let gate = mock.hold(Operation::Increment);
+    let (inner, reserved) = strict();
+    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut answers: Vec<_> = (0..3)
+        .map(|_| {
+            assert!(service.poll_ready(&mut cx).is_ready());
+            let mut answer = Box::pin(service.call(request("/")));
+            assert!(answer.as_mut().poll(&mut cx).is_pending());
+            answer
+        })
+        .collect();
+    assert_eq!(reserved.load(Ordering::Relaxed), 3);
+    drop(answers.pop());
+    gate.release();
+    for answer in answers {
+        assert_eq!(block_on(answer).unwrap().status(), 200);
+    }
+    assert_eq!(reserved.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_refused_request_gives_back_what_was_reserved_for_it() {
+    let (limiter, _) = limiter("0/min");
+    let (inner, reserved) = strict();
+    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
+    block_on(async {
+        poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+        assert_eq!(service.call(request("/")).await.unwrap().status(), 429);
+    });
+    assert_eq!(reserved.load(Ordering::Relaxed), 0);
+}

@@ -1,0 +1,79 @@
+//! Several layers on one route.
+
+use http::{Request, Response, StatusCode};
+use limited::http::{KeyBy, RateLimitLayer};
+use tower::service_fn;
+use tower_layer::Layer;
+
+use crate::{by_peer, hello, limiter, request, send};
+
+#[test]
+fn each_adds_its_policy_to_one_list_also_where_one_refuses() {
+    let (per_second, _) = limiter("2/s");
+    let (per_hour, clock) = limiter("3/hour");
+    let burst =
+        RateLimitLayer::new(per_second.clock(clock.clone()), by_peer()).named("burst").unwrap().old_headers();
+    let hourly = RateLimitLayer::new(per_hour, by_peer()).named("hourly").unwrap().old_headers();
+    let mut service = hourly.layer(burst.layer(service_fn(hello)));
+
+    let answer = send(&mut service, request("/"));
+    assert_eq!(answer.header("ratelimit-policy"), Some("\"burst\";q=2;w=1, \"hourly\";q=3;w=3600"));
+    assert_eq!(answer.header("ratelimit"), Some("\"burst\";r=1;t=1, \"hourly\";r=2;t=3600"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("2"));
+
+    send(&mut service, request("/"));
+    let inner_refuses = send(&mut service, request("/"));
+    assert_eq!(inner_refuses.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(inner_refuses.header("retry-after"), Some("1"));
+    assert!(inner_refuses.body.ends_with(r#""violated-policies":["burst"]}"#), "{inner_refuses:?}");
+    assert_eq!(inner_refuses.header("ratelimit"), Some("\"burst\";r=0;t=1, \"hourly\";r=0;t=3600"));
+
+    let outer_refuses = send(&mut service, request("/"));
+    assert_eq!(outer_refuses.header("retry-after"), Some("3600"));
+    assert!(outer_refuses.body.ends_with(r#""violated-policies":["hourly"]}"#), "{outer_refuses:?}");
+    assert_eq!(outer_refuses.header("ratelimit-policy"), Some("\"hourly\";q=3;w=3600"));
+}
+
+#[test]
+fn a_name_is_written_as_a_string_of_structured_fields() {
+    let (limiter, _) = limiter("2/s");
+    let layer = RateLimitLayer::new(limiter, by_peer()).named(r#"a "b"\, c"#).unwrap();
+    let answer = send(&mut layer.layer(service_fn(hello)), request("/"));
+    assert_eq!(answer.header("ratelimit-policy"), Some(r#""a \"b\"\\, c";q=2;w=1"#));
+}
+
+#[test]
+fn a_name_that_no_header_can_hold_is_an_error() {
+    let (limiter, _) = limiter("2/s");
+    let error = RateLimitLayer::new(limiter, by_peer()).named("a\r\nset-cookie: b").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r"`a\r\nset-cookie: b` cannot name a policy: it goes into a header, so it has to be printable ASCII, and not empty"
+    );
+}
+
+#[test]
+fn what_the_service_itself_says_about_limits_is_kept() {
+    let (limiter, _) = limiter("2/s");
+    let upstream = service_fn(async |_: Request<String>| {
+        let response = Response::builder().header("ratelimit", "\"upstream\";r=7");
+        Ok::<_, std::convert::Infallible>(
+            response.header("ratelimit", "\"other\";r=1").body(String::new()).unwrap(),
+        )
+    });
+    let answer = send(&mut RateLimitLayer::new(limiter, by_peer()).layer(upstream), request("/"));
+    assert_eq!(answer.header("ratelimit"), Some("\"upstream\";r=7, \"other\";r=1, \"default\";r=1;t=1"));
+}
+
+#[test]
+fn layers_with_namespaces_of_their_own_count_apart() {
+    let (base, _) = limiter("1/min");
+    let read = RateLimitLayer::new(base.clone().namespace("read"), by_peer());
+    let write = RateLimitLayer::new(base.clone().namespace("write"), by_peer());
+    let shared = RateLimitLayer::new(base.clone(), KeyBy::with(|_| Some("all".into())));
+    let shared_too = RateLimitLayer::new(base, KeyBy::with(|_| Some("all".into())));
+    for (layer, status) in [(&read, 200), (&write, 200), (&read, 429), (&shared, 200), (&shared_too, 429)] {
+        assert_eq!(send(&mut layer.layer(service_fn(hello)), request("/")).status, status);
+    }
+}

@@ -1,0 +1,174 @@
+//! What is too large, breaks off or fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::{Request, Response, StatusCode};
+use limited::BackendError;
+use limited::http::{BufferedBody, WithoutBackend};
+use limited_mock::{Fault, Operation};
+use tower::{Layer, Service, service_fn};
+
+use crate::common::block_on;
+use crate::service::{Counting, Frames, Gone, Server, payment, read};
+use crate::{everywhere, layer, over_mock};
+
+fn with_body(body: Frames) -> Request<Frames> {
+    let mut request = payment("alice", "key");
+    *request.body_mut() = body;
+    request
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_before_the_service_is_called() {
+    let (idempotency, mock) = over_mock();
+    let server = Server::new(&layer(idempotency).largest_request(4), Counting::numbered());
+    let announced = Frames::from("42000");
+    let in_pieces = Frames::from(vec![b"42".to_vec(), b"00".to_vec(), b"0".to_vec()]);
+    for body in [announced, in_pieces] {
+        let answer = server.send(with_body(body));
+        assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (413, "request-too-large"));
+        assert!(answer.text().contains("a body of 4 bytes"));
+    }
+    assert_eq!((server.calls(), mock.total()), (0, 0));
+    assert_eq!(server.send(with_body("4200".into())).status, StatusCode::CREATED);
+}
+
+#[test]
+fn a_request_that_breaks_off_is_not_carried_out() {
+    let (idempotency, mock) = over_mock();
+    let server = Server::new(&layer(idempotency), Counting::numbered());
+    let answer = server.send(with_body(Frames { breaks_off: true, ..vec![b"42".to_vec()].into() }));
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-broken-off"));
+    assert_eq!((server.calls(), mock.total()), (0, 0));
+}
+
+#[test]
+fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
+    everywhere(|idempotency, _| {
+        let layer = layer(idempotency).largest_answer(4);
+        let pieces = || vec![b"ab".to_vec(), b"cd".to_vec(), b"ef".to_vec(), b"gh".to_vec()];
+        for (key, announces) in [("announced", true), ("in-pieces", false)] {
+            let service = Counting::new(move |_, _| Response::new(Frames { announces, ..pieces().into() }));
+            let server = Server::new(&layer, service);
+            let first = server.send(payment("alice", key));
+            assert_eq!((first.status, first.text()), (StatusCode::OK, "abcdefgh"));
+            for _ in 0..2 {
+                let again = server.send(payment("alice", key));
+                assert_eq!((again.status.as_u16(), again.reason().as_str()), (409, "answer-not-kept"));
+                assert!(again.text().contains("more than 4 bytes"), "{}", again.text());
+                assert_eq!(again.header("retry-after"), None);
+            }
+            assert_eq!(server.calls(), 1);
+        }
+        let server = Server::new(&layer, Counting::new(|_, _| Response::new("abcd".into())));
+        server.send(payment("alice", "fits"));
+        assert_eq!(server.send(payment("alice", "fits")).text(), "abcd");
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_does_so_for_the_client_too_and_is_not_kept() {
+    everywhere(|idempotency, _| {
+        let broken =
+            Counting::new(|_, _| Response::new(Frames { breaks_off: true, ..vec![b"half".to_vec()].into() }));
+        let server = Server::new(&layer(idempotency), broken);
+        let first = server.send(payment("alice", "key"));
+        assert_eq!((first.text(), first.broke_off), ("half", true));
+        // The service has answered: its effect is there.
+        assert_eq!(server.send(payment("alice", "key")).reason(), "answer-not-kept");
+        assert_eq!(server.calls(), 1);
+    });
+}
+
+#[test]
+fn an_answer_that_the_backend_has_no_room_for_goes_out() {
+    let (idempotency, mock) = over_mock();
+    mock.inject(Fault::recorded(limited::contract::Recorded::NotKept { reason: "no room".into() }));
+    let server = Server::new(&layer(idempotency), Counting::numbered());
+    assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
+}
+
+#[test]
+fn an_error_of_the_service_is_passed_on_and_frees_the_key() {
+    everywhere(|idempotency, _| {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let service = service_fn(move |_: Request<BufferedBody<Frames>>| {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move { if number == 0 { Err(Gone) } else { Ok(Response::new(Frames::from("fine"))) } }
+        });
+        let mut service = layer(idempotency).layer(service);
+        assert_eq!(block_on(service.call(payment("alice", "key"))).err(), Some(Gone));
+        let second = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
+        assert_eq!((second.text(), second.is_replayed()), ("fine", false));
+    });
+}
+
+#[test]
+fn a_backend_that_fails_is_told_of_and_nothing_is_carried_out() {
+    let (idempotency, mock) = over_mock();
+    let told = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&told);
+    let layer = layer(idempotency).on_backend_error(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let server = Server::new(&layer, Counting::numbered());
+    mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Claim));
+    let answer = server.send(payment("alice", "key"));
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (503, "idempotency-unavailable"));
+    assert!(!answer.text().contains("slow down"), "what has failed is not the client's to know");
+    assert_eq!((server.calls(), layer.backend_errors(), told.load(Ordering::Relaxed)), (0, 1, 1));
+    assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
+}
+
+#[test]
+fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
+    let (idempotency, mock) = over_mock();
+    let layer = layer(idempotency).without_backend(WithoutBackend::Run);
+    let server = Server::new(&layer, Counting::numbered());
+    mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Claim).always());
+    for number in 1..=2 {
+        let answer = server.send(payment("alice", "key"));
+        assert_eq!((answer.text(), answer.is_replayed()), (format!("payment {number}").as_str(), false));
+    }
+    assert_eq!(layer.backend_errors(), 2);
+    assert!(server.seen.claims.lock().unwrap().iter().all(Option::is_none));
+}
+
+#[test]
+fn an_answer_goes_out_where_nobody_knows_whether_it_is_kept() {
+    for policy in [WithoutBackend::Refuse, WithoutBackend::Run] {
+        let (idempotency, mock) = over_mock();
+        let layer = layer(idempotency).without_backend(policy);
+        let server = Server::new(&layer, Counting::numbered());
+        mock.inject(Fault::error(BackendError::AccessDenied("no".into())).on(Operation::Finish));
+        assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
+        assert_eq!((server.calls(), layer.backend_errors()), (1, 1));
+        assert_eq!(server.send(payment("alice", "key")).reason(), "request-in-progress");
+    }
+}
+
+#[test]
+fn who_was_overtaken_is_sent_to_the_answer_that_counts() {
+    everywhere(|idempotency, _| {
+        let plain = layer(idempotency.clone());
+        let overtaking = Server::new(&plain, Counting::new(|_, _| Response::new("second".into())));
+        let key = limited::Key::secret("bearer", "alice").and("idempotency-key", "key");
+        let (other, forget) = (overtaking.service.clone(), idempotency.clone());
+        let held_up = service_fn(move |_: Request<BufferedBody<Frames>>| {
+            let (mut other, forget, key) = (other.clone(), forget.clone(), key.clone());
+            async move {
+                forget.forget(&key).await.unwrap();
+                std::future::poll_fn(|cx| other.poll_ready(cx)).await.unwrap();
+                assert_eq!(read(other.call(payment("alice", "key")).await.unwrap()).await.text(), "second");
+                Ok::<_, Gone>(Response::new(Frames::from("first")))
+            }
+        });
+        let mut service = plain.layer(held_up);
+        let first = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
+        assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "answer-superseded"));
+        assert_eq!(first.header("retry-after"), Some("1"));
+        assert_eq!(overtaking.send(payment("alice", "key")).text(), "second");
+    });
+}

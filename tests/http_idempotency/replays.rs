@@ -1,0 +1,173 @@
+//! What is kept of an answer, and that it comes back to the byte.
+
+use std::convert::Infallible;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use limited::http::{BufferedBody, IdempotencyLayer};
+use proptest::prelude::*;
+use tower::{Layer, Service, service_fn};
+
+use crate::common::block_on;
+use crate::service::{Counting, Frames, Server, payment, read};
+use crate::{everywhere, layer, over_mock};
+
+/// An answer that is always the same.
+fn answering(response: impl Fn() -> Response<Frames> + Send + Sync + 'static) -> Counting {
+    Counting::new(move |_, _| response())
+}
+
+#[test]
+fn only_headers_that_fit_the_next_client_are_kept() {
+    let response = || {
+        Response::builder()
+            .header("content-type", "application/json")
+            .header("content-length", "2")
+            .header("location", "/payments/7")
+            .header("link", "</a>; rel=\"a\"")
+            .header("link", "</b>; rel=\"b\"")
+            .header("set-cookie", "session=secret")
+            .header("date", "Thu, 01 Jan 1970 00:00:00 GMT")
+            .header("x-request-id", "7")
+            .body(Frames::from("{}"))
+            .unwrap()
+    };
+    let replayed = |change: fn(IdempotencyLayer<_>) -> IdempotencyLayer<_>| {
+        let server = Server::new(&change(layer(over_mock().0)), answering(response));
+        let first = server.send(payment("alice", "key"));
+        assert_eq!(first.headers, response().headers().clone(), "the first answer is as it was");
+        let again = server.send(payment("alice", "key"));
+        assert!(again.is_replayed());
+        let pairs = again.headers.iter().filter(|(name, _)| *name != "idempotency-replayed");
+        let mut lines: Vec<_> =
+            pairs.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines.join("\n")
+    };
+    let usual =
+        "content-type: application/json\nlink: </a>; rel=\"a\"\nlink: </b>; rel=\"b\"\nlocation: /payments/7";
+    assert_eq!(replayed(|layer| layer), usual);
+    assert_eq!(replayed(|layer| layer.keep_headers([HeaderName::from_static("date")])).lines().count(), 1);
+    assert_eq!(replayed(|layer| layer.keep_headers([http::header::CONTENT_LENGTH])), "");
+    assert!(replayed(|layer| layer.keep_header(http::header::SET_COOKIE)).contains("session=secret"));
+}
+
+#[test]
+fn answers_that_time_changes_are_not_kept() {
+    everywhere(|idempotency, _| {
+        let layer = layer(idempotency);
+        for (number, status) in [500, 502, 503, 599, 401, 408, 425, 429].into_iter().enumerate() {
+            let key = format!("not kept {number}");
+            let key = format!("\"{key}\"");
+            let server = Server::new(&layer, Counting::with_status(status));
+            for call in ["1", "2"] {
+                let answer = server.send(payment("alice", &key));
+                assert_eq!(
+                    (answer.status.as_u16(), answer.text(), answer.is_replayed()),
+                    (status, call, false)
+                );
+            }
+            // The key is free, also for another request.
+            let mut other = payment("alice", &key);
+            *other.body_mut() = "1".into();
+            assert_eq!(server.send(other).text(), "3");
+        }
+        for status in [200, 204, 302, 400, 403, 404, 409, 422] {
+            let server = Server::new(&layer, Counting::with_status(status));
+            let key = format!("\"kept {status}\"");
+            server.send(payment("alice", &key));
+            assert!(server.send(payment("alice", &key)).is_replayed());
+        }
+    });
+}
+
+#[test]
+fn which_answers_are_kept_is_the_users_to_say() {
+    let server = Server::new(&layer(over_mock().0).keep_if(|_| true), Counting::with_status(500));
+    server.send(payment("alice", "key"));
+    let again = server.send(payment("alice", "key"));
+    assert_eq!((again.status, again.text()), (StatusCode::INTERNAL_SERVER_ERROR, "1"));
+    assert!(again.is_replayed());
+    let successes = layer(over_mock().0).keep_if(|status| status.is_success());
+    let server = Server::new(&successes, Counting::with_status(404));
+    server.send(payment("alice", "key"));
+    assert_eq!(server.send(payment("alice", "key")).text(), "2");
+}
+
+#[test]
+fn trailers_come_back_too() {
+    let trailers =
+        HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let body = Frames { trailers: Some(trailers.clone()), ..Frames::from("message") };
+    let server = Server::new(&layer(over_mock().0), answering(move || Response::new(body.clone())));
+    for replayed in [false, true] {
+        let answer = server.send(payment("alice", "key"));
+        assert_eq!((answer.is_replayed(), answer.text()), (replayed, "message"));
+        assert_eq!(answer.trailers.as_ref(), Some(&trailers));
+    }
+}
+
+#[test]
+fn a_request_reaches_the_service_as_it_was() {
+    let trailers =
+        HeaderMap::from_iter([(HeaderName::from_static("checksum"), HeaderValue::from_static("7"))]);
+    let echo = service_fn(async |request: Request<BufferedBody<Frames>>| {
+        assert_eq!(request.uri(), "/payments?currency=eur");
+        assert_eq!(request.headers()["idempotency-key"], "key");
+        assert!(request.headers().contains_key("authorization"));
+        let read = read(Response::new(request.into_body())).await;
+        let body = Frames { trailers: read.trailers, ..Frames::from(vec![read.body]) };
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let mut service = layer(over_mock().0).layer(echo);
+    let mut request = payment("alice", "key");
+    *request.body_mut() =
+        Frames { trailers: Some(trailers.clone()), ..vec![b"a".to_vec(), b"bc".to_vec()].into() };
+    let answer = block_on(async { read(service.call(request).await.unwrap()).await });
+    assert_eq!((answer.text(), answer.trailers.as_ref()), ("abc", Some(&trailers)));
+}
+
+fn any_chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let chunk = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        "[a-z\"\\\\\u{0}-\u{1f}é]{0,20}".prop_map(String::into_bytes),
+    ];
+    prop::collection::vec(chunk, 0..4)
+}
+
+proptest! {
+    #[test]
+    fn a_replay_is_the_first_answer_to_the_byte(
+        status in 200..400_u16,
+        chunks in any_chunks(),
+        headers in prop::collection::vec((0..4_usize, prop::collection::vec(any::<u8>(), 0..20)), 0..5),
+    ) {
+        let names = ["content-type", "etag", "link", "cache-control"].map(HeaderName::from_static);
+        let mut response = Response::new(Frames::from(chunks));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in headers {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                response.headers_mut().append(names[name].clone(), value);
+            }
+        }
+        everywhere(|idempotency, _| {
+            let response = response.clone();
+            let server = Server::new(&layer(idempotency), answering(move || response.clone()));
+            let first = server.send(payment("alice", "key"));
+            let mut again = server.send(payment("alice", "key"));
+            assert_eq!(again.headers.remove("idempotency-replayed").unwrap(), "true");
+            assert_eq!(again, first);
+            assert_eq!(server.calls(), 1);
+        });
+    }
+
+    #[test]
+    fn any_header_is_answered(bytes: Vec<u8>) {
+        let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+        let server = Server::new(&layer(over_mock().0), Counting::numbered());
+        let mut request = payment("alice", "key");
+        request.headers_mut().insert("idempotency-key", value);
+        let answer = server.send(request);
+        prop_assert!(matches!(answer.status.as_u16(), 201 | 400), "{answer:?}");
+        prop_assert_eq!(server.calls() == 1, answer.status == StatusCode::CREATED);
+    }
+}

@@ -1,0 +1,318 @@
+//! What is told to those who watch: what the table says, all of it, nothing else, and never a key.
+
+mod common;
+#[path = "observability/recorder.rs"]
+mod recorder;
+#[path = "observability/subscriber.rs"]
+mod subscriber;
+#[path = "observability/table.rs"]
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::block_on;
+use common::stepping::{Running, poll, step};
+use limited::contract::Recorded as Ending;
+use limited::observability::{describe_metrics, key_fingerprint};
+use limited::{
+    Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
+};
+use limited_mock::{Fault, MockBackend, Operation};
+use recorder::Recorded;
+use subscriber::{Listener, Told};
+
+/// What is in every key, and must be nowhere else.
+const SECRET: &str = "alice@example.org";
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Everything that is told while something happens.
+fn told_of(happens: impl FnOnce()) -> (Recorded, Vec<Told>) {
+    let (recorded, listener) = (Recorded::default(), Listener::default());
+    tracing::subscriber::with_default(listener.clone(), || {
+        metrics::with_local_recorder(&recorded, happens);
+    });
+    (recorded, listener.told())
+}
+
+/// A mock whose next call of `operation` goes wrong.
+fn failing(operation: Operation, error: BackendError) -> MockBackend {
+    let mock = MockBackend::new();
+    mock.inject(Fault::error(error).on(operation));
+    mock
+}
+
+fn denied() -> BackendError {
+    BackendError::AccessDenied("no".into())
+}
+
+fn every_error() -> Vec<BackendError> {
+    vec![
+        BackendError::throttled("?"),
+        BackendError::timed_out("?"),
+        BackendError::unavailable("?"),
+        BackendError::MissingTable("?".into()),
+        denied(),
+        BackendError::Misconfigured("?".into()),
+        BackendError::invalid("?"),
+        BackendError::Full { max_keys: 1 },
+        BackendError::unsupported("?"),
+        BackendError::Corrupt("?".into()),
+        BackendError::Other("?".into()),
+    ]
+}
+
+fn decisions() {
+    for algorithm in Algorithm::ALL {
+        let limiter =
+            |backend| Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1)).namespace("api");
+        let mock = limiter(MockBackend::new());
+        assert!(mock.allow_now(SECRET).unwrap().is_allowed());
+        assert!(!block_on(mock.allow(SECRET)).unwrap().is_allowed());
+        assert!(!block_on(mock.allow_n(SECRET, 7)).unwrap().is_allowed());
+        assert!(!mock.peek_now(SECRET).unwrap().is_allowed());
+        assert!(!block_on(mock.peek(SECRET)).unwrap().is_allowed());
+        mock.reset_now(SECRET).unwrap();
+        block_on(mock.reset(SECRET)).unwrap();
+        for (on_error, allowed) in [(OnError::Allow, true), (OnError::Deny, false)] {
+            let broken = limiter(failing(Operation::Increment, denied())).on_error(on_error);
+            assert_eq!(broken.allow_now(SECRET).unwrap().is_allowed(), allowed);
+        }
+        for error in every_error() {
+            block_on(limiter(failing(Operation::Increment, error)).allow(SECRET)).unwrap_err();
+        }
+    }
+}
+
+fn attempts() {
+    let attempts = LimitedAttempt::new(MockBackend::new(), 1, Duration::from_secs(60)).namespace("login");
+    block_on(attempts.attempt(SECRET)).unwrap();
+    attempts.attempt_now(SECRET).unwrap_err();
+}
+
+/// A result that cannot be written.
+type Unwritable = HashMap<(u8, u8), u8>;
+
+fn idempotent_runs() {
+    let clock = ManualClock::new();
+    let over = |mock| Idempotency::new(mock).clock(clock.clone()).lease(LEASE).namespace("payments");
+    let fine = async || Ok::<_, String>(SECRET.to_owned());
+    let wrong = async || Err::<String, _>(SECRET.to_owned());
+    let mock = over(MockBackend::new());
+    let key = |name: &str| format!("{SECRET} {name}");
+
+    for _ in 0..2 {
+        block_on(mock.run(key("fine"), SECRET, fine)).unwrap();
+        block_on(mock.run_remembering(key("remembered"), SECRET, wrong)).unwrap_err();
+        let unwritable = async || Ok::<Unwritable, String>(HashMap::from([((1, 2), 3)]));
+        block_on(mock.run(key("unwritable"), SECRET, unwritable)).unwrap_err();
+    }
+    block_on(mock.run(key("fine"), "another", fine)).unwrap_err();
+    block_on(mock.run(key("fine"), SECRET, async || Ok::<u8, String>(1))).unwrap_err();
+    block_on(mock.run("", SECRET, fine)).unwrap_err();
+    block_on(mock.run(key("wrong"), SECRET, wrong)).unwrap_err();
+    block_on(mock.run(key("forgotten"), SECRET, async || {
+        mock.forget(key("forgotten")).await.unwrap();
+        fine().await
+    }))
+    .unwrap_err();
+    block_on(mock.find(key("fine"))).unwrap();
+
+    let mut slow: Running<'_, _> = Box::pin(mock.run(key("slow"), SECRET, async || {
+        tracing::info!(target: "the handler", "begins");
+        for _ in 0..3 {
+            step().await;
+        }
+        fine().await
+    }));
+    assert!(poll(&mut slow).is_pending());
+    block_on(mock.run(key("slow"), SECRET, fine)).unwrap_err();
+    clock.advance(LEASE / 3);
+    assert!(poll(&mut slow).is_pending());
+    drop(slow);
+
+    let lost = over(MockBackend::new());
+    lost.backend().inject(Fault::ownership(limited::contract::Ownership::Lost(None)).on(Operation::Renew));
+    let mut overtaken: Running<'_, _> = Box::pin(lost.run(key("overtaken"), SECRET, async || {
+        for _ in 0..3 {
+            step().await;
+        }
+        fine().await
+    }));
+    assert!(poll(&mut overtaken).is_pending());
+    clock.advance(LEASE / 3);
+    while poll(&mut overtaken).is_pending() {}
+
+    let no_room = over(MockBackend::new());
+    no_room.backend().inject(Fault::recorded(Ending::NotKept { reason: "no room".into() }));
+    block_on(no_room.run(key("large"), SECRET, fine)).unwrap_err();
+    for operation in [Operation::Claim, Operation::Finish, Operation::Release] {
+        let broken = over(failing(operation, denied()));
+        let failing = operation == Operation::Release;
+        let run =
+            broken.run(key("broken"), SECRET, async || if failing { wrong().await } else { fine().await });
+        block_on(run).unwrap_err();
+    }
+    block_on(over(failing(Operation::Find, denied())).find(SECRET)).unwrap_err();
+    block_on(over(failing(Operation::Forget, denied())).forget(SECRET)).unwrap_err();
+}
+
+fn things_done_once() {
+    let over = |mock| DoOnce::new(mock).namespace("mail");
+    let fine = async || Ok::<_, String>(());
+    let mock = over(MockBackend::new());
+    for _ in 0..2 {
+        block_on(mock.run(SECRET, "welcome", fine)).unwrap();
+    }
+    block_on(mock.run(SECRET, "wrong", async || Err::<(), _>(SECRET))).unwrap_err();
+    block_on(mock.run(&"x".repeat(2_000), SECRET, fine)).unwrap_err();
+    block_on(mock.run(SECRET, "forgotten", async || {
+        mock.clear(SECRET, "forgotten").await.unwrap();
+        fine().await
+    }))
+    .unwrap_err();
+    let mut slow: Running<'_, _> = Box::pin(mock.run(SECRET, "slow", step_once));
+    assert!(poll(&mut slow).is_pending());
+    block_on(mock.run(SECRET, "slow", fine)).unwrap_err();
+    drop(slow);
+    block_on(mock.run_at_most_once(SECRET, "prize", fine)).unwrap();
+    block_on(mock.mark_done(SECRET, "prize")).unwrap();
+    for operation in [Operation::Claim, Operation::Finish] {
+        block_on(over(failing(operation, denied())).run(SECRET, "broken", fine)).unwrap_err();
+    }
+}
+
+async fn step_once() -> Result<(), String> {
+    step().await;
+    Ok(())
+}
+
+/// All that can happen.
+fn everything() {
+    decisions();
+    attempts();
+    idempotent_runs();
+    things_done_once();
+}
+
+/// The labels of each metric, and all their values.
+type Labels = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+#[test]
+fn every_metric_and_label_stands_in_the_table_and_the_table_has_no_others() {
+    let (recorded, _) = told_of(everything);
+    let mut emitted = Labels::new();
+    for (name, labels) in recorded.ids() {
+        for (label, value) in labels {
+            emitted.entry(name.clone()).or_default().entry(label).or_default().insert(value);
+        }
+    }
+    // An operation that has failed has been timed too; not every one has failed here.
+    let documented = table::metrics();
+    let operations = &documented["limited_backend_duration_seconds"].labels["operation"];
+    let failed = emitted.get_mut("limited_backend_errors_total").unwrap();
+    assert!(failed["operation"].is_subset(operations));
+    failed.insert("operation".to_owned(), operations.clone());
+    let documented: Labels = documented.into_iter().map(|(name, metric)| (name, metric.labels)).collect();
+    assert_eq!(emitted, documented);
+}
+
+#[test]
+fn metrics_are_described_with_the_kinds_and_units_of_the_table() {
+    let (recorded, _) = told_of(describe_metrics);
+    let described = recorded.described.lock().unwrap().clone();
+    let documented = table::metrics();
+    assert_eq!(described.keys().collect::<Vec<_>>(), documented.keys().collect::<Vec<_>>());
+    for (name, metric) in documented {
+        let (kind, unit) = described[&name];
+        assert_eq!(kind, metric.kind);
+        assert_eq!(unit == Some(metrics::Unit::Seconds), metric.unit == "seconds", "{name}");
+    }
+}
+
+#[test]
+fn every_span_and_event_stands_in_the_table_and_the_table_has_no_others() {
+    let (_, told) = told_of(everything);
+    let documented = table::told();
+    let mut seen = BTreeSet::new();
+    for told in told.into_iter().filter(|told| told.target != "the handler") {
+        let kind = (told.target.clone(), told.level.clone(), told.is_span, told.words.clone());
+        let row = documented.get(&kind).unwrap_or_else(|| panic!("not in the table: {told:?}"));
+        let fields: BTreeSet<_> = told.fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let missing: Vec<_> = row.fields.difference(&fields).collect();
+        assert!(fields.is_subset(&row.fields), "{told:?}");
+        assert!(missing.is_empty() || missing == ["retry_after"], "{told:?}");
+        // An outcome that is warned of is told at no other level.
+        let warned = documented.get(&(kind.0.clone(), "warn".to_owned(), false, kind.3.clone()));
+        if let Some(outcomes) = warned.and_then(|warned| warned.outcomes.as_ref()) {
+            assert_eq!(outcomes.contains(told.field("outcome").unwrap()), told.level == "warn", "{told:?}");
+        }
+        seen.insert(kind);
+    }
+    assert_eq!(seen, documented.into_keys().collect());
+}
+
+#[test]
+fn keys_are_told_by_their_fingerprints_and_never_as_they_are() {
+    let (recorded, told) = told_of(everything);
+    assert!(told.len() > 200, "{}", told.len());
+    let text = format!("{told:?} {:?}", recorded.ids());
+    assert!(!text.contains(SECRET) && !text.contains("alice"), "a key is told as it is");
+    assert!(!text.contains("xxxx"), "a key that is too long is told as it is");
+    let fingerprint = key_fingerprint(&Key::from(SECRET));
+    let refused = told.iter().find(|told| told.target == "limited::decision" && told.words == "refused");
+    assert_eq!(refused.unwrap().field("key"), Some(fingerprint.as_str()));
+    assert_eq!(refused.unwrap().field("namespace"), Some("api"));
+}
+
+#[test]
+fn a_handler_runs_in_the_span_of_its_claim() {
+    let (_, told) = told_of(idempotent_runs);
+    let begins = told.iter().find(|told| told.target == "the handler").unwrap();
+    assert_eq!(begins.within, ["claim"]);
+}
+
+#[test]
+fn what_happens_is_counted_once() {
+    let (recorded, _) = told_of(|| {
+        let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(3));
+        for _ in 0..5 {
+            let _ = limiter.allow_now("key").unwrap();
+        }
+        let _ = limiter.peek_now("key").unwrap();
+        let idempotency = Idempotency::new(Arc::new(MockBackend::new()));
+        for _ in 0..3 {
+            block_on(idempotency.run("key", &(), async || Ok::<_, String>(1))).unwrap();
+        }
+    });
+    let decisions = |outcome| {
+        let labels = [("algorithm", "fixed-window"), ("outcome", outcome)];
+        recorded.count("limited_decisions_total", &labels)
+    };
+    assert_eq!((decisions("allowed"), decisions("refused")), (3, 2));
+    let runs = |outcome| recorded.count("limited_idempotency_total", &[("outcome", outcome)]);
+    assert_eq!((runs("executed"), runs("replayed")), (1, 2));
+    let timed = recorded.histograms.lock().unwrap();
+    let calls: Vec<_> = timed.iter().map(|(id, times)| (id.1[0].1.as_str(), times.len())).collect();
+    assert_eq!(calls, [("claim", 3), ("finish", 1), ("get", 1), ("increment", 5)]);
+    assert!(timed.values().flatten().all(|seconds| (0.0..60.0).contains(seconds)));
+}
+
+#[test]
+fn what_is_sent_again_is_told_each_time() {
+    let (recorded, told) = told_of(|| {
+        let mock = MockBackend::new();
+        mock.inject(Fault::error(BackendError::timed_out("?")).on(Operation::Claim));
+        let idempotency = Idempotency::new(mock);
+        block_on(idempotency.run("key", &(), async || Ok::<_, String>(1))).unwrap();
+    });
+    assert_eq!(
+        recorded.count("limited_backend_errors_total", &[("operation", "claim"), ("kind", "timed_out")]),
+        1
+    );
+    assert_eq!(recorded.count("limited_idempotency_total", &[("outcome", "executed")]), 1);
+    let failed: Vec<_> = told.iter().filter(|told| told.level == "warn").collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].field("retryable"), Some("true"));
+}
