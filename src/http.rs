@@ -66,7 +66,8 @@
 //! - **No secret leaves the process**: of API keys and tokens only a SHA-256 is in keys, and so in backends and logs.
 //! - **A failing backend is neither a refusal nor silent**: the answer is 503, or the service's, as you choose; never 429.
 //!
-//! What the idempotency layer guarantees, line by line, is in [its own chapter](IdempotencyLayer).
+//! What the idempotency layer guarantees, line by line, is in [its own chapter](IdempotencyLayer). Of both, put the limit
+//! outside: what is sent again counts against it, and a refusal is nobody's answer.
 //!
 //! # Standards
 //!

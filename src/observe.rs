@@ -1,7 +1,7 @@
 //! What happened, for those who watch: the one place that speaks to `tracing` and `metrics`.
 //!
 //! Each function is called once where something was decided. Without the features it is nothing, or gives back what it
-//! was given. What is emitted stands in `observability.md`.
+//! was given: inlined, since its callers are compiled in other crates. What is emitted stands in `observability.md`.
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod backend;
@@ -25,6 +25,7 @@ use crate::{IdempotencyError, Outcome};
 pub(crate) type Observed<B> = std::sync::Arc<B>;
 
 /// Tells of a decision, and hands it on.
+#[inline]
 pub(crate) fn decided(
     question: &Question,
     counter: &Counter<'_>,
@@ -39,6 +40,7 @@ pub(crate) fn decided(
 }
 
 /// Tells of an attempt that was counted or refused.
+#[inline]
 pub(crate) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally) {
     let _ = (namespace, key, max, tally);
     #[cfg(feature = "metrics")]

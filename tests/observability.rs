@@ -316,3 +316,32 @@ fn what_is_sent_again_is_told_each_time() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].field("retryable"), Some("true"));
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn neither_credentials_nor_the_keys_of_requests_are_told() {
+    use http_body_util::Full;
+    use limited::http::{BufferedBody, IdempotencyLayer, KeyBy, RateLimitLayer};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    type Body = Full<bytes::Bytes>;
+    let (_, told) = told_of(|| {
+        let idempotency = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyBy::bearer_token());
+        let limit =
+            RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyBy::bearer_token().and(KeyBy::path()));
+        let service = service_fn(async |_: http::Request<BufferedBody<Body>>| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(SECRET)))
+        });
+        let service = limit.layer(idempotency.layer(service));
+        for _ in 0..2 {
+            let request = http::Request::post(format!("/{SECRET}"))
+                .header("authorization", format!("Bearer {SECRET}"))
+                .header("idempotency-key", format!("\"{SECRET}\""))
+                .body(Body::from(SECRET));
+            assert_eq!(block_on(service.clone().oneshot(request.unwrap())).unwrap().status(), 200);
+        }
+    });
+    let targets: BTreeSet<_> = told.iter().map(|told| told.target.as_str()).collect();
+    assert!(targets.contains("limited::decision") && targets.contains("limited::idempotency"));
+    assert!(!format!("{told:?}").contains(SECRET));
+}

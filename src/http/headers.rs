@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::visitor::Ignored;
-use sfv::{Integer, KeyRef, ListSerializer, Parser};
+use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
 
 use crate::{Algorithm, Decision, Quota};
 
@@ -47,55 +47,61 @@ impl Default for PolicyName {
 
 /// `"default";q=100;w=60`: so much in so many seconds, rounded up. A bucket of another size than the quota's limit has it in a
 /// parameter of its own, `limited-burst`.
-pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> String {
-    let mut list = ListSerializer::new();
-    let item = list
-        .bare_item(&*name.0)
-        .parameter(key("q"), integer(quota.limit()))
-        .parameter(key("w"), integer(seconds(quota.window())));
-    if algorithm == Algorithm::TokenBucket && quota.capacity() != quota.limit() {
-        let _ = item.parameter(key("limited-burst"), integer(quota.capacity()));
-    }
-    list.finish().unwrap_or_default()
+pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> HeaderValue {
+    item(name, |item| {
+        let item = item
+            .parameter(key("q"), integer(quota.limit()))
+            .parameter(key("w"), integer(seconds(quota.window())));
+        if algorithm == Algorithm::TokenBucket && quota.capacity() != quota.limit() {
+            let _ = item.parameter(key("limited-burst"), integer(quota.capacity()));
+        }
+    })
 }
 
 /// `"default";r=50;t=30`: so much is left, and that is all there is for so many seconds, rounded up.
 ///
 /// After a refusal these are the seconds until the same request would pass, where that is before the limit resets: so
 /// `Retry-After` is never earlier.
-pub(super) fn limit(name: &PolicyName, decision: &Decision) -> String {
+pub(super) fn limit(name: &PolicyName, decision: &Decision) -> HeaderValue {
     let reset = decision.reset_after();
     let effective = decision.retry_after().map_or(reset, |wait| wait.min(reset));
-    let mut list = ListSerializer::new();
-    let _ = list
-        .bare_item(&*name.0)
-        .parameter(key("r"), integer(decision.remaining()))
-        .parameter(key("t"), integer(seconds(effective)));
-    list.finish().unwrap_or_default()
+    item(name, |item| {
+        let _ = item
+            .parameter(key("r"), integer(decision.remaining()))
+            .parameter(key("t"), integer(seconds(effective)));
+    })
+}
+
+fn item(name: &PolicyName, add: impl FnOnce(ParameterSerializer<&mut String>)) -> HeaderValue {
+    let mut text = String::with_capacity(name.as_str().len() + 48);
+    add(ItemSerializer::with_buffer(&mut text).bare_item(&*name.0));
+    value(text)
+}
+
+/// What is written here is printable ASCII, and so a header's value.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Adds the two fields: to the lists that layers further in have written, where they have.
-pub(super) fn add(headers: &mut HeaderMap, policy: String, limit: String) {
+pub(super) fn add(headers: &mut HeaderMap, policy: HeaderValue, limit: HeaderValue) {
     append(headers, POLICY, policy);
     append(headers, LIMIT, limit);
 }
 
 /// Adds a member to the end of a list. What is no list would make ours unreadable: it is replaced.
-fn append(headers: &mut HeaderMap, name: HeaderName, member: String) {
+fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
     let mut list = String::new();
     // What is not ASCII is no list either.
-    let lines = headers.get_all(&name).iter().map(|line| line.to_str().unwrap_or("?").trim_ascii());
-    for line in lines.filter(|line| !line.is_empty()) {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").trim_ascii().to_owned();
+    for line in headers.get_all(&name).iter().map(text).filter(|line| !line.is_empty()) {
         if !list.is_empty() {
             list.push_str(", ");
         }
-        list.push_str(line);
+        list.push_str(&line);
     }
     let is_list = !list.is_empty() && Parser::new(&list).parse_list_with_visitor(Ignored).is_ok();
-    let value = if is_list { list + ", " + &member } else { member };
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
-    }
+    headers.insert(name, if is_list { value(list + ", " + &text(&member)) } else { member });
 }
 
 /// Sets the older fields, unless a layer further in has set them and has less left. The reset is in seconds from now.
@@ -206,7 +212,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(LIMIT, HeaderValue::from_static("\"a\";r=1;t=2,\"b\";r=3"));
         headers.append(LIMIT, HeaderValue::from_static("\"c\";r=4"));
-        add(&mut headers, "\"d\";q=5".to_owned(), "\"d\";r=5".to_owned());
+        add(&mut headers, HeaderValue::from_static("\"d\";q=5"), HeaderValue::from_static("\"d\";r=5"));
         let values: Vec<_> = headers.get_all(LIMIT).iter().collect();
         assert_eq!(values, ["\"a\";r=1;t=2,\"b\";r=3, \"c\";r=4, \"d\";r=5"]);
         assert_eq!(headers[POLICY], "\"d\";q=5");
@@ -219,7 +225,7 @@ mod tests {
         {
             let mut headers = HeaderMap::new();
             headers.insert(LIMIT, HeaderValue::from_bytes(broken).unwrap());
-            append(&mut headers, LIMIT, "\"d\";r=5".to_owned());
+            append(&mut headers, LIMIT, HeaderValue::from_static("\"d\";r=5"));
             assert_eq!(headers[LIMIT], "\"d\";r=5", "{}", broken.escape_ascii());
         }
     }
@@ -284,7 +290,7 @@ mod tests {
                     headers.append(LIMIT, line);
                 }
             }
-            append(&mut headers, LIMIT, "\"ours\";r=5".to_owned());
+            append(&mut headers, LIMIT, HeaderValue::from_static("\"ours\";r=5"));
             let list: List = Parser::new(headers[LIMIT].as_bytes()).parse().unwrap();
             let ListEntry::Item(last) = list.last().unwrap() else { panic!("an inner list") };
             prop_assert_eq!(last.bare_item.as_string().unwrap().as_str(), "ours");

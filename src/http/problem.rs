@@ -1,11 +1,11 @@
 //! Problem details (RFC 9457), which a layer answers with where it lets nothing through.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
 use serde_json::Value;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -50,28 +50,31 @@ impl Problem {
 
     /// The answer that says so. Its members are in a fixed order.
     pub(crate) fn into_response(self) -> Response<Bytes> {
-        let text = |text: Cow<'static, str>| Value::String(text.into_owned());
-        let mut members = Vec::with_capacity(4 + self.members.len());
-        if let Some(kind) = self.kind {
-            members.push(("type", text(kind)));
+        let mut json = Vec::with_capacity(256);
+        if let Some(kind) = &self.kind {
+            write(&mut json, "type", kind);
         }
-        members.push(("title", text(self.title)));
-        members.push(("status", Value::from(self.status.as_u16())));
-        members.push(("detail", text(self.detail)));
-        members.extend(self.members);
-
-        let mut json = String::with_capacity(256);
-        for (name, value) in members {
-            json.push(if json.is_empty() { '{' } else { ',' });
-            let _ = write!(json, "{}:{value}", Value::from(name));
+        write(&mut json, "title", &self.title);
+        write(&mut json, "status", &self.status.as_u16());
+        write(&mut json, "detail", &self.detail);
+        for (name, value) in &self.members {
+            write(&mut json, name, value);
         }
-        json.push('}');
+        json.push(b'}');
 
         let mut response = Response::new(Bytes::from(json));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         response
     }
+}
+
+/// Writes a member. Into memory that cannot fail, nor can texts, numbers and values as JSON.
+fn write(json: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    json.push(if json.is_empty() { b'{' } else { b',' });
+    let _ = serde_json::to_writer(&mut *json, name);
+    json.push(b':');
+    let _ = serde_json::to_writer(json, value);
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl<B> RateLimitLayer<B> {
     /// For what cannot be in a header: names are printable ASCII.
     pub fn named(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
-        Ok(self.with(|rules| rules.name = name))
+        Ok(self.with(|rules| rules.set_name(name)))
     }
 
     /// What a request costs. 0 is for requests that are not limited: they are neither counted, nor need they a key.

@@ -64,11 +64,14 @@ impl Answer {
             Extent::BrokenOff => return Self(Err("the body broke off".to_owned())),
             Extent::Whole => {}
         }
-        let body_bytes = body.chunks().flatten().copied().collect::<Vec<_>>();
+        let octets = body.chunks().fold(Vec::new(), |mut octets, chunk| {
+            octets.extend_from_slice(chunk);
+            octets
+        });
         Self(Ok(Kept {
             status: parts.status.as_u16(),
             headers: written(&parts.headers, is_kept),
-            body: Octets::of(&body_bytes),
+            body: Octets::of(&octets),
             trailers: body.trailers().map(|trailers| written(trailers, |_| true)).unwrap_or_default(),
         }))
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::WithoutKey;
 use crate::http::headers::{self, PolicyName};
@@ -21,7 +21,9 @@ type OnBackendError = dyn Fn(&Error, &Parts) + Send + Sync;
 /// Everything about a layer but its limiter.
 #[derive(Clone)]
 pub(super) struct Rules {
-    pub(super) name: PolicyName,
+    name: PolicyName,
+    /// The policy of the limiter's own quota, as it is in the header.
+    policy: HeaderValue,
     pub(super) key: KeyBy,
     pub(super) cost: Option<Of<u64>>,
     pub(super) quota: Quota,
@@ -53,8 +55,10 @@ pub(super) enum Next {
 
 impl Rules {
     pub(super) fn new(key: KeyBy, quota: Quota, algorithm: Algorithm, on_error: OnError) -> Self {
+        let name = PolicyName::default();
         Self {
-            name: PolicyName::default(),
+            policy: headers::policy(&name, quota, algorithm),
+            name,
             key,
             cost: None,
             quota,
@@ -67,6 +71,11 @@ impl Rules {
             old_headers: false,
             backend_errors: Arc::default(),
         }
+    }
+
+    pub(super) fn set_name(&mut self, name: PolicyName) {
+        self.policy = headers::policy(&name, self.quota, self.algorithm);
+        self.name = name;
     }
 
     /// What to ask about a request.
@@ -115,7 +124,10 @@ impl Rules {
     }
 
     pub(super) fn add_headers(&self, headers: &mut HeaderMap, quota: Quota, decision: &Decision) {
-        let policy = headers::policy(&self.name, quota, self.algorithm);
+        let policy = match quota == self.quota {
+            true => self.policy.clone(),
+            false => headers::policy(&self.name, quota, self.algorithm),
+        };
         headers::add(headers, policy, headers::limit(&self.name, decision));
         if self.old_headers {
             headers::add_old(headers, decision);
