@@ -137,9 +137,16 @@ impl<B: Backend> Limiter<B> {
 
     async fn decide(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
         let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
-        let answer = match self.algorithm {
-            Algorithm::SlidingWindow => self.backend.increment_sliding(&counter, &hit, question.now).await,
-            _ => self.backend.increment(&counter, &hit, question.now).await,
+        let at_once = match self.algorithm {
+            Algorithm::SlidingWindow => self.backend.increment_sliding_at_once(&counter, &hit, question.now),
+            _ => self.backend.increment_at_once(&counter, &hit, question.now),
+        };
+        let answer = match (at_once, self.algorithm) {
+            (Some(answer), _) => answer,
+            (None, Algorithm::SlidingWindow) => {
+                self.backend.increment_sliding(&counter, &hit, question.now).await
+            }
+            (None, _) => self.backend.increment(&counter, &hit, question.now).await,
         };
         self.answered(question, answer, Question::decided)
     }
