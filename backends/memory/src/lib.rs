@@ -23,12 +23,19 @@
 mod backend;
 mod builder;
 mod claims;
+mod due;
+mod families;
+mod fingerprint;
 mod map;
 mod queue;
-mod series;
+mod random;
+mod shard;
+mod slot;
 mod state;
 mod store;
 mod sync;
+mod table;
+mod wide;
 mod windows;
 
 pub use backend::MemoryBackend;
