@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use limited_core::{Tally, Timestamp};
 
+use crate::clock::ClockChoice;
 use crate::{Algorithm, Quota, arithmetic};
 
 /// Whether something may happen now, and where its key stands.
@@ -84,19 +85,20 @@ pub(crate) struct Question {
 
 impl Question {
     /// The decision about a hit.
-    pub(crate) fn decided(&self, tally: &Tally, resolution: Duration) -> Decision {
+    #[inline(always)]
+    pub(crate) fn decided(self, tally: &Tally, clock: &ClockChoice) -> Decision {
         let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(tally.counted, standing, tally, resolution)
+        self.decision(tally.counted, standing, tally, clock)
     }
 
     /// What the decision about a hit would be, after a read.
-    pub(crate) fn predicted(&self, tally: &Tally, resolution: Duration) -> Decision {
+    pub(crate) fn predicted(self, tally: &Tally, clock: &ClockChoice) -> Decision {
         let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(self.cost <= standing.remaining, standing, tally, resolution)
+        self.decision(self.cost <= standing.remaining, standing, tally, clock)
     }
 
     /// The decision without a backend.
-    pub(crate) const fn degraded(&self, allowed: bool) -> Decision {
+    pub(crate) const fn degraded(self, allowed: bool) -> Decision {
         Decision {
             allowed,
             degraded: true,
@@ -108,21 +110,22 @@ impl Question {
         }
     }
 
-    const fn limit(&self) -> u64 {
+    const fn limit(self) -> u64 {
         match self.algorithm {
             Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit(),
             Algorithm::TokenBucket => self.quota.capacity(),
         }
     }
 
+    #[inline(always)]
     fn decision(
-        &self,
+        self,
         allowed: bool,
         standing: arithmetic::Standing,
         tally: &Tally,
-        resolution: Duration,
+        clock: &ClockChoice,
     ) -> Decision {
-        let retry_after = if allowed { None } else { self.retry_after(tally, resolution) };
+        let retry_after = if allowed { None } else { self.retry_after(tally, clock) };
         Decision {
             allowed,
             degraded: false,
@@ -134,8 +137,10 @@ impl Question {
         }
     }
 
-    fn retry_after(&self, tally: &Tally, resolution: Duration) -> Option<Duration> {
+    #[cold]
+    fn retry_after(self, tally: &Tally, clock: &ClockChoice) -> Option<Duration> {
         let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
+        let resolution = clock.for_quota(self.algorithm, self.quota).resolution();
         Some(arithmetic::wait(nanos, resolution))
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, Tally};
+use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, Tally, Timestamp};
 
+use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
 use crate::clock::ClockChoice;
 use crate::decision::Question;
 use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
@@ -37,7 +37,26 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 /// # What a decision costs
 ///
 /// One [`Backend::increment`], or one [`Backend::increment_sliding`], one reading of the clock, and no allocation
-/// besides what the backend needs. A `&str` key is not copied.
+/// besides what the backend needs. A `&str` key is not copied. A backend that [answers at once](Backend::increment_at_once)
+/// is not waited for: over it, [`allow`](Self::allow) costs hardly more than [`allow_now`](Self::allow_now).
+///
+/// # Which clock
+///
+/// To read the precise clock ([`SystemClock`](crate::SystemClock)) can cost more than all the rest of a decision in
+/// memory. So where its ticks are short against the quota, and only there, a limiter reads the
+/// [`CoarseClock`](crate::CoarseClock), which is behind by up to one tick, mostly 4 ms:
+///
+/// | | the coarse clock, where | else |
+/// |---|---|---|
+/// | fixed and sliding windows | the window is a second or longer | the precise one |
+/// | token buckets | that, and the whole bucket takes 100 ticks or more to fill | the precise one |
+///
+/// By the coarse clock a limiter decides as a precise one would have up to a tick ago, and so never admits more than a
+/// precise one might in any stretch of time and one tick. The tick is part of what
+/// [`retry_after`](Decision::retry_after) tells, so that waiting that long is enough. A bucket of which every token is
+/// taken as soon as it is there loses at most one in a hundred.
+///
+/// [`clock(SystemClock)`](Self::clock) reads the precise one whatever the quota.
 pub struct Limiter<B> {
     backend: Arc<B>,
     quota: Quota,
@@ -79,7 +98,8 @@ impl<B> Limiter<B> {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
+    /// Where time comes from, instead of [the system](Self#which-clock); in tests a
+    /// [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }
@@ -136,19 +156,61 @@ impl<B: Backend> Limiter<B> {
     }
 
     async fn decide(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
-        let at_once = match self.algorithm {
-            Algorithm::SlidingWindow => self.backend.increment_sliding_at_once(&counter, &hit, question.now),
-            _ => self.backend.increment_at_once(&counter, &hit, question.now),
+        let now = self.now(quota);
+        match self.decide_at_once(key, cost, quota, now) {
+            Some(decided) => decided,
+            None => self.decide_waiting(key, cost, quota, now).await,
+        }
+    }
+
+    /// The decision of a backend that does not have to be waited for.
+    fn decide_at_once(
+        &self,
+        key: &Key<'_>,
+        cost: u64,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Option<Result<Decision, Error>> {
+        match self.algorithm {
+            FixedWindow => self.decide_at_once_by(FixedWindow, key, cost, quota, now),
+            SlidingWindow => self.decide_at_once_by(SlidingWindow, key, cost, quota, now),
+            TokenBucket => self.decide_at_once_by(TokenBucket, key, cost, quota, now),
+        }
+    }
+
+    #[inline(always)]
+    fn decide_at_once_by(
+        &self,
+        algorithm: Algorithm,
+        key: &Key<'_>,
+        cost: u64,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Option<Result<Decision, Error>> {
+        let Asked { question, counter, hit } = match self.ask(algorithm, key, cost, quota, now) {
+            Ok(asked) => asked,
+            Err(error) => return Some(Err(error)),
         };
-        let answer = match (at_once, self.algorithm) {
-            (Some(answer), _) => answer,
-            (None, Algorithm::SlidingWindow) => {
-                self.backend.increment_sliding(&counter, &hit, question.now).await
-            }
-            (None, _) => self.backend.increment(&counter, &hit, question.now).await,
+        let answer = match algorithm {
+            SlidingWindow => self.backend.increment_sliding_at_once(&counter, &hit, now),
+            FixedWindow | TokenBucket => self.backend.increment_at_once(&counter, &hit, now),
         };
-        self.answered(question, answer, Question::decided)
+        answer.map(|answer| self.decided(question, answer))
+    }
+
+    async fn decide_waiting(
+        &self,
+        key: &Key<'_>,
+        cost: u64,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Result<Decision, Error> {
+        let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, quota, now)?;
+        let answer = match self.algorithm {
+            SlidingWindow => self.backend.increment_sliding(&counter, &hit, now).await,
+            FixedWindow | TokenBucket => self.backend.increment(&counter, &hit, now).await,
+        };
+        self.decided(question, answer)
     }
 }
 
@@ -209,16 +271,16 @@ impl<B: ImmediateBackend> Limiter<B> {
     }
 
     fn look_now(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
             _ => self.backend.get_now(&counter, question.now),
         };
-        self.answered(question, answer, Question::predicted)
+        self.predicted(question, answer)
     }
 
     fn forget_now(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
         }
@@ -226,12 +288,28 @@ impl<B: ImmediateBackend> Limiter<B> {
     }
 
     fn decide_now(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
-        let answer = match self.algorithm {
-            Algorithm::SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, question.now),
-            _ => self.backend.increment_now(&counter, &hit, question.now),
+        match self.algorithm {
+            FixedWindow => self.decide_now_by(FixedWindow, key, cost, quota),
+            SlidingWindow => self.decide_now_by(SlidingWindow, key, cost, quota),
+            TokenBucket => self.decide_now_by(TokenBucket, key, cost, quota),
+        }
+    }
+
+    #[inline(always)]
+    fn decide_now_by(
+        &self,
+        algorithm: Algorithm,
+        key: &Key<'_>,
+        cost: u64,
+        quota: Quota,
+    ) -> Result<Decision, Error> {
+        let now = self.now_by(algorithm, quota);
+        let Asked { question, counter, hit } = self.ask(algorithm, key, cost, quota, now)?;
+        let answer = match algorithm {
+            SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, now),
+            FixedWindow | TokenBucket => self.backend.increment_now(&counter, &hit, now),
         };
-        self.answered(question, answer, Question::decided)
+        self.decided(question, answer)
     }
 }
 
@@ -276,7 +354,7 @@ impl<B: Backend> Limiter<B> {
     }
 
     async fn forget(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
         }
@@ -284,12 +362,12 @@ impl<B: Backend> Limiter<B> {
     }
 
     async fn look(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
             _ => self.backend.get(&counter, question.now).await,
         };
-        self.answered(question, answer, Question::predicted)
+        self.predicted(question, answer)
     }
 }
 
@@ -300,33 +378,55 @@ struct Asked<'a> {
     hit: Hit<'static>,
 }
 
+// A path of its own for each algorithm, which is known where these are inlined, is a third of the instructions.
 impl<B> Limiter<B> {
-    fn ask<'a>(&'a self, key: &'a Key<'a>, cost: u64, quota: Quota) -> Result<Asked<'a>, Error> {
+    fn now(&self, quota: Quota) -> Timestamp {
+        self.now_by(self.algorithm, quota)
+    }
+
+    #[inline(always)]
+    fn now_by(&self, algorithm: Algorithm, quota: Quota) -> Timestamp {
+        self.clock.for_quota(algorithm, quota).now()
+    }
+
+    #[inline(always)]
+    fn ask<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        key: &'a Key<'a>,
+        cost: u64,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Result<Asked<'a>, Error> {
         if cost == 0 {
             return Err(Error::ZeroCost);
         }
-        let now = self.clock.now();
-        let counter = Counter::new(&self.namespace, key, arithmetic::window(self.algorithm, quota, now))?;
-        let hit = arithmetic::hit(self.algorithm, quota, cost, now);
-        Ok(Asked { question: Question { algorithm: self.algorithm, quota, cost, now }, counter, hit })
+        let counter = Counter::new(&self.namespace, key, arithmetic::window(algorithm, quota, now))?;
+        let hit = arithmetic::hit(algorithm, quota, cost, now);
+        Ok(Asked { question: Question { algorithm, quota, cost, now }, counter, hit })
     }
 
-    fn answered<R>(
-        &self,
-        question: Question,
-        answer: Result<Tally, BackendError>,
-        read: R,
-    ) -> Result<Decision, Error>
-    where
-        R: FnOnce(&Question, &Tally, Duration) -> Decision,
-    {
+    #[inline(always)]
+    fn decided(&self, question: Question, answer: Result<Tally, BackendError>) -> Result<Decision, Error> {
         match answer {
-            Ok(tally) => Ok(read(&question, &tally, self.clock.resolution())),
-            Err(error) => match self.on_error {
-                OnError::Return => Err(error.into()),
-                OnError::Allow => Ok(question.degraded(true)),
-                OnError::Deny => Ok(question.degraded(false)),
-            },
+            Ok(tally) => Ok(question.decided(&tally, &self.clock)),
+            Err(error) => self.failed(question, error),
+        }
+    }
+
+    fn predicted(&self, question: Question, answer: Result<Tally, BackendError>) -> Result<Decision, Error> {
+        match answer {
+            Ok(tally) => Ok(question.predicted(&tally, &self.clock)),
+            Err(error) => self.failed(question, error),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, question: Question, error: BackendError) -> Result<Decision, Error> {
+        match self.on_error {
+            OnError::Return => Err(error.into()),
+            OnError::Allow => Ok(question.degraded(true)),
+            OnError::Deny => Ok(question.degraded(false)),
         }
     }
 

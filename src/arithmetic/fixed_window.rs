@@ -5,6 +5,7 @@ use limited_core::{Tally, Timestamp};
 use super::{Standing, at_most_u64, start_of};
 use crate::Quota;
 
+#[inline(always)]
 pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
     let start = start_of(quota, now, tally);
     let now = u128::from(now.as_nanos());
