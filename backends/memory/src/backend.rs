@@ -117,6 +117,7 @@ impl fmt::Debug for MemoryBackend {
 }
 
 impl ImmediateBackend for MemoryBackend {
+    #[inline]
     fn increment_now(
         &self,
         counter: &Counter<'_>,
@@ -140,6 +141,7 @@ impl ImmediateBackend for MemoryBackend {
         Ok(())
     }
 
+    #[inline]
     fn increment_sliding_now(
         &self,
         counter: &Counter<'_>,
@@ -164,6 +166,26 @@ impl Backend for MemoryBackend {
         now: Timestamp,
     ) -> Result<Tally, BackendError> {
         self.increment_now(counter, hit, now)
+    }
+
+    #[inline]
+    fn increment_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        Some(self.increment_now(counter, hit, now))
+    }
+
+    #[inline]
+    fn increment_sliding_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        Some(self.increment_sliding_now(counter, hit, now))
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {

@@ -1,30 +1,32 @@
 //! Fingerprints: what a counter is known by, in place of its namespace and key.
 //!
-//! A store draws a secret from the operating system, and hashes with it. Whoever picks keys does not know it, and
-//! no two counters that are picked without it have the same fingerprint but with a probability of about 2^-101; for
-//! a thousand million keys beside ten million that are known, that is one in 10^14. This is a theorem about the
-//! construction, and rests on no assumption about a cipher.
+//! A store draws a secret from the operating system, and hashes with it. Whoever picks keys does not know it, and no two
+//! counters that are picked without it have the same fingerprint but with a probability of about 2^-98: for a thousand
+//! million keys beside ten million that are known, that is one in 10^13. This is a theorem about the construction, and
+//! rests on no assumption about a cipher.
 //!
 //! # The construction
 //!
-//! A counter is written as numbers below 2^56: one with its family and the lengths of its key and namespace in bytes,
-//! then the bytes of the key, seven to a number, the last number filled up with zeros, then those of the namespace. Of
-//! a kind that has no number, the kind follows. So no two counters are written alike, and two that differ only after
-//! their first number have equally many. Taken in pairs (x, y), filled up with a zero, and with random numbers a and b
-//! for each pair and c for all, they hash to
+//! A counter is written as numbers below 2^56: first z, which is its family and the lengths of its key and namespace in
+//! bytes, then pairs (x, y) of its texts. Fourteen bytes of a text make a pair, and the last fourteen make one too,
+//! where its length is no multiple of that; a text of up to fourteen bytes is one pair: its first seven bytes and its
+//! last seven, or all of them and 0, and an empty namespace is none. So counters of equal z have equally many pairs,
+//! and differ in one if they are not the same. With random numbers a and b below 2^60 for each pair, and c and d for
+//! all, they hash to
 //!
-//! > c + Σ (x + a)(y + b) modulo p = 2^61 − 1
+//! > c + d z + Σ (x + a)(y + b) modulo p = 2^61 − 1
 //!
-//! which is a universal family of S. Winograd's inner products (Black, Halevi, Krawczyk, Krovetz and Rogaway, UMAC,
-//! CRYPTO '99, use it modulo powers of two; Lemire and Kaser, Strongly Universal String Hashing is Fast, 2014, in
-//! fields): where two counters differ in x, the difference of their hashes is a linear function of b whose factor is not
-//! zero, and so takes every value with a probability of 1/p. With c, hashes are uniform, and independent in pairs.
+//! which is S. Winograd's inner product (Black, Halevi, Krawczyk, Krovetz and Rogaway, UMAC, CRYPTO '99, use it modulo
+//! powers of two; Lemire and Kaser, Strongly Universal String Hashing is Fast, 2014, in fields): where two counters differ
+//! in x, the difference of their hashes is a linear function of b with a factor that is not zero, and takes any one value
+//! with a probability of 2^-60 at most; likewise for y and a, and for z and d. Of a kind without a number of its own,
+//! the kind makes pairs, too.
 //!
-//! Two such hashes, by random numbers of their own, make a fingerprint: all of the first, and 40 bits of the second.
-//! The first goes through a secret permutation that is not linear, so that the places of entries, should somebody be
-//! able to measure them, tell nothing simple about the secret.
+//! Two such hashes, by random numbers of their own, make a fingerprint: all of the first, and 40 bits of the second, which
+//! agree for 2^22 differences of the 2^61 that there are. The first goes through a secret permutation that is not linear,
+//! so that the places of entries, should somebody be able to measure them, tell nothing simple about the secret.
 //!
-//! What does not fit into so many numbers goes through SHA-256 first, its lengths apart.
+//! What does not fit into so many numbers goes through SHA-256 first.
 
 use limited_core::Counter;
 use sha2::{Digest, Sha256};
@@ -34,15 +36,15 @@ use crate::families::{Family, Kind, UNLISTED};
 /// A prime, by which division is a shift and an addition.
 const P: u64 = (1 << 61) - 1;
 
-/// How many bytes make a number.
+/// How many bytes make a number, and a pair.
 const BYTES: usize = 7;
+const PAIR: usize = 2 * BYTES;
 
-/// How many pairs of numbers are hashed at most: their sum stays below 2^128.
-const PAIRS: usize = 32;
-
-/// How many bytes of key and namespace are hashed as they are: for the first number and those of a kind, and for each
-/// text the last number and the one that fills a pair, there is room too.
-const LONGEST: usize = (2 * PAIRS - 12) * BYTES;
+/// How many pairs of numbers are hashed at most, of keys, of namespaces, and of kinds: their sum stays below 2^124.8.
+const KEYS: usize = 16;
+const NAMESPACES: usize = 4;
+const KINDS: usize = 3;
+const PAIRS: usize = KEYS + NAMESPACES + KINDS;
 
 /// What a counter is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,8 @@ pub(crate) struct Fingerprint {
 pub(crate) struct Secret {
     /// For each pair of numbers: a and b of the first hash, then of the second.
     pairs: [[u64; 4]; PAIRS],
-    /// The number c of each hash.
-    ends: [u64; 2],
+    /// The numbers c and d of each hash.
+    ends: [[u64; 2]; 2],
     /// For the permutation: what is added, and an odd factor.
     mask: u64,
     factor: u64,
@@ -67,124 +69,134 @@ pub(crate) struct Secret {
 impl Secret {
     /// A secret made of random numbers.
     pub(crate) fn new(mut random: impl FnMut() -> u64) -> Self {
-        let mut number = || random() & P;
+        let mut number = || random() >> 4;
         Self {
             pairs: std::array::from_fn(|_| std::array::from_fn(|_| number())),
-            ends: [number(), number()],
+            ends: std::array::from_fn(|_| std::array::from_fn(|_| number())),
             mask: random(),
             factor: random() | 1,
         }
     }
 
     /// The fingerprint of a counter, whose kind has this number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fingerprint(&self, counter: &Counter<'_>, family: Family) -> Fingerprint {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
-        if key.len() + namespace.len() <= LONGEST && family != UNLISTED {
-            let head = head(family, key.len(), namespace.len());
-            return self.finish(self.texts(head, key, namespace).sums);
+        let mut sums = Sums(self.ends.map(|[c, _]| c.into()));
+        match key.len() {
+            0..=BYTES => sums.add(self.pairs[0], short(key), 0),
+            ..=PAIR => sums.add(self.pairs[0], low(key), high(key)),
+            15..=28 => {
+                sums.add(self.pairs[0], low(key), low(&key[BYTES..]));
+                sums.add(self.pairs[1], high(&key[..key.len() - BYTES]), high(key));
+            }
+            _ => return self.unusual(counter, family),
         }
-        self.unusual(counter, family)
+        match namespace.len() {
+            0 => {}
+            ..=BYTES => sums.add(self.pairs[KEYS], short(namespace), 0),
+            _ => return self.unusual(counter, family),
+        }
+        if family == UNLISTED {
+            return self.unusual(counter, family);
+        }
+        self.finish(sums, z(family, key.len(), namespace.len()))
     }
 
-    #[cold]
+    /// The same, by loops.
+    #[inline(never)]
     fn unusual(&self, counter: &Counter<'_>, family: Family) -> Fingerprint {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
-        let mut sums = if key.len() + namespace.len() <= LONGEST {
-            self.texts(head(family, key.len(), namespace.len()), key, namespace)
+        let mut sums = Sums(self.ends.map(|[c, _]| c.into()));
+        let (keys, namespaces) = self.pairs.split_at(KEYS);
+        let (namespaces, kinds) = namespaces.split_at(NAMESPACES);
+        let z = if key.len() <= KEYS * PAIR && namespace.len() <= NAMESPACES * PAIR {
+            sums.add_text(keys, key);
+            sums.add_text(namespaces, namespace);
+            z(family, key.len(), namespace.len())
         } else {
             let mut digest = Sha256::new();
             for text in [key, namespace] {
                 digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
                 digest.update(text);
             }
-            // A namespace longer than any that is hashed as it is says that this is a digest.
-            self.texts(head(family, 32, LONGEST + 1), &digest.finalize(), &[])
+            sums.add_text(keys, &digest.finalize());
+            // The lengths are of no counter that is hashed as it is.
+            z(family, 0, usize::from(u16::MAX))
         };
         if family == UNLISTED {
             let (tag, length, limit) = Kind::from(counter.window()).numbers();
-            let half = |number: u64| (number & 0xFFFF_FFFF, number >> 32);
-            sums.add(self, tag, 0);
-            for (low, high) in [half(length), half(limit)] {
-                sums.add(self, low, high);
+            for (pair, number) in kinds.iter().zip([tag, length, limit]) {
+                sums.add(*pair, number & 0xFFFF_FFFF, number >> 32);
             }
         }
-        self.finish(sums.sums)
+        self.finish(sums, z)
     }
 
     #[inline(always)]
-    fn texts(&self, head: u64, key: &[u8], namespace: &[u8]) -> Sums {
-        let mut sums = Sums { sums: [0; 2], pairs: 0 };
-        sums.add(self, head, word(key, 0));
-        let mut at = BYTES;
-        while at < key.len() {
-            sums.add(self, word(key, at), word(key, at + BYTES));
-            at += 2 * BYTES;
-        }
-        at = 0;
-        while at < namespace.len() {
-            sums.add(self, word(namespace, at), word(namespace, at + BYTES));
-            at += 2 * BYTES;
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn finish(&self, sums: [u128; 2]) -> Fingerprint {
-        let [first, second] = [0, 1].map(|hash| modulo(sums[hash] + u128::from(self.ends[hash])));
-        let mixed = first ^ self.mask;
+    fn finish(&self, sums: Sums, z: u64) -> Fingerprint {
+        let [first, second] = [0, 1].map(|hash| sums.0[hash] + u128::from(self.ends[hash][1]) * u128::from(z));
+        let mixed = folded(first) ^ self.mask;
         let place = (mixed ^ (mixed >> 32)).wrapping_mul(self.factor);
+        let second = folded(second);
+        let second = (second & P) + (second >> 61);
         Fingerprint { place: place.max(1), check: second & 0xFF_FFFF_FFFF }
     }
 }
 
-/// The sums over pairs of numbers, so far.
-struct Sums {
-    sums: [u128; 2],
-    pairs: usize,
-}
+/// The sums of two hashes, so far.
+struct Sums([u128; 2]);
 
 impl Sums {
     #[inline(always)]
-    fn add(&mut self, secret: &Secret, x: u64, y: u64) {
-        // Never more than there are: a fingerprint would still be one, if it were.
-        let [a, b, c, d] = secret.pairs[self.pairs % PAIRS];
-        self.sums[0] += u128::from(x + a) * u128::from(y + b);
-        self.sums[1] += u128::from(x + c) * u128::from(y + d);
-        self.pairs += 1;
+    fn add(&mut self, [a, b, c, d]: [u64; 4], x: u64, y: u64) {
+        self.0[0] += u128::from(x + a) * u128::from(y + b);
+        self.0[1] += u128::from(x + c) * u128::from(y + d);
+    }
+
+    /// Adds the pairs of a text, for which there are enough random numbers.
+    fn add_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
+        let mut pairs = pairs.iter().copied();
+        let mut add = |x, y| pairs.next().map(|pair| self.add(pair, x, y));
+        let mut left = text;
+        while left.len() > PAIR {
+            add(low(left), low(&left[BYTES..]));
+            left = &left[PAIR..];
+        }
+        match text.len() {
+            0 => None,
+            ..=BYTES => add(short(text), 0),
+            ..=PAIR => add(low(text), high(text)),
+            length => add(high(&text[..length - BYTES]), high(text)),
+        };
     }
 }
 
-/// The first number of a counter.
+/// The number of a counter that comes before its texts.
 #[inline(always)]
-fn head(family: Family, key: usize, namespace: usize) -> u64 {
+fn z(family: Family, key: usize, namespace: usize) -> u64 {
     u64::from(family) | (key as u64) << 8 | (namespace as u64) << 24
 }
 
-/// The seven bytes at `at`, the first one lowest; fewer at the end of the text, and none past it.
+/// The first seven bytes of eight or more.
 #[inline(always)]
-fn word(text: &[u8], at: usize) -> u64 {
-    const SEVEN: u64 = (1 << 56) - 1;
-    if let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        return u64::from_le_bytes(*bytes) & SEVEN;
-    }
-    let Some(left @ 1..) = text.len().checked_sub(at) else {
-        return 0;
-    };
-    if let Some(bytes) = text.last_chunk() {
-        // Of the last eight bytes those that are left, at most seven.
-        return u64::from_le_bytes(*bytes) >> (64 - 8 * left.min(BYTES));
-    }
-    short(text)
+fn low(text: &[u8]) -> u64 {
+    text.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & ((1 << 56) - 1))
 }
 
-/// A text of one to seven bytes, by loads that overlap.
+/// The last seven bytes of eight or more.
+#[inline(always)]
+fn high(text: &[u8]) -> u64 {
+    text.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) >> 8)
+}
+
+/// A text of up to seven bytes, by loads that overlap.
 #[inline(always)]
 fn short(text: &[u8]) -> u64 {
     let length = text.len();
     if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
         let last = u64::from(u32::from_le_bytes(*last));
-        return u64::from(u32::from_le_bytes(*first)) | last << (8 * (length - 4));
+        return u64::from(u32::from_le_bytes(*first)) | last << (8 * (length % 8 - 4));
     }
     match *text {
         [one] => one.into(),
@@ -194,13 +206,9 @@ fn short(text: &[u8]) -> u64 {
     }
 }
 
-/// The remainder by [`P`].
+/// A number that is the same as one below 2^124.8 modulo [`P`].
 #[inline(always)]
-const fn modulo(number: u128) -> u64 {
-    let p = P as u128;
-    let once = (number & p) + ((number >> 61) & p) + (number >> 122);
-    #[expect(clippy::cast_possible_truncation, reason = "below 2^63")]
-    let once = once as u64;
-    let twice = (once & P) + (once >> 61);
-    if twice >= P { twice - P } else { twice }
+#[expect(clippy::cast_possible_truncation, reason = "the lower part, and what is above 61 of 125 bits")]
+const fn folded(sum: u128) -> u64 {
+    (sum as u64 & P) + (sum >> 61) as u64
 }

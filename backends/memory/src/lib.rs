@@ -21,6 +21,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
+mod brief;
 mod builder;
 mod claims;
 mod due;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
 
 use crate::WhenFull;
+use crate::brief::{Brief, BriefGuard};
 use crate::due::Due;
 use crate::families::{Families, Kind};
 use crate::fingerprint::{Fingerprint, Secret};
 use crate::random;
 use crate::shard::{Asked, Budget, Shard, first};
 use crate::state::When;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use crate::windows::{View, Windows};
 
 /// How many expired entries one operation removes, at most: more than it can add.
@@ -51,7 +52,7 @@ pub(crate) struct Store {
 /// A shard on a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-struct Line(Mutex<Shard>);
+struct Line(Brief<Shard>);
 
 /// How far sweeping has come.
 #[derive(Default)]
@@ -117,7 +118,7 @@ impl Store {
         asked: &Asked,
         hit: &Hit<'_>,
         view: View,
-        mut shard: MutexGuard<'_, Shard>,
+        mut shard: BriefGuard<'_, Shard>,
     ) -> Result<Tally, BackendError> {
         let (tally, after) = first(asked, hit, view);
         if let Some(after) = after {
@@ -190,8 +191,8 @@ impl Store {
     }
 
     #[inline(always)]
-    fn shard(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard].0)
+    fn shard(&self, shard: usize) -> BriefGuard<'_, Shard> {
+        self.shards[shard].0.lock()
     }
 
     /// Removes a few of the entries that have expired, unless somebody else is at it.
