@@ -38,10 +38,12 @@ mod imp {
             let mut looks = 0_u32;
             loop {
                 looks = looks.saturating_add(1);
-                match looks {
-                    0..=SPINS => spin_loop(),
-                    ..=YIELDS => yield_now(),
-                    _ => sleep(SLEEP),
+                if looks <= SPINS {
+                    spin_loop();
+                } else if looks <= YIELDS {
+                    yield_now();
+                } else {
+                    sleep(SLEEP);
                 }
                 if !self.0.is_locked()
                     && let Some(guard) = self.0.try_lock()

@@ -7,10 +7,16 @@ pub(crate) fn numbers() -> impl FnMut() -> u64 {
     use std::hash::{BuildHasher, RandomState};
 
     let seeds = RandomState::new();
-    let mut drawn = 0_u64;
+    let (mut bytes, mut drawn) = ([0; 512], 0_usize);
     move || {
+        let at = drawn % (bytes.len() / 8);
+        if at == 0 && getrandom::fill(&mut bytes).is_err() {
+            for (number, bytes) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
+                *bytes = seeds.hash_one(drawn + number).to_ne_bytes();
+            }
+        }
         drawn += 1;
-        getrandom::u64().unwrap_or_else(|_| seeds.hash_one(drawn))
+        bytes.as_chunks().0.get(at).map_or(0, |number| u64::from_ne_bytes(*number))
     }
 }
 

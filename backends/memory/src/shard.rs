@@ -201,6 +201,9 @@ impl Shard {
         when: When,
         budget: &mut Budget,
     ) -> Option<Timestamp> {
+        if self.swept_to == u64::MAX {
+            self.soonest = Timestamp::MAX;
+        }
         let mut at = self.table.from(self.swept_to);
         while let Some(slot) = self.table.slots().get(at) {
             if slot.is_empty() {
@@ -224,7 +227,7 @@ impl Shard {
         }
         self.swept_to = u64::MAX;
         self.table.shrink();
-        Some(std::mem::replace(&mut self.soonest, Timestamp::MAX))
+        Some(self.soonest)
     }
 
     /// The entry that expires first, of as many as may be looked at, and its expiry. Where it stopped before the end,
@@ -257,6 +260,12 @@ impl Shard {
             self.remove(at);
         }
         found.is_ok()
+    }
+
+    /// How many slots the table has, and how many entries.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.table.slots().len(), self.table.len())
     }
 
     /// When the entry in a slot expires, and when to look at it again if that is not yet.

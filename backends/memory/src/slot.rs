@@ -21,8 +21,9 @@ use crate::windows::{KNOWN, View, Windows};
 /// | 2 | 64 | of what is wide: its position |
 ///
 /// The start of a window is stored without its lowest 16 bits: windows last a millisecond at least, so no two that start
-/// at multiples of one length start within 2^16 nanoseconds.
+/// at multiples of one length start within 2^16 nanoseconds. No slot is on two cache lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(32))]
 pub(crate) struct Slot([u64; 4]);
 
 /// The family of slots whose state is wide.
@@ -174,4 +175,89 @@ fn fits(room: u128, previous: u64, start: Timestamp, length: WindowLength, now: 
     // A weight is at most what is weighed.
     let Ok(room) = u64::try_from(room) else { return true };
     u128::from(previous) * u128::from(left) <= u128::from(room) * u128::from(length.as_nanos())
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::windows::At;
+
+    const PRINT: Fingerprint = Fingerprint { place: 0x1234_5678_9ABC_DEF0, check: 0xFF_FFFF_FFFF };
+
+    fn any_length() -> impl Strategy<Value = WindowLength> {
+        let nanos = WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos();
+        prop_oneof![nanos, 1_000_000..1_100_000_u64, Just(60_000_000_000)]
+            .prop_map(|nanos| WindowLength::try_from(Duration::from_nanos(nanos)).unwrap())
+    }
+
+    fn any_count() -> impl Strategy<Value = u128> {
+        prop_oneof![0..6_u128, Just(u128::from(u32::MAX)), (0..=u32::MAX).prop_map(u128::from)]
+    }
+
+    fn any_bound() -> impl Strategy<Value = u128> {
+        prop_oneof![0..12_u128, any::<u128>(), any::<u64>().prop_map(u128::from), Just(u128::from(u32::MAX))]
+    }
+
+    #[test]
+    fn a_slot_takes_32_bytes() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (32, 32));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn windows_that_fit_come_back_as_they_were(
+            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()), family in 1..WIDE,
+        ) {
+            let windows = Windows { newest: time - time % length.as_nanos(), counts };
+            let slot = Slot::windows(PRINT, family, &windows).unwrap();
+            prop_assert_eq!(slot.known(length), windows);
+            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Packed(family)));
+            prop_assert!(windows.newest - slot.starts_from() < 1 << DROPPED);
+            let outgrown = Windows { counts: [counts[0], counts[1] + (1 << 32), counts[2]], ..windows };
+            prop_assert_eq!(Slot::windows(PRINT, family, &outgrown), None);
+        }
+
+        #[test]
+        fn values_and_positions_come_back_as_they_were(value: u128, position: u32, family in 1..WIDE) {
+            let slot = Slot::bucket(PRINT, family, value);
+            prop_assert_eq!((slot.value(), slot.print(), slot.held()), (value, PRINT, Held::Packed(family)));
+            let slot = Slot::wide(PRINT, position as usize);
+            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Wide(position as usize)));
+        }
+
+        /// Whatever is decided without the general arithmetic is decided like it.
+        #[test]
+        fn the_short_way_counts_like_the_long_one(
+            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()),
+            cost in any_bound(), ceiling in any_bound(), floor in prop_oneof![4 => Just(0), 1 => 0..9_u128],
+            later in prop_oneof![6 => Just(0), 1 => 0..4_u64], elapsed: u64, slides: bool,
+        ) {
+            let view = if slides { View::Sliding } else { View::Fixed };
+            let newest = time - time % length.as_nanos();
+            let Some(start) = newest.checked_add(later * length.as_nanos()) else { return Ok(()) };
+            let now = Timestamp::from_nanos(start.saturating_add(elapsed % (2 * length.as_nanos())));
+            let start = Timestamp::from_nanos(start);
+            let hit = Hit::new(cost, ceiling).with_floor(floor);
+            // Before the epoch nothing was counted.
+            let age = |age: u64| if newest >= age * length.as_nanos() { counts[usize::try_from(age).unwrap()] } else { 0 };
+            let known = Windows { newest, counts: [age(0), age(1), age(2)] };
+            let mut slot = Slot::windows(PRINT, 1, &known).unwrap();
+            let before = slot;
+            let skew = Duration::from_secs(5);
+            let (expected, after) = Windows::increment(Some(&known), &hit, At { start, length, now, skew }, view);
+            match slot.count(start, length, &hit, now, view) {
+                Some(tally) => {
+                    prop_assert_eq!(tally, expected);
+                    prop_assert_eq!(slot.known(length), after.unwrap_or(known));
+                }
+                None => prop_assert_eq!(slot, before),
+            }
+        }
+    }
 }

@@ -96,7 +96,7 @@ impl Store {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn increment(
         &self,
         counter: &Counter<'_>,
@@ -272,3 +272,6 @@ impl Store {
         is_evicted || self.take_place()
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

@@ -155,3 +155,111 @@ const fn grown(positions: u32) -> u32 {
 const fn spare(positions: u32) -> usize {
     3 + (positions / 32) as usize
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn print(place: u64, check: u64) -> Fingerprint {
+        // Small places crowd at the end of a table, and those that differ in their lowest bits in one position.
+        Fingerprint { place: place.max(1), check }
+    }
+
+    /// Every slot is found, in its order, and the last one is empty.
+    fn is_whole(table: &Table) {
+        let full: Vec<_> = table.slots().iter().filter(|slot| !slot.is_empty()).collect();
+        assert_eq!(full.len(), table.len());
+        assert!(full.is_sorted_by(|one, other| one.place() >= other.place()));
+        assert!(table.slots().last().is_none_or(Slot::is_empty));
+        for slot in full {
+            let at = table.find(slot.print()).unwrap();
+            assert_eq!(table.slots()[at], *slot);
+        }
+    }
+
+    fn any_place() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            any::<u64>().prop_map(|place| place >> ALIKE),
+            (0..8_u64).prop_map(|place| (place << 50) >> ALIKE),
+            0..20_u64,
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn a_table_finds_what_a_map_finds(
+            operations in prop::collection::vec((any_place(), 0..2_u64, 0..5_u8), 1..400),
+        ) {
+            let (mut table, mut map) = (Table::default(), BTreeMap::new());
+            for (number, (place, check, what)) in operations.into_iter().enumerate() {
+                let print = print(place, check);
+                let key = (print.place, print.check);
+                let found = table.find(print);
+                prop_assert_eq!(found.ok().map(|at| table.slots()[at].value()), map.get(&key).copied());
+                match (what, found) {
+                    (0, Ok(at)) => {
+                        table.remove(at);
+                        map.remove(&key);
+                        table.shrink();
+                    }
+                    (1.., Err(_)) => {
+                        table.insert(Slot::bucket(print, 1, number as u128));
+                        map.insert(key, number as u128);
+                    }
+                    _ => {}
+                }
+                is_whole(&table);
+            }
+            for (number, (place, check)) in map.keys().copied().collect::<Vec<_>>().into_iter().enumerate() {
+                let at = table.find(print(place, check)).unwrap();
+                table.remove(at);
+                table.shrink();
+                prop_assert_eq!(table.len(), map.len() - number - 1);
+            }
+            is_whole(&table);
+            prop_assert!(table.slots().is_empty());
+        }
+
+        #[test]
+        fn a_walk_goes_on_from_a_place(places in prop::collection::btree_set(any_place(), 1..200), from: u64) {
+            let mut table = Table::default();
+            for place in &places {
+                table.insert(Slot::bucket(print(*place, 0), 1, 0));
+            }
+            let from = from >> ALIKE;
+            let expected: Vec<_> = places.iter().rev().map(|place| *place.max(&1)).filter(|place| *place <= from).collect();
+            let walked: Vec<_> = table.slots()[table.from(from)..].iter().map(Slot::place).filter(|place| *place > 0).collect();
+            prop_assert!(walked == expected || places.contains(&0));
+        }
+    }
+
+    #[test]
+    fn a_table_that_grows_is_mostly_full() {
+        let mut table = Table::default();
+        for number in 1..=20_000_u64 {
+            table.insert(Slot::bucket(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0), 1, 0));
+            if number > 500 {
+                assert!(
+                    table.slots().len() * 10 < table.len() * 14,
+                    "{} of {}",
+                    table.len(),
+                    table.slots().len()
+                );
+            }
+        }
+        is_whole(&table);
+        for number in 1..=19_900_u64 {
+            let at = table.find(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0)).unwrap();
+            table.remove(at);
+            table.shrink();
+            assert!(table.slots().len() <= table.len() * 5 / 2 + 8);
+        }
+        is_whole(&table);
+    }
+}
