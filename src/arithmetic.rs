@@ -29,7 +29,7 @@ pub(crate) struct Standing {
 
 /// The window that a hit at `now` is counted in.
 #[inline(always)]
-pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Window {
+pub(crate) fn window(algorithm: Algorithm, quota: &Quota, now: Timestamp) -> Window {
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => Window::aligned(now, quota.length()),
         Algorithm::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
@@ -38,7 +38,7 @@ pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Wind
 
 /// The hit that asks for `cost`.
 #[inline(always)]
-pub(crate) fn hit(algorithm: Algorithm, quota: Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+pub(crate) fn hit(algorithm: Algorithm, quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => Hit::new(cost.into(), quota.limit().into()),
         Algorithm::TokenBucket => token_bucket::hit(quota, cost, now),
@@ -47,7 +47,7 @@ pub(crate) fn hit(algorithm: Algorithm, quota: Quota, cost: u64, now: Timestamp)
 
 /// What a tally says about the key at `now`.
 #[inline(always)]
-pub(crate) fn standing(algorithm: Algorithm, quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+pub(crate) fn standing(algorithm: Algorithm, quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     match algorithm {
         Algorithm::FixedWindow => fixed_window::standing(quota, now, tally),
         Algorithm::SlidingWindow => sliding_window::standing(quota, now, tally),
@@ -58,7 +58,7 @@ pub(crate) fn standing(algorithm: Algorithm, quota: Quota, now: Timestamp, tally
 /// Nanoseconds until `cost`, which is refused at `now`, is admitted if nothing else is; `None` if it never is.
 pub(crate) fn retry_after(
     algorithm: Algorithm,
-    quota: Quota,
+    quota: &Quota,
     cost: u64,
     now: Timestamp,
     tally: &Tally,
@@ -72,7 +72,7 @@ pub(crate) fn retry_after(
 
 /// The start of the aligned window that a tally is about, in nanoseconds: the one around `now`, unless it says another.
 #[inline]
-fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
+fn start_of(quota: &Quota, now: Timestamp, tally: &Tally) -> u128 {
     let start = tally.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
         Window::Aligned { start, .. } => start,
         Window::Opened { .. } | Window::Bucket { .. } => now,

@@ -38,7 +38,7 @@ impl ClockChoice {
 
     /// The clock for decisions by a quota: of the system's two the coarse one, where it is good enough.
     #[inline]
-    pub(crate) fn for_quota(&self, algorithm: Algorithm, quota: Quota) -> QuotaClock<'_> {
+    pub(crate) fn for_quota(&self, algorithm: Algorithm, quota: &Quota) -> QuotaClock<'_> {
         match self {
             Self::Own(clock) => QuotaClock::Own(&**clock),
             Self::System if may_be_coarse(algorithm, quota, || CoarseClock.resolution()) => {
@@ -84,7 +84,7 @@ const READINGS_PER_FILLING: u64 = 100;
 
 /// Whether a clock of this resolution is good enough for a quota.
 #[inline]
-fn may_be_coarse(algorithm: Algorithm, quota: Quota, resolution: impl FnOnce() -> Duration) -> bool {
+fn may_be_coarse(algorithm: Algorithm, quota: &Quota, resolution: impl FnOnce() -> Duration) -> bool {
     if quota.length() < WindowLength::SECOND {
         return false;
     }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn is_coarse(algorithm: Algorithm, quota: &str) -> bool {
-        may_be_coarse(algorithm, quota.parse().unwrap(), || Duration::from_millis(4))
+        may_be_coarse(algorithm, &quota.parse().unwrap(), || Duration::from_millis(4))
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn neither_an_absurd_quota_nor_an_absurd_resolution_overflows() {
-        let bucket = |quota: Quota, resolution| may_be_coarse(Algorithm::TokenBucket, quota, || resolution);
+        let bucket = |quota: Quota, resolution| may_be_coarse(Algorithm::TokenBucket, &quota, || resolution);
         let quota = Quota::per_day(u64::MAX).burst(u64::MAX);
         assert!(bucket(quota, Duration::from_millis(4)));
         assert!(!bucket(quota, Duration::MAX));
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn a_clock_of_the_users_own_is_left_alone() {
         let own = ClockChoice::Own(Arc::new(SystemClock));
-        assert!(matches!(own.for_quota(Algorithm::FixedWindow, Quota::per_hour(1)), QuotaClock::Own(_)));
+        assert!(matches!(own.for_quota(Algorithm::FixedWindow, &Quota::per_hour(1)), QuotaClock::Own(_)));
         let system = ClockChoice::System;
-        assert!(matches!(system.for_quota(Algorithm::FixedWindow, Quota::per_hour(1)), QuotaClock::Coarse));
+        assert!(matches!(system.for_quota(Algorithm::FixedWindow, &Quota::per_hour(1)), QuotaClock::Coarse));
     }
 }

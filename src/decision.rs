@@ -76,14 +76,14 @@ impl Decision {
 
 /// What was asked, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
+pub(crate) struct Question<'q> {
     pub(crate) algorithm: Algorithm,
-    pub(crate) quota: Quota,
+    pub(crate) quota: &'q Quota,
     pub(crate) cost: u64,
     pub(crate) now: Timestamp,
 }
 
-impl Question {
+impl Question<'_> {
     /// The decision about a hit.
     #[inline(always)]
     pub(crate) fn decided(self, tally: &Tally, clock: &ClockChoice) -> Decision {
@@ -98,22 +98,15 @@ impl Question {
     }
 
     /// The decision without a backend.
-    pub(crate) const fn degraded(self, allowed: bool) -> Decision {
+    pub(crate) const fn degraded(algorithm: Algorithm, quota: &Quota, allowed: bool) -> Decision {
         Decision {
             allowed,
             degraded: true,
-            limit: self.limit(),
+            limit: limit(algorithm, quota),
             used: 0,
             remaining: 0,
             retry_after: None,
             reset_after: Duration::ZERO,
-        }
-    }
-
-    const fn limit(self) -> u64 {
-        match self.algorithm {
-            Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit(),
-            Algorithm::TokenBucket => self.quota.capacity(),
         }
     }
 
@@ -125,22 +118,40 @@ impl Question {
         tally: &Tally,
         clock: &ClockChoice,
     ) -> Decision {
-        let retry_after = if allowed { None } else { self.retry_after(tally, clock) };
+        let retry_after = if allowed {
+            None
+        } else {
+            retry_after(self.algorithm, self.quota, self.cost, self.now, tally, clock)
+        };
         Decision {
             allowed,
             degraded: false,
-            limit: self.limit(),
+            limit: limit(self.algorithm, self.quota),
             used: standing.used,
             remaining: standing.remaining,
             retry_after,
             reset_after: arithmetic::duration(standing.reset_after),
         }
     }
+}
 
-    #[cold]
-    fn retry_after(self, tally: &Tally, clock: &ClockChoice) -> Option<Duration> {
-        let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
-        let resolution = clock.for_quota(self.algorithm, self.quota).resolution();
-        Some(arithmetic::wait(nanos, resolution))
+const fn limit(algorithm: Algorithm, quota: &Quota) -> u64 {
+    match algorithm {
+        Algorithm::FixedWindow | Algorithm::SlidingWindow => quota.limit(),
+        Algorithm::TokenBucket => quota.capacity(),
     }
+}
+
+/// Apart from the question, so that this need not be in memory.
+#[inline(never)]
+fn retry_after(
+    algorithm: Algorithm,
+    quota: &Quota,
+    cost: u64,
+    now: Timestamp,
+    tally: &Tally,
+    clock: &ClockChoice,
+) -> Option<Duration> {
+    let nanos = arithmetic::retry_after(algorithm, quota, cost, now, tally)?;
+    Some(arithmetic::wait(nanos, clock.for_quota(algorithm, quota).resolution()))
 }

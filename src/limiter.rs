@@ -128,11 +128,11 @@ impl<B: Backend> Limiter<B> {
     /// Decides about one, and counts it if it is allowed.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(self.quota);
-        if let Some(decided) = self.decide_at_once(&key, 1, self.quota, now) {
+        let now = self.now(&self.quota);
+        if let Some(decided) = self.decide_at_once(&key, 1, &self.quota, now) {
             return decided;
         }
-        self.decide_waiting(&key, 1, self.quota, now).await
+        self.decide_waiting(&key, 1, &self.quota, now).await
     }
 
     /// Decides about a hit of a given cost, all of it or nothing.
@@ -140,11 +140,11 @@ impl<B: Backend> Limiter<B> {
     /// A cost above the limit is refused for good: `retry_after` is `None`.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(self.quota);
-        if let Some(decided) = self.decide_at_once(&key, cost, self.quota, now) {
+        let now = self.now(&self.quota);
+        if let Some(decided) = self.decide_at_once(&key, cost, &self.quota, now) {
             return decided;
         }
-        self.decide_waiting(&key, cost, self.quota, now).await
+        self.decide_waiting(&key, cost, &self.quota, now).await
     }
 
     /// Decides about one by a quota of its own, such as that of the customer's plan.
@@ -153,11 +153,11 @@ impl<B: Backend> Limiter<B> {
     /// plans keeps what was counted. (Buckets are apart where their limits are.)
     pub async fn allow_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(quota);
-        if let Some(decided) = self.decide_at_once(&key, 1, quota, now) {
+        let now = self.now(&quota);
+        if let Some(decided) = self.decide_at_once(&key, 1, &quota, now) {
             return decided;
         }
-        self.decide_waiting(&key, 1, quota, now).await
+        self.decide_waiting(&key, 1, &quota, now).await
     }
 
     /// Decides about a hit of a given cost by a quota of its own.
@@ -168,11 +168,11 @@ impl<B: Backend> Limiter<B> {
         quota: Quota,
     ) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(quota);
-        if let Some(decided) = self.decide_at_once(&key, cost, quota, now) {
+        let now = self.now(&quota);
+        if let Some(decided) = self.decide_at_once(&key, cost, &quota, now) {
             return decided;
         }
-        self.decide_waiting(&key, cost, quota, now).await
+        self.decide_waiting(&key, cost, &quota, now).await
     }
 
     // Asked for with `if let` by each of the above, and not with `match` or in a function in between: what is alive while
@@ -183,7 +183,7 @@ impl<B: Backend> Limiter<B> {
         &self,
         key: &Key<'_>,
         cost: u64,
-        quota: Quota,
+        quota: &Quota,
         now: Timestamp,
     ) -> Option<Result<Decision, Error>> {
         match self.algorithm {
@@ -199,7 +199,7 @@ impl<B: Backend> Limiter<B> {
         algorithm: Algorithm,
         key: &Key<'_>,
         cost: u64,
-        quota: Quota,
+        quota: &Quota,
         now: Timestamp,
     ) -> Option<Result<Decision, Error>> {
         let Asked { question, counter, hit } = match self.ask(algorithm, key, cost, quota, now) {
@@ -212,7 +212,7 @@ impl<B: Backend> Limiter<B> {
         };
         match answer {
             Some(Ok(ref tally)) => Some(Ok(question.decided(tally, &self.clock))),
-            Some(Err(error)) => Some(self.failed(question, error)),
+            Some(Err(error)) => Some(self.failed(algorithm, quota, error)),
             None => None,
         }
     }
@@ -221,7 +221,7 @@ impl<B: Backend> Limiter<B> {
         &self,
         key: &Key<'_>,
         cost: u64,
-        quota: Quota,
+        quota: &Quota,
         now: Timestamp,
     ) -> Result<Decision, Error> {
         let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, quota, now)?;
@@ -246,17 +246,17 @@ impl<B: ImmediateBackend> Limiter<B> {
     /// # Ok::<(), limited::Error>(())
     /// ```
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, self.quota)
+        self.decide_now(&key.into(), 1, &self.quota)
     }
 
     /// [`allow_n`](Self::allow_n), at once.
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, self.quota)
+        self.decide_now(&key.into(), cost, &self.quota)
     }
 
     /// [`allow_with`](Self::allow_with), at once.
     pub fn allow_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, quota)
+        self.decide_now(&key.into(), 1, &quota)
     }
 
     /// [`allow_n_with`](Self::allow_n_with), at once.
@@ -266,30 +266,30 @@ impl<B: ImmediateBackend> Limiter<B> {
         cost: u64,
         quota: Quota,
     ) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, quota)
+        self.decide_now(&key.into(), cost, &quota)
     }
 
     /// [`peek`](Self::peek), at once.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.look_now(&key.into(), self.quota)
+        self.look_now(&key.into(), &self.quota)
     }
 
     /// [`peek_with`](Self::peek_with), at once.
     pub fn peek_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.look_now(&key.into(), quota)
+        self.look_now(&key.into(), &quota)
     }
 
     /// [`reset`](Self::reset), at once.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.forget_now(&key.into(), self.quota)
+        self.forget_now(&key.into(), &self.quota)
     }
 
     /// [`reset_with`](Self::reset_with), at once.
     pub fn reset_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<(), Error> {
-        self.forget_now(&key.into(), quota)
+        self.forget_now(&key.into(), &quota)
     }
 
-    fn look_now(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
+    fn look_now(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
         let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
@@ -298,7 +298,7 @@ impl<B: ImmediateBackend> Limiter<B> {
         self.predicted(question, answer)
     }
 
-    fn forget_now(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
+    fn forget_now(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
         let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
@@ -306,7 +306,7 @@ impl<B: ImmediateBackend> Limiter<B> {
         Ok(())
     }
 
-    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
+    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: &Quota) -> Result<Decision, Error> {
         match self.algorithm {
             FixedWindow => self.decide_now_by(FixedWindow, key, cost, quota),
             SlidingWindow => self.decide_now_by(SlidingWindow, key, cost, quota),
@@ -320,7 +320,7 @@ impl<B: ImmediateBackend> Limiter<B> {
         algorithm: Algorithm,
         key: &Key<'_>,
         cost: u64,
-        quota: Quota,
+        quota: &Quota,
     ) -> Result<Decision, Error> {
         let now = self.now_by(algorithm, quota);
         let Asked { question, counter, hit } = self.ask(algorithm, key, cost, quota, now)?;
@@ -340,7 +340,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.look(&key.into(), self.quota).await
+        self.look(&key.into(), &self.quota).await
     }
 
     /// What [`allow_with`](Self::allow_with) would decide now. Counts nothing.
@@ -349,7 +349,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow_with`.
     pub async fn peek_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
-        self.look(&key.into(), quota).await
+        self.look(&key.into(), &quota).await
     }
 
     /// Forgets what was counted for a key, in the limiter's own quota; afterwards the whole limit is free.
@@ -360,7 +360,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.forget(&key.into(), self.quota).await
+        self.forget(&key.into(), &self.quota).await
     }
 
     /// Forgets what was counted for a key by a quota of its own.
@@ -369,10 +369,10 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As [`reset`](Self::reset).
     pub async fn reset_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<(), Error> {
-        self.forget(&key.into(), quota).await
+        self.forget(&key.into(), &quota).await
     }
 
-    async fn forget(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
+    async fn forget(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
         let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
@@ -380,7 +380,7 @@ impl<B: Backend> Limiter<B> {
         Ok(())
     }
 
-    async fn look(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
+    async fn look(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
         let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
@@ -392,7 +392,7 @@ impl<B: Backend> Limiter<B> {
 
 /// Everything about one call: what the backend is asked, and what its answer is read by.
 struct Asked<'a> {
-    question: Question,
+    question: Question<'a>,
     counter: Counter<'a>,
     hit: Hit<'static>,
 }
@@ -400,12 +400,12 @@ struct Asked<'a> {
 // A path of its own for each algorithm, which is known where these are inlined, is a third of the instructions.
 impl<B> Limiter<B> {
     #[inline(always)]
-    fn now(&self, quota: Quota) -> Timestamp {
+    fn now(&self, quota: &Quota) -> Timestamp {
         self.now_by(self.algorithm, quota)
     }
 
     #[inline(always)]
-    fn now_by(&self, algorithm: Algorithm, quota: Quota) -> Timestamp {
+    fn now_by(&self, algorithm: Algorithm, quota: &Quota) -> Timestamp {
         self.clock.for_quota(algorithm, quota).now()
     }
 
@@ -415,7 +415,7 @@ impl<B> Limiter<B> {
         algorithm: Algorithm,
         key: &'a Key<'a>,
         cost: u64,
-        quota: Quota,
+        quota: &'a Quota,
         now: Timestamp,
     ) -> Result<Asked<'a>, Error> {
         if cost == 0 {
@@ -427,27 +427,35 @@ impl<B> Limiter<B> {
     }
 
     #[inline(always)]
-    fn decided(&self, question: Question, answer: Result<Tally, BackendError>) -> Result<Decision, Error> {
+    fn decided(
+        &self,
+        question: Question<'_>,
+        answer: Result<Tally, BackendError>,
+    ) -> Result<Decision, Error> {
         match answer {
             // Not moved out of the answer, which would copy it.
             Ok(ref tally) => Ok(question.decided(tally, &self.clock)),
-            Err(error) => self.failed(question, error),
+            Err(error) => self.failed(question.algorithm, question.quota, error),
         }
     }
 
-    fn predicted(&self, question: Question, answer: Result<Tally, BackendError>) -> Result<Decision, Error> {
+    fn predicted(
+        &self,
+        question: Question<'_>,
+        answer: Result<Tally, BackendError>,
+    ) -> Result<Decision, Error> {
         match answer {
             Ok(tally) => Ok(question.predicted(&tally, &self.clock)),
-            Err(error) => self.failed(question, error),
+            Err(error) => self.failed(question.algorithm, question.quota, error),
         }
     }
 
     #[cold]
-    fn failed(&self, question: Question, error: BackendError) -> Result<Decision, Error> {
+    fn failed(&self, algorithm: Algorithm, quota: &Quota, error: BackendError) -> Result<Decision, Error> {
         match self.on_error {
             OnError::Return => Err(error.into()),
-            OnError::Allow => Ok(question.degraded(true)),
-            OnError::Deny => Ok(question.degraded(false)),
+            OnError::Allow => Ok(Question::degraded(algorithm, quota, true)),
+            OnError::Deny => Ok(Question::degraded(algorithm, quota, false)),
         }
     }
 

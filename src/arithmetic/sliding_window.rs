@@ -9,7 +9,7 @@ use super::{Standing, at_most_u64, quotient, start_of};
 use crate::Quota;
 
 #[inline(always)]
-pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     let length = u128::from(quota.length().as_nanos());
     let start = start_of(quota, now, tally);
     let now = u128::from(now.as_nanos());
@@ -30,7 +30,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     }
 }
 
-pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     let room = u128::from(quota.limit().checked_sub(cost)?);
     let length = u128::from(quota.length().as_nanos());
     let start = start_of(quota, now, tally);

@@ -23,7 +23,7 @@ struct Units {
 }
 
 impl Units {
-    fn of(quota: Quota, now: Timestamp) -> Self {
+    fn of(quota: &Quota, now: Timestamp) -> Self {
         // Products of two 64-bit numbers fit in 128 bits; their sum saturates only for absurd quotas after 2262, on
         // the side of refusing.
         let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
@@ -34,13 +34,13 @@ impl Units {
 }
 
 #[inline(always)]
-pub(crate) fn hit(quota: Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+pub(crate) fn hit(quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
     let units = Units::of(quota, now);
     Hit::new(u128::from(cost) * units.interval, units.ceiling).with_floor(units.now)
 }
 
 #[inline(always)]
-pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     let units = Units::of(quota, now);
     let room = units.ceiling.saturating_sub(tally.value.max(units.now));
     let remaining = quotient(room, units.interval).map_or(0, at_most_u64);
@@ -56,7 +56,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
 /// Since `now` is a whole number of units, `⌈value / limit⌉ − now` is `⌈(value − now · limit) / limit⌉`: a division of
 /// what has yet to flow in, which mostly has 64 bits, and not of the time since 1970, which has not.
 #[inline]
-fn full_after(quota: Quota, now: Timestamp, value: u128) -> u128 {
+fn full_after(quota: &Quota, now: Timestamp, value: u128) -> u128 {
     let longest = u128::from(u64::MAX - now.as_nanos());
     let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
     match (NonZeroU64::new(quota.limit()), value.saturating_sub(now)) {
@@ -67,7 +67,7 @@ fn full_after(quota: Quota, now: Timestamp, value: u128) -> u128 {
     }
 }
 
-pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     if cost > quota.capacity() {
         return None;
     }
@@ -109,14 +109,14 @@ mod tests {
                 let full_at = u128::from(bucket_full_at(value, quota.limit()).as_nanos());
                 let expected = full_at.saturating_sub(now.into());
                 let at = Timestamp::from_nanos(now);
-                prop_assert_eq!(standing(quota, at, &tally).reset_after, expected);
+                prop_assert_eq!(standing(&quota, at, &tally).reset_after, expected);
 
                 let cost = if quota.capacity() == 0 { cost } else { cost % quota.capacity() + 1 };
                 let expected = (cost <= quota.capacity()).then(|| {
                     let spare = u128::from(quota.capacity() - cost) * u128::from(length);
                     value.saturating_sub(spare).div_ceil(limit).saturating_sub(now.into())
                 });
-                prop_assert_eq!(retry_after(quota, cost, at, &tally), expected);
+                prop_assert_eq!(retry_after(&quota, cost, at, &tally), expected);
             }
         }
     }

@@ -80,7 +80,8 @@ impl Clock for SystemClock {
 /// by more where the machine was held up in moving it on. It is right where that does not matter: for windows that
 /// are long against a tick.
 ///
-/// It is `CLOCK_REALTIME_COARSE` of Linux and Android; elsewhere there is none, and it is the [`SystemClock`].
+/// It is `CLOCK_REALTIME_COARSE` of Linux and Android, asked of the kernel, past the C library, so that what fakes the
+/// time in that (a preloaded library) does not reach it. Elsewhere there is none, and it is the [`SystemClock`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
