@@ -30,22 +30,22 @@ impl Due {
     /// An entry of the shard expires at this time: look again by then. The shard is locked.
     #[inline]
     pub(crate) fn not_after(&self, shard: usize, time: Timestamp) {
-        if time.as_nanos() < self.shards[shard].load(Ordering::Relaxed) {
-            self.set(shard, time);
-        }
-    }
-
-    /// No entry of the shard expires before. The shard is locked.
-    pub(crate) fn set(&self, shard: usize, time: Timestamp) {
         let time = time.as_nanos();
-        self.shards[shard].store(time, Ordering::Relaxed);
-        if time < self.first.load(Ordering::Acquire) {
+        if time < self.shards[shard].load(Ordering::Relaxed) {
+            self.shards[shard].store(time, Ordering::Relaxed);
             self.first.fetch_min(time, Ordering::AcqRel);
         }
     }
 
-    /// Finds out when the first shard is due. Those that become due earlier meanwhile are not missed: whoever lowers
-    /// the time of a shard then sees the end of time, and lowers it.
+    /// No entry of the shard, which was due, expires before this time. The shard is locked.
+    pub(crate) fn set(&self, shard: usize, time: Timestamp) {
+        self.shards[shard].store(time.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Finds out when the first shard is due. Only one may be at it.
+    ///
+    /// None that becomes due earlier meanwhile is missed: whoever lowers the time of a shard lowers the first of all
+    /// either before this sets it to the end of time, and then the time of the shard is seen here, or after that.
     pub(crate) fn find_first(&self) {
         self.first.swap(u64::MAX, Ordering::AcqRel);
         let first = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();

@@ -90,12 +90,12 @@ impl Secret {
                 sums.add(self.pairs[0], low(key), low(&key[BYTES..]));
                 sums.add(self.pairs[1], high(&key[..key.len() - BYTES]), high(key));
             }
-            _ => sums.add_text(&self.pairs[..KEYS], key),
+            _ => sums = sums.with_text(&self.pairs[..KEYS], key),
         }
         match namespace.len() {
             0 => {}
             1..=BYTES => sums.add(self.pairs[KEYS], short(namespace), 0),
-            _ => sums.add_text(&self.pairs[KEYS..KEYS + NAMESPACES], namespace),
+            _ => sums = sums.with_text(&self.pairs[KEYS..KEYS + NAMESPACES], namespace),
         }
         if key.len() > KEYS * PAIR || namespace.len() > NAMESPACES * PAIR || family == UNLISTED {
             return self.unusual(counter, family);
@@ -111,8 +111,7 @@ impl Secret {
         let (keys, namespaces) = self.pairs.split_at(KEYS);
         let (namespaces, kinds) = namespaces.split_at(NAMESPACES);
         let z = if key.len() <= KEYS * PAIR && namespace.len() <= NAMESPACES * PAIR {
-            sums.add_text(keys, key);
-            sums.add_text(namespaces, namespace);
+            sums = sums.with_text(keys, key).with_text(namespaces, namespace);
             z(family, key.len(), namespace.len())
         } else {
             let mut digest = Sha256::new();
@@ -120,7 +119,7 @@ impl Secret {
                 digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
                 digest.update(text);
             }
-            sums.add_text(keys, &digest.finalize());
+            sums = sums.with_text(keys, &digest.finalize());
             // The lengths are of no counter that is hashed as it is.
             z(family, 0, usize::from(u16::MAX))
         };
@@ -156,21 +155,26 @@ impl Sums {
     }
 
     /// Adds the pairs of a text, as many as there are random numbers for.
-    #[inline(never)]
-    fn add_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
-        let mut pairs = pairs.iter().copied();
-        let mut add = |x, y| pairs.next().map(|pair| self.add(pair, x, y));
+    #[inline(always)]
+    fn with_text(mut self, pairs: &[[u64; 4]], text: &[u8]) -> Self {
+        if text.len() <= PAIR {
+            let (x, y) = if text.len() > BYTES { (low(text), high(text)) } else { (short(text), 0) };
+            if !text.is_empty() {
+                self.add(pairs[0], x, y);
+            }
+            return self;
+        }
         let mut left = text;
-        while left.len() > PAIR {
-            add(low(left), low(&left[BYTES..]));
+        for pair in pairs {
+            let Some((bytes, _)) = left.split_first_chunk::<{ PAIR + 1 }>() else {
+                // What is left is up to fourteen bytes.
+                self.add(*pair, high(&text[..text.len() - BYTES]), high(text));
+                break;
+            };
+            self.add(*pair, low(bytes), low(&bytes[BYTES..]));
             left = &left[PAIR..];
         }
-        match text.len() {
-            0 => None,
-            1..=BYTES => add(short(text), 0),
-            8..=PAIR => add(low(text), high(text)),
-            length => add(high(&text[..length - BYTES]), high(text)),
-        };
+        self
     }
 }
 
