@@ -9,6 +9,7 @@ pub(crate) mod opened_window;
 pub(crate) mod sliding_window;
 pub(crate) mod token_bucket;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use limited_core::{Hit, Tally, Timestamp, Window};
@@ -27,7 +28,8 @@ pub(crate) struct Standing {
 }
 
 /// The window that a hit at `now` is counted in.
-pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Window {
+#[inline(always)]
+pub(crate) fn window(algorithm: Algorithm, quota: &Quota, now: Timestamp) -> Window {
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => Window::aligned(now, quota.length()),
         Algorithm::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
@@ -35,7 +37,8 @@ pub(crate) fn window(algorithm: Algorithm, quota: Quota, now: Timestamp) -> Wind
 }
 
 /// The hit that asks for `cost`.
-pub(crate) fn hit(algorithm: Algorithm, quota: Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+#[inline(always)]
+pub(crate) fn hit(algorithm: Algorithm, quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => Hit::new(cost.into(), quota.limit().into()),
         Algorithm::TokenBucket => token_bucket::hit(quota, cost, now),
@@ -43,7 +46,8 @@ pub(crate) fn hit(algorithm: Algorithm, quota: Quota, cost: u64, now: Timestamp)
 }
 
 /// What a tally says about the key at `now`.
-pub(crate) fn standing(algorithm: Algorithm, quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+#[inline(always)]
+pub(crate) fn standing(algorithm: Algorithm, quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     match algorithm {
         Algorithm::FixedWindow => fixed_window::standing(quota, now, tally),
         Algorithm::SlidingWindow => sliding_window::standing(quota, now, tally),
@@ -54,7 +58,7 @@ pub(crate) fn standing(algorithm: Algorithm, quota: Quota, now: Timestamp, tally
 /// Nanoseconds until `cost`, which is refused at `now`, is admitted if nothing else is; `None` if it never is.
 pub(crate) fn retry_after(
     algorithm: Algorithm,
-    quota: Quota,
+    quota: &Quota,
     cost: u64,
     now: Timestamp,
     tally: &Tally,
@@ -67,7 +71,8 @@ pub(crate) fn retry_after(
 }
 
 /// The start of the aligned window that a tally is about, in nanoseconds: the one around `now`, unless it says another.
-fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
+#[inline]
+fn start_of(quota: &Quota, now: Timestamp, tally: &Tally) -> u128 {
     let start = tally.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
         Window::Aligned { start, .. } => start,
         Window::Opened { .. } | Window::Bucket { .. } => now,
@@ -75,7 +80,26 @@ fn start_of(quota: Quota, now: Timestamp, tally: &Tally) -> u128 {
     start.as_nanos().into()
 }
 
+/// The quotient, rounded down. A quotient of 64-bit numbers, as mostly it is, is many times cheaper.
+#[inline]
+fn quotient(dividend: u128, divisor: u128) -> Option<u128> {
+    match (u64::try_from(dividend), u64::try_from(divisor)) {
+        (Ok(dividend), Ok(divisor)) => dividend.checked_div(divisor).map(u128::from),
+        _ => dividend.checked_div(divisor),
+    }
+}
+
+/// The quotient, rounded up.
+#[inline]
+fn quotient_rounded_up(dividend: u128, divisor: NonZeroU64) -> u128 {
+    match u64::try_from(dividend) {
+        Ok(dividend) => dividend.div_ceil(divisor.get()).into(),
+        Err(_) => dividend.div_ceil(divisor.get().into()),
+    }
+}
+
 /// A count as far as a decision can tell it.
+#[inline]
 fn at_most_u64(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
@@ -87,10 +111,50 @@ pub(crate) fn wait(nanos: u128, resolution: Duration) -> Duration {
 }
 
 /// A duration of so many nanoseconds, as long as there is at most.
+#[inline]
 pub(crate) fn duration(nanos: u128) -> Duration {
+    match u64::try_from(nanos) {
+        Ok(nanos) => Duration::from_nanos(nanos),
+        Err(_) => longer_duration(nanos),
+    }
+}
+
+/// The same, by a division that costs more.
+#[cold]
+fn longer_duration(nanos: u128) -> Duration {
     const PER_SECOND: u128 = 1_000_000_000;
     match (u64::try_from(nanos / PER_SECOND), u32::try_from(nanos % PER_SECOND)) {
         (Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos),
         _ => Duration::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn a_cheap_quotient_is_the_quotient(
+            dividend: u128,
+            divisor: u128,
+            (less, smaller) in (0..128_u32, 0..128_u32),
+        ) {
+            let (dividend, divisor) = (dividend >> less, divisor >> smaller);
+            prop_assert_eq!(quotient(dividend, divisor), dividend.checked_div(divisor));
+            if let Some(divisor) = u64::try_from(divisor).ok().and_then(NonZeroU64::new) {
+                let expected = dividend.div_ceil(divisor.get().into());
+                prop_assert_eq!(quotient_rounded_up(dividend, divisor), expected);
+            }
+        }
+
+        #[test]
+        fn a_cheap_duration_is_the_duration(nanos: u128, less in 0..128_u32) {
+            prop_assert_eq!(duration(nanos >> less), longer_duration(nanos >> less));
+        }
     }
 }

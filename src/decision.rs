@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use limited_core::{Tally, Timestamp};
 
+use crate::clock::ClockChoice;
 use crate::{Algorithm, Quota, arithmetic};
 
 /// Whether something may happen now, and where its key stands.
@@ -75,32 +76,33 @@ impl Decision {
 
 /// What was asked, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
+pub(crate) struct Question<'q> {
     pub(crate) algorithm: Algorithm,
-    pub(crate) quota: Quota,
+    pub(crate) quota: &'q Quota,
     pub(crate) cost: u64,
     pub(crate) now: Timestamp,
 }
 
-impl Question {
+impl Question<'_> {
     /// The decision about a hit.
-    pub(crate) fn decided(&self, tally: &Tally, resolution: Duration) -> Decision {
+    #[inline(always)]
+    pub(crate) fn decided(self, tally: &Tally, clock: &ClockChoice) -> Decision {
         let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(tally.counted, standing, tally, resolution)
+        self.decision(tally.counted, standing, tally, clock)
     }
 
     /// What the decision about a hit would be, after a read.
-    pub(crate) fn predicted(&self, tally: &Tally, resolution: Duration) -> Decision {
+    pub(crate) fn predicted(self, tally: &Tally, clock: &ClockChoice) -> Decision {
         let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(self.cost <= standing.remaining, standing, tally, resolution)
+        self.decision(self.cost <= standing.remaining, standing, tally, clock)
     }
 
     /// The decision without a backend.
-    pub(crate) const fn degraded(&self, allowed: bool) -> Decision {
+    pub(crate) const fn degraded(algorithm: Algorithm, quota: &Quota, allowed: bool) -> Decision {
         Decision {
             allowed,
             degraded: true,
-            limit: self.limit(),
+            limit: limit(algorithm, quota),
             used: 0,
             remaining: 0,
             retry_after: None,
@@ -108,34 +110,48 @@ impl Question {
         }
     }
 
-    const fn limit(&self) -> u64 {
-        match self.algorithm {
-            Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit(),
-            Algorithm::TokenBucket => self.quota.capacity(),
-        }
-    }
-
+    #[inline(always)]
     fn decision(
-        &self,
+        self,
         allowed: bool,
         standing: arithmetic::Standing,
         tally: &Tally,
-        resolution: Duration,
+        clock: &ClockChoice,
     ) -> Decision {
-        let retry_after = if allowed { None } else { self.retry_after(tally, resolution) };
+        let retry_after = if allowed {
+            None
+        } else {
+            retry_after(self.algorithm, self.quota, self.cost, self.now, tally, clock)
+        };
         Decision {
             allowed,
             degraded: false,
-            limit: self.limit(),
+            limit: limit(self.algorithm, self.quota),
             used: standing.used,
             remaining: standing.remaining,
             retry_after,
             reset_after: arithmetic::duration(standing.reset_after),
         }
     }
+}
 
-    fn retry_after(&self, tally: &Tally, resolution: Duration) -> Option<Duration> {
-        let nanos = arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, tally)?;
-        Some(arithmetic::wait(nanos, resolution))
+const fn limit(algorithm: Algorithm, quota: &Quota) -> u64 {
+    match algorithm {
+        Algorithm::FixedWindow | Algorithm::SlidingWindow => quota.limit(),
+        Algorithm::TokenBucket => quota.capacity(),
     }
+}
+
+/// Apart from the question, so that this need not be in memory.
+#[inline(never)]
+fn retry_after(
+    algorithm: Algorithm,
+    quota: &Quota,
+    cost: u64,
+    now: Timestamp,
+    tally: &Tally,
+    clock: &ClockChoice,
+) -> Option<Duration> {
+    let nanos = arithmetic::retry_after(algorithm, quota, cost, now, tally)?;
+    Some(arithmetic::wait(nanos, clock.for_quota(algorithm, quota).resolution()))
 }

@@ -40,8 +40,8 @@ pub use quota::{Quota, QuotaError};
 #[doc(no_inline)]
 pub use limited_core as contract;
 pub use limited_core::{
-    Backend, BackendError, Clock, Dimensions, DynBackend, ImmediateBackend, InvalidKey, InvalidWindowLength,
-    Key, ManualClock, SystemClock, Timestamp,
+    Backend, BackendError, Clock, CoarseClock, Dimensions, DynBackend, ImmediateBackend, InvalidKey,
+    InvalidWindowLength, Key, ManualClock, SystemClock, Timestamp,
 };
 
 #[cfg(feature = "dynamodb-client")]

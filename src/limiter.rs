@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, Tally};
+use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend, Key, Tally, Timestamp};
 
+use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
 use crate::clock::ClockChoice;
 use crate::decision::Question;
 use crate::observe::{self, Observed};
@@ -38,7 +38,26 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 /// # What a decision costs
 ///
 /// One [`Backend::increment`], or one [`Backend::increment_sliding`], one reading of the clock, and no allocation
-/// besides what the backend needs. A `&str` key is not copied.
+/// besides what the backend needs. A `&str` key is not copied. A backend that [answers at once](Backend::increment_at_once)
+/// is not waited for: over it, [`allow`](Self::allow) costs hardly more than [`allow_now`](Self::allow_now).
+///
+/// # Which clock
+///
+/// To read the precise clock ([`SystemClock`](crate::SystemClock)) can cost more than all the rest of a decision in
+/// memory. So where its ticks are short against the quota, and only there, a limiter reads the
+/// [`CoarseClock`](crate::CoarseClock), which is behind by up to one tick, mostly 4 ms:
+///
+/// | | the coarse clock, where | else |
+/// |---|---|---|
+/// | fixed and sliding windows | the window is a second or longer | the precise one |
+/// | token buckets | that, and the whole bucket takes 100 ticks or more to fill | the precise one |
+///
+/// By the coarse clock a limiter decides as a precise one would have up to a tick ago, and so never admits more than a
+/// precise one might in any stretch of time and one tick. The tick is part of what
+/// [`retry_after`](Decision::retry_after) tells, so that waiting that long is enough. A bucket of which every token is
+/// taken as soon as it is there loses at most one in a hundred.
+///
+/// [`clock(SystemClock)`](Self::clock) reads the precise one whatever the quota.
 pub struct Limiter<B> {
     backend: Observed<B>,
     quota: Quota,
@@ -80,7 +99,8 @@ impl<B> Limiter<B> {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
+    /// Where time comes from, instead of [the system](Self#which-clock); in tests a
+    /// [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }
@@ -114,14 +134,24 @@ impl<B> Limiter<B> {
 impl<B: Backend> Limiter<B> {
     /// Decides about one, and counts it if it is allowed.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.decide(&key.into(), 1, self.quota).await
+        let key = key.into();
+        let now = self.now(&self.quota);
+        if let Some(decided) = self.decide_at_once(&key, 1, &self.quota, now) {
+            return decided;
+        }
+        self.decide_waiting(&key, 1, &self.quota, now).await
     }
 
     /// Decides about a hit of a given cost, all of it or nothing.
     ///
     /// A cost above the limit is refused for good: `retry_after` is `None`.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
-        self.decide(&key.into(), cost, self.quota).await
+        let key = key.into();
+        let now = self.now(&self.quota);
+        if let Some(decided) = self.decide_at_once(&key, cost, &self.quota, now) {
+            return decided;
+        }
+        self.decide_waiting(&key, cost, &self.quota, now).await
     }
 
     /// Decides about one by a quota of its own, such as that of the customer's plan.
@@ -129,7 +159,12 @@ impl<B: Backend> Limiter<B> {
     /// Quotas with the same window count in the same place, each against its own limit; so a customer who changes
     /// plans keeps what was counted. (Buckets are apart where their limits are.)
     pub async fn allow_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
-        self.decide(&key.into(), 1, quota).await
+        let key = key.into();
+        let now = self.now(&quota);
+        if let Some(decided) = self.decide_at_once(&key, 1, &quota, now) {
+            return decided;
+        }
+        self.decide_waiting(&key, 1, &quota, now).await
     }
 
     /// Decides about a hit of a given cost by a quota of its own.
@@ -139,16 +174,73 @@ impl<B: Backend> Limiter<B> {
         cost: u64,
         quota: Quota,
     ) -> Result<Decision, Error> {
-        self.decide(&key.into(), cost, quota).await
+        let key = key.into();
+        let now = self.now(&quota);
+        if let Some(decided) = self.decide_at_once(&key, cost, &quota, now) {
+            return decided;
+        }
+        self.decide_waiting(&key, cost, &quota, now).await
     }
 
-    async fn decide(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
-        let answer = match self.algorithm {
-            Algorithm::SlidingWindow => self.backend.increment_sliding(&counter, &hit, question.now).await,
-            _ => self.backend.increment(&counter, &hit, question.now).await,
+    // Asked for with `if let` by each of the above, and not with `match` or in a function in between: what is alive while
+    // something is waited for is kept in the future, and copied, also where nothing is waited for.
+    /// The decision of a backend that does not have to be waited for.
+    #[inline(always)]
+    fn decide_at_once(
+        &self,
+        key: &Key<'_>,
+        cost: u64,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Option<Result<Decision, Error>> {
+        match self.algorithm {
+            FixedWindow => self.decide_at_once_by(FixedWindow, key, cost, quota, now),
+            SlidingWindow => self.decide_at_once_by(SlidingWindow, key, cost, quota, now),
+            TokenBucket => self.decide_at_once_by(TokenBucket, key, cost, quota, now),
+        }
+    }
+
+    #[inline(always)]
+    fn decide_at_once_by(
+        &self,
+        algorithm: Algorithm,
+        key: &Key<'_>,
+        cost: u64,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Option<Result<Decision, Error>> {
+        let Asked { question, counter, hit } = match self.ask(algorithm, key, cost, quota, now) {
+            Ok(asked) => asked,
+            Err(error) => return Some(Err(error)),
         };
-        observe::decided(&question, &counter, self.answered(question, answer, Question::decided))
+        let answer = match algorithm {
+            SlidingWindow => self.backend.increment_sliding_at_once(&counter, &hit, now),
+            FixedWindow | TokenBucket => self.backend.increment_at_once(&counter, &hit, now),
+        };
+        let decision = match answer {
+            Some(Ok(ref tally)) => Ok(question.decided(tally, &self.clock)),
+            Some(Err(error)) => self.failed(algorithm, quota, error),
+            None => return None,
+        };
+        observe::decided(algorithm, cost, &counter, &decision);
+        Some(decision)
+    }
+
+    async fn decide_waiting(
+        &self,
+        key: &Key<'_>,
+        cost: u64,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Result<Decision, Error> {
+        let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, quota, now)?;
+        let answer = match self.algorithm {
+            SlidingWindow => self.backend.increment_sliding(&counter, &hit, now).await,
+            FixedWindow | TokenBucket => self.backend.increment(&counter, &hit, now).await,
+        };
+        let decision = self.decided(question, answer);
+        observe::decided(self.algorithm, cost, &counter, &decision);
+        decision
     }
 }
 
@@ -165,17 +257,17 @@ impl<B: ImmediateBackend> Limiter<B> {
     /// # Ok::<(), limited::Error>(())
     /// ```
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, self.quota)
+        self.decide_now(&key.into(), 1, &self.quota)
     }
 
     /// [`allow_n`](Self::allow_n), at once.
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, self.quota)
+        self.decide_now(&key.into(), cost, &self.quota)
     }
 
     /// [`allow_with`](Self::allow_with), at once.
     pub fn allow_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, quota)
+        self.decide_now(&key.into(), 1, &quota)
     }
 
     /// [`allow_n_with`](Self::allow_n_with), at once.
@@ -185,53 +277,71 @@ impl<B: ImmediateBackend> Limiter<B> {
         cost: u64,
         quota: Quota,
     ) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, quota)
+        self.decide_now(&key.into(), cost, &quota)
     }
 
     /// [`peek`](Self::peek), at once.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.look_now(&key.into(), self.quota)
+        self.look_now(&key.into(), &self.quota)
     }
 
     /// [`peek_with`](Self::peek_with), at once.
     pub fn peek_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.look_now(&key.into(), quota)
+        self.look_now(&key.into(), &quota)
     }
 
     /// [`reset`](Self::reset), at once.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.forget_now(&key.into(), self.quota)
+        self.forget_now(&key.into(), &self.quota)
     }
 
     /// [`reset_with`](Self::reset_with), at once.
     pub fn reset_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<(), Error> {
-        self.forget_now(&key.into(), quota)
+        self.forget_now(&key.into(), &quota)
     }
 
-    fn look_now(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+    fn look_now(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
             _ => self.backend.get_now(&counter, question.now),
         };
-        self.answered(question, answer, Question::predicted)
+        self.predicted(question, answer)
     }
 
-    fn forget_now(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+    fn forget_now(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
         }
         Ok(())
     }
 
-    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(key, cost, quota)?;
-        let answer = match self.algorithm {
-            Algorithm::SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, question.now),
-            _ => self.backend.increment_now(&counter, &hit, question.now),
+    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: &Quota) -> Result<Decision, Error> {
+        match self.algorithm {
+            FixedWindow => self.decide_now_by(FixedWindow, key, cost, quota),
+            SlidingWindow => self.decide_now_by(SlidingWindow, key, cost, quota),
+            TokenBucket => self.decide_now_by(TokenBucket, key, cost, quota),
+        }
+    }
+
+    #[inline(always)]
+    fn decide_now_by(
+        &self,
+        algorithm: Algorithm,
+        key: &Key<'_>,
+        cost: u64,
+        quota: &Quota,
+    ) -> Result<Decision, Error> {
+        let now = self.now_by(algorithm, quota);
+        let Asked { question, counter, hit } = self.ask(algorithm, key, cost, quota, now)?;
+        let answer = match algorithm {
+            SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, now),
+            FixedWindow | TokenBucket => self.backend.increment_now(&counter, &hit, now),
         };
-        observe::decided(&question, &counter, self.answered(question, answer, Question::decided))
+        let decision = self.decided(question, answer);
+        observe::decided(algorithm, cost, &counter, &decision);
+        decision
     }
 }
 
@@ -243,7 +353,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.look(&key.into(), self.quota).await
+        self.look(&key.into(), &self.quota).await
     }
 
     /// What [`allow_with`](Self::allow_with) would decide now. Counts nothing.
@@ -252,7 +362,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow_with`.
     pub async fn peek_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
-        self.look(&key.into(), quota).await
+        self.look(&key.into(), &quota).await
     }
 
     /// Forgets what was counted for a key, in the limiter's own quota; afterwards the whole limit is free.
@@ -263,7 +373,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.forget(&key.into(), self.quota).await
+        self.forget(&key.into(), &self.quota).await
     }
 
     /// Forgets what was counted for a key by a quota of its own.
@@ -272,61 +382,93 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As [`reset`](Self::reset).
     pub async fn reset_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<(), Error> {
-        self.forget(&key.into(), quota).await
+        self.forget(&key.into(), &quota).await
     }
 
-    async fn forget(&self, key: &Key<'_>, quota: Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+    async fn forget(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
         }
         Ok(())
     }
 
-    async fn look(&self, key: &Key<'_>, quota: Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(key, 1, quota)?;
+    async fn look(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
             _ => self.backend.get(&counter, question.now).await,
         };
-        self.answered(question, answer, Question::predicted)
+        self.predicted(question, answer)
     }
 }
 
 /// Everything about one call: what the backend is asked, and what its answer is read by.
 struct Asked<'a> {
-    question: Question,
+    question: Question<'a>,
     counter: Counter<'a>,
     hit: Hit<'static>,
 }
 
+// A path of its own for each algorithm, which is known where these are inlined, is a third of the instructions.
 impl<B> Limiter<B> {
-    fn ask<'a>(&'a self, key: &'a Key<'a>, cost: u64, quota: Quota) -> Result<Asked<'a>, Error> {
+    #[inline(always)]
+    fn now(&self, quota: &Quota) -> Timestamp {
+        self.now_by(self.algorithm, quota)
+    }
+
+    #[inline(always)]
+    fn now_by(&self, algorithm: Algorithm, quota: &Quota) -> Timestamp {
+        self.clock.for_quota(algorithm, quota).now()
+    }
+
+    #[inline(always)]
+    fn ask<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        key: &'a Key<'a>,
+        cost: u64,
+        quota: &'a Quota,
+        now: Timestamp,
+    ) -> Result<Asked<'a>, Error> {
         if cost == 0 {
             return Err(Error::ZeroCost);
         }
-        let now = self.clock.now();
-        let counter = Counter::new(&self.namespace, key, arithmetic::window(self.algorithm, quota, now))?;
-        let hit = arithmetic::hit(self.algorithm, quota, cost, now);
-        Ok(Asked { question: Question { algorithm: self.algorithm, quota, cost, now }, counter, hit })
+        let counter = Counter::new(&self.namespace, key, arithmetic::window(algorithm, quota, now))?;
+        let hit = arithmetic::hit(algorithm, quota, cost, now);
+        Ok(Asked { question: Question { algorithm, quota, cost, now }, counter, hit })
     }
 
-    fn answered<R>(
+    #[inline(always)]
+    fn decided(
         &self,
-        question: Question,
+        question: Question<'_>,
         answer: Result<Tally, BackendError>,
-        read: R,
-    ) -> Result<Decision, Error>
-    where
-        R: FnOnce(&Question, &Tally, Duration) -> Decision,
-    {
+    ) -> Result<Decision, Error> {
         match answer {
-            Ok(tally) => Ok(read(&question, &tally, self.clock.resolution())),
-            Err(error) => match self.on_error {
-                OnError::Return => Err(error.into()),
-                OnError::Allow => Ok(question.degraded(true)),
-                OnError::Deny => Ok(question.degraded(false)),
-            },
+            // Not moved out of the answer, which would copy it.
+            Ok(ref tally) => Ok(question.decided(tally, &self.clock)),
+            Err(error) => self.failed(question.algorithm, question.quota, error),
+        }
+    }
+
+    fn predicted(
+        &self,
+        question: Question<'_>,
+        answer: Result<Tally, BackendError>,
+    ) -> Result<Decision, Error> {
+        match answer {
+            Ok(tally) => Ok(question.predicted(&tally, &self.clock)),
+            Err(error) => self.failed(question.algorithm, question.quota, error),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, algorithm: Algorithm, quota: &Quota, error: BackendError) -> Result<Decision, Error> {
+        match self.on_error {
+            OnError::Return => Err(error.into()),
+            OnError::Allow => Ok(Question::degraded(algorithm, quota, true)),
+            OnError::Deny => Ok(Question::degraded(algorithm, quota, false)),
         }
     }
 

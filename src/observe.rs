@@ -15,8 +15,7 @@ use limited_core::{ClaimKey, Counter, Key, Tally};
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use self::backend::Observed;
-use crate::decision::Question;
-use crate::{Decision, DoOnceError, Done, Error};
+use crate::{Algorithm, Decision, DoOnceError, Done, Error};
 #[cfg(feature = "idempotency")]
 use crate::{IdempotencyError, Outcome};
 
@@ -24,19 +23,19 @@ use crate::{IdempotencyError, Outcome};
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
 pub(crate) type Observed<B> = std::sync::Arc<B>;
 
-/// Tells of a decision, and hands it on.
+/// Tells of a decision.
 #[inline]
 pub(crate) fn decided(
-    question: &Question,
+    algorithm: Algorithm,
+    cost: u64,
     counter: &Counter<'_>,
-    decision: Result<Decision, Error>,
-) -> Result<Decision, Error> {
-    let _ = (question, counter);
+    decision: &Result<Decision, Error>,
+) {
+    let _ = (algorithm, cost, counter, decision);
     #[cfg(feature = "metrics")]
-    numbers::decided(question.algorithm, &decision);
+    numbers::decided(algorithm, decision);
     #[cfg(feature = "tracing")]
-    events::decided(question, counter, &decision);
-    decision
+    events::decided(algorithm, cost, counter, decision);
 }
 
 /// Tells of an attempt that was counted or refused.

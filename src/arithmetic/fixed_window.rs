@@ -5,7 +5,8 @@ use limited_core::{Tally, Timestamp};
 use super::{Standing, at_most_u64, start_of};
 use crate::Quota;
 
-pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+#[inline(always)]
+pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     let start = start_of(quota, now, tally);
     let now = u128::from(now.as_nanos());
     let used = at_most_u64(tally.value);
@@ -17,7 +18,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     }
 }
 
-pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     if cost > quota.limit() {
         return None;
     }

@@ -5,10 +5,11 @@
 
 use limited_core::{Tally, Timestamp, sliding};
 
-use super::{Standing, at_most_u64, start_of};
+use super::{Standing, at_most_u64, quotient, start_of};
 use crate::Quota;
 
-pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+#[inline(always)]
+pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     let length = u128::from(quota.length().as_nanos());
     let start = start_of(quota, now, tally);
     let now = u128::from(now.as_nanos());
@@ -29,7 +30,7 @@ pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing 
     }
 }
 
-pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     let room = u128::from(quota.limit().checked_sub(cost)?);
     let length = u128::from(quota.length().as_nanos());
     let start = start_of(quota, now, tally);
@@ -46,7 +47,7 @@ pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally
 /// How far into a window it is when `count` from the window before weighs no more than `room`:
 /// the least `e` with `count · (L − e) ≤ room · L`. `room` is at most a limit, so `room · L` fits.
 fn elapsed_until(count: u128, room: u128, length: u128) -> u128 {
-    match (room * length).checked_div(count) {
+    match quotient(room * length, count) {
         Some(left) => length.saturating_sub(left),
         None => 0,
     }

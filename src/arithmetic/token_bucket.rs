@@ -4,9 +4,11 @@
 //! interval `window / limit` to flow in. That is seldom a whole number of nanoseconds, so the unit of time is
 //! 1/`limit` nanosecond, in which the interval is `window` nanoseconds' worth and nothing is ever rounded.
 
-use limited_core::{Hit, Tally, Timestamp, bucket_full_at};
+use std::num::NonZeroU64;
 
-use super::{Standing, at_most_u64};
+use limited_core::{Hit, Tally, Timestamp};
+
+use super::{Standing, at_most_u64, quotient, quotient_rounded_up};
 use crate::Quota;
 
 /// Times of one quota, in its own units.
@@ -21,7 +23,7 @@ struct Units {
 }
 
 impl Units {
-    fn of(quota: Quota, now: Timestamp) -> Self {
+    fn of(quota: &Quota, now: Timestamp) -> Self {
         // Products of two 64-bit numbers fit in 128 bits; their sum saturates only for absurd quotas after 2262, on
         // the side of refusing.
         let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
@@ -31,30 +33,91 @@ impl Units {
     }
 }
 
-pub(crate) fn hit(quota: Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+#[inline(always)]
+pub(crate) fn hit(quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
     let units = Units::of(quota, now);
     Hit::new(u128::from(cost) * units.interval, units.ceiling).with_floor(units.now)
 }
 
-pub(crate) fn standing(quota: Quota, now: Timestamp, tally: &Tally) -> Standing {
+#[inline(always)]
+pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
     let units = Units::of(quota, now);
     let room = units.ceiling.saturating_sub(tally.value.max(units.now));
-    let remaining = at_most_u64(room / units.interval);
-    let full_at = u128::from(bucket_full_at(tally.value, quota.limit()).as_nanos());
+    let remaining = quotient(room, units.interval).map_or(0, at_most_u64);
     Standing {
         used: quota.capacity().saturating_sub(remaining),
         remaining,
-        reset_after: full_at.saturating_sub(now.as_nanos().into()),
+        reset_after: full_after(quota, now, tally.value),
     }
 }
 
-pub(crate) fn retry_after(quota: Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+/// Nanoseconds until the bucket is full, at most until the last [`Timestamp`].
+///
+/// Since `now` is a whole number of units, `⌈value / limit⌉ − now` is `⌈(value − now · limit) / limit⌉`: a division of
+/// what has yet to flow in, which mostly has 64 bits, and not of the time since 1970, which has not.
+#[inline]
+fn full_after(quota: &Quota, now: Timestamp, value: u128) -> u128 {
+    let longest = u128::from(u64::MAX - now.as_nanos());
+    let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
+    match (NonZeroU64::new(quota.limit()), value.saturating_sub(now)) {
+        (_, 0) => 0,
+        // Nothing ever flows in.
+        (None, _) => longest,
+        (Some(limit), taken) => quotient_rounded_up(taken, limit).min(longest),
+    }
+}
+
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     if cost > quota.capacity() {
         return None;
     }
+    // Without a limit there is no capacity, and no cost that is above neither.
+    let limit = NonZeroU64::new(quota.limit())?;
     let units = Units::of(quota, now);
-    // The least t with value + cost · interval ≤ t · limit + capacity.
+    // The least t with value + cost · interval ≤ (now + t) · limit + capacity.
     let spare = units.capacity - u128::from(cost) * units.interval;
-    let admitted_at = tally.value.saturating_sub(spare).div_ceil(u128::from(quota.limit()).max(1));
-    Some(admitted_at.saturating_sub(now.as_nanos().into()))
+    let missing = tally.value.saturating_sub(spare).saturating_sub(units.now);
+    Some(quotient_rounded_up(missing, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use limited_core::{WindowLength, bucket_full_at};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn times_counted_from_now_are_those_counted_from_the_epoch(
+            limit: u64,
+            burst: u64,
+            (fewer, smaller, nearer) in (0..64_u32, 0..64_u32, 0..128_u32),
+            length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
+            now: u64,
+            ahead: u128,
+            cost in 1..=u64::MAX,
+        ) {
+            let quota = Quota::new(limit >> fewer, Duration::from_nanos(length)).unwrap().burst(burst >> smaller);
+            let limit = u128::from(quota.limit());
+            for value in [ahead >> nearer, (u128::from(now) * limit).saturating_add(ahead >> nearer)] {
+                let tally = Tally::new(false, value);
+                let full_at = u128::from(bucket_full_at(value, quota.limit()).as_nanos());
+                let expected = full_at.saturating_sub(now.into());
+                let at = Timestamp::from_nanos(now);
+                prop_assert_eq!(standing(&quota, at, &tally).reset_after, expected);
+
+                let cost = if quota.capacity() == 0 { cost } else { cost % quota.capacity() + 1 };
+                let expected = (cost <= quota.capacity()).then(|| {
+                    let spare = u128::from(quota.capacity() - cost) * u128::from(length);
+                    value.saturating_sub(spare).div_ceil(limit).saturating_sub(now.into())
+                });
+                prop_assert_eq!(retry_after(&quota, cost, at, &tally), expected);
+            }
+        }
+    }
 }

@@ -136,6 +136,18 @@ impl<'a> Call<'a> {
         answer
     }
 
+    /// Of a backend that has to be waited for there is nothing to tell yet.
+    fn watch_at_once<T>(
+        self,
+        ask: impl FnOnce() -> Option<Result<T, BackendError>>,
+    ) -> Option<Result<T, BackendError>> {
+        let answer = ask()?;
+        #[cfg(feature = "tracing")]
+        let _inside = events::call_span(&self).entered();
+        self.answered(&answer);
+        Some(answer)
+    }
+
     fn answered<T>(&self, answer: &Result<T, BackendError>) {
         let error = answer.as_ref().err();
         #[cfg(feature = "metrics")]
@@ -182,6 +194,25 @@ impl<B: Backend> Backend for Observed<B> {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         Call::on(Operation::GetSliding, counter).watch(self.0.get_sliding(counter, now)).await
+    }
+
+    fn increment_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        Call::on(Operation::Increment, counter).watch_at_once(|| self.0.increment_at_once(counter, hit, now))
+    }
+
+    fn increment_sliding_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        let call = Call::on(Operation::IncrementSliding, counter);
+        call.watch_at_once(|| self.0.increment_sliding_at_once(counter, hit, now))
     }
 
     async fn claim(

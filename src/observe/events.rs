@@ -9,8 +9,7 @@ use tracing::{Span, debug, debug_span, info, trace, trace_span, warn};
 
 use super::backend::Call;
 use super::{Kind, outcome};
-use crate::decision::Question;
-use crate::{Decision, Error};
+use crate::{Algorithm, Decision, Error};
 
 const DECISION: &str = "limited::decision";
 const ATTEMPT: &str = "limited::attempt";
@@ -29,12 +28,17 @@ impl fmt::Display for Fingerprint<'_> {
     }
 }
 
-pub(super) fn decided(question: &Question, counter: &Counter<'_>, decision: &Result<Decision, Error>) {
+pub(super) fn decided(
+    algorithm: Algorithm,
+    cost: u64,
+    counter: &Counter<'_>,
+    decision: &Result<Decision, Error>,
+) {
     // Of an error the backend's event tells.
     let Ok(decision) = decision else { return };
     let key = Fingerprint(counter.key());
-    let (namespace, algorithm) = (counter.namespace(), question.algorithm.name());
-    let (cost, limit, remaining) = (question.cost, decision.limit(), decision.remaining());
+    let (namespace, algorithm) = (counter.namespace(), algorithm.name());
+    let (limit, remaining) = (decision.limit(), decision.remaining());
     let degraded = decision.is_degraded();
     if decision.is_allowed() {
         trace!(target: DECISION, namespace, %key, algorithm, cost, limit, remaining, degraded, "allowed");

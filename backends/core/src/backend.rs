@@ -216,6 +216,33 @@ pub trait Backend: Send + Sync {
         sliding::get(self, counter, now)
     }
 
+    /// [`increment`](Self::increment), where the backend can answer without waiting. `None`, the default, says that it
+    /// has to be waited for, and that nothing was counted.
+    ///
+    /// Who waits asks this first, and so is spared the future. It has to answer as `increment` would: running the
+    /// conformance suite a second time in `limited_core::conformance::AtOnce` tells whether it does.
+    fn increment_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        let _ = (counter, hit, now);
+        None
+    }
+
+    /// [`increment_sliding`](Self::increment_sliding), where the backend can answer without waiting. `None`, the
+    /// default, says that it has to be waited for, and that nothing was counted.
+    fn increment_sliding_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        let _ = (counter, hit, now);
+        None
+    }
+
     /// Takes the key for an owner until a lease ends, if it is free; else says what there is.
     ///
     /// # Errors

@@ -36,7 +36,7 @@
 //! ```
 //!
 //! [`checks`] has each check by its name, and [`CHECKS`] lists them. [`Harness`] shows what a backend brings that needs
-//! a runtime or a server, and [`Immediate`] is for those that also answer at once.
+//! a runtime or a server, and [`Immediate`] and [`AtOnce`] are for those that also answer at once.
 //!
 //! A backend of counters alone passes: the checks of claims hold nothing for it. A backend that has claims asserts
 //! [`has_claims`] in a test, so that it cannot lose them unseen.
@@ -44,6 +44,7 @@
 //! A failed check panics with the rule that was broken, what was expected, and what the backend answered.
 
 mod arithmetic;
+mod at_once;
 mod claims;
 mod clock;
 mod concurrency;
@@ -59,6 +60,7 @@ mod report;
 mod sliding;
 mod subject;
 
+pub use at_once::AtOnce;
 pub use claims::has_claims;
 pub use harness::Harness;
 pub use immediate::Immediate;

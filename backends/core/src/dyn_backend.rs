@@ -7,7 +7,8 @@ use crate::{
     Ownership, Record, Recorded, Tally, Timestamp,
 };
 
-/// [`Backend`] as a trait object: each operation boxes its future, and nothing else differs.
+/// [`Backend`] as a trait object: each operation boxes its future, and nothing else differs. What a backend answers at
+/// once has no future, and so no box.
 ///
 /// Every backend is one. `Arc<dyn DynBackend>` and `Box<dyn DynBackend>` are backends again:
 ///
@@ -54,6 +55,22 @@ pub trait DynBackend: Send + Sync {
 
     /// [`Backend::get_sliding`], boxed.
     async fn get_sliding_boxed(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError>;
+
+    /// [`Backend::increment_at_once`], which has nothing to box.
+    fn increment_unboxed(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>>;
+
+    /// [`Backend::increment_sliding_at_once`], which has nothing to box.
+    fn increment_sliding_unboxed(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>>;
 
     /// [`Backend::claim`], boxed.
     async fn claim_boxed(
@@ -130,6 +147,24 @@ impl<B: Backend> DynBackend for B {
 
     async fn get_sliding_boxed(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding(counter, now).await
+    }
+
+    fn increment_unboxed(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        self.increment_at_once(counter, hit, now)
+    }
+
+    fn increment_sliding_unboxed(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        self.increment_sliding_at_once(counter, hit, now)
     }
 
     async fn claim_boxed(
@@ -214,6 +249,24 @@ impl Backend for dyn DynBackend + '_ {
 
     async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
         self.get_sliding_boxed(counter, now).await
+    }
+
+    fn increment_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        self.increment_unboxed(counter, hit, now)
+    }
+
+    fn increment_sliding_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        self.increment_sliding_unboxed(counter, hit, now)
     }
 
     async fn claim(

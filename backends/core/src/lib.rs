@@ -11,7 +11,7 @@
 //! | | [`ClaimKey`], [`ClaimRequest`], [`Completion`] |
 //! | what it answers | [`Tally`], [`BackendError`] |
 //! | | [`Claimed`], [`Recorded`], [`Ownership`], [`Record`] |
-//! | where time comes from | [`Clock`], [`SystemClock`], [`ManualClock`] |
+//! | where time comes from | [`Clock`], [`SystemClock`], [`CoarseClock`], [`ManualClock`] |
 //! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`], [`has_expired`], [`Fence::seed`] |
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
@@ -37,7 +37,7 @@ pub use claim::{
     InProgress, LAPSED_CLAIM_KEPT, Owner, Ownership, Record, Recorded, StoredResult, has_expired,
     lapsed_claim_expires,
 };
-pub use clock::{Clock, Sleep, SystemClock};
+pub use clock::{Clock, CoarseClock, Sleep, SystemClock};
 pub use counter::{Counter, Generation, Hit, Opening, Tally};
 pub use dyn_backend::DynBackend;
 pub use error::{BackendError, Cause};

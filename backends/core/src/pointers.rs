@@ -47,6 +47,24 @@ macro_rules! forward {
                 (**self).get_sliding(counter, now).await
             }
 
+            fn increment_at_once(
+                &self,
+                counter: &Counter<'_>,
+                hit: &Hit<'_>,
+                now: Timestamp,
+            ) -> Option<Result<Tally, BackendError>> {
+                (**self).increment_at_once(counter, hit, now)
+            }
+
+            fn increment_sliding_at_once(
+                &self,
+                counter: &Counter<'_>,
+                hit: &Hit<'_>,
+                now: Timestamp,
+            ) -> Option<Result<Tally, BackendError>> {
+                (**self).increment_sliding_at_once(counter, hit, now)
+            }
+
             async fn claim(&self, key: &ClaimKey<'_>, request: &ClaimRequest<'_>, now: Timestamp) -> Result<Claimed, BackendError> {
                 (**self).claim(key, request, now).await
             }

@@ -24,6 +24,7 @@ fn named(operation: &str, subject: impl Debug, arguments: impl Debug, now: Times
 macro_rules! operations {
     (
         Backend { $($operation:ident($($argument:ident: $type:ty = $value:expr)?) -> $answer:ty;)+ }
+        Backend at once { $($unwaited:ident($asked:ident: $asked_type:ty = $asked_value:expr);)+ }
         Claims { $($claims:ident($($what:ident: $what_type:ty = $what_value:expr),*) -> $told:ty;)+ }
         ImmediateBackend { $($at_once:ident($($its:ident: $its_type:ty = $its_value:expr)?) -> $its_answer:ty;)+ }
     ) => {
@@ -33,6 +34,13 @@ macro_rules! operations {
                 &self, counter: &Counter<'_>, $($argument: $type,)? now: Timestamp,
             ) -> Result<$answer, BackendError> {
                 Err(named(stringify!($operation), counter, ($($argument,)?), now))
+            }
+        )+
+        $(
+            fn $unwaited(
+                &self, counter: &Counter<'_>, $asked: $asked_type, now: Timestamp,
+            ) -> Option<Result<Tally, BackendError>> {
+                Some(Err(named(stringify!($unwaited), counter, $asked, now)))
             }
         )+
         $(
@@ -60,6 +68,11 @@ macro_rules! operations {
                 assert_send(&future);
                 let expected = named(stringify!($operation), &counter, ($($value,)?), NOW);
                 assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
+            })+
+            $({
+                let answer = wrapper.$unwaited(&counter, $asked_value, NOW);
+                let expected = named(stringify!($unwaited), &counter, $asked_value, NOW);
+                assert_eq!(answer.unwrap().unwrap_err().to_string(), expected.to_string());
             })+
             let claimed = ClaimKey::new("namespace", ClaimKind::DoOnce, &key).unwrap();
             $({
@@ -89,6 +102,10 @@ operations! {
         reset(generation: Option<Generation> = GENERATION) -> ();
         increment_sliding(hit: &Hit<'_> = &HIT) -> Tally;
         get_sliding() -> Tally;
+    }
+    Backend at once {
+        increment_at_once(hit: &Hit<'_> = &HIT);
+        increment_sliding_at_once(hit: &Hit<'_> = &HIT);
     }
     Claims {
         claim(request: &ClaimRequest<'_> = &REQUEST) -> Claimed;

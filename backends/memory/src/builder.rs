@@ -13,16 +13,14 @@ use crate::store::Store;
 #[non_exhaustive]
 pub enum WhenFull {
     /// It is an error, [`Full`](limited_core::BackendError::Full). Keys that are there are not affected. A key that has
-    /// expired makes room, unless more than 256 that hits have moved on are in line before it, so that no call takes
-    /// long; the calls that follow find it.
+    /// expired makes room, unless more than 256 that hits have moved on are looked at before it, so that no call takes
+    /// long; the calls that follow go on from there.
     #[default]
     Refuse,
-    /// The key that expires first gives way. **That key starts over with its whole limit when it comes back**, so more
-    /// than the limit may be admitted to it: who can make up keys can use up anybody's memory of them.
+    /// A key that has expired gives way, or else the one that expires first of the 64 that come next, in turns: of all,
+    /// where there are no more. **That key starts over with its whole limit when it comes back**, so more than the limit
+    /// may be admitted to it: who can make up keys can use up anybody's memory of them.
     /// [`MemoryBackend::evicted`] counts how often it happened.
-    ///
-    /// Hits may have moved on the expiry of the keys that seemed to be first; after 256 such keys the next one gives
-    /// way as it is, so that no call takes long.
     EvictSoonest,
 }
 

@@ -1,20 +1,21 @@
-//! The state of one entry, and what operations do to it. No locks, no maps: numbers in, numbers out.
+//! The state of one counter, and what operations do to it. No locks, no tables: numbers in, numbers out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
-    Generation, Hit, Opening, Tally, Timestamp, Window, bucket_full_at, forgotten_from, has_ended,
+    Generation, Hit, Opening, Tally, Timestamp, Window, WindowLength, bucket_full_at, forgotten_from,
+    has_ended,
 };
 
-use crate::series::Kind;
-use crate::windows::{At, View, Windows};
+use crate::families::Kind;
+use crate::windows::{At, View, Windows, is_implausible};
 
 /// What is known of one key in windows of one kind and length.
 #[derive(Clone, Debug)]
 pub(crate) enum State {
-    Aligned(Windows),
-    Opened(Option<Opened>),
+    Aligned(Box<Windows>),
+    Opened(Opened),
     Bucket { value: u128 },
 }
 
@@ -33,44 +34,34 @@ pub(crate) struct When {
     pub(crate) skew: Duration,
 }
 
-impl State {
-    /// The state that an absent entry has.
-    pub(crate) fn absent(window: Window) -> Self {
-        match window {
-            Window::Aligned { .. } => Self::Aligned(Windows::default()),
-            Window::Opened { .. } => Self::Opened(None),
-            Window::Bucket { .. } => Self::Bucket { value: 0 },
-        }
+impl When {
+    pub(crate) const fn at(self, start: Timestamp, length: WindowLength) -> At {
+        At { start, length, now: self.now, skew: self.skew }
     }
+}
 
+impl State {
     /// Counts `hit`, or leaves everything as it was. `view` is about aligned windows only.
     pub(crate) fn increment(&mut self, window: Window, hit: &Hit<'_>, when: When, view: View) -> Tally {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                windows.increment(hit, At { start, length, now: when.now, skew: when.skew }, view)
+                let (tally, after) = Windows::increment(Some(windows), hit, when.at(start, length), view);
+                **windows = after.unwrap_or(**windows);
+                tally
             }
             (Self::Opened(opened), Window::Opened { length }) => {
-                if opened.as_ref().is_some_and(|opened| has_ended(opened.start, length, when.now)) {
-                    return Self::open(opened, hit, when.now);
+                if has_ended(opened.start, length, when.now) {
+                    let (tally, after) = Opened::by(hit, when.now);
+                    if let Some(after) = after {
+                        *opened = after;
+                    }
+                    return tally;
                 }
-                match opened {
-                    Some(opened) => match hit.apply(opened.value) {
-                        Some(value) => {
-                            opened.value = value;
-                            opened.tally(true)
-                        }
-                        None => opened.tally(false),
-                    },
-                    None => Self::open(opened, hit, when.now),
-                }
+                let after = hit.apply(opened.value);
+                opened.value = after.unwrap_or(opened.value);
+                opened.tally(after.is_some())
             }
-            (Self::Bucket { value }, Window::Bucket { limit, .. }) => match hit.apply(*value) {
-                Some(after) => {
-                    *value = after;
-                    Tally::new(true, after)
-                }
-                None => Tally::new(false, unless_full(*value, limit, when.now)),
-            },
+            (Self::Bucket { value }, Window::Bucket { limit, .. }) => fill(value, limit, hit, when.now),
             _ => Self::mismatch(),
         }
     }
@@ -79,12 +70,11 @@ impl State {
     pub(crate) fn get(&self, window: Window, when: When, view: View) -> Tally {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                windows.get(At { start, length, now: when.now, skew: when.skew }, view)
+                Windows::get(Some(windows), when.at(start, length), view)
             }
-            (Self::Opened(opened), Window::Opened { length }) => opened
-                .as_ref()
-                .filter(|opened| !has_ended(opened.start, length, when.now))
-                .map_or_else(Tally::default, |opened| opened.tally(false)),
+            (Self::Opened(opened), Window::Opened { length }) => {
+                if has_ended(opened.start, length, when.now) { Tally::default() } else { opened.tally(false) }
+            }
             (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
                 Tally::new(false, unless_full(*value, limit, when.now))
             }
@@ -95,45 +85,30 @@ impl State {
     /// Forgets the window, or where a generation is named, only that one. Tells whether nothing is left.
     pub(crate) fn reset(&mut self, window: Window, generation: Option<Generation>) -> bool {
         match (self, window, generation) {
-            (Self::Aligned(windows), Window::Aligned { start, .. }, None) => {
-                windows.remove(start);
+            (Self::Aligned(windows), Window::Aligned { start, length }, None) => {
+                windows.remove(start, length);
                 windows.is_empty()
             }
-            (Self::Opened(Some(opened)), _, Some(named)) => named == opened.opening.generation,
+            (Self::Opened(opened), _, Some(named)) => named == opened.opening.generation,
             (_, _, named) => named.is_none(),
         }
     }
 
     /// From when on the entry is the same as none, and a clock that jumps back within the allowed skew does not find
     /// a difference either.
-    pub(crate) fn forgotten_from(&self, kind: Kind, When { now, skew }: When) -> Timestamp {
+    pub(crate) fn forgotten_from(&self, kind: Kind, when: When) -> Timestamp {
         match (self, kind) {
             (Self::Aligned(windows), Kind::Aligned { length }) => {
-                // Windows further ahead were counted by a clock that was wrong: they keep nobody.
-                let latest = forgotten_from(now, length, skew);
-                windows.newest(latest).map_or(Timestamp::EPOCH, |start| forgotten_from(start, length, skew))
+                windows_forgotten_from(Timestamp::from_nanos(windows.newest), length, when)
             }
-            (Self::Opened(Some(opened)), Kind::Opened { length }) => {
-                forgotten_from(opened.start, length, skew)
+            (Self::Opened(opened), Kind::Opened { length }) => {
+                forgotten_from(opened.start, length, when.skew)
             }
             (Self::Bucket { value }, Kind::Bucket { limit, length }) => {
-                bucket_full_at(*value, limit).saturating_add(length.as_duration()).saturating_add(skew)
+                bucket_forgotten_from(*value, limit, length, when)
             }
             _ => Timestamp::EPOCH,
         }
-    }
-
-    /// Whether that is before `due`, when it was to be looked at again. Buckets only ever fill up later.
-    pub(crate) fn is_forgotten_before(&self, due: Timestamp, kind: Kind, when: When) -> bool {
-        !matches!(self, Self::Bucket { .. }) && self.forgotten_from(kind, when) < due
-    }
-
-    fn open(opened: &mut Option<Opened>, hit: &Hit<'_>, now: Timestamp) -> Tally {
-        let Some(value) = hit.apply(0) else {
-            return Tally::default();
-        };
-        let opening = Opening { generation: hit.generation, note: hit.note.map(Arc::from) };
-        opened.insert(Opened { start: now, value, opening: Arc::new(opening) }).tally(true)
     }
 
     /// The kind of a window is part of what an entry is found by, so that the two always agree. Refusing is the safe
@@ -144,13 +119,50 @@ impl State {
     }
 }
 
+/// [`State::forgotten_from`] of aligned windows.
+pub(crate) fn windows_forgotten_from(newest: Timestamp, length: WindowLength, when: When) -> Timestamp {
+    if is_implausible(newest, length, when.now, when.skew) {
+        // Counted by a clock that was wrong: it keeps nobody.
+        Timestamp::EPOCH
+    } else {
+        forgotten_from(newest, length, when.skew)
+    }
+}
+
+/// [`State::forgotten_from`] of a bucket.
+pub(crate) fn bucket_forgotten_from(value: u128, limit: u64, length: WindowLength, when: When) -> Timestamp {
+    bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(when.skew)
+}
+
+/// Counts `hit` in a bucket, or leaves it as it was.
+#[inline(always)]
+pub(crate) fn fill(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> Tally {
+    match hit.apply(*value) {
+        Some(after) => {
+            *value = after;
+            Tally::new(true, after)
+        }
+        None => Tally::new(false, unless_full(*value, limit, now)),
+    }
+}
+
 /// The value of a bucket; 0 where it is full, and so the same as an absent one. It is kept all the same for a while,
 /// since the clock may jump back to when it was not.
-fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
+pub(crate) fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
     if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
 }
 
 impl Opened {
+    /// The window that a hit opens, if it is counted.
+    pub(crate) fn by(hit: &Hit<'_>, now: Timestamp) -> (Tally, Option<Self>) {
+        let Some(value) = hit.apply(0) else {
+            return (Tally::default(), None);
+        };
+        let opening = Opening { generation: hit.generation, note: hit.note.map(Arc::from) };
+        let opened = Self { start: now, value, opening: Arc::new(opening) };
+        (opened.tally(true), Some(opened))
+    }
+
     fn tally(&self, counted: bool) -> Tally {
         Tally::new(counted, self.value).with_start(self.start).with_opening(Arc::clone(&self.opening))
     }

@@ -1,36 +1,46 @@
-//! The store: entries that leave by themselves, and a cap on how many there are.
+//! The store of counters: entries that leave by themselves, and a cap on how many there are.
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window, has_come};
+use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
 
 use crate::WhenFull;
-use crate::map::Map;
-use crate::queue::{Popped, Queue, Ticket};
-use crate::series::{AsSeries, Series, StoredSeries};
-use crate::state::{State, When};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
-use crate::windows::View;
+use crate::brief::{Brief, BriefGuard};
+use crate::due::Due;
+use crate::families::{Families, Kind};
+use crate::fingerprint::{Fingerprint, Secret};
+use crate::random;
+use crate::shard::{Asked, Budget, Shard, first};
+use crate::state::When;
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::windows::{View, Windows};
 
-/// How many due tickets one operation looks at, at most: twice what one operation can add, so that the queue drains.
-const LOOKED_AT_PER_CALL: usize = 4;
+/// How many expired entries one operation removes, at most: more than it can add.
+const REMOVED_PER_CALL: usize = 4;
 
-/// How many tickets an operation looks at, at most, to make room for a new key in a full store.
+/// How many entries one operation looks at, at most, to find those.
+const LOOKED_AT_PER_CALL: usize = 128;
+
+/// How many entries an operation looks at, at most, to make room for a new key in a full store.
 const LOOKED_AT_WHEN_FULL: usize = 256;
 
-/// A shard that is full doubles, and moves all its entries while it is locked. With many shards that is a small part of
-/// the map, and comes at a different time for each.
-const SHARDS: usize = 1024;
+/// Of how many entries the one that expires first gives way.
+const LOOKED_AT_TO_EVICT: usize = 64;
 
-/// One key in windows of one kind and length.
-struct Entry {
-    state: State,
-    ticket: Ticket,
-}
+/// A table that is full moves to a larger one while it is locked: with many shards that is soon done.
+#[cfg(not(shuttle))]
+pub(crate) const SHARDS: usize = 1024;
+#[cfg(shuttle)]
+pub(crate) const SHARDS: usize = 2;
 
 pub(crate) struct Store {
-    map: Map<StoredSeries, Entry>,
-    queue: Queue<StoredSeries>,
+    shards: Box<[Line]>,
+    due: Due,
+    families: Families,
+    secret: Box<Secret>,
+    /// Held by whoever sweeps, or looks for room in a full store. Its holder locks shards, one at a time, and nobody
+    /// who holds a shard waits for it.
+    sweeper: Mutex<Sweeper>,
     /// Places taken: one for each entry.
     keys: AtomicUsize,
     evicted: AtomicU64,
@@ -39,11 +49,37 @@ pub(crate) struct Store {
     skew: Duration,
 }
 
+/// A shard on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Line(Brief<Shard>);
+
+/// How far sweeping has come.
+#[derive(Default)]
+struct Sweeper {
+    shard: usize,
+    /// Where to look for the next entry that gives way.
+    evicts_from: Option<(usize, u64)>,
+}
+
+impl Fingerprint {
+    /// The shard that it belongs to.
+    #[inline(always)]
+    pub(crate) const fn shard(self) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "below the number of shards")]
+        let shard = (self.place >> (u64::BITS - SHARDS.ilog2())) as usize;
+        shard
+    }
+}
+
 impl Store {
     pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
         Self {
-            map: Map::with_shards(SHARDS),
-            queue: Queue::default(),
+            shards: (0..SHARDS).map(|_| Line::default()).collect(),
+            due: Due::new(SHARDS),
+            families: Families::new(),
+            secret: Box::new(Secret::new(random::numbers())),
+            sweeper: Mutex::new(Sweeper::default()),
             keys: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             max_keys,
@@ -60,6 +96,7 @@ impl Store {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    #[inline(always)]
     pub(crate) fn increment(
         &self,
         counter: &Counter<'_>,
@@ -67,83 +104,128 @@ impl Store {
         now: Timestamp,
         view: View,
     ) -> Result<Tally, BackendError> {
-        self.sweep(now);
-        let (series, window, when) = (Series::from(counter), counter.window(), self.when(now));
-        let count = |entry: &mut Entry| {
-            let tally = entry.state.increment(window, hit, when, view);
-            if tally.counted && entry.state.is_forgotten_before(entry.ticket.due, window.into(), when) {
-                self.queue.remove(entry.ticket);
-                let due = entry.state.forgotten_from(window.into(), when);
-                entry.ticket = self.queue.push(series.into(), due);
-            }
-            tally
-        };
-        if let Some(tally) = self.map.update(&series as &dyn AsSeries, count) {
+        let asked = self.asked(counter, now);
+        let mut shard = self.shard(asked.print.shard());
+        if let Some(tally) = shard.increment(&asked, hit, view, &self.due) {
             return Ok(tally);
         }
+        self.increment_absent(&asked, hit, view, shard)
+    }
 
-        // A refused hit makes no entry, so try on an absent one first.
-        let mut state = State::absent(window);
-        let tally = state.increment(window, hit, when, view);
-        if !tally.counted {
-            return Ok(tally);
-        }
-        let series = StoredSeries::from(series);
-        let mut looks_left = LOOKED_AT_WHEN_FULL;
-        loop {
-            let insert = |series: &StoredSeries| {
-                if !self.take_place() {
-                    return (None, None);
-                }
-                let ticket = self.queue.push(series.clone(), state.forgotten_from(window.into(), when));
-                (Some(Entry { state: state.clone(), ticket }), Some(tally.clone()))
-            };
-            if let Some(tally) = self.map.update_or_insert(series.clone(), |entry| Some(count(entry)), insert)
-            {
-                return Ok(tally);
+    #[inline(never)]
+    fn increment_absent(
+        &self,
+        asked: &Asked,
+        hit: &Hit<'_>,
+        view: View,
+        mut shard: BriefGuard<'_, Shard>,
+    ) -> Result<Tally, BackendError> {
+        let (tally, after) = first(asked, hit, view);
+        if let Some(after) = after {
+            if !self.take_place() {
+                drop(shard);
+                return self.increment_when_full(asked, hit, view);
             }
-            if looks_left == 0 {
+            shard.add(asked, after, &self.due);
+        }
+        Ok(tally)
+    }
+
+    /// One at a time: so no place is out of everybody's sight while it changes hands.
+    #[cold]
+    fn increment_when_full(&self, asked: &Asked, hit: &Hit<'_>, view: View) -> Result<Tally, BackendError> {
+        let mut sweeper = lock(&self.sweeper);
+        let mut has_place = false;
+        loop {
+            let mut shard = self.shard(asked.print.shard());
+            // Somebody else may have brought the key, or given a place back.
+            let (tally, after) = match shard.increment(asked, hit, view, &self.due) {
+                Some(tally) => (tally, None),
+                None => first(asked, hit, view),
+            };
+            match after {
+                Some(after) if has_place || self.take_place() => {
+                    shard.add(asked, after, &self.due);
+                    return Ok(tally);
+                }
+                Some(_) => {}
+                None => {
+                    self.give_places_back(has_place.into());
+                    return Ok(tally);
+                }
+            }
+            drop(shard);
+            has_place = self.make_room(&mut sweeper, asked.when);
+            if !has_place {
                 return Err(BackendError::Full { max_keys: self.max_keys });
             }
-            looks_left = self.make_room(now, looks_left);
         }
     }
 
     pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, view: View) -> Tally {
-        self.sweep(now);
-        let (window, when) = (counter.window(), self.when(now));
-        self.map
-            .read(&Series::from(counter) as &dyn AsSeries, |entry| entry.state.get(window, when, view))
-            .unwrap_or_else(|| State::absent(window).get(window, when, view))
+        let asked = self.asked(counter, now);
+        let known = self.shard(asked.print.shard()).get(&asked, view);
+        known.unwrap_or_else(|| match asked.window {
+            Window::Aligned { start, length } => Windows::get(None, asked.when.at(start, length), view),
+            Window::Opened { .. } | Window::Bucket { .. } => Tally::default(),
+        })
     }
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
-        self.sweep(now);
-        let window: Window = counter.window();
-        let series = Series::from(counter);
-        let gone =
-            self.map.remove_if(&series as &dyn AsSeries, |entry| entry.state.reset(window, generation));
-        if let Some(entry) = gone {
-            self.queue.remove(entry.ticket);
-            self.give_place_back();
+        let asked = self.asked(counter, now);
+        if self.shard(asked.print.shard()).reset(&asked, generation) {
+            self.give_places_back(1);
         }
     }
 
-    fn when(&self, now: Timestamp) -> When {
-        When { now, skew: self.skew }
+    /// What an operation is about. Each sweeps first, if something is due.
+    #[inline(always)]
+    fn asked(&self, counter: &Counter<'_>, now: Timestamp) -> Asked {
+        let when = When { now, skew: self.skew };
+        if self.due.has_any(now) {
+            self.sweep(when);
+        }
+        let window = counter.window();
+        let family = self.families.number(Kind::from(window));
+        Asked { print: self.secret.fingerprint(counter, family), family, window, when }
     }
 
-    /// Removes a few of the entries that have expired.
-    fn sweep(&self, now: Timestamp) {
-        if !self.queue.is_due(now) {
-            return;
+    #[inline(always)]
+    fn shard(&self, shard: usize) -> BriefGuard<'_, Shard> {
+        self.shards[shard].0.lock()
+    }
+
+    /// Removes a few of the entries that have expired, unless somebody else is at it.
+    #[cold]
+    fn sweep(&self, when: When) {
+        if let Ok(mut sweeper) = self.sweeper.try_lock() {
+            let mut budget = Budget { looks: LOOKED_AT_PER_CALL, removals: REMOVED_PER_CALL };
+            self.sweep_on(&mut sweeper, when, &mut budget, 0);
         }
-        for _ in 0..LOOKED_AT_PER_CALL {
-            let Some(popped) = self.queue.try_pop(|ticket| has_come(ticket.due, now)) else {
-                return;
-            };
-            self.settle(&popped, now, |expiry| has_come(expiry, now));
+    }
+
+    /// Goes on from where the last sweep stopped, until the budget is spent or nothing more is due. Of the places of
+    /// what is removed it keeps as many as it is told.
+    fn sweep_on(&self, sweeper: &mut Sweeper, when: When, budget: &mut Budget, mut kept: usize) {
+        for _ in 0..SHARDS {
+            if self.due.is(sweeper.shard, when.now) {
+                let mut shard = self.shard(sweeper.shard);
+                let before = budget.removals;
+                let swept = shard.sweep(&self.families, when, budget);
+                if let Some(next) = swept {
+                    self.due.set(sweeper.shard, next);
+                }
+                let removed = before - budget.removals;
+                let keeps = kept.min(removed);
+                kept -= keeps;
+                self.give_places_back(removed - keeps);
+                if swept.is_none() {
+                    return;
+                }
+            }
+            sweeper.shard = (sweeper.shard + 1) % SHARDS;
         }
+        self.due.find_first();
     }
 
     /// Takes one of the places that there are for keys.
@@ -152,124 +234,44 @@ impl Store {
         self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Looks at the next entry in line, and removes it if it may go. Tells how many looks are left: none where there is
-    /// nothing more to look at, and only a place that somebody else gave back can help.
-    fn make_room(&self, now: Timestamp, looks_left: usize) -> usize {
-        let looks_left = looks_left - 1;
-        let is_wanted =
-            |ticket: &Ticket| has_come(ticket.due, now) || self.when_full == WhenFull::EvictSoonest;
-        match self.queue.pop(is_wanted) {
-            Some(popped) => {
-                let gives_way = |expiry| {
-                    self.when_full == WhenFull::EvictSoonest
-                        && (expiry <= popped.ticket.due || looks_left == 0)
-                };
-                self.settle(&popped, now, |expiry| {
-                    let expired = has_come(expiry, now);
-                    let evicted = !expired && gives_way(expiry);
-                    self.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
-                    expired || evicted
-                });
-                looks_left
-            }
-            // An entry that somebody else is looking at may be about to leave.
-            None if self.queue.is_settling() => {
-                yield_now();
-                looks_left
-            }
-            None => 0,
+    fn give_places_back(&self, places: usize) {
+        if places > 0 {
+            self.keys.fetch_sub(places, Ordering::Relaxed);
         }
     }
 
-    fn give_place_back(&self) {
-        self.keys.fetch_sub(1, Ordering::Relaxed);
+    /// Removes an entry, and keeps its place for the caller: one that has expired, or one that gives way.
+    fn make_room(&self, sweeper: &mut Sweeper, when: When) -> bool {
+        let mut budget = Budget { looks: LOOKED_AT_WHEN_FULL, removals: 1 };
+        self.sweep_on(sweeper, when, &mut budget, 1);
+        budget.removals == 0 || (self.when_full == WhenFull::EvictSoonest && self.evict(sweeper, when))
     }
 
-    /// Removes the entry of a popped ticket, if it may go now that it is known when it expires; else issues it a new
-    /// ticket.
-    fn settle(
-        &self,
-        popped: &Popped<'_, StoredSeries>,
-        now: Timestamp,
-        may_go: impl FnOnce(Timestamp) -> bool,
-    ) {
-        let series = &popped.key;
-        let gone = self.map.remove_if(series, |entry| {
-            if entry.ticket != popped.ticket {
-                // The entry of this ticket has been reset, and the key has another one by now.
-                return false;
+    /// Removes the entry that expires first, of those that come next.
+    fn evict(&self, sweeper: &mut Sweeper, when: When) -> bool {
+        let (mut shard, mut from) = sweeper.evicts_from.unwrap_or((0, u64::MAX));
+        let mut looks = LOOKED_AT_TO_EVICT;
+        let mut soonest = None::<(Timestamp, Fingerprint)>;
+        for _ in 0..=SHARDS {
+            let (found, stopped_at) = self.shard(shard).soonest(from, &self.families, when, &mut looks);
+            soonest = match (soonest, found) {
+                (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+                (one, other) => one.or(other),
+            };
+            if let Some(place) = stopped_at {
+                from = place;
+                break;
             }
-            let expiry = entry.state.forgotten_from(series.as_series().kind(), self.when(now));
-            let goes = may_go(expiry);
-            if !goes {
-                entry.ticket = self.queue.push(series.clone(), expiry);
-            }
-            goes
-        });
-        if gone.is_some() {
-            self.give_place_back();
+            (shard, from) = ((shard + 1) % SHARDS, u64::MAX);
         }
+        sweeper.evicts_from = Some((shard, from));
+        // It may have been reset meanwhile: then its place is free.
+        let Some((_, print)) = soonest else { return false };
+        let is_evicted = self.shard(print.shard()).evict(print);
+        self.evicted.fetch_add(is_evicted.into(), Ordering::Relaxed);
+        is_evicted || self.take_place()
     }
 }
 
 #[cfg(all(test, not(shuttle)))]
-mod tests {
-    use limited_core::{ALLOWED_SKEW, Key, WindowLength};
-
-    use super::*;
-
-    const START: Timestamp = Timestamp::from_secs(1_767_225_600);
-
-    /// Every entry has one ticket, and no ticket is without an entry.
-    fn is_whole(store: &Store) -> bool {
-        store.queue.len() == store.len()
-    }
-
-    #[test]
-    fn every_entry_has_one_ticket_whatever_happens_to_it() {
-        let store = Store::new(20, WhenFull::EvictSoonest, ALLOWED_SKEW);
-        let mut now = START;
-        for round in 0..5_000_u64 {
-            // Up and down, now and then by a day.
-            now = match round % 97 {
-                0 => now.saturating_add(Duration::from_secs(86_400)),
-                50 => now.saturating_sub(Duration::from_secs(86_400)),
-                more => now.saturating_add(Duration::from_millis(more)),
-            };
-            let key = Key::from((round * 7 % 31).to_string());
-            let length = WindowLength::SECOND;
-            let window = match round % 3 {
-                0 => Window::aligned(now, length),
-                1 => Window::Opened { length },
-                _ => Window::Bucket { limit: 1, length },
-            };
-            let counter = Counter::new("", &key, window).unwrap();
-            let hit = Hit::new(1, u128::from(u64::MAX)).with_floor(now.as_nanos().into());
-            store.increment(&counter, &hit, now, View::Fixed).unwrap();
-            assert!(is_whole(&store), "round {round}");
-            if round % 11 == 0 {
-                store.reset(&counter, None, now);
-                assert!(is_whole(&store), "round {round}");
-            }
-        }
-        assert!(store.evicted() > 0);
-    }
-
-    #[test]
-    fn a_key_counted_ahead_of_a_clock_that_is_corrected_leaves_once_it_is_used_again() {
-        let store = Store::new(usize::MAX, WhenFull::Refuse, ALLOWED_SKEW);
-        let key = Key::from("key");
-        let hit = |now: Timestamp| {
-            let counter = Counter::new("", &key, Window::aligned(now, WindowLength::SECOND)).unwrap();
-            store.increment(&counter, &Hit::new(1, 10), now, View::Fixed).unwrap();
-        };
-        hit(START.saturating_add(Duration::from_secs(10 * 365 * 86_400)));
-        hit(START);
-        let other = Key::from("other");
-        let later = START.saturating_add(Duration::from_secs(60));
-        let counter = Counter::new("", &other, Window::aligned(later, WindowLength::SECOND)).unwrap();
-        store.get(&counter, later, View::Fixed);
-        assert_eq!(store.len(), 0);
-        assert!(is_whole(&store));
-    }
-}
+mod tests;

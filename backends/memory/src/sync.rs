@@ -1,4 +1,4 @@
-//! The primitives that the store is built of: those of the standard library and DashMap, or, under `--cfg shuttle`,
+//! The primitives that the store is built of: those of the standard library, or, under `--cfg shuttle`,
 //! those of a scheduler that tries out interleavings.
 
 use std::sync::PoisonError;

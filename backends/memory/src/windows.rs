@@ -1,31 +1,24 @@
-//! The aligned windows of one key: the latest few, and from when on nothing else is known.
+//! The aligned windows of one key: the latest three.
 
 use std::time::Duration;
 
 use limited_core::{Hit, Tally, Timestamp, Window, WindowLength, forgotten_from, has_come, sliding};
 
-/// How many windows are known at most. The current one and the one before decide a sliding window; one more keeps both
-/// of them known when the clock jumps back into the window before.
-const KNOWN: usize = 3;
+/// How many windows are known. The current one and the one before decide a sliding window; one more keeps both of
+/// them known when the clock jumps back into the window before.
+pub(crate) const KNOWN: usize = 3;
 
-/// The latest windows with hits, newest first.
+/// The newest window with hits, and the two before it.
 ///
-/// A window that had to make room is closed, and with it all older ones: should the clock jump back into a closed
-/// window, its count is unknown, so it refuses, and never admits extra. For windows no shorter than the allowed skew
-/// that happens only past the time for which the contract wants a window known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All older ones are closed: should the clock jump back into one, its count is unknown, so it refuses, and never
+/// admits extra. For windows no shorter than the allowed skew that happens only past the time for which the contract
+/// wants a window known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
-    known: [Counted; KNOWN],
-    len: u8,
-    /// The start of the newest window that is closed.
-    closed: Option<u64>,
-}
-
-/// The count of the window that starts at `start` nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counted {
-    start: u64,
-    value: u128,
+    /// The start of the newest window.
+    pub(crate) newest: u64,
+    /// What is counted in it, in the window before it, and in the one before that.
+    pub(crate) counts: [u128; KNOWN],
 }
 
 /// How an operation looks at windows: fixed, or sliding, where the window before must be known too.
@@ -44,146 +37,128 @@ pub(crate) struct At {
     pub(crate) skew: Duration,
 }
 
-impl At {
-    /// Whether a window that starts at `start` lies further ahead than any jump back within the allowed skew explains.
-    /// Somebody's clock was wrong when it was counted in, and has been corrected since.
-    fn is_implausible(&self, start: u64) -> bool {
-        start > forgotten_from(self.now, self.length, self.skew).as_nanos()
-    }
+/// Whether a window that starts at `start` lies further ahead than any jump back within the allowed skew explains.
+/// Somebody's clock was wrong when it was counted in, and has been corrected since.
+pub(crate) fn is_implausible(start: Timestamp, length: WindowLength, now: Timestamp, skew: Duration) -> bool {
+    start > forgotten_from(now, length, skew)
 }
 
 impl Windows {
-    /// Counts `hit`, or leaves everything as it was.
-    pub(crate) fn increment(&mut self, hit: &Hit<'_>, at: At, view: View) -> Tally {
-        let (known, start) = match self.decidable(at, view) {
-            Decidable::Here => (&*self, at.start),
-            Decidable::Afresh => (&Self::default(), at.start),
-            Decidable::From(start) => return self.tally(false, start, at, view),
+    /// Counts `hit` in the windows of a key of which these are known, if any are: what it is told, and its windows from
+    /// now on, where it is counted.
+    pub(crate) fn increment(
+        known: Option<&Self>,
+        hit: &Hit<'_>,
+        at: At,
+        view: View,
+    ) -> (Tally, Option<Self>) {
+        let known = match Self::decidable(known, at, view) {
+            Decidable::Here => known,
+            Decidable::Afresh => None,
+            Decidable::From(start) => return (Self::tally(known, start, at, view), None),
         };
-        let before = known.value_before(start, at.length, view);
+        let before = Self::value_before(known, at.start, at.length, view);
         let weighed = match view {
             View::Fixed => *hit,
             View::Sliding => {
-                sliding::weighed(hit, before, Window::Aligned { start, length: at.length }, at.now)
+                sliding::weighed(hit, before, Window::Aligned { start: at.start, length: at.length }, at.now)
             }
         };
-        match weighed.apply(known.value(start)) {
+        match weighed.apply(Self::value(known, at.start, at.length)) {
             Some(value) => {
-                if !std::ptr::eq(known, self) {
-                    *self = Self::default();
-                }
-                self.put(Counted { start: start.as_nanos(), value }, at);
-                Tally::new(true, value).with_start(start).with_previous(before)
+                let tally = Tally::new(true, value).with_start(at.start).with_previous(before);
+                (tally, Some(Self::with(known, value, at)))
             }
-            None => known.tally(false, start, at, view),
+            None => (Self::tally(known, at.start, at, view), None),
         }
     }
 
     /// Reads.
-    pub(crate) fn get(&self, at: At, view: View) -> Tally {
+    pub(crate) fn get(known: Option<&Self>, at: At, view: View) -> Tally {
         if has_come(forgotten_from(at.start, at.length, at.skew), at.now) {
             return Tally::new(false, 0).with_start(at.start);
         }
-        match self.decidable(at, view) {
-            Decidable::Here => self.tally(false, at.start, at, view),
+        match Self::decidable(known, at, view) {
+            Decidable::Here => Self::tally(known, at.start, at, view),
             Decidable::Afresh => Tally::new(false, 0).with_start(at.start),
-            Decidable::From(start) => self.tally(false, start, at, view),
+            Decidable::From(start) => Self::tally(known, start, at, view),
         }
     }
 
     /// Forgets one window.
-    pub(crate) fn remove(&mut self, start: Timestamp) {
-        if let Some(index) = self.position(start.as_nanos()) {
-            self.remove_at(index);
+    pub(crate) fn remove(&mut self, start: Timestamp, length: WindowLength) {
+        if let Some(count) = self.age(start.as_nanos(), length).and_then(|age| self.counts.get_mut(age)) {
+            *count = 0;
         }
     }
 
-    /// Whether no window is known any more.
+    /// Whether nothing is counted in any window, so that they are the same as none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.counts == [0; KNOWN]
     }
 
-    /// The start of the newest window that is known and starts by `latest`.
-    pub(crate) fn newest(&self, latest: Timestamp) -> Option<Timestamp> {
-        let mut starts = self.known().iter().map(|known| Timestamp::from_nanos(known.start));
-        starts.find(|start| *start <= latest)
-    }
-
-    fn tally(&self, counted: bool, start: Timestamp, at: At, view: View) -> Tally {
-        Tally::new(counted, self.value(start))
+    fn tally(known: Option<&Self>, start: Timestamp, at: At, view: View) -> Tally {
+        Tally::new(false, Self::value(known, start, at.length))
             .with_start(start)
-            .with_previous(self.value_before(start, at.length, view))
+            .with_previous(Self::value_before(known, start, at.length, view))
     }
 
-    fn known(&self) -> &[Counted] {
-        &self.known[..usize::from(self.len)]
+    /// How many windows before the newest one this one is; `None` of a later one.
+    fn age(&self, start: u64, length: WindowLength) -> Option<usize> {
+        let age = self.newest.checked_sub(start)? / length.as_nanos();
+        Some(usize::try_from(age).unwrap_or(usize::MAX))
     }
 
-    fn position(&self, start: u64) -> Option<usize> {
-        self.known().iter().position(|window| window.start == start)
+    fn value(known: Option<&Self>, start: Timestamp, length: WindowLength) -> u128 {
+        let count = |known: &Self| known.counts.get(known.age(start.as_nanos(), length)?).copied();
+        known.and_then(count).unwrap_or(0)
     }
 
-    fn value(&self, start: Timestamp) -> u128 {
-        self.position(start.as_nanos()).map_or(0, |index| self.known[index].value)
-    }
-
-    fn value_before(&self, start: Timestamp, length: WindowLength, view: View) -> u128 {
-        match view {
-            View::Fixed => 0,
-            View::Sliding => match start.as_nanos().checked_sub(length.as_nanos()) {
-                Some(before) => self.value(Timestamp::from_nanos(before)),
-                None => 0,
-            },
+    fn value_before(known: Option<&Self>, start: Timestamp, length: WindowLength, view: View) -> u128 {
+        match (view, start.as_nanos().checked_sub(length.as_nanos())) {
+            (View::Sliding, Some(before)) => Self::value(known, Timestamp::from_nanos(before), length),
+            _ => 0,
         }
     }
 
-    /// Whether the window asked for can be decided on: it is not closed, and can be remembered.
-    fn decidable(&self, at: At, view: View) -> Decidable {
-        let asked = at.start.as_nanos();
-        let mut earliest = asked;
-        if let Some(closed) = self.closed {
-            let windows = if view == View::Sliding { 2 } else { 1 };
-            earliest = earliest.max(closed.saturating_add(windows * at.length.as_nanos()));
-        }
-        if let [newest, .., oldest] = self.known()
-            && usize::from(self.len) == KNOWN
-            && !at.is_implausible(newest.start)
-        {
-            earliest = earliest.max(oldest.start);
-        }
-        if earliest == asked {
+    /// Whether the window asked for can be decided on: it is known, or later than all that are.
+    fn decidable(known: Option<&Self>, at: At, view: View) -> Decidable {
+        let Some(known) = known else {
+            return Decidable::Here;
+        };
+        let (asked, length) = (at.start.as_nanos(), at.length.as_nanos());
+        let back = |windows| known.newest.saturating_sub(windows * length);
+        let earliest = back(if view == View::Sliding { 1 } else { 2 });
+        // Before the first window since the epoch there is none to know.
+        if asked >= earliest || (asked < length && asked >= back(2)) {
             Decidable::Here
-        } else if at.is_implausible(earliest) {
+        } else if is_implausible(Timestamp::from_nanos(known.newest), at.length, at.now, at.skew) {
             Decidable::Afresh
         } else {
             Decidable::From(Timestamp::from_nanos(earliest))
         }
     }
 
-    fn put(&mut self, window: Counted, at: At) {
-        if let Some(index) = self.position(window.start) {
-            self.known[index] = window;
-            return;
-        }
-        if usize::from(self.len) == KNOWN {
-            if at.is_implausible(self.known[0].start) {
-                self.remove_at(0);
-            } else {
-                let oldest = self.known[KNOWN - 1].start;
-                self.closed = self.closed.max(Some(oldest));
-                self.remove_at(KNOWN - 1);
+    /// The windows once `value` is counted in the one asked for, which can be decided on.
+    fn with(known: Option<&Self>, value: u128, at: At) -> Self {
+        let asked = at.start.as_nanos();
+        let afresh = Self { newest: asked, counts: [value, 0, 0] };
+        let Some(known) = known else {
+            return afresh;
+        };
+        if let Some(age) = known.age(asked, at.length) {
+            let mut after = *known;
+            if let Some(count) = after.counts.get_mut(age) {
+                *count = value;
             }
+            return after;
         }
-        let index = self.known().iter().take_while(|known| known.start > window.start).count();
-        self.known[index..].rotate_right(1);
-        self.known[index] = window;
-        self.len += 1;
-    }
-
-    fn remove_at(&mut self, index: usize) {
-        self.known[index..].rotate_left(1);
-        self.known[KNOWN - 1] = Counted::default();
-        self.len -= 1;
+        let [newest, before, _] = known.counts;
+        match (asked - known.newest) / at.length.as_nanos() {
+            1 => Self { newest: asked, counts: [value, newest, before] },
+            2 => Self { newest: asked, counts: [value, 0, newest] },
+            _ => afresh,
+        }
     }
 }
 
@@ -212,6 +187,22 @@ mod tests {
         back: u64,
         cost: u8,
         view: View,
+    }
+
+    /// The windows of one key, as a slot keeps them.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Key(Option<Windows>);
+
+    impl Key {
+        fn increment(&mut self, hit: &Hit<'_>, at: At, view: View) -> Tally {
+            let (tally, after) = Windows::increment(self.0.as_ref(), hit, at, view);
+            self.0 = after.or(self.0);
+            tally
+        }
+
+        fn get(&self, at: At, view: View) -> Tally {
+            Windows::get(self.0.as_ref(), at, view)
+        }
     }
 
     const CEILING: u128 = 20;
@@ -265,7 +256,7 @@ mod tests {
             steps in steps(WindowLength::MINUTE),
         ) {
             let (length, skew) = (WindowLength::MINUTE, Duration::from_secs(5));
-            let (mut windows, mut log, mut latest) = (Windows::default(), Log::default(), START);
+            let (mut windows, mut log, mut latest) = (Key::default(), Log::default(), START);
             for step in steps {
                 latest += step.forward;
                 let at = at(latest.saturating_sub(step.back), length, skew);
@@ -297,7 +288,7 @@ mod tests {
             skew in prop::sample::select(vec![0, 1, 3, 10]),
         ) {
             let (length, skew) = (WindowLength::SECOND, Duration::from_secs(skew));
-            let (mut windows, mut log, mut latest) = (Windows::default(), Log::default(), START);
+            let (mut windows, mut log, mut latest) = (Key::default(), Log::default(), START);
             for step in steps {
                 latest += step.forward;
                 let furthest = latest - length.as_nanos() - u64::try_from(skew.as_nanos()).unwrap();
@@ -321,7 +312,7 @@ mod tests {
             skew in 0..3_u64,
         ) {
             let (length, skew) = (WindowLength::SECOND, Duration::from_secs(skew));
-            let (mut windows, mut latest) = (Windows::default(), START);
+            let (mut windows, mut latest) = (Key::default(), START);
             for step in steps {
                 latest += step.forward;
                 let at = at(latest - step.back, length, skew);
@@ -340,7 +331,7 @@ mod tests {
         #[test]
         fn no_time_panics(nows in prop::collection::vec(any::<u64>(), 1..40), skew: u64, length in 1..=100_u32) {
             let length = WindowLength::try_from(WindowLength::MAX.as_duration() / length).unwrap();
-            let mut windows = Windows::default();
+            let mut windows = Key::default();
             for (index, now) in nows.into_iter().enumerate() {
                 let view = if index % 2 == 0 { View::Fixed } else { View::Sliding };
                 let at = at(now, length, Duration::from_nanos(skew));
@@ -354,7 +345,7 @@ mod tests {
     fn a_clock_that_was_far_ahead_and_is_corrected_finds_the_key_working() {
         let (length, skew) = (WindowLength::MINUTE, Duration::from_secs(5));
         let day = WindowLength::DAY.as_nanos();
-        let mut windows = Windows::default();
+        let mut windows = Key::default();
         let hit = Hit::new(1, CEILING);
         for minute in 0..4 {
             let ahead = at(START + day + minute * length.as_nanos(), length, skew);

@@ -178,3 +178,75 @@ fn an_expired_key_is_found_behind_a_hundred_that_were_moved_on() {
     let gone = START.saturating_add(Duration::from_secs(130));
     assert!(count(&backend, "new", WindowLength::MINUTE, gone).unwrap());
 }
+
+#[test]
+fn of_a_few_keys_the_one_that_expires_first_gives_way_wherever_it_is() {
+    for first in 0..64_u32 {
+        let backend = MemoryBackend::builder().max_keys(64).when_full(WhenFull::EvictSoonest).build();
+        for key in 0..64 {
+            let length = if key == first { WindowLength::MINUTE } else { WindowLength::HOUR };
+            assert!(count(&backend, &key.to_string(), length, START).unwrap());
+        }
+        assert!(count(&backend, "new", WindowLength::DAY, START).unwrap());
+        assert_eq!((backend.len(), backend.evicted()), (64, 1));
+        assert_eq!(value(&backend, &first.to_string(), WindowLength::MINUTE, START), 0);
+    }
+}
+
+#[test]
+fn calls_that_are_refused_go_on_looking_for_an_expired_key_where_the_last_one_stopped() {
+    let backend = MemoryBackend::builder().max_keys(5_001).build();
+    for key in 0..5_000 {
+        assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, START).unwrap());
+    }
+    assert!(count(&backend, "expires", WindowLength::MINUTE, START).unwrap());
+    let later = START.saturating_add(Duration::from_secs(100));
+    for key in 0..5_000 {
+        assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, later).unwrap());
+    }
+    let gone = START.saturating_add(Duration::from_secs(130));
+    let refused = (0..).take_while(|_| count(&backend, "new", WindowLength::MINUTE, gone).is_err()).count();
+    // Each looks at 128 keys as any call does, and at 256 more.
+    assert!(refused <= 5_000 / 384 + 1, "{refused}");
+    assert_eq!((backend.len(), backend.evicted()), (5_001, 0));
+}
+
+#[test]
+fn a_cap_of_zero_takes_no_key() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        let backend = MemoryBackend::builder().max_keys(0).when_full(when_full).build();
+        assert!(count(&backend, "a", WindowLength::MINUTE, START).is_err());
+        assert_eq!((backend.len(), backend.evicted()), (0, 0));
+    }
+}
+
+#[test]
+fn threads_that_reset_keys_of_a_full_store_leave_its_cap_exact() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        let backend = MemoryBackend::builder().max_keys(16).when_full(when_full).build();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let backend = &backend;
+                scope.spawn(move || {
+                    for round in 0..3_000_u32 {
+                        let key = Key::from(((round * 7 + thread * 13) % 40).to_string());
+                        let window = Window::aligned(START, WindowLength::MINUTE);
+                        let counter = Counter::new("", &key, window).unwrap();
+                        if round % 3 == 0 {
+                            backend.reset_now(&counter, None, START).unwrap();
+                        } else {
+                            let _ = backend.increment_now(&counter, &Hit::new(1, u128::MAX), START);
+                        }
+                        assert!(backend.len() <= 16);
+                    }
+                });
+            }
+        });
+        for key in 0..40 {
+            let key = Key::from(key.to_string());
+            let counter = Counter::new("", &key, Window::aligned(START, WindowLength::MINUTE)).unwrap();
+            backend.reset_now(&counter, None, START).unwrap();
+        }
+        assert_eq!(backend.len(), 0);
+    }
+}

@@ -115,7 +115,7 @@ fn reset_gives_the_place_back() {
             let opened = matches!(counter.window(), Window::Opened { .. });
             backend.reset_now(&counter, opened.then_some(Generation(round)), START).unwrap();
             assert_eq!(backend.len(), 0);
-            // A ticket left behind by a reset would let the next key leave too early, or never.
+            // A place left behind by a reset would leave none for the next key.
             assert!(count(&backend, "stays", window, START));
             backend
                 .reset_now(&Counter::new("", &Key::from("stays"), window(START)).unwrap(), None, START)
@@ -132,4 +132,45 @@ fn another_allowed_skew_keeps_keys_for_longer() {
     assert_eq!(backend.len(), 1);
     look(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE));
     assert_eq!(backend.len(), 0);
+}
+
+#[test]
+fn after_an_idle_time_all_expired_keys_leave_whatever_key_is_asked_about() {
+    for window in KINDS {
+        let backend = MemoryBackend::new();
+        for key in 0..5_000 {
+            assert!(count(&backend, &key.to_string(), window, START));
+        }
+        let later = START.saturating_add(100 * MINUTE);
+        assert!(count(&backend, "the only one", window, later));
+        for _ in 0..1_250 {
+            look(&backend, "the only one", window, later);
+        }
+        assert_eq!(backend.len(), 1);
+    }
+}
+
+#[test]
+fn keys_that_are_used_and_keys_that_are_not_leave_as_they_should() {
+    for window in KINDS {
+        let backend = MemoryBackend::new();
+        for key in 0..2_000 {
+            assert!(count(&backend, &format!("gone {key}"), window, START));
+            assert!(count(&backend, &format!("stays {key}"), window, START));
+        }
+        // Used again a minute later, every other key stays for a minute longer.
+        for key in 0..2_000 {
+            assert!(count(&backend, &format!("stays {key}"), window, START.saturating_add(MINUTE)));
+        }
+        let later = START.saturating_add(2 * MINUTE + ALLOWED_SKEW);
+        for _ in 0..2_000 {
+            look(&backend, "someone else", window, later);
+        }
+        assert_eq!(backend.len(), 2_000, "{:?}", window(START));
+        let later = START.saturating_add(3 * MINUTE + 2 * ALLOWED_SKEW);
+        for _ in 0..2_000 {
+            look(&backend, "someone else", window, later);
+        }
+        assert_eq!(backend.len(), 0, "{:?}", window(START));
+    }
 }

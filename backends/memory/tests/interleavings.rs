@@ -124,7 +124,7 @@ fn the_same_new_key_takes_the_last_place_once() {
 }
 
 #[test]
-fn keys_that_give_way_leave_no_place_and_no_ticket_behind() {
+fn keys_that_give_way_leave_no_place_behind() {
     explore(|| {
         let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
         let threads: Vec<_> = ["a", "b", "c", "a"]
@@ -146,7 +146,7 @@ fn keys_that_give_way_leave_no_place_and_no_ticket_behind() {
 }
 
 #[test]
-fn a_reset_in_between_loses_neither_places_nor_tickets() {
+fn a_reset_in_between_loses_no_place() {
     explore(|| {
         let backend = MemoryBackend::new();
         let window = Window::Opened { length: WindowLength::MINUTE };
@@ -172,6 +172,93 @@ fn a_reset_in_between_loses_neither_places_nor_tickets() {
         assert!(hit(&backend, "z", minute(later), 1, later).unwrap());
         assert_eq!(backend.len(), 1);
     });
+}
+
+#[test]
+fn a_table_that_grows_and_is_swept_meanwhile_loses_no_hit() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        for key in ["a", "b", "c", "d", "e"] {
+            assert!(hit(&backend, key, minute(START), 1, START).unwrap());
+        }
+        let later = START.saturating_add(Duration::from_secs(600));
+        let threads: Vec<_> = (0..3)
+            .map(|thread| {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    // Each thread's own keys, one that all share, and one that had expired.
+                    let keys =
+                        [format!("{thread} f"), "shared".to_owned(), format!("{thread} g"), "a".to_owned()];
+                    let count =
+                        |key: &String| u128::from(hit(&backend, key, minute(later), 1, later).unwrap());
+                    keys.iter().map(count).sum::<u128>()
+                })
+            })
+            .collect();
+        assert_eq!(join(threads).into_iter().sum::<u128>(), 12);
+        assert_eq!(backend.len(), 8);
+        assert!(!hit(&backend, "shared", minute(later), 1, later).unwrap());
+        assert!(!hit(&backend, "a", minute(later), 1, later).unwrap());
+    });
+}
+
+#[test]
+fn a_sweep_that_meets_new_keys_comes_back_for_them_in_time() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        assert!(hit(&backend, "a", minute(START), 1, START).unwrap());
+        let later = START.saturating_add(Duration::from_secs(125));
+        let threads: Vec<_> = ["b", "c"]
+            .into_iter()
+            .map(|key| {
+                let backend = backend.clone();
+                // Expires before what the sweep finds, and may be there before or after it.
+                let window = Window::aligned(later, WindowLength::SECOND);
+                thread::spawn(move || hit(&backend, key, window, 1, later).unwrap())
+            })
+            .collect();
+        assert!(join(threads).into_iter().all(|counted| counted));
+        assert!(hit(&backend, "d", minute(later), 1, later).unwrap());
+        let due = later.saturating_add(Duration::from_secs(7));
+        assert!(hit(&backend, "d", minute(due), 1, due).unwrap());
+        assert_eq!(backend.len(), 1, "one second, one more and the allowed skew are over");
+    });
+}
+
+#[test]
+fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        explore(move || {
+            let backend = MemoryBackend::builder().max_keys(2).when_full(when_full).build();
+            for key in ["a", "b"] {
+                assert!(hit(&backend, key, minute(START), 1, START).unwrap());
+            }
+            let resetting = {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    let key = Key::from("a");
+                    let counter = Counter::new("", &key, minute(START)).unwrap();
+                    backend.reset_now(&counter, None, START).unwrap();
+                })
+            };
+            let bringing = {
+                let backend = backend.clone();
+                thread::spawn(move || hit(&backend, "c", minute(START), 1, START))
+            };
+            resetting.join().unwrap();
+            let brought = bringing.join().unwrap();
+            assert!(brought.is_ok() || when_full == WhenFull::Refuse);
+            assert!(backend.len() <= 2);
+            // A place that nobody gave back would be missed now.
+            let evicted = usize::try_from(backend.evicted()).unwrap();
+            let there = 2 + usize::from(brought.is_ok()) - evicted;
+            assert!((there - 1..=there).contains(&backend.len()), "{} of {there}", backend.len());
+            while backend.len() < 2 {
+                assert!(hit(&backend, &backend.len().to_string(), minute(START), 1, START).unwrap());
+            }
+            assert_eq!(usize::try_from(backend.evicted()).unwrap(), evicted);
+        });
+    }
 }
 
 /// Whether somebody is granted the key, and with which number.

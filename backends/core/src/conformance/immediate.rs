@@ -59,6 +59,24 @@ impl<B: ImmediateBackend> Backend for Immediate<B> {
         self.0.get_sliding_now(counter, now)
     }
 
+    fn increment_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        Some(self.0.increment_now(counter, hit, now))
+    }
+
+    fn increment_sliding_at_once(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Tally, BackendError>> {
+        Some(self.0.increment_sliding_now(counter, hit, now))
+    }
+
     async fn claim(
         &self,
         key: &ClaimKey<'_>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use defects::{DEFECTS, Defect};
 use limited_core::DynBackend;
-use limited_core::conformance::{CHECKS, Immediate, has_claims, run};
+use limited_core::conformance::{AtOnce, CHECKS, Immediate, has_claims, run};
 use reference::{CountersAlone, Reference, WithDefect};
 
 #[test]
@@ -35,6 +35,12 @@ fn a_backend_behind_a_trait_object_passes() {
 #[test]
 fn immediate_operations_pass() {
     run(&|| Immediate(Reference::default())).unwrap();
+}
+
+#[test]
+fn what_is_answered_at_once_passes_and_where_nothing_is_the_operation_is_waited_for() {
+    run(&|| AtOnce(Immediate(Reference::default()))).unwrap();
+    run(&|| AtOnce(Reference::default())).unwrap();
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! A lock for what takes some nanoseconds.
+
+pub(crate) use imp::{Brief, BriefGuard};
+
+#[cfg(not(shuttle))]
+mod imp {
+    use std::hint::spin_loop;
+    use std::thread::{sleep, yield_now};
+    use std::time::Duration;
+
+    use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+    pub(crate) type BriefGuard<'a, T> = SpinMutexGuard<'a, T>;
+
+    /// A lock that is let go by a plain store, where one that can put its waiters to sleep has to look whether there are
+    /// any. Its holders work for nanoseconds; only one that the system has stopped in between makes others wait for
+    /// longer, and they give way to it: first by a yield, then by a sleep, so that it comes on even where it has
+    /// less of a priority than they.
+    #[derive(Default)]
+    pub(crate) struct Brief<T>(SpinMutex<T>);
+
+    /// How often to look again before giving way: some hundred nanoseconds.
+    const SPINS: u32 = 64;
+
+    /// How often to look, all in all, before sleeping.
+    const YIELDS: u32 = 128;
+
+    const SLEEP: Duration = Duration::from_micros(50);
+
+    impl<T> Brief<T> {
+        #[inline(always)]
+        pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
+            self.0.try_lock().unwrap_or_else(|| self.wait())
+        }
+
+        #[cold]
+        fn wait(&self) -> BriefGuard<'_, T> {
+            let mut looks = 0_u32;
+            loop {
+                looks = looks.saturating_add(1);
+                if looks <= SPINS {
+                    spin_loop();
+                } else if looks <= YIELDS {
+                    yield_now();
+                } else {
+                    sleep(SLEEP);
+                }
+                if !self.0.is_locked()
+                    && let Some(guard) = self.0.try_lock()
+                {
+                    return guard;
+                }
+            }
+        }
+    }
+}
+
+/// The scheduler's own, so that it can try out what happens in between.
+#[cfg(shuttle)]
+mod imp {
+    use crate::sync::{Mutex, MutexGuard, lock};
+
+    pub(crate) type BriefGuard<'a, T> = MutexGuard<'a, T>;
+
+    #[derive(Default)]
+    pub(crate) struct Brief<T>(Mutex<T>);
+
+    impl<T> Brief<T> {
+        pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
+            lock(&self.0)
+        }
+    }
+}

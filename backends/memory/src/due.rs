@@ -1,0 +1,54 @@
+//! When the shards have to be looked at again, to be seen without their locks.
+
+use limited_core::{Timestamp, has_come};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// For each shard, when the first of its entries may expire; written under its lock. And when the first of all may.
+pub(crate) struct Due {
+    shards: Box<[AtomicU64]>,
+    first: AtomicU64,
+}
+
+impl Due {
+    pub(crate) fn new(shards: usize) -> Self {
+        let never = || AtomicU64::new(u64::MAX);
+        Self { shards: (0..shards).map(|_| never()).collect(), first: never() }
+    }
+
+    /// Whether any shard may be due.
+    #[inline(always)]
+    pub(crate) fn has_any(&self, now: Timestamp) -> bool {
+        has_come(Timestamp::from_nanos(self.first.load(Ordering::Relaxed)), now)
+    }
+
+    /// Whether this shard is due.
+    pub(crate) fn is(&self, shard: usize, now: Timestamp) -> bool {
+        has_come(Timestamp::from_nanos(self.shards[shard].load(Ordering::Relaxed)), now)
+    }
+
+    /// An entry of the shard expires at this time: look again by then. The shard is locked.
+    #[inline]
+    pub(crate) fn not_after(&self, shard: usize, time: Timestamp) {
+        let time = time.as_nanos();
+        if time < self.shards[shard].load(Ordering::Relaxed) {
+            self.shards[shard].store(time, Ordering::Relaxed);
+            self.first.fetch_min(time, Ordering::AcqRel);
+        }
+    }
+
+    /// No entry of the shard, which was due, expires before this time. The shard is locked.
+    pub(crate) fn set(&self, shard: usize, time: Timestamp) {
+        self.shards[shard].store(time.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Finds out when the first shard is due. Only one may be at it.
+    ///
+    /// None that becomes due earlier meanwhile is missed: whoever lowers the time of a shard lowers the first of all
+    /// either before this sets it to the end of time, and then the time of the shard is seen here, or after that.
+    pub(crate) fn find_first(&self) {
+        self.first.swap(u64::MAX, Ordering::AcqRel);
+        let first = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();
+        self.first.fetch_min(first.unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+}

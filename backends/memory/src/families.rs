@@ -1,0 +1,126 @@
+//! What the counters of one quota have in common, kept once: so that an entry names it with a byte.
+
+use std::sync::OnceLock;
+
+use limited_core::{Window, WindowLength};
+
+/// The window of a counter without its start: what its windows, one after the other, have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Aligned { length: WindowLength },
+    Opened { length: WindowLength },
+    Bucket { limit: u64, length: WindowLength },
+}
+
+impl From<Window> for Kind {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Aligned { length, .. } => Self::Aligned { length },
+            Window::Opened { length } => Self::Opened { length },
+            Window::Bucket { limit, length } => Self::Bucket { limit, length },
+        }
+    }
+}
+
+impl Kind {
+    /// Three numbers that no other kind has.
+    pub(crate) const fn numbers(self) -> (u64, u64, u64) {
+        match self {
+            Self::Aligned { length } => (0, length.as_nanos(), 0),
+            Self::Opened { length } => (1, length.as_nanos(), 0),
+            Self::Bucket { limit, length } => (2, length.as_nanos(), limit),
+        }
+    }
+}
+
+/// The number of a kind in one store: from 1 to [`LISTED`], or [`UNLISTED`].
+pub(crate) type Family = u8;
+
+/// Stands for every kind that is not in the list.
+pub(crate) const UNLISTED: Family = u8::MAX;
+
+/// How many places there are for the first choice of a kind.
+const FIRST: usize = 128;
+
+/// How many places of the list a kind may have, and how far they are apart.
+const PROBES: usize = 16;
+const STEP: usize = 8;
+
+/// How many kinds a store lists at most.
+const LISTED: usize = FIRST + (PROBES - 1) * STEP;
+
+/// A list of kinds that only grows. A kind for which there is no room stays unlisted, and its entries carry it
+/// themselves.
+pub(crate) struct Families(Box<[OnceLock<Kind>]>);
+
+impl Families {
+    pub(crate) fn new() -> Self {
+        Self((0..LISTED).map(|_| OnceLock::new()).collect())
+    }
+
+    /// The number of a kind: always the same.
+    #[inline(always)]
+    pub(crate) fn number(&self, kind: Kind) -> Family {
+        let first = Self::first(kind);
+        if self.0[first].get() == Some(&kind) { Self::at(first) } else { self.find(kind, first) }
+    }
+
+    #[inline(never)]
+    fn find(&self, kind: Kind, first: usize) -> Family {
+        let mut places = (0..PROBES).map(|probe| first + probe * STEP);
+        places.find(|at| *self.0[*at].get_or_init(|| kind) == kind).map_or(UNLISTED, Self::at)
+    }
+
+    /// The place of its first choice.
+    #[inline(always)]
+    fn first(kind: Kind) -> usize {
+        let (tag, length, limit) = kind.numbers();
+        let mixed = (length ^ limit.rotate_left(32) ^ tag).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        usize::from(mixed.to_be_bytes()[0]) % FIRST
+    }
+
+    #[inline(always)]
+    fn at(place: usize) -> Family {
+        Family::try_from(place + 1).unwrap_or(UNLISTED)
+    }
+
+    /// The kind of a number.
+    pub(crate) fn kind(&self, family: Family) -> Option<Kind> {
+        self.0.get(usize::from(family).wrapping_sub(1))?.get().copied()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_keeps_its_number_and_shares_it_with_no_other() {
+        let families = Families::new();
+        let kinds: Vec<_> = (1..=100)
+            .flat_map(|millis| {
+                let length = WindowLength::try_from(Duration::from_millis(millis)).unwrap();
+                [
+                    Kind::Aligned { length },
+                    Kind::Opened { length },
+                    Kind::Bucket { limit: 1, length },
+                    Kind::Bucket { limit: 2, length },
+                ]
+            })
+            .collect();
+        let numbers: Vec<_> = kinds.iter().map(|kind| families.number(*kind)).collect();
+        assert!(numbers.contains(&UNLISTED), "400 kinds are more than a list takes");
+        for (kind, number) in kinds.iter().zip(&numbers) {
+            assert_eq!(families.number(*kind), *number);
+            if *number != UNLISTED {
+                assert_eq!(families.kind(*number), Some(*kind));
+            }
+        }
+        let listed = numbers.iter().filter(|number| **number != UNLISTED).count();
+        assert!(listed > 150, "{listed}");
+        assert_eq!(families.kind(UNLISTED), None);
+        assert_eq!(families.kind(0), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! One entry of a table: 32 bytes that say whose counter it is and what is counted.
+
+use limited_core::{Hit, Tally, Timestamp, WindowLength};
+
+use crate::families::{Family, UNLISTED};
+use crate::fingerprint::Fingerprint;
+use crate::windows::{KNOWN, View, Windows};
+
+/// Counts, where they fit; else the position of a [wide](crate::wide) state.
+///
+/// | word | bits | what |
+/// |---|---|---|
+/// | 0 | 64 | [`Fingerprint::place`]; 0 of an empty slot |
+/// | 1 | 40 | [`Fingerprint::check`] |
+/// | | 8 | the family |
+/// | | 16 | of windows: the start of the newest one, upper part |
+/// | 2 | 32 | of windows: the start of the newest one, lower part |
+/// | | 32 | of windows: the count of the newest one |
+/// | 3 | 32, 32 | of windows: the counts of the one before, and of the one before that |
+/// | 2, 3 | 128 | of a bucket: its value |
+/// | 2 | 64 | of what is wide: its position |
+///
+/// The start of a window is stored without its lowest 16 bits: windows last a millisecond at least, so no two that start
+/// at multiples of one length start within 2^16 nanoseconds. No slot is on two cache lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(32))]
+pub(crate) struct Slot([u64; 4]);
+
+/// The family of slots whose state is wide.
+const WIDE: Family = UNLISTED;
+
+/// How many bits of a start are not stored.
+const DROPPED: u32 = 16;
+
+/// What a slot holds, by the family that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Nothing,
+    Wide(usize),
+    Packed(Family),
+}
+
+impl Slot {
+    /// A slot of aligned windows; `None` where their counts do not fit.
+    pub(crate) fn windows(print: Fingerprint, family: Family, windows: &Windows) -> Option<Self> {
+        let [newest, before, oldest] = windows.counts.map(|count| u32::try_from(count).ok());
+        let start = windows.newest >> DROPPED;
+        Some(Self([
+            print.place,
+            print.check << 24 | u64::from(family) << 16 | start >> 32,
+            (start & 0xFFFF_FFFF) | u64::from(newest?) << 32,
+            u64::from(before?) | u64::from(oldest?) << 32,
+        ]))
+    }
+
+    /// A slot of a bucket.
+    pub(crate) fn bucket(print: Fingerprint, family: Family, value: u128) -> Self {
+        let mut slot = Self([print.place, print.check << 24 | u64::from(family) << 16, 0, 0]);
+        slot.set_value(value);
+        slot
+    }
+
+    /// A slot that says where the state is.
+    pub(crate) fn wide(print: Fingerprint, position: usize) -> Self {
+        Self([print.place, print.check << 24 | u64::from(WIDE) << 16, position as u64, 0])
+    }
+
+    #[inline(always)]
+    pub(crate) const fn place(&self) -> u64 {
+        self.0[0]
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0[0] == 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn print(&self) -> Fingerprint {
+        Fingerprint { place: self.0[0], check: self.0[1] >> 24 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn held(&self) -> Held {
+        match self.family() {
+            0 => Held::Nothing,
+            #[expect(clippy::cast_possible_truncation, reason = "it was a usize")]
+            WIDE => Held::Wide(self.0[2] as usize),
+            family => Held::Packed(family),
+        }
+    }
+
+    #[inline(always)]
+    const fn family(&self) -> Family {
+        self.0[1].to_le_bytes()[2]
+    }
+
+    /// The value of a bucket.
+    #[inline(always)]
+    pub(crate) const fn value(&self) -> u128 {
+        self.0[2] as u128 | (self.0[3] as u128) << 64
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "its two halves")]
+    pub(crate) const fn set_value(&mut self, value: u128) {
+        self.0[2] = value as u64;
+        self.0[3] = (value >> 64) as u64;
+    }
+
+    /// The stored part of the start of the newest window.
+    #[inline(always)]
+    const fn start(&self) -> u64 {
+        (self.0[1] & 0xFFFF) << 32 | self.0[2] & 0xFFFF_FFFF
+    }
+
+    /// A time from which the newest window starts within 2^16 nanoseconds.
+    #[inline(always)]
+    pub(crate) const fn starts_from(&self) -> u64 {
+        self.start() << DROPPED
+    }
+
+    /// The windows that are known.
+    pub(crate) const fn known(&self, length: WindowLength) -> Windows {
+        let newest = self.starts_from().div_ceil(length.as_nanos()) * length.as_nanos();
+        let [_, _, two, three] = self.0;
+        let counts = [(two >> 32) as u128, (three & 0xFFFF_FFFF) as u128, (three >> 32) as u128];
+        const { assert!(KNOWN == 3) };
+        Windows { newest, counts }
+    }
+
+    /// [`Windows::increment`] where that is simple: of the newest window, of counts that fit. `None` where it is not.
+    #[inline(always)]
+    pub(crate) fn count(
+        &mut self,
+        start: Timestamp,
+        length: WindowLength,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        view: View,
+    ) -> Option<Tally> {
+        if self.start() != start.as_nanos() >> DROPPED || hit.floor != 0 {
+            return None;
+        }
+        let count = self.0[2] >> 32;
+        let cost = u64::try_from(hit.cost).ok()?;
+        let after = count.checked_add(cost)?;
+        let (room, previous) = match view {
+            View::Fixed => (hit.ceiling.checked_sub(after.into()), 0),
+            View::Sliding => {
+                let previous = self.0[3] & 0xFFFF_FFFF;
+                let room = hit.ceiling.checked_sub(after.into());
+                (room.filter(|room| fits(*room, previous, start, length, now)), previous)
+            }
+        };
+        let counted = room.is_some();
+        if counted {
+            let after = u32::try_from(after).ok()?;
+            self.0[2] = (self.0[2] & 0xFFFF_FFFF) | u64::from(after) << 32;
+        }
+        let value = if counted { after } else { count };
+        Some(Tally::new(counted, value.into()).with_start(start).with_previous(previous.into()))
+    }
+}
+
+/// Whether the [weight](limited_core::sliding::weight) of the window before fits into what is left: `previous · left ≤ room · length`,
+/// without the division.
+#[inline(always)]
+fn fits(room: u128, previous: u64, start: Timestamp, length: WindowLength, now: Timestamp) -> bool {
+    if previous == 0 {
+        return true;
+    }
+    let elapsed = now.as_nanos().saturating_sub(start.as_nanos());
+    let left = length.as_nanos().saturating_sub(elapsed);
+    // A weight is at most what is weighed.
+    let Ok(room) = u64::try_from(room) else { return true };
+    u128::from(previous) * u128::from(left) <= u128::from(room) * u128::from(length.as_nanos())
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::windows::At;
+
+    const PRINT: Fingerprint = Fingerprint { place: 0x1234_5678_9ABC_DEF0, check: 0xFF_FFFF_FFFF };
+
+    fn any_length() -> impl Strategy<Value = WindowLength> {
+        let nanos = WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos();
+        prop_oneof![nanos, 1_000_000..1_100_000_u64, Just(60_000_000_000)]
+            .prop_map(|nanos| WindowLength::try_from(Duration::from_nanos(nanos)).unwrap())
+    }
+
+    fn any_count() -> impl Strategy<Value = u128> {
+        prop_oneof![0..6_u128, Just(u128::from(u32::MAX)), (0..=u32::MAX).prop_map(u128::from)]
+    }
+
+    fn any_bound() -> impl Strategy<Value = u128> {
+        prop_oneof![0..12_u128, any::<u128>(), any::<u64>().prop_map(u128::from), Just(u128::from(u32::MAX))]
+    }
+
+    #[test]
+    fn a_slot_takes_32_bytes() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (32, 32));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn windows_that_fit_come_back_as_they_were(
+            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()), family in 1..WIDE,
+        ) {
+            let windows = Windows { newest: time - time % length.as_nanos(), counts };
+            let slot = Slot::windows(PRINT, family, &windows).unwrap();
+            prop_assert_eq!(slot.known(length), windows);
+            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Packed(family)));
+            prop_assert!(windows.newest - slot.starts_from() < 1 << DROPPED);
+            let outgrown = Windows { counts: [counts[0], counts[1] + (1 << 32), counts[2]], ..windows };
+            prop_assert_eq!(Slot::windows(PRINT, family, &outgrown), None);
+        }
+
+        #[test]
+        fn values_and_positions_come_back_as_they_were(value: u128, position: u32, family in 1..WIDE) {
+            let slot = Slot::bucket(PRINT, family, value);
+            prop_assert_eq!((slot.value(), slot.print(), slot.held()), (value, PRINT, Held::Packed(family)));
+            let slot = Slot::wide(PRINT, position as usize);
+            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Wide(position as usize)));
+        }
+
+        /// Whatever is decided without the general arithmetic is decided like it.
+        #[test]
+        fn the_short_way_counts_like_the_long_one(
+            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()),
+            cost in any_bound(), ceiling in any_bound(), floor in prop_oneof![4 => Just(0), 1 => 0..9_u128],
+            later in prop_oneof![6 => Just(0), 1 => 0..4_u64], elapsed: u64, slides: bool,
+        ) {
+            let view = if slides { View::Sliding } else { View::Fixed };
+            let newest = time - time % length.as_nanos();
+            let Some(start) = newest.checked_add(later * length.as_nanos()) else { return Ok(()) };
+            let now = Timestamp::from_nanos(start.saturating_add(elapsed % (2 * length.as_nanos())));
+            let start = Timestamp::from_nanos(start);
+            let hit = Hit::new(cost, ceiling).with_floor(floor);
+            // Before the epoch nothing was counted.
+            let age = |age: u64| if newest >= age * length.as_nanos() { counts[usize::try_from(age).unwrap()] } else { 0 };
+            let known = Windows { newest, counts: [age(0), age(1), age(2)] };
+            let mut slot = Slot::windows(PRINT, 1, &known).unwrap();
+            let before = slot;
+            let skew = Duration::from_secs(5);
+            let (expected, after) = Windows::increment(Some(&known), &hit, At { start, length, now, skew }, view);
+            match slot.count(start, length, &hit, now, view) {
+                Some(tally) => {
+                    prop_assert_eq!(tally, expected);
+                    prop_assert_eq!(slot.known(length), after.unwrap_or(known));
+                }
+                None => prop_assert_eq!(slot, before),
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::HashMap;
+
+use limited_core::{ALLOWED_SKEW, Key, WindowLength, forgotten_from, has_come};
+use proptest::prelude::*;
+
+use super::*;
+use crate::windows::At;
+
+const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+fn store() -> Store {
+    Store::new(usize::MAX, WhenFull::Refuse, ALLOWED_SKEW)
+}
+
+fn count(store: &Store, key: &str, window: Window, now: Timestamp) -> Tally {
+    let key = Key::from(key);
+    let hit = Hit::new(1, u128::MAX).with_floor(if matches!(window, Window::Bucket { .. }) {
+        u128::from(now.as_nanos())
+    } else {
+        0
+    });
+    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now, View::Fixed).unwrap()
+}
+
+fn after(time: Timestamp, seconds: u64) -> Timestamp {
+    time.saturating_add(Duration::from_secs(seconds))
+}
+
+/// How many slots there are in all tables, and how many of them are taken.
+fn slots(store: &Store) -> (usize, usize) {
+    let sizes = store.shards.iter().map(|shard| shard.0.lock().sizes());
+    sizes.fold((0, 0), |(slots, taken), (more, entries)| (slots + more, taken + entries))
+}
+
+/// A window of each kind.
+fn windows(now: Timestamp) -> [Window; 3] {
+    let length = WindowLength::SECOND;
+    [Window::aligned(now, length), Window::Opened { length }, Window::Bucket { limit: 1, length }]
+}
+
+#[test]
+fn every_entry_takes_one_place_whatever_happens_to_it() {
+    let store = Store::new(20, WhenFull::EvictSoonest, ALLOWED_SKEW);
+    let mut now = START;
+    for round in 0..5_000_u64 {
+        // Up and down, now and then by a day.
+        now = match round % 97 {
+            0 => after(now, 86_400),
+            50 => now.saturating_sub(Duration::from_secs(86_400)),
+            more => now.saturating_add(Duration::from_millis(more)),
+        };
+        let key = (round * 7 % 31).to_string();
+        let window = windows(now)[usize::try_from(round % 3).unwrap()];
+        count(&store, &key, window, now);
+        assert_eq!(slots(&store).1, store.len(), "round {round}");
+        if round % 11 == 0 {
+            store.reset(&Counter::new("", &Key::from(key), window).unwrap(), None, now);
+            assert_eq!(slots(&store).1, store.len(), "round {round}");
+        }
+    }
+    assert!(store.evicted() > 0);
+}
+
+#[test]
+fn a_key_counted_ahead_of_a_clock_that_is_corrected_leaves_once_it_is_used_again() {
+    let store = store();
+    let hit = |now: Timestamp| count(&store, "key", windows(now)[0], now);
+    hit(after(START, 10 * 365 * 86_400));
+    hit(START);
+    let later = after(START, 60);
+    store.get(&Counter::new("", &Key::from("other"), windows(later)[0]).unwrap(), later, View::Fixed);
+    assert_eq!(store.len(), 0);
+}
+
+#[test]
+fn expired_keys_give_their_memory_back() {
+    for kind in 0..3 {
+        let store = store();
+        for key in 0..20_000 {
+            count(&store, &key.to_string(), windows(START)[kind], START);
+        }
+        let (most, _) = slots(&store);
+        let later = after(START, 60);
+        let live = (0..100).map(|key| format!("live {key}"));
+        live.for_each(|key| drop(count(&store, &key, windows(later)[kind], later)));
+        // As many operations as there are keys are more than enough, whatever they are about.
+        for _ in 0..5_000 {
+            count(&store, "live 0", windows(later)[kind], later);
+        }
+        assert_eq!(store.len(), 100);
+        let (slots, taken) = slots(&store);
+        assert_eq!(taken, 100);
+        assert!(slots * 30 < most, "{slots} of {most}");
+    }
+}
+
+#[test]
+fn no_operation_looks_at_more_than_a_few_entries() {
+    let store = store();
+    let length = WindowLength::HOUR;
+    for key in 0..30_000 {
+        count(&store, &key.to_string(), Window::aligned(START, length), START);
+    }
+    // All of them are used again before they expire, so that a sweep finds nothing to remove.
+    let later = after(START, 2 * 3_600);
+    for key in 0..30_000 {
+        count(&store, &key.to_string(), Window::aligned(later, length), later);
+    }
+    let due = after(START, 2 * 3_600 + 5);
+    let is_over = || !store.due.has_any(due);
+    let mut operations = 0;
+    while !is_over() {
+        count(&store, "0", Window::aligned(due, length), due);
+        operations += 1;
+    }
+    assert_eq!(store.len(), 30_000);
+    let fewest = 30_000 / LOOKED_AT_PER_CALL;
+    assert!((fewest..=fewest + 10).contains(&operations), "{operations}");
+}
+
+#[test]
+fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
+    let store = store();
+    let window = Window::Bucket { limit: 1, length: WindowLength::MINUTE };
+    let (mut now, mut sweeps) = (START, 0);
+    for key in 0..60_000_u32 {
+        now = now.saturating_add(Duration::from_millis(10));
+        sweeps += usize::from(store.due.has_any(now));
+        count(&store, &key.to_string(), window, now);
+        // Full at once; kept for a minute and the allowed skew, and swept within an eighth of that.
+        assert!(store.len() <= 100 * 65 * 9 / 8, "{}", store.len());
+    }
+    assert!(sweeps < 40_000, "{sweeps}");
+}
+
+#[test]
+fn more_kinds_than_are_listed_count_like_others() {
+    let store = store();
+    for round in 1..=3 {
+        for millis in 1..=400 {
+            let length = WindowLength::try_from(Duration::from_millis(100_000 + millis)).unwrap();
+            let kinds = [
+                Window::aligned(START, length),
+                Window::Opened { length },
+                Window::Bucket { limit: millis, length },
+            ];
+            for window in kinds {
+                let key = Key::from("key");
+                let counter = Counter::new("", &key, window).unwrap();
+                // Of a bucket, what is above the floor.
+                let floor = match window {
+                    Window::Bucket { limit, .. } => u128::from(START.as_nanos()) * u128::from(limit),
+                    _ => 0,
+                };
+                let hit = Hit::new(1, floor + 3).with_floor(floor);
+                let tally = store.increment(&counter, &hit, START, View::Fixed).unwrap();
+                assert_eq!((tally.counted, tally.value), (true, floor + round), "{window:?}");
+            }
+        }
+    }
+    assert_eq!(store.len(), 1_200);
+    for _ in 0..300 {
+        let later = after(START, 1_000);
+        store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later, View::Fixed);
+    }
+    assert_eq!((store.len(), slots(&store)), (0, (0, 0)));
+}
+
+/// One hit of a property: how far the clock moves on before it, how far back it is read, and its bounds.
+#[derive(Clone, Debug)]
+struct Step {
+    key: u8,
+    forward: u64,
+    back: u64,
+    cost: u128,
+    ceiling: u128,
+    view: View,
+    resets: bool,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    const U32: u128 = u32::MAX as u128;
+    let numbers = || prop_oneof![0..9_u128, U32 - 9..U32 + 9, any::<u128>(), (0..u128::from(u64::MAX))];
+    let step = (0..3_u8, 0..3_000_u64, 0..3_000_u64, numbers(), numbers(), any::<bool>(), 0..20_u8);
+    let step = step.prop_map(|(key, forward, back, cost, ceiling, slides, what)| Step {
+        key,
+        forward: if what < 12 { forward / 20 } else { forward },
+        back: if what % 3 == 0 { back } else { 0 },
+        cost,
+        ceiling,
+        view: if slides { View::Sliding } else { View::Fixed },
+        resets: what == 19,
+    });
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Packed or wide, moved by others or not: windows count as they would alone, by the general arithmetic.
+    #[test]
+    fn entries_count_like_windows_by_themselves(steps in steps()) {
+        let (store, length) = (store(), WindowLength::SECOND);
+        let mut known = HashMap::<u8, Windows>::new();
+        let mut latest = START;
+        for step in steps {
+            latest = latest.saturating_add(Duration::from_millis(step.forward));
+            let now = latest.saturating_sub(Duration::from_millis(step.back));
+            let window = Window::aligned(now, length);
+            let Window::Aligned { start, .. } = window else { unreachable!() };
+            let key = Key::from(step.key.to_string());
+            let counter = Counter::new("", &key, window).unwrap();
+            let at = At { start, length, now, skew: ALLOWED_SKEW };
+            // Each operation removes what has expired, if it is as few entries as these.
+            known.retain(|_, windows| {
+                let newest = Timestamp::from_nanos(windows.newest);
+                !has_come(forgotten_from(newest, length, ALLOWED_SKEW), now)
+            });
+            if step.resets {
+                store.reset(&counter, None, now);
+                if let Some(windows) = known.get_mut(&step.key) {
+                    windows.remove(start, length);
+                    if windows.is_empty() {
+                        known.remove(&step.key);
+                    }
+                }
+                continue;
+            }
+            let hit = Hit::new(step.cost, step.ceiling);
+            prop_assert_eq!(
+                store.get(&counter, now, step.view),
+                Windows::get(known.get(&step.key), at, step.view)
+            );
+            let (expected, after) = Windows::increment(known.get(&step.key), &hit, at, step.view);
+            prop_assert_eq!(store.increment(&counter, &hit, now, step.view).unwrap(), expected);
+            known.extend(after.map(|after| (step.key, after)));
+        }
+    }
+}
