@@ -300,6 +300,26 @@ fn what_happens_is_counted_once() {
 }
 
 #[test]
+fn what_is_decided_at_once_is_told_as_what_is_waited_for() {
+    for algorithm in Algorithm::ALL {
+        let limiter = || Limiter::new(MockBackend::new()).algorithm(algorithm);
+        let at_once = told_of(|| {
+            let limiter = limiter();
+            let _ = (limiter.allow_now("key").unwrap(), limiter.peek_now("key").unwrap());
+            limiter.reset_now("key").unwrap();
+        });
+        let waited_for = told_of(|| {
+            let limiter = limiter();
+            let _ = (block_on(limiter.allow("key")).unwrap(), block_on(limiter.peek("key")).unwrap());
+            block_on(limiter.reset("key")).unwrap();
+        });
+        assert_eq!(at_once.0.ids(), waited_for.0.ids());
+        let fields = |told: Vec<Told>| told.into_iter().map(|told| told.fields).collect::<Vec<_>>();
+        assert_eq!(fields(at_once.1), fields(waited_for.1));
+    }
+}
+
+#[test]
 fn what_is_sent_again_is_told_each_time() {
     let (recorded, told) = told_of(|| {
         let mock = MockBackend::new();
