@@ -56,6 +56,7 @@ pub(crate) fn standing(algorithm: Algorithm, quota: &Quota, now: Timestamp, tall
 }
 
 /// Nanoseconds until `cost`, which is refused at `now`, is admitted if nothing else is; `None` if it never is.
+#[inline]
 pub(crate) fn retry_after(
     algorithm: Algorithm,
     quota: &Quota,
@@ -105,6 +106,7 @@ fn at_most_u64(count: u128) -> u64 {
 }
 
 /// What to tell somebody who has to wait for so many nanoseconds, by a clock of this resolution.
+#[inline]
 pub(crate) fn wait(nanos: u128, resolution: Duration) -> Duration {
     let coarse = if resolution > Duration::from_nanos(1) { resolution } else { Duration::ZERO };
     duration(nanos).saturating_add(coarse)

@@ -18,6 +18,7 @@ pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing
     }
 }
 
+#[inline]
 pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     if cost > quota.limit() {
         return None;

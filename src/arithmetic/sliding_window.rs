@@ -30,6 +30,7 @@ pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing
     }
 }
 
+#[inline]
 pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     let room = u128::from(quota.limit().checked_sub(cost)?);
     let length = u128::from(quota.length().as_nanos());
@@ -46,6 +47,7 @@ pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tall
 
 /// How far into a window it is when `count` from the window before weighs no more than `room`:
 /// the least `e` with `count · (L − e) ≤ room · L`. `room` is at most a limit, so `room · L` fits.
+#[inline]
 fn elapsed_until(count: u128, room: u128, length: u128) -> u128 {
     match quotient(room * length, count) {
         Some(left) => length.saturating_sub(left),

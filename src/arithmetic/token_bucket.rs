@@ -67,6 +67,7 @@ fn full_after(quota: &Quota, now: Timestamp, value: u128) -> u128 {
     }
 }
 
+#[inline]
 pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
     if cost > quota.capacity() {
         return None;

@@ -134,6 +134,25 @@ fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
 }
 
 #[test]
+fn a_place_that_changes_hands_is_counted_once() {
+    let key = |number: u32| number.to_string();
+    for _ in 0..20 {
+        let store = Store::new(300, WhenFull::Refuse, ALLOWED_SKEW);
+        let hit =
+            |key: &str, now: Timestamp| count(&store, key, Window::aligned(now, WindowLength::MINUTE), now);
+        for number in 0..300 {
+            hit(&key(number), START);
+        }
+        for number in 1..300 {
+            hit(&key(number), after(START, 100));
+        }
+        // Behind more than a call sweeps, the only key that has expired is found when room is needed.
+        hit("new", after(START, 130));
+        assert_eq!((store.len(), slots(&store).1), (300, 300));
+    }
+}
+
+#[test]
 fn more_kinds_than_are_listed_count_like_others() {
     let store = store();
     for round in 1..=3 {
