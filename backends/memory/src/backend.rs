@@ -27,7 +27,8 @@ use crate::windows::View;
 ///
 /// A counter takes 32 bytes in a table that is four fifths full, whatever the length of its key. Its identity is a
 /// fingerprint of 101 bits, by a hash with a random secret of the backend's own. That two counters have the same one,
-/// however their keys are chosen, has a probability of about 2^-98; this is proven, and rests on no cipher. Hit-opened
+/// however their keys are chosen, has a probability of about 2^-98; this is proven, and rests on no cipher;
+/// keys above 224 bytes go through SHA-256 first. Hit-opened
 /// windows, counts above 2^32, and more than some 200 quotas in one backend take some 100 bytes more.
 ///
 /// # Keys leave by themselves

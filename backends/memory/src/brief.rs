@@ -19,10 +19,12 @@ mod imp {
     #[derive(Default)]
     pub(crate) struct Brief<T>(SpinMutex<T>);
 
-    /// How often to look again before giving way: some hundred nanoseconds.
-    const SPINS: u32 = 64;
+    /// How long to wait before looking again: some hundred nanoseconds at first, then longer and longer. So the holder
+    /// mostly comes back for the lock, and does several operations on what its processor has at hand.
+    const PAUSES: std::ops::RangeInclusive<u32> = 5..=7;
 
-    /// How often to look, all in all, before sleeping.
+    /// How often to look before giving way, and before sleeping.
+    const LOOKS: u32 = 16;
     const YIELDS: u32 = 128;
 
     const SLEEP: Duration = Duration::from_micros(50);
@@ -37,14 +39,16 @@ mod imp {
         fn wait(&self) -> BriefGuard<'_, T> {
             let mut looks = 0_u32;
             loop {
-                looks = looks.saturating_add(1);
-                if looks <= SPINS {
-                    spin_loop();
-                } else if looks <= YIELDS {
+                if looks < LOOKS {
+                    for _ in 0..1 << (PAUSES.start() + looks).min(*PAUSES.end()) {
+                        spin_loop();
+                    }
+                } else if looks < YIELDS {
                     yield_now();
                 } else {
                     sleep(SLEEP);
                 }
+                looks = looks.saturating_add(1);
                 if !self.0.is_locked()
                     && let Some(guard) = self.0.try_lock()
                 {

@@ -26,7 +26,8 @@
 //! agree for 2^22 differences of the 2^61 that there are. The first goes through a secret permutation that is not linear,
 //! so that the places of entries, should somebody be able to measure them, tell nothing simple about the secret.
 //!
-//! What does not fit into so many numbers goes through SHA-256 first.
+//! A key above 224 bytes, or a namespace above 56, does not fit into so many numbers: both go through SHA-256 first, and
+//! the theorem is about what comes out.
 
 use limited_core::Counter;
 use sha2::{Digest, Sha256};
