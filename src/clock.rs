@@ -16,17 +16,11 @@ pub(crate) enum ClockChoice {
 
 impl ClockChoice {
     pub(crate) fn now(&self) -> Timestamp {
-        match self {
-            Self::System => SystemClock.now(),
-            Self::Own(clock) => clock.now(),
-        }
+        self.precise().now()
     }
 
     pub(crate) fn resolution(&self) -> Duration {
-        match self {
-            Self::System => SystemClock.resolution(),
-            Self::Own(clock) => clock.resolution(),
-        }
+        self.precise().resolution()
     }
 
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
@@ -40,11 +34,18 @@ impl ClockChoice {
     #[inline]
     pub(crate) fn for_quota(&self, algorithm: Algorithm, quota: &Quota) -> QuotaClock<'_> {
         match self {
-            Self::Own(clock) => QuotaClock::Own(&**clock),
             Self::System if may_be_coarse(algorithm, quota, || CoarseClock.resolution()) => {
                 QuotaClock::Coarse
             }
+            _ => self.precise(),
+        }
+    }
+
+    #[inline]
+    fn precise(&self) -> QuotaClock<'_> {
+        match self {
             Self::System => QuotaClock::Precise,
+            Self::Own(clock) => QuotaClock::Own(&**clock),
         }
     }
 }

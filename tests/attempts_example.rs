@@ -3,10 +3,11 @@
 #![cfg(feature = "memory")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
+
+#[path = "common/program.rs"]
+mod program;
 
 // The unit tests of the example run here, since `cargo test` builds an example without them.
 #[path = "../examples/attempts/connections.rs"]
@@ -22,46 +23,11 @@ mod log;
 #[path = "../examples/attempts/stamp.rs"]
 mod stamp;
 
+use program::Program;
+
 const SAMPLE: &str = include_str!("../examples/attempts/sample.log");
 
-fn sample_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/attempts/sample.log")
-}
-
-/// The program, beside the directory of this test.
-fn program() -> Command {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let program = profile.join("examples").join(format!("attempts{}", env::consts::EXE_SUFFIX));
-    assert!(
-        program.exists(),
-        "`cargo test` builds examples, `cargo test --test attempts_example` does not: `cargo build --example attempts` first"
-    );
-    Command::new(program)
-}
-
-fn run(arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
-    let mut child = program()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A program that ends on a wrong argument does not read.
-    let _ = stdin.write_all(input.as_ref());
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
-/// What the program prints about a log on its standard input.
-fn report(arguments: &[&str], input: impl AsRef<[u8]>) -> String {
-    let output = run(&[arguments, &["-"]].concat(), input);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    assert_eq!(output.status.code(), Some(0));
-    String::from_utf8(output.stdout).unwrap()
-}
+const PROGRAM: Program = Program { example: "attempts", test: "attempts_example" };
 
 /// The cells of a table's rows, in which two spaces stand between cells.
 fn rows(report: &str, table: &str) -> Vec<Vec<String>> {
@@ -181,7 +147,7 @@ fn the_lock_outs_are_those_of_a_model_by_brute_force() {
     for (max, within, text) in
         [(5, 600, "10m"), (3, 3600, "1h"), (1, 1, "1s"), (2, 86_400, "1d"), (4, 90, "1m30s")]
     {
-        let report = report(&["--max", &max.to_string(), "--within", text], SAMPLE);
+        let report = PROGRAM.report(&["--max", &max.to_string(), "--within", text], SAMPLE);
         assert!(report.contains(&format!("{} failed logins from ", failures.len())), "{report}");
         let by_address = denied(&failures, max, within, |(_, address, _)| address);
         let by_account = denied(&failures, max, within, |(_, _, account)| account);
@@ -200,7 +166,7 @@ fn the_lock_outs_are_those_of_a_model_by_brute_force() {
 
 #[test]
 fn without_arguments_the_sample_shows_who_would_have_been_locked_out() {
-    let output = run(&[], "");
+    let output = PROGRAM.run(&[], "");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"");
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -229,14 +195,14 @@ fn without_arguments_the_sample_shows_who_would_have_been_locked_out() {
 
 #[test]
 fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
-    let as_written = report(&[], SAMPLE);
+    let as_written = PROGRAM.report(&[], SAMPLE);
     assert!(as_written.contains("3 lines out of order, by 11m 53s at most"), "{as_written}");
     let mut lines: Vec<_> = SAMPLE.lines().collect();
     lines.sort();
-    let sorted = report(&[], lines.join("\n"));
+    let sorted = PROGRAM.report(&[], lines.join("\n"));
     assert!(!sorted.contains("out of order"));
     lines.reverse();
-    let reversed = report(&[], lines.join("\r\n"));
+    let reversed = PROGRAM.report(&[], lines.join("\r\n"));
     assert!(reversed.contains("lines out of order, by 3h 9m 6s at most"), "{reversed}");
     assert_eq!(figures(&as_written), figures(&sorted));
     assert_eq!(figures(&as_written), figures(&reversed));
@@ -249,9 +215,9 @@ fn times_with_a_year_and_an_offset_give_the_same() {
         _ => line.to_owned(),
     };
     let lines: Vec<_> = SAMPLE.lines().map(rewrite).collect();
-    let printed = report(&[], lines.join("\n"));
+    let printed = PROGRAM.report(&[], lines.join("\n"));
     assert!(printed.contains("2026-06-09 03:11:02 to 2026-06-09 06:20:08 UTC"), "{printed}");
-    assert_eq!(figures(&printed).replace("2026-06-09", "Jun 9"), figures(&report(&[], SAMPLE)));
+    assert_eq!(figures(&printed).replace("2026-06-09", "Jun 9"), figures(&PROGRAM.report(&[], SAMPLE)));
 }
 
 #[test]
@@ -262,7 +228,7 @@ fn a_name_that_looks_like_an_address_locks_nobody_else_out() {
              from 203.0.113.9 port 40022 ssh2\n"
         )
     };
-    let printed = report(&[], (0..9).map(line).collect::<String>());
+    let printed = PROGRAM.report(&[], (0..9).map(line).collect::<String>());
     let names = |table| rows(&printed, table).into_iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>();
     assert_eq!(names("address"), BTreeSet::from(["203.0.113.9".to_owned()]));
     assert_eq!(names("account"), BTreeSet::from(["root from 192.0.2.44 port 22 ssh2".to_owned()]));
@@ -279,8 +245,8 @@ fn a_right_password_clears_its_account_where_that_is_wanted() {
         [line(1, "Failed"), line(2, "Failed"), line(3, "Accepted"), line(4, "Failed"), line(5, "Failed")]
             .concat();
     let limit = ["--max", "3"];
-    assert_eq!(rows(&report(&limit, &log), "account")[0][..3], ["ana", "4", "1"]);
-    let cleared = report(&[&limit[..], &["--clear"]].concat(), &log);
+    assert_eq!(rows(&PROGRAM.report(&limit, &log), "account")[0][..3], ["ana", "4", "1"]);
+    let cleared = PROGRAM.report(&[&limit[..], &["--clear"]].concat(), &log);
     assert!(cleared.contains("No account would have been locked out."), "{cleared}");
     assert!(cleared.contains("Turned away, for who tried before: 0 of 1 right password."), "{cleared}");
 }
@@ -290,7 +256,7 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     let good = "Jun  9 03:11:02 gate sshd[7]: Failed password for ana from 192.0.2.1 port 4 ssh2";
     let cut = &good[..good.len() - 9];
     let input = format!("{good}\n\nnonsense\n{cut}\n{good}\n\u{1b}[2J\0\n{}", "junk\n".repeat(7));
-    let printed = report(&[], input);
+    let printed = PROGRAM.report(&[], input);
     assert!(printed.starts_with("Standard input: 12 lines, logins Jun  9 "), "{printed}");
     assert!(printed.contains("\n2 failed logins from 1 address at 1 account\n"), "{printed}");
     let remark = printed.split("\n\n").last().unwrap();
@@ -306,20 +272,20 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
         assert!(line.starts_with(start), "{line}");
     }
     assert!(remark.ends_with("  and 5 more\n"));
-    assert!(report(&[], SAMPLE).contains("2 malformed lines left out:\n  line 61: "));
+    assert!(PROGRAM.report(&[], SAMPLE).contains("2 malformed lines left out:\n  line 61: "));
 }
 
 #[test]
 fn what_is_no_log_is_read_as_far_as_it_goes() {
-    assert!(report(&[], "").starts_with("Standard input: 0 lines\n0 failed logins from "));
+    assert!(PROGRAM.report(&[], "").starts_with("Standard input: 0 lines\n0 failed logins from "));
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    assert!(report(&[], bytes).contains(" lines\n0 failed logins from 0 addresses at 0 accounts\n"));
+    assert!(PROGRAM.report(&[], bytes).contains(" lines\n0 failed logins from 0 addresses at 0 accounts\n"));
 }
 
 #[test]
 fn a_maximum_of_nothing_denies_everything() {
-    let printed = report(&["--max", "0"], SAMPLE);
+    let printed = PROGRAM.report(&["--max", "0"], SAMPLE);
     let failed = sample_failures().len();
     assert!(printed.contains(&format!("Denied: {failed} of {failed} failed logins; ")), "{printed}");
 }
@@ -331,19 +297,19 @@ fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
             .repeat(3)
     };
     let input = line("\u{1b}[2J") + &line("a\u{7}") + &line("\u{202e}");
-    let printed = report(&["--max", "1"], input);
+    let printed = PROGRAM.report(&["--max", "1"], input);
     assert!(printed.contains("\\u{1b}[2J") && printed.contains("\\u{202e}"), "{printed}");
     assert!(!printed.contains(['\u{1b}', '\u{7}', '\u{202e}']));
 }
 
 #[test]
 fn a_file_gives_the_same_as_standard_input() {
-    let path = sample_path();
-    let output = run(&[path.to_str().unwrap()], "");
+    let path = PROGRAM.sample_path();
+    let output = PROGRAM.run(&[path.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0));
     let printed = String::from_utf8(output.stdout).unwrap();
     let name = format!("{}: ", path.display());
-    let expected = report(&[], SAMPLE);
+    let expected = PROGRAM.report(&[], SAMPLE);
     assert_eq!(printed.strip_prefix(&name), expected.strip_prefix("Standard input: "));
 }
 
@@ -360,18 +326,19 @@ fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
         (&["one.log", "two.log"], "two.log"),
     ];
     for (arguments, reason) in cases {
-        let output = run(arguments, compressed);
+        let output = PROGRAM.run(arguments, compressed);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(output.stdout, b"");
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(reason), "{error}");
     }
-    assert_eq!(run(&["--help"], "").status.code(), Some(0));
+    assert_eq!(PROGRAM.run(&["--help"], "").status.code(), Some(0));
 }
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = program()
+    let mut child = PROGRAM
+        .command()
         .arg("-")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

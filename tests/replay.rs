@@ -3,10 +3,11 @@
 #![cfg(feature = "memory")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
+
+#[path = "common/program.rs"]
+mod program;
 
 // The unit tests of the example run here, since `cargo test` builds an example without them.
 #[path = "../examples/replay/keys.rs"]
@@ -22,46 +23,11 @@ mod request_line;
 #[path = "../examples/replay/wording.rs"]
 mod wording;
 
+use program::Program;
+
 const SAMPLE: &str = include_str!("../examples/replay/sample.log");
 
-fn sample_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/replay/sample.log")
-}
-
-/// The program, beside the directory of this test.
-fn program() -> Command {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let program = profile.join("examples").join(format!("replay{}", env::consts::EXE_SUFFIX));
-    assert!(
-        program.exists(),
-        "`cargo test` builds examples, `cargo test --test replay` does not: `cargo build --example replay` first"
-    );
-    Command::new(program)
-}
-
-fn run(arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
-    let mut child = program()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A program that ends on a wrong argument does not read.
-    let _ = stdin.write_all(input.as_ref());
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
-/// What the program prints about a log on its standard input.
-fn report(arguments: &[&str], input: impl AsRef<[u8]>) -> String {
-    let output = run(&[arguments, &["-"]].concat(), input);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    assert_eq!(output.status.code(), Some(0));
-    String::from_utf8(output.stdout).unwrap()
-}
+const PROGRAM: Program = Program { example: "replay", test: "replay" };
 
 /// A row of the table of algorithms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,7 +147,7 @@ fn the_figures_are_those_of_a_model_by_brute_force() {
         ("7/90s burst 2", quota(7, 90, 2)),
         ("40/hour burst 50", quota(40, 3600, 50)),
     ] {
-        let report = report(&["--quota", text], SAMPLE);
+        let report = PROGRAM.report(&["--quota", text], SAMPLE);
         for (algorithm, admits) in MODELS {
             let mut admitted = BTreeMap::<&str, Admitted>::new();
             let mut refused = BTreeSet::new();
@@ -206,7 +172,7 @@ fn the_figures_are_those_of_a_model_by_brute_force() {
 
 #[test]
 fn without_arguments_the_sample_shows_how_the_algorithms_differ() {
-    let output = run(&[], "");
+    let output = PROGRAM.run(&[], "");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"", "no progress bar where nobody looks");
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -229,7 +195,7 @@ fn without_arguments_the_sample_shows_how_the_algorithms_differ() {
 
 #[test]
 fn the_most_refused_keys_come_with_their_figures() {
-    let printed = report(&["--quota", "20/min", "--top", "2"], SAMPLE);
+    let printed = PROGRAM.report(&["--quota", "20/min", "--top", "2"], SAMPLE);
     let rows: Vec<Vec<_>> = printed
         .lines()
         .skip_while(|line| !line.contains("most refused"))
@@ -242,9 +208,9 @@ fn the_most_refused_keys_come_with_their_figures() {
 
 #[test]
 fn one_algorithm_alone_says_the_same_as_side_by_side() {
-    let all = report(&["--quota", "10/min"], SAMPLE);
+    let all = PROGRAM.report(&["--quota", "10/min"], SAMPLE);
     for (algorithm, _) in MODELS {
-        let alone = report(&["--quota", "10/min", "--algorithm", algorithm], SAMPLE);
+        let alone = PROGRAM.report(&["--quota", "10/min", "--algorithm", algorithm], SAMPLE);
         assert_eq!(figures(&alone, algorithm), figures(&all, algorithm));
         assert_eq!(MODELS.iter().filter(|(other, _)| alone.contains(other)).count(), 1);
     }
@@ -255,11 +221,11 @@ fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
     let time = |line: &&str| line.split(['[', ']']).nth(1).map(str::to_owned);
     let mut lines: Vec<_> = SAMPLE.lines().collect();
     let quota = ["--quota", "10/min"];
-    let as_written = report(&quota, SAMPLE);
+    let as_written = PROGRAM.report(&quota, SAMPLE);
     lines.sort_by_key(time);
-    let sorted = report(&quota, lines.join("\n"));
+    let sorted = PROGRAM.report(&quota, lines.join("\n"));
     lines.reverse();
-    let reversed = report(&quota, lines.join("\n"));
+    let reversed = PROGRAM.report(&quota, lines.join("\n"));
 
     for (algorithm, _) in MODELS {
         assert_eq!(figures(&as_written, algorithm), figures(&sorted, algorithm));
@@ -281,7 +247,7 @@ fn common_and_combined_lines_give_the_same() {
     assert!(lines.len() > 300 && lines.concat().len() < SAMPLE.len() * 3 / 4);
     for by in ["ip", "path", "user", "ip+path"] {
         let arguments = ["--quota", "10/min", "--by", by];
-        assert_eq!(report(&arguments, lines.join("\r\n")), report(&arguments, SAMPLE));
+        assert_eq!(PROGRAM.report(&arguments, lines.join("\r\n")), PROGRAM.report(&arguments, SAMPLE));
     }
 }
 
@@ -289,7 +255,7 @@ fn common_and_combined_lines_give_the_same() {
 fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     let good = SAMPLE.lines().next().unwrap();
     let input = format!("{good}\n\nnonsense\n{good}\n\u{1b}[2J\0\n{}", "junk\n".repeat(7));
-    let printed = report(&[], input);
+    let printed = PROGRAM.report(&[], input);
     assert!(printed.starts_with("Standard input: 2 requests, 1 address, "), "{printed}");
     let remark = printed.split("\n\n").last().unwrap();
     let starts =
@@ -299,14 +265,14 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     }
     assert!(remark.ends_with("  and 4 more\n"));
 
-    let sample = report(&[], SAMPLE);
+    let sample = PROGRAM.report(&[], SAMPLE);
     assert!(sample.contains("3 malformed lines left out:\n  line 261: "), "{sample}");
     assert!(sample.contains("\n  line 464: ") && sample.contains("\n  line 593: "));
 }
 
 #[test]
 fn requests_without_a_key_pass_unlimited() {
-    let printed = report(&["--by", "user"], SAMPLE);
+    let printed = PROGRAM.report(&["--by", "user"], SAMPLE);
     let identified = figures(&printed, "token-bucket").admitted;
     let others = sample_requests().len() as u64 - identified;
     assert!(identified > 0 && others > 0);
@@ -315,15 +281,15 @@ fn requests_without_a_key_pass_unlimited() {
 
 #[test]
 fn what_is_no_log_is_replayed_as_far_as_it_goes() {
-    assert_eq!(report(&[], ""), "Standard input: 0 requests, nothing to replay\n");
+    assert_eq!(PROGRAM.report(&[], ""), "Standard input: 0 requests, nothing to replay\n");
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    assert!(report(&[], bytes).starts_with("Standard input: 0 requests, nothing to replay\n\n"));
+    assert!(PROGRAM.report(&[], bytes).starts_with("Standard input: 0 requests, nothing to replay\n\n"));
 }
 
 #[test]
 fn a_quota_of_nothing_refuses_for_good() {
-    let printed = report(&["--quota", "0/min"], SAMPLE);
+    let printed = PROGRAM.report(&["--quota", "0/min"], SAMPLE);
     for (algorithm, _) in MODELS {
         assert_eq!(figures(&printed, algorithm).admitted, 0);
     }
@@ -336,20 +302,20 @@ fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
         format!("192.0.2.1 - - [09/Jun/2026:14:00:07 +0000] \"GET {path} HTTP/1.1\" 200 1\n").repeat(3)
     };
     let input = line("/\u{1b}[2J") + &line("/\\x1b]0;x\\x07") + &line("/\u{202e}");
-    let printed = report(&["--by", "path", "--quota", "1/min"], input);
+    let printed = PROGRAM.report(&["--by", "path", "--quota", "1/min"], input);
     assert!(printed.contains("/\\u{1b}[2J") && printed.contains("/\\u{202e}"));
     assert!(!printed.contains(['\u{1b}', '\u{7}', '\u{202e}']));
 }
 
 #[test]
 fn a_file_gives_the_same_as_standard_input() {
-    let path = sample_path();
-    let output = run(&["--quota", "10/min", path.to_str().unwrap()], "");
+    let path = PROGRAM.sample_path();
+    let output = PROGRAM.run(&["--quota", "10/min", path.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0));
     let printed = String::from_utf8(output.stdout).unwrap();
     let name = format!("{}: ", path.display());
     let figures = printed.strip_prefix(&name).unwrap();
-    let expected = report(&["--quota", "10/min"], SAMPLE);
+    let expected = PROGRAM.report(&["--quota", "10/min"], SAMPLE);
     assert_eq!(Some(figures), expected.strip_prefix("Standard input: "));
 }
 
@@ -366,18 +332,19 @@ fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
         (&["one.log", "two.log"], "two.log"),
     ];
     for (arguments, reason) in cases {
-        let output = run(arguments, compressed);
+        let output = PROGRAM.run(arguments, compressed);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(output.stdout, b"");
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(reason), "{error}");
     }
-    assert_eq!(run(&["--help"], "").status.code(), Some(0));
+    assert_eq!(PROGRAM.run(&["--help"], "").status.code(), Some(0));
 }
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = program()
+    let mut child = PROGRAM
+        .command()
         .arg("-")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

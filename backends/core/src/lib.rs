@@ -24,6 +24,7 @@ pub mod conformance;
 mod counter;
 mod dyn_backend;
 mod error;
+mod forward_claims;
 mod key;
 mod manual_clock;
 mod pointers;

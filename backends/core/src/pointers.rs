@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
-};
+use crate::forward_claims::forward_claims;
+use crate::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
 
 // A method with a default that a wrapper left out would fall back to the default: the lint refuses it.
 macro_rules! forward {
@@ -65,29 +63,7 @@ macro_rules! forward {
                 (**self).increment_sliding_at_once(counter, hit, now)
             }
 
-            async fn claim(&self, key: &ClaimKey<'_>, request: &ClaimRequest<'_>, now: Timestamp) -> Result<Claimed, BackendError> {
-                (**self).claim(key, request, now).await
-            }
-
-            async fn finish(&self, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) -> Result<Recorded, BackendError> {
-                (**self).finish(key, completion, now).await
-            }
-
-            async fn renew(&self, key: &ClaimKey<'_>, owner: Owner, until: Timestamp, now: Timestamp) -> Result<Ownership, BackendError> {
-                (**self).renew(key, owner, until, now).await
-            }
-
-            async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<Ownership, BackendError> {
-                (**self).release(key, owner, now).await
-            }
-
-            async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-                (**self).find(key, now).await
-            }
-
-            async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-                (**self).forget(key, now).await
-            }
+            forward_claims!(self, (**self));
         }
 
         #[deny(clippy::missing_trait_methods)]

@@ -1,10 +1,9 @@
-//! The maps of the stores: four operations, each one atomic step on its entry.
+//! The map of claims: four operations, each one atomic step on its entry.
 
 pub(crate) use imp::Map;
 
 #[cfg(not(shuttle))]
 mod imp {
-    use std::borrow::Borrow;
     use std::hash::Hash;
 
     use dashmap::DashMap;
@@ -21,19 +20,11 @@ mod imp {
             Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), shards))
         }
 
-        pub(crate) fn read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn read<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
             self.0.get(key).map(|entry| read(&entry))
         }
 
-        pub(crate) fn update<Q, R>(&self, key: &Q, update: impl FnOnce(&mut V) -> R) -> Option<R>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn update<R>(&self, key: &K, update: impl FnOnce(&mut V) -> R) -> Option<R> {
             self.0.get_mut(key).map(|mut entry| update(&mut entry))
         }
 
@@ -55,11 +46,7 @@ mod imp {
             }
         }
 
-        pub(crate) fn remove_if<Q>(&self, key: &Q, condition: impl FnOnce(&mut V) -> bool) -> Option<V>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) -> Option<V> {
             self.0.remove_if_mut(key, |_, entry| condition(entry)).map(|(_, entry)| entry)
         }
     }
@@ -68,7 +55,6 @@ mod imp {
 /// One lock instead of many, so that a scheduler can try out interleavings of the operations.
 #[cfg(shuttle)]
 mod imp {
-    use std::borrow::Borrow;
     use std::collections::HashMap;
     use std::hash::Hash;
 
@@ -81,19 +67,11 @@ mod imp {
             Self(Mutex::new(HashMap::new()))
         }
 
-        pub(crate) fn read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn read<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
             lock(&self.0).get(key).map(read)
         }
 
-        pub(crate) fn update<Q, R>(&self, key: &Q, update: impl FnOnce(&mut V) -> R) -> Option<R>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn update<R>(&self, key: &K, update: impl FnOnce(&mut V) -> R) -> Option<R> {
             lock(&self.0).get_mut(key).map(update)
         }
 
@@ -114,11 +92,7 @@ mod imp {
             result
         }
 
-        pub(crate) fn remove_if<Q>(&self, key: &Q, condition: impl FnOnce(&mut V) -> bool) -> Option<V>
-        where
-            K: Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
+        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) -> Option<V> {
             let mut map = lock(&self.0);
             if map.get_mut(key).is_some_and(condition) { map.remove(key) } else { None }
         }

@@ -1,9 +1,7 @@
 //! What a backend answers at once, where it does, so that the suite runs on that too.
 
-use crate::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit, Owner,
-    Ownership, Record, Recorded, Tally, Timestamp,
-};
+use crate::forward_claims::forward_claims;
+use crate::{Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp};
 
 /// A backend that is asked [at once](Backend::increment_at_once) first, and waited for where that tells nothing: as a
 /// limiter asks.
@@ -84,48 +82,5 @@ impl<B: Backend> Backend for AtOnce<B> {
         self.0.increment_sliding_at_once(counter, hit, now)
     }
 
-    async fn claim(
-        &self,
-        key: &ClaimKey<'_>,
-        request: &ClaimRequest<'_>,
-        now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
-        self.0.claim(key, request, now).await
-    }
-
-    async fn finish(
-        &self,
-        key: &ClaimKey<'_>,
-        completion: &Completion<'_>,
-        now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
-        self.0.finish(key, completion, now).await
-    }
-
-    async fn renew(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.0.renew(key, owner, until, now).await
-    }
-
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.0.release(key, owner, now).await
-    }
-
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-        self.0.find(key, now).await
-    }
-
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-        self.0.forget(key, now).await
-    }
+    forward_claims!(self, self.0);
 }

@@ -1,9 +1,7 @@
 //! The operations of [`ImmediateBackend`] as a [`Backend`], so that the suite runs on them too.
 
-use crate::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
-};
+use crate::forward_claims::forward_claims;
+use crate::{Backend, BackendError, Counter, Generation, Hit, ImmediateBackend, Tally, Timestamp};
 
 /// A backend whose every operation is the immediate one of the backend within, where there is one.
 ///
@@ -77,48 +75,5 @@ impl<B: ImmediateBackend> Backend for Immediate<B> {
         Some(self.0.increment_sliding_now(counter, hit, now))
     }
 
-    async fn claim(
-        &self,
-        key: &ClaimKey<'_>,
-        request: &ClaimRequest<'_>,
-        now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
-        self.0.claim(key, request, now).await
-    }
-
-    async fn finish(
-        &self,
-        key: &ClaimKey<'_>,
-        completion: &Completion<'_>,
-        now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
-        self.0.finish(key, completion, now).await
-    }
-
-    async fn renew(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.0.renew(key, owner, until, now).await
-    }
-
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.0.release(key, owner, now).await
-    }
-
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-        self.0.find(key, now).await
-    }
-
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-        self.0.forget(key, now).await
-    }
+    forward_claims!(self, self.0);
 }
