@@ -136,7 +136,7 @@ impl<'a> Call<'a> {
         answer
     }
 
-    /// Of a backend that has to be waited for there is nothing to tell yet.
+    /// Of what has to be asked in full there is nothing to tell yet.
     fn watch_at_once<T>(
         self,
         ask: impl FnOnce() -> Option<Result<T, BackendError>>,

@@ -216,11 +216,13 @@ pub trait Backend: Send + Sync {
         sliding::get(self, counter, now)
     }
 
-    /// [`increment`](Self::increment), where the backend can answer without waiting. `None`, the default, says that it
-    /// has to be waited for, and that nothing was counted.
+    /// [`increment`](Self::increment), where the backend has the answer at hand. `None`, the default, says that it has
+    /// to be asked in full, and that nothing was counted.
     ///
-    /// Who waits asks this first, and so is spared the future. It has to answer as `increment` would: running the
-    /// conformance suite a second time in `limited_core::conformance::AtOnce` tells whether it does.
+    /// A limiter asks this first, and then `increment` or [`increment_now`](ImmediateBackend::increment_now). So it is
+    /// spared the future where nothing has to be waited for; and where this answers what is simple alone, and is
+    /// inlined, the compiler makes one short path of it and the limiter's own arithmetic. It has to answer as `increment`
+    /// would: running the conformance suite a second time in `limited_core::conformance::AtOnce` tells whether it does.
     fn increment_at_once(
         &self,
         counter: &Counter<'_>,
@@ -231,8 +233,8 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// [`increment_sliding`](Self::increment_sliding), where the backend can answer without waiting. `None`, the
-    /// default, says that it has to be waited for, and that nothing was counted.
+    /// [`increment_sliding`](Self::increment_sliding), where the backend has the answer at hand. `None`, the default,
+    /// says that it has to be asked in full, and that nothing was counted.
     fn increment_sliding_at_once(
         &self,
         counter: &Counter<'_>,

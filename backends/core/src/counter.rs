@@ -97,10 +97,11 @@ impl<'a> Hit<'a> {
     ///
     /// This is the whole rule of [`Backend::increment`](crate::Backend::increment), and cannot overflow: what does
     /// not fit is refused.
+    #[inline]
     pub const fn apply(&self, value: u128) -> Option<u128> {
         let from = if value < self.floor { self.floor } else { value };
-        match from.checked_add(self.cost) {
-            Some(after) if after <= self.ceiling => Some(after),
+        match self.ceiling.checked_sub(self.cost) {
+            Some(highest) if from <= highest => Some(from + self.cost),
             _ => None,
         }
     }

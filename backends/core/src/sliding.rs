@@ -11,6 +11,9 @@ use crate::{Backend, BackendError, Counter, Hit, ImmediateBackend, Tally, Timest
 #[inline]
 pub const fn weight(previous: u128, elapsed: u64, length: WindowLength) -> u128 {
     let (length, left) = (length.as_nanos(), length.as_nanos().saturating_sub(elapsed));
+    if previous == 0 {
+        return 0;
+    }
     if previous <= u64::MAX as u128 {
         // Mostly the product has 64 bits, and its quotient is many times cheaper.
         #[expect(clippy::cast_possible_truncation, reason = "compared just above")]
