@@ -25,22 +25,24 @@ use crate::windows::View;
 ///
 /// # Keys are fingerprints
 ///
-/// A counter takes 32 bytes in a table that is four fifths full, whatever the length of its key. Its identity is a
-/// fingerprint of 101 bits, by a hash with a random secret of the backend's own. That two counters have the same one,
-/// however their keys are chosen, has a probability of about 2^-98; this is proven, and rests on no cipher;
-/// keys above 224 bytes go through SHA-256 first. Hit-opened
-/// windows, counts above 2^32, and more than some 200 quotas in one backend take some 100 bytes more.
+/// A counter takes 32 bytes, whatever the length of its key, in a table that is mostly two thirds full. Its identity is
+/// a fingerprint of 101 bits, by a hash with a random secret of the backend's own. That two counters have the same one,
+/// however their keys are chosen, has a probability of about 2^-98; this is proven, and rests on no cipher; keys above
+/// 224 bytes go through SHA-256 first. Hit-opened windows, counts above 2^32, and more than some 200 quotas in one
+/// backend take some 100 bytes more.
 ///
 /// # Keys leave by themselves
 ///
 /// A key is forgotten one window length and the allowed skew after its last window ended (its bucket was full), so that
 /// the next window can still weigh it, and a clock that jumps back still finds it. Expired keys are removed by the
 /// operations that follow, up to four by each, whatever key they are about; no operation looks at more than 128 keys for
-/// that, and each goes on where the last one stopped. Buckets and hit-opened windows, which expire at any time, may stay
-/// for up to a sixteenth longer, so that several of them leave together. A process that stops asking keeps what it
-/// has.
+/// that, and each goes on where the last one stopped. A decision that is not answered
+/// [at once](Backend::increment_at_once), such as one about a new key or in a new window, is two operations. Buckets and
+/// hit-opened windows, which expire at any time, may stay for up to a sixteenth longer, so that several of them leave
+/// together. A process that stops asking keeps what it has.
 ///
-/// Tables grow by an eighth and shrink with what is in them, one shard at a time, so no call takes long.
+/// Tables grow by an eighth and shrink with what is in them, one shard at a time, so no call takes long. What they free
+/// goes to the allocator, which may take longer when it gives much of it back to the operating system at once.
 ///
 /// # Clocks that jump back
 ///
@@ -129,7 +131,6 @@ impl fmt::Debug for MemoryBackend {
 }
 
 impl ImmediateBackend for MemoryBackend {
-    #[inline]
     fn increment_now(
         &self,
         counter: &Counter<'_>,
@@ -153,7 +154,6 @@ impl ImmediateBackend for MemoryBackend {
         Ok(())
     }
 
-    #[inline]
     fn increment_sliding_now(
         &self,
         counter: &Counter<'_>,
@@ -180,24 +180,24 @@ impl Backend for MemoryBackend {
         self.increment_now(counter, hit, now)
     }
 
-    #[inline]
+    #[inline(always)]
     fn increment_at_once(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<Tally, BackendError>> {
-        Some(self.increment_now(counter, hit, now))
+        self.0.counters.increment_at_hand(counter, hit, now, View::Fixed).map(Ok)
     }
 
-    #[inline]
+    #[inline(always)]
     fn increment_sliding_at_once(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<Tally, BackendError>> {
-        Some(self.increment_sliding_now(counter, hit, now))
+        self.0.counters.increment_at_hand(counter, hit, now, View::Sliding).map(Ok)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {

@@ -16,10 +16,10 @@ impl Due {
         Self { shards: (0..shards).map(|_| never()).collect(), first: never() }
     }
 
-    /// Whether any shard may be due.
+    /// Whether any shard may be due. (At the last timestamp it says so of none too, which [`is`](Self::is) tells apart.)
     #[inline(always)]
     pub(crate) fn has_any(&self, now: Timestamp) -> bool {
-        has_come(Timestamp::from_nanos(self.first.load(Ordering::Relaxed)), now)
+        self.first.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
     /// Whether this shard is due.

@@ -24,7 +24,7 @@ impl From<Window> for Kind {
 
 impl Kind {
     /// Three numbers that no other kind has.
-    pub(crate) const fn numbers(self) -> (u64, u64, u64) {
+    const fn numbers(self) -> (u64, u64, u64) {
         match self {
             Self::Aligned { length } => (0, length.as_nanos(), 0),
             Self::Opened { length } => (1, length.as_nanos(), 0),
@@ -59,27 +59,19 @@ impl Families {
     }
 
     /// The number of a kind: always the same.
-    #[inline(always)]
     pub(crate) fn number(&self, kind: Kind) -> Family {
         let first = Self::first(kind);
-        if self.0[first].get() == Some(&kind) { Self::at(first) } else { self.find(kind, first) }
-    }
-
-    #[inline(never)]
-    fn find(&self, kind: Kind, first: usize) -> Family {
         let mut places = (0..PROBES).map(|probe| first + probe * STEP);
         places.find(|at| *self.0[*at].get_or_init(|| kind) == kind).map_or(UNLISTED, Self::at)
     }
 
     /// The place of its first choice.
-    #[inline(always)]
     fn first(kind: Kind) -> usize {
         let (tag, length, limit) = kind.numbers();
         let mixed = (length ^ limit.rotate_left(32) ^ tag).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         usize::from(mixed.to_be_bytes()[0]) % FIRST
     }
 
-    #[inline(always)]
     fn at(place: usize) -> Family {
         Family::try_from(place + 1).unwrap_or(UNLISTED)
     }

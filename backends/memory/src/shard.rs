@@ -15,7 +15,6 @@ use crate::windows::{View, Windows};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) print: Fingerprint,
-    pub(crate) family: Family,
     pub(crate) window: Window,
     pub(crate) when: When,
 }
@@ -79,38 +78,49 @@ pub(crate) fn first(asked: &Asked, hit: &Hit<'_>, view: View) -> (Tally, Option<
 }
 
 impl Shard {
-    /// Counts a hit on a counter that is there; `None` where it is not. A refused hit changes nothing.
+    /// Counts a hit on a counter that is there, where that is simple; else `None`, and nothing is changed.
     #[inline(always)]
+    pub(crate) fn increment_at_hand(
+        &mut self,
+        print: Fingerprint,
+        window: Window,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        view: View,
+    ) -> Option<Tally> {
+        count_at_hand(self.table.slot_of(print)?, window, hit, now, view)
+    }
+
+    /// Counts a hit on a counter that is there; `None` where it is not. A refused hit changes nothing.
     pub(crate) fn increment(&mut self, asked: &Asked, hit: &Hit<'_>, view: View, due: &Due) -> Option<Tally> {
         let at = self.table.find(asked.print).ok()?;
         let slot = self.table.slot(at);
-        match (slot.held(), asked.window) {
-            (Held::Packed(_), Window::Aligned { start, length }) => {
-                match slot.count(start, length, hit, asked.when.now, view) {
-                    Some(tally) => Some(tally),
-                    None => Some(self.increment_windows(at, asked, hit, view, due)),
-                }
-            }
-            (Held::Packed(_), Window::Bucket { limit, .. }) => {
-                let mut value = slot.value();
-                let tally = fill(&mut value, limit, hit, asked.when.now);
-                slot.set_value(value);
-                Some(tally)
-            }
-            _ => Some(self.increment_wide(at, asked, hit, view, due)),
+        if let Some(tally) = count_at_hand(slot, asked.window, hit, asked.when.now, view) {
+            return Some(tally);
         }
+        Some(match slot.held() {
+            Held::Packed(family) => self.increment_windows(at, family, asked, hit, view, due),
+            _ => self.increment_wide(at, asked, hit, view, due),
+        })
     }
 
     /// Of windows that roll over, or whose count outgrows its slot.
-    #[cold]
-    fn increment_windows(&mut self, at: usize, asked: &Asked, hit: &Hit<'_>, view: View, due: &Due) -> Tally {
+    fn increment_windows(
+        &mut self,
+        at: usize,
+        family: Family,
+        asked: &Asked,
+        hit: &Hit<'_>,
+        view: View,
+        due: &Due,
+    ) -> Tally {
         let Window::Aligned { start, length } = asked.window else {
             return Tally::default();
         };
         let known = self.table.slot(at).known(length);
         let (tally, after) = Windows::increment(Some(&known), hit, asked.when.at(start, length), view);
         if let Some(after) = after {
-            match Slot::windows(asked.print, asked.family, &after) {
+            match Slot::windows(asked.print, family, &after) {
                 Some(slot) => *self.table.slot(at) = slot,
                 None => *self.table.slot(at) = self.widen(asked, State::Aligned(Box::new(after))),
             }
@@ -120,7 +130,6 @@ impl Shard {
         tally
     }
 
-    #[cold]
     fn increment_wide(&mut self, at: usize, asked: &Asked, hit: &Hit<'_>, view: View, due: &Due) -> Tally {
         let Some(wide) = self.wide_at(at) else {
             return Tally::default();
@@ -132,12 +141,12 @@ impl Shard {
     }
 
     /// Adds a counter that is not there.
-    pub(crate) fn add(&mut self, asked: &Asked, first: First, due: &Due) {
+    pub(crate) fn add(&mut self, asked: &Asked, first: First, family: Family, due: &Due) {
         let kind = Kind::from(asked.window);
         let packed = match &first {
-            _ if asked.family == UNLISTED => None,
-            First::Windows(windows) => Slot::windows(asked.print, asked.family, windows),
-            First::Bucket(value) => Some(Slot::bucket(asked.print, asked.family, *value)),
+            _ if family == UNLISTED => None,
+            First::Windows(windows) => Slot::windows(asked.print, family, windows),
+            First::Bucket(value) => Some(Slot::bucket(asked.print, family, *value)),
             First::Opened(_) => None,
         };
         let state = match first {
@@ -153,7 +162,7 @@ impl Shard {
 
     /// Reads. `None` where there is no such counter.
     pub(crate) fn get(&self, asked: &Asked, view: View) -> Option<Tally> {
-        let slot = self.table.slots().get(self.table.find(asked.print).ok()?)?;
+        let slot = self.table.get(self.table.find(asked.print).ok()?)?;
         let when = asked.when;
         Some(match (slot.held(), asked.window) {
             (Held::Packed(_), Window::Aligned { start, length }) => {
@@ -179,10 +188,10 @@ impl Shard {
             (Held::Wide(_), window) => {
                 self.wide_at(at).is_some_and(|wide| wide.state.reset(window, generation))
             }
-            (_, Window::Aligned { start, length }) if generation.is_none() => {
+            (Held::Packed(family), Window::Aligned { start, length }) if generation.is_none() => {
                 let mut known = slot.known(length);
                 known.remove(start, length);
-                *slot = Slot::windows(asked.print, asked.family, &known).unwrap_or(*slot);
+                *slot = Slot::windows(asked.print, family, &known).unwrap_or(*slot);
                 known.is_empty()
             }
             (_, _) => generation.is_none(),
@@ -205,7 +214,7 @@ impl Shard {
             self.soonest = Timestamp::MAX;
         }
         let mut at = self.table.from(self.swept_to);
-        while let Some(slot) = self.table.slots().get(at) {
+        while let Some(slot) = self.table.get(at) {
             if slot.is_empty() {
                 at += 1;
                 continue;
@@ -240,7 +249,7 @@ impl Shard {
         looks: &mut usize,
     ) -> (Option<(Timestamp, Fingerprint)>, Option<u64>) {
         let mut soonest = None::<(Timestamp, Fingerprint)>;
-        for slot in self.table.slots().iter().skip(self.table.from(from)).filter(|slot| !slot.is_empty()) {
+        for slot in self.table.slots(self.table.from(from)).filter(|slot| !slot.is_empty()) {
             if *looks == 0 {
                 return (soonest, Some(slot.place()));
             }
@@ -265,7 +274,7 @@ impl Shard {
     /// How many slots the table has, and how many entries.
     #[cfg(all(test, not(shuttle)))]
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        (self.table.slots().len(), self.table.len())
+        (self.table.size(), self.table.len())
     }
 
     /// When the entry in a slot expires, and when to look at it again if that is not yet.
@@ -327,6 +336,29 @@ impl Shard {
             Held::Wide(position) => self.wide.as_mut()?.get_mut(position),
             _ => None,
         }
+    }
+}
+
+/// Counts a hit in a slot, where that holds counts, and where it is a bucket or the newest window; else `None`, and nothing
+/// is changed.
+#[inline(always)]
+fn count_at_hand(
+    slot: &mut Slot,
+    window: Window,
+    hit: &Hit<'_>,
+    now: Timestamp,
+    view: View,
+) -> Option<Tally> {
+    match (window, view) {
+        _ if !slot.is_packed() => None,
+        (Window::Aligned { start, length }, _) => slot.count(start, length, hit, now, view),
+        (Window::Bucket { limit, .. }, View::Fixed) => {
+            let mut value = slot.value();
+            let tally = fill(&mut value, limit, hit, now);
+            slot.set_value(value);
+            Some(tally)
+        }
+        _ => None,
     }
 }
 

@@ -90,6 +90,12 @@ impl Slot {
         }
     }
 
+    /// Whether it holds counts, if it is not empty.
+    #[inline(always)]
+    pub(crate) const fn is_packed(&self) -> bool {
+        self.family() != WIDE
+    }
+
     #[inline(always)]
     const fn family(&self) -> Family {
         self.0[1].to_le_bytes()[2]

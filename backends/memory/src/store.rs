@@ -7,7 +7,7 @@ use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Win
 use crate::WhenFull;
 use crate::brief::{Brief, BriefGuard};
 use crate::due::Due;
-use crate::families::{Families, Kind};
+use crate::families::{Families, Family, Kind};
 use crate::fingerprint::{Fingerprint, Secret};
 use crate::random;
 use crate::shard::{Asked, Budget, Shard, first};
@@ -34,10 +34,11 @@ pub(crate) const SHARDS: usize = 1024;
 pub(crate) const SHARDS: usize = 2;
 
 pub(crate) struct Store {
-    shards: Box<[Line]>,
+    /// As many as [`Fingerprint::shard`] tells apart, so that no index has to be checked.
+    shards: Box<[Line; SHARDS]>,
     due: Due,
     families: Families,
-    secret: Box<Secret>,
+    secret: Secret,
     /// Held by whoever sweeps, or looks for room in a full store. Its holder locks shards, one at a time, and nobody
     /// who holds a shard waits for it.
     sweeper: Mutex<Sweeper>,
@@ -74,11 +75,12 @@ impl Fingerprint {
 
 impl Store {
     pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
+        let shards: Box<[Line]> = (0..SHARDS).map(|_| Line::default()).collect();
         Self {
-            shards: (0..SHARDS).map(|_| Line::default()).collect(),
+            shards: shards.try_into().unwrap_or_else(|_| unreachable!("there are as many")),
             due: Due::new(SHARDS),
             families: Families::new(),
-            secret: Box::new(Secret::new(random::numbers())),
+            secret: Secret::new(random::numbers()),
             sweeper: Mutex::new(Sweeper::default()),
             keys: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
@@ -96,7 +98,23 @@ impl Store {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    /// [`increment`](Self::increment) where that is simple, as it mostly is: of a counter that is there, in its newest
+    /// window, without anything in between. Else `None`, and nothing is counted.
     #[inline(always)]
+    pub(crate) fn increment_at_hand(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        view: View,
+    ) -> Option<Tally> {
+        if self.due.has_any(now) {
+            self.sweep(When { now, skew: self.skew });
+        }
+        let print = self.secret.short_fingerprint(counter)?;
+        self.shard(print.shard()).increment_at_hand(print, counter.window(), hit, now, view)
+    }
+
     pub(crate) fn increment(
         &self,
         counter: &Counter<'_>,
@@ -126,7 +144,7 @@ impl Store {
                 drop(shard);
                 return self.increment_when_full(asked, hit, view);
             }
-            shard.add(asked, after, &self.due);
+            shard.add(asked, after, self.family(asked), &self.due);
         }
         Ok(tally)
     }
@@ -145,7 +163,7 @@ impl Store {
             };
             match after {
                 Some(after) if has_place || self.take_place() => {
-                    shard.add(asked, after, &self.due);
+                    shard.add(asked, after, self.family(asked), &self.due);
                     return Ok(tally);
                 }
                 Some(_) => {}
@@ -173,21 +191,24 @@ impl Store {
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
         let asked = self.asked(counter, now);
-        if self.shard(asked.print.shard()).reset(&asked, generation) {
+        let mut shard = self.shard(asked.print.shard());
+        if shard.reset(&asked, generation) {
+            // While the shard is locked: who does not find the entry any more finds its place.
             self.give_places_back(1);
         }
     }
 
     /// What an operation is about. Each sweeps first, if something is due.
-    #[inline(always)]
     fn asked(&self, counter: &Counter<'_>, now: Timestamp) -> Asked {
         let when = When { now, skew: self.skew };
         if self.due.has_any(now) {
             self.sweep(when);
         }
-        let window = counter.window();
-        let family = self.families.number(Kind::from(window));
-        Asked { print: self.secret.fingerprint(counter, family), family, window, when }
+        Asked { print: self.secret.fingerprint(counter), window: counter.window(), when }
+    }
+
+    fn family(&self, asked: &Asked) -> Family {
+        self.families.number(Kind::from(asked.window))
     }
 
     #[inline(always)]
@@ -249,6 +270,26 @@ impl Store {
 
     /// Removes the entry that expires first, of those that come next.
     fn evict(&self, sweeper: &mut Sweeper, when: When) -> bool {
+        if self.max_keys == 0 {
+            return false;
+        }
+        // Entries come and go meanwhile, also where it has looked and where it has yet to look. Each takes its place, and
+        // gives it back, while its shard is locked: where neither an entry nor a place is found, others have come on.
+        loop {
+            if let Some(print) = self.soonest(sweeper, when)
+                && self.shard(print.shard()).evict(print)
+            {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+            if self.take_place() {
+                return true;
+            }
+        }
+    }
+
+    /// The entry that expires first, of those that come next.
+    fn soonest(&self, sweeper: &mut Sweeper, when: When) -> Option<Fingerprint> {
         let (mut shard, mut from) = sweeper.evicts_from.unwrap_or((0, u64::MAX));
         let mut looks = LOOKED_AT_TO_EVICT;
         let mut soonest = None::<(Timestamp, Fingerprint)>;
@@ -265,11 +306,7 @@ impl Store {
             (shard, from) = ((shard + 1) % SHARDS, u64::MAX);
         }
         sweeper.evicts_from = Some((shard, from));
-        // It may have been reset meanwhile: then its place is free.
-        let Some((_, print)) = soonest else { return false };
-        let is_evicted = self.shard(print.shard()).evict(print);
-        self.evicted.fetch_add(is_evicted.into(), Ordering::Relaxed);
-        is_evicted || self.take_place()
+        soonest.map(|(_, print)| print)
     }
 }
 

@@ -1,9 +1,10 @@
 //! A table of slots: open addressing in the order of their places.
 //!
-//! A slot stands at the position that its place maps to, or after it, where others come first: linear probing, in which
-//! the slots of neighbours are sorted. So what is not there is known to be missing as soon as what is there would be
-//! found; a larger table is filled from front to back; and a walk that stopped at a place goes on there, whatever
-//! has come, gone or moved meanwhile. (O. Amble and D. E. Knuth, Ordered hash tables, 1974.)
+//! A slot stands in the line that its place maps to, its home, or after it, where others come first: linear probing, in
+//! which the slots of neighbours are sorted. A line is one of the cache's, and holds two slots. So what is not there is
+//! known to be missing as soon as what is there would be found; a larger table is filled from front to back; and a walk
+//! that stopped at a place goes on there, whatever has come, gone or moved meanwhile. (O. Amble and D. E. Knuth, Ordered
+//! hash tables, 1974.)
 
 use crate::fingerprint::Fingerprint;
 use crate::slot::Slot;
@@ -11,11 +12,18 @@ use crate::slot::Slot;
 /// Slots in the order of falling places, with gaps. The last one is always empty.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    slots: Box<[Slot]>,
-    /// How many positions places map to. There are more slots than that, for those that others have moved on.
-    positions: u32,
+    lines: Box<[Line]>,
+    /// How many lines places map to. There are more than that, for slots that others have moved on.
+    homes: u32,
     len: u32,
 }
+
+/// What the cache fetches at once.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Line([Slot; LINE]);
+
+const LINE: usize = 2;
 
 /// How many upper bits of all places in a table are alike: they chose the table.
 const ALIKE: u32 = crate::store::SHARDS.ilog2();
@@ -25,32 +33,55 @@ impl Table {
         self.len as usize
     }
 
-    /// The slots, empty ones among them.
-    pub(crate) fn slots(&self) -> &[Slot] {
-        &self.slots
+    /// How many slots there are.
+    pub(crate) const fn size(&self) -> usize {
+        self.lines.len() * LINE
+    }
+
+    /// The slots from a position on, empty ones among them.
+    pub(crate) fn slots(&self, from: usize) -> impl Iterator<Item = &Slot> {
+        self.lines.iter().skip(from / LINE).flat_map(|line| &line.0).skip(from % LINE)
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&Slot> {
+        Some(&self.lines.get(at / LINE)?.0[at % LINE])
     }
 
     pub(crate) fn slot(&mut self, at: usize) -> &mut Slot {
-        &mut self.slots[at]
+        &mut self.lines[at / LINE].0[at % LINE]
+    }
+
+    /// The slot of a fingerprint.
+    #[inline(always)]
+    pub(crate) fn slot_of(&mut self, print: Fingerprint) -> Option<&mut Slot> {
+        let home = self.home(print.place);
+        let line = self.lines.get(home)?;
+        let second = line.0[1].place();
+        // Computed, and not chosen by a branch, whose way nobody could foretell.
+        let at = usize::from(second == print.place);
+        if line.0[at].print() == print {
+            return Some(&mut self.lines[home].0[at]);
+        }
+        // Where the line is not full of those that come before it, it would be there.
+        if second < print.place { None } else { self.moved_slot_of(print) }
+    }
+
+    /// The slot of a fingerprint that others may have moved on.
+    #[inline(never)]
+    fn moved_slot_of(&mut self, print: Fingerprint) -> Option<&mut Slot> {
+        self.find(print).ok().map(|at| self.slot(at))
     }
 
     /// The first position of those whose places are not above this one.
-    #[inline(always)]
     pub(crate) fn from(&self, place: u64) -> usize {
-        let mut at = self.position(place);
-        while let Some(slot) = self.slots.get(at)
-            && slot.place() > place
-        {
-            at += 1;
-        }
-        at
+        let home = self.home(place) * LINE;
+        home + self.slots(home).take_while(|slot| slot.place() > place).count()
     }
 
     /// Where a fingerprint is, or where it would be put.
-    #[inline(always)]
     pub(crate) fn find(&self, print: Fingerprint) -> Result<usize, usize> {
         let mut at = self.from(print.place);
-        while let Some(slot) = self.slots.get(at)
+        while let Some(slot) = self.get(at)
             && slot.place() == print.place
         {
             if slot.print() == print {
@@ -63,11 +94,11 @@ impl Table {
 
     /// Adds a slot whose fingerprint is not there.
     pub(crate) fn insert(&mut self, slot: Slot) {
-        if self.len() + 1 > most(self.positions) {
-            self.rebuild(grown(self.positions));
+        if self.len() + 1 > most(self.homes) {
+            self.rebuild(grown(self.homes));
         }
         while !self.put(slot) {
-            self.rebuild(grown(self.positions));
+            self.rebuild(grown(self.homes));
         }
         self.len += 1;
     }
@@ -75,14 +106,14 @@ impl Table {
     /// Removes the slot at a position.
     pub(crate) fn remove(&mut self, at: usize) {
         let mut gap = at;
-        while let Some(next) = self.slots.get(gap + 1)
+        while let Some(next) = self.get(gap + 1).copied()
             && !next.is_empty()
-            && self.position(next.place()) <= gap
+            && self.home(next.place()) * LINE <= gap
         {
-            self.slots[gap] = self.slots[gap + 1];
+            *self.slot(gap) = next;
             gap += 1;
         }
-        self.slots[gap] = Slot::default();
+        *self.slot(gap) = Slot::default();
         self.len -= 1;
     }
 
@@ -90,70 +121,80 @@ impl Table {
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
             *self = Self::default();
-        } else if self.len() < most(self.positions) / 2 && self.positions > SMALLEST {
-            let positions = self.len + self.len / 4;
-            self.rebuild(positions.max(SMALLEST));
+        } else if self.len() < most(self.homes) / 2 && self.homes > SMALLEST {
+            // With room for a few more.
+            self.rebuild(grown(self.len * 2 / 3));
         }
     }
 
+    /// The line where the slot of a place is looked for first.
     #[inline(always)]
-    fn position(&self, place: u64) -> usize {
+    fn home(&self, place: u64) -> usize {
         let along = !place << ALIKE;
-        #[expect(clippy::cast_possible_truncation, reason = "below `positions`")]
-        let position = ((u128::from(along) * u128::from(self.positions)) >> 64) as usize;
-        position
+        #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
+        let home = ((u128::from(along) * u128::from(self.homes)) >> u64::BITS) as usize;
+        home
     }
 
     /// Puts a slot where it belongs, and moves those on that come after it; not if that needs the last one.
     fn put(&mut self, slot: Slot) -> bool {
         let at = self.from(slot.place());
-        let Some(gap) = self.slots.iter().skip(at).position(Slot::is_empty).map(|gap| at + gap) else {
+        let Some(gap) = self.slots(at).position(Slot::is_empty).map(|gap| at + gap) else {
             return false;
         };
-        if gap + 1 >= self.slots.len() {
+        if gap + 1 >= self.size() {
             return false;
         }
-        self.slots.copy_within(at..gap, at + 1);
-        self.slots[at] = slot;
+        let mut moved = slot;
+        for at in at..=gap {
+            std::mem::swap(self.slot(at), &mut moved);
+        }
         true
     }
 
-    /// Moves all slots to a table of so many positions, or more if they do not fit.
-    fn rebuild(&mut self, positions: u32) {
-        let old = std::mem::take(self);
-        self.positions = positions;
-        self.slots = vec![Slot::default(); positions as usize + spare(positions)].into();
-        self.len = old.len;
-        let mut next = 0;
-        for slot in old.slots.iter().filter(|slot| !slot.is_empty()) {
-            let at = self.position(slot.place()).max(next);
-            next = at + 1;
-            if next >= self.slots.len() {
-                *self = old;
-                return self.rebuild(grown(positions));
+    /// Moves all slots to a table of so many homes, or more if they do not fit.
+    fn rebuild(&mut self, mut homes: u32) {
+        *self = loop {
+            if let Some(table) = self.with_homes(homes) {
+                break table;
             }
-            self.slots[at] = *slot;
+            homes = grown(homes);
+        };
+    }
+
+    /// A table of so many homes with the same slots, if they fit.
+    fn with_homes(&self, homes: u32) -> Option<Self> {
+        let lines = vec![Line::default(); homes as usize + spare(homes)].into();
+        let mut table = Self { lines, homes, len: self.len };
+        let mut next = 0;
+        for slot in self.slots(0).filter(|slot| !slot.is_empty()) {
+            let at = next.max(table.home(slot.place()) * LINE);
+            next = at + 1;
+            if next >= table.size() {
+                return None;
+            }
+            *table.slot(at) = *slot;
         }
+        Some(table)
     }
 }
 
-/// The fewest positions of a table that is not empty.
-const SMALLEST: u32 = 2;
+/// The fewest homes of a table that is not empty.
+const SMALLEST: u32 = 1;
 
-/// How many slots a table of so many positions takes before it grows: seven of eight.
-const fn most(positions: u32) -> usize {
-    (positions - positions / 8) as usize
+/// How many slots a table of so many homes takes before it grows: three of four.
+const fn most(homes: u32) -> usize {
+    homes as usize * LINE * 3 / 4
 }
 
-/// The positions of the next larger table. It grows by little, so that little of it is empty.
-const fn grown(positions: u32) -> u32 {
-    positions + positions / 8 + SMALLEST
+/// The homes of the next larger table. It grows by little, so that little of it is empty.
+const fn grown(homes: u32) -> u32 {
+    homes + homes / 8 + SMALLEST
 }
 
-/// How many slots there are past the last position: more than others have ever been seen to move one on, and one to
-/// stay empty.
-const fn spare(positions: u32) -> usize {
-    3 + (positions / 32) as usize
+/// How many lines there are past the last home: for slots that are moved on, and for the one that stays empty.
+const fn spare(homes: u32) -> usize {
+    if homes > 1 { 2 + homes as usize / 64 } else { 1 }
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -171,13 +212,13 @@ mod tests {
 
     /// Every slot is found, in its order, and the last one is empty.
     fn is_whole(table: &Table) {
-        let full: Vec<_> = table.slots().iter().filter(|slot| !slot.is_empty()).collect();
+        let full: Vec<_> = table.slots(0).filter(|slot| !slot.is_empty()).collect();
         assert_eq!(full.len(), table.len());
         assert!(full.is_sorted_by(|one, other| one.place() >= other.place()));
-        assert!(table.slots().last().is_none_or(Slot::is_empty));
+        assert!(table.slots(0).last().is_none_or(Slot::is_empty));
         for slot in full {
             let at = table.find(slot.print()).unwrap();
-            assert_eq!(table.slots()[at], *slot);
+            assert_eq!(table.get(at), Some(slot));
         }
     }
 
@@ -201,7 +242,8 @@ mod tests {
                 let print = print(place, check);
                 let key = (print.place, print.check);
                 let found = table.find(print);
-                prop_assert_eq!(found.ok().map(|at| table.slots()[at].value()), map.get(&key).copied());
+                prop_assert_eq!(found.ok().map(|at| table.get(at).unwrap().value()), map.get(&key).copied());
+                prop_assert_eq!(table.slot_of(print).map(|slot| slot.value()), map.get(&key).copied());
                 match (what, found) {
                     (0, Ok(at)) => {
                         table.remove(at);
@@ -226,7 +268,7 @@ mod tests {
                 prop_assert_eq!(table.len(), map.len() - number - 1);
             }
             is_whole(&table);
-            prop_assert!(table.slots().is_empty());
+            prop_assert!(table.size() == 0);
         }
 
         #[test]
@@ -237,7 +279,7 @@ mod tests {
             }
             let from = from >> ALIKE;
             let expected: Vec<_> = places.iter().rev().map(|place| *place.max(&1)).filter(|place| *place <= from).collect();
-            let walked: Vec<_> = table.slots()[table.from(from)..].iter().map(Slot::place).filter(|place| *place > 0).collect();
+            let walked: Vec<_> = table.slots(table.from(from)).map(Slot::place).filter(|place| *place > 0).collect();
             prop_assert!(walked == expected || places.contains(&0));
         }
     }
@@ -248,12 +290,7 @@ mod tests {
         for number in 1..=20_000_u64 {
             table.insert(Slot::bucket(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0), 1, 0));
             if number > 500 {
-                assert!(
-                    table.slots().len() * 10 < table.len() * 14,
-                    "{} of {}",
-                    table.len(),
-                    table.slots().len()
-                );
+                assert!(table.size() * 10 < table.len() * 18, "{} of {}", table.len(), table.size());
             }
         }
         is_whole(&table);
@@ -261,7 +298,7 @@ mod tests {
             let at = table.find(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0)).unwrap();
             table.remove(at);
             table.shrink();
-            assert!(table.slots().len() <= table.len() * 5 / 2 + 8);
+            assert!(table.size() <= table.len() * 3 + 16);
         }
         is_whole(&table);
     }

@@ -1,4 +1,4 @@
-//! The conformance suite, waited for and at once.
+//! The conformance suite: waited for, at once, and as a limiter asks.
 
 use limited_core::conformance::has_claims;
 use limited_memory::MemoryBackend;
@@ -11,6 +11,12 @@ mod at_once {
     use limited_core::conformance::Immediate;
 
     limited_core::conformance_tests!(|| Immediate(super::MemoryBackend::new()));
+}
+
+mod as_a_limiter_asks {
+    use limited_core::conformance::AtOnce;
+
+    limited_core::conformance_tests!(|| AtOnce(super::MemoryBackend::new()));
 }
 
 #[test]

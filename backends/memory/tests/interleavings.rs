@@ -12,8 +12,8 @@ use common::{
     LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
 };
 use limited_core::{
-    ALLOWED_SKEW, BackendError, Claimed, Completion, Counter, Fence, Generation, Hit, ImmediateBackend, Key,
-    Owner, Ownership, Record, Recorded, Timestamp, Window, WindowLength,
+    ALLOWED_SKEW, Backend, BackendError, Claimed, Completion, Counter, Fence, Generation, Hit,
+    ImmediateBackend, Key, Owner, Ownership, Record, Recorded, Timestamp, Window, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
 use shuttle::thread;
@@ -37,7 +37,9 @@ fn hit(
     let key = Key::from(key);
     let counter = Counter::new("", &key, window).unwrap();
     let hit = Hit::new(cost, 3).opening(Generation(7), None);
-    Ok(backend.increment_now(&counter, &hit, now)?.counted)
+    // As a limiter asks.
+    let at_once = backend.increment_at_once(&counter, &hit, now);
+    Ok(at_once.unwrap_or_else(|| backend.increment_now(&counter, &hit, now))?.counted)
 }
 
 fn minute(now: Timestamp) -> Window {
@@ -135,13 +137,35 @@ fn keys_that_give_way_leave_no_place_behind() {
             })
             .collect();
         for thread in threads {
-            // While places change hands there may be none for a moment, but never more than there are.
-            let _ = thread.join().unwrap();
+            assert!(thread.join().unwrap().expect("one that is there gives way"));
             assert!(backend.len() <= 2);
         }
         let later = START.saturating_add(Duration::from_secs(600));
         assert!(hit(&backend, "z", minute(later), 1, later).unwrap());
         assert_eq!(backend.len(), 1);
+    });
+}
+
+#[test]
+fn a_key_always_gives_way_however_they_come_and_go() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_keys(1).when_full(WhenFull::EvictSoonest).build();
+        let threads: Vec<_> = ["a", "b", "c", "d", "e"]
+            .into_iter()
+            .map(|name| {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    let key = Key::from(name);
+                    let counter = Counter::new("", &key, minute(START)).unwrap();
+                    assert!(hit(&backend, name, minute(START), 1, START).expect("what is there gives way"));
+                    backend.reset_now(&counter, None, START).unwrap();
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(backend.len(), 0);
     });
 }
 

@@ -1,0 +1,126 @@
+//! What is answered at once is what would be answered in full.
+
+use limited_core::{
+    Backend, Counter, Generation, Hit, ImmediateBackend, Key, Tally, Timestamp, Window, WindowLength,
+};
+use limited_memory::MemoryBackend;
+use proptest::prelude::*;
+
+const START: u64 = 1_767_225_600_000_000_000;
+
+/// One hit, in a window of any kind.
+#[derive(Clone, Debug)]
+struct Step {
+    key: usize,
+    kind: usize,
+    /// How far the clock moves on before it, and how far back it is read.
+    forward: u64,
+    back: u64,
+    cost: u128,
+    ceiling: u128,
+    slides: bool,
+}
+
+/// Short and long ones; the last two do not fit into a fingerprint as they are.
+fn keys() -> [String; 7] {
+    [1, 7, 14, 20, 100, 225, 1024].map(|length| "k".repeat(length))
+}
+
+fn window(kind: usize, now: Timestamp) -> Window {
+    match kind {
+        0 => Window::aligned(now, WindowLength::SECOND),
+        1 => Window::aligned(now, WindowLength::MINUTE),
+        2 => Window::Opened { length: WindowLength::SECOND },
+        3 => Window::Bucket { limit: 7, length: WindowLength::SECOND },
+        _ => Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
+    }
+}
+
+fn hit(step: &Step, window: Window, now: Timestamp) -> Hit<'static> {
+    match window {
+        Window::Bucket { limit, length } => {
+            let (now, length) =
+                (u128::from(now.as_nanos()) * u128::from(limit), u128::from(length.as_nanos()));
+            Hit::new(step.cost * length, now.saturating_add(step.ceiling % 16 * length)).with_floor(now)
+        }
+        _ => Hit::new(step.cost, step.ceiling).opening(Generation(step.cost), None),
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let length = WindowLength::SECOND.as_nanos();
+    let forward = prop_oneof![4 => Just(0), 4 => 0..length / 4, 1 => 0..4 * length, 1 => 0..200 * length];
+    // Further back than the allowed skew it depends on what has been removed meanwhile.
+    let back = prop_oneof![6 => Just(0), 1 => 0..length, 1 => 0..5 * length];
+    let cost = prop_oneof![4 => 0..4_u128, 1 => Just(u128::from(u32::MAX))];
+    let ceiling = prop_oneof![4 => 0..20_u128, 1 => Just(1 << 40)];
+    let key = prop_oneof![6 => Just(3_usize), 1 => 0..7_usize];
+    let step = (key, 0..5_usize, forward, back, cost, ceiling, any::<bool>());
+    let step = step.prop_map(|(key, kind, forward, back, cost, ceiling, slides)| Step {
+        key,
+        kind,
+        forward,
+        back,
+        cost,
+        ceiling,
+        slides,
+    });
+    prop::collection::vec(step, 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn what_is_answered_at_once_is_what_is_answered_in_full(steps in steps()) {
+        let (quick, whole) = (MemoryBackend::new(), MemoryBackend::new());
+        let (keys, mut latest) = (keys(), START);
+        for step in &steps {
+            latest += step.forward;
+            let now = Timestamp::from_nanos(latest - step.back);
+            let key = Key::from(keys[step.key].as_str());
+            let window = window(step.kind, now);
+            let counter = Counter::new("namespace", &key, window).unwrap();
+            let hit = hit(step, window, now);
+            let slides = step.slides && step.kind < 2;
+            let in_full = |backend: &MemoryBackend| if slides {
+                backend.increment_sliding_now(&counter, &hit, now)
+            } else {
+                backend.increment_now(&counter, &hit, now)
+            };
+            let quickly = if slides {
+                quick.increment_sliding_at_once(&counter, &hit, now)
+            } else {
+                quick.increment_at_once(&counter, &hit, now)
+            };
+            let seen = quickly.unwrap_or_else(|| in_full(&quick)).unwrap();
+            prop_assert_eq!(seen, in_full(&whole).unwrap(), "{:?}", step);
+        }
+    }
+}
+
+#[test]
+fn a_known_key_is_answered_at_once_and_a_new_one_is_not() {
+    let now = Timestamp::from_nanos(START);
+    let key = Key::from("key");
+    for (kind, is_simple) in [(0, true), (1, true), (2, false), (3, true), (4, true)] {
+        let backend = MemoryBackend::new();
+        let window = window(kind, now);
+        let counter = Counter::new("", &key, window).unwrap();
+        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 2, slides: false };
+        let hit = hit(&step, window, now);
+        assert!(backend.increment_at_once(&counter, &hit, now).is_none(), "{window:?}");
+        assert!(backend.is_empty(), "nothing was counted: {window:?}");
+        assert!(backend.increment_now(&counter, &hit, now).unwrap().counted);
+        // Only an aligned window slides, whatever is known of the others.
+        assert_eq!(
+            backend.increment_sliding_at_once(&counter, &Hit::new(0, 9), now).is_some(),
+            kind < 2,
+            "{window:?}"
+        );
+        for counted in [true, false] {
+            let answer = backend.increment_at_once(&counter, &hit, now).map(Result::unwrap);
+            assert_eq!(answer.map(|tally: Tally| tally.counted), is_simple.then_some(counted), "{window:?}");
+        }
+    }
+}
