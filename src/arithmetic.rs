@@ -16,6 +16,29 @@ use limited_core::{Hit, Tally, Timestamp, Window};
 
 use crate::{Algorithm, Quota};
 
+/// What a counter says: a [`Tally`] without what only hit-opened windows have. Numbers alone, so that they need not be in
+/// memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub(crate) value: u128,
+    pub(crate) previous: u128,
+    pub(crate) start: Option<Timestamp>,
+}
+
+impl From<&Tally> for Count {
+    fn from(tally: &Tally) -> Self {
+        Self { value: tally.value, previous: tally.previous, start: tally.start }
+    }
+}
+
+// Taken apart: a tally that is whole when it is dropped has to be in memory.
+impl From<Tally> for Count {
+    #[inline(always)]
+    fn from(Tally { value, previous, start, opening: _opening, .. }: Tally) -> Self {
+        Self { value, previous, start }
+    }
+}
+
 /// Where a key stands against its quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -23,8 +46,8 @@ pub(crate) struct Standing {
     pub(crate) used: u64,
     /// How much can be admitted now.
     pub(crate) remaining: u64,
-    /// Nanoseconds until nothing is taken any more, if nothing else is admitted.
-    pub(crate) reset_after: u128,
+    /// Nanoseconds until nothing is taken any more, if nothing else is admitted; as many as there can be at most.
+    pub(crate) reset_after: u64,
 }
 
 /// The window that a hit at `now` is counted in.
@@ -45,40 +68,50 @@ pub(crate) fn hit(algorithm: Algorithm, quota: &Quota, cost: u64, now: Timestamp
     }
 }
 
-/// What a tally says about the key at `now`.
+/// What a count says about the key at `now`.
 #[inline(always)]
-pub(crate) fn standing(algorithm: Algorithm, quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
+pub(crate) fn standing(algorithm: Algorithm, quota: &Quota, now: Timestamp, count: Count) -> Standing {
     match algorithm {
-        Algorithm::FixedWindow => fixed_window::standing(quota, now, tally),
-        Algorithm::SlidingWindow => sliding_window::standing(quota, now, tally),
-        Algorithm::TokenBucket => token_bucket::standing(quota, now, tally),
+        Algorithm::FixedWindow => fixed_window::standing(quota, now, count),
+        Algorithm::SlidingWindow => sliding_window::standing(quota, now, count),
+        Algorithm::TokenBucket => token_bucket::standing(quota, now, count),
     }
 }
 
 /// Nanoseconds until `cost`, which is refused at `now`, is admitted if nothing else is; `None` if it never is.
-#[inline]
+#[inline(always)]
 pub(crate) fn retry_after(
     algorithm: Algorithm,
     quota: &Quota,
     cost: u64,
     now: Timestamp,
-    tally: &Tally,
+    count: Count,
 ) -> Option<u128> {
     match algorithm {
-        Algorithm::FixedWindow => fixed_window::retry_after(quota, cost, now, tally),
-        Algorithm::SlidingWindow => sliding_window::retry_after(quota, cost, now, tally),
-        Algorithm::TokenBucket => token_bucket::retry_after(quota, cost, now, tally),
+        Algorithm::FixedWindow => fixed_window::retry_after(quota, cost, now, count).map(u128::from),
+        Algorithm::SlidingWindow => sliding_window::retry_after(quota, cost, now, count).map(u128::from),
+        Algorithm::TokenBucket => token_bucket::retry_after(quota, cost, now, count),
     }
 }
 
-/// The start of the aligned window that a tally is about, in nanoseconds: the one around `now`, unless it says another.
-#[inline]
-fn start_of(quota: &Quota, now: Timestamp, tally: &Tally) -> u128 {
-    let start = tally.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
+/// The start of the aligned window that a count is about: the one around `now`, unless it says another.
+#[inline(always)]
+fn start_of(quota: &Quota, now: Timestamp, count: Count) -> Timestamp {
+    count.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
         Window::Aligned { start, .. } => start,
         Window::Opened { .. } | Window::Bucket { .. } => now,
-    });
-    start.as_nanos().into()
+    })
+}
+
+/// Nanoseconds from `now` until `span` nanoseconds after `start`, none where that has been, and as many as there can be
+/// at most.
+#[inline(always)]
+fn until(start: Timestamp, span: u64, now: Timestamp) -> u64 {
+    match now.as_nanos().checked_sub(start.as_nanos()) {
+        Some(elapsed) => span.saturating_sub(elapsed),
+        // The clock jumped back.
+        None => span.saturating_add(start.as_nanos() - now.as_nanos()),
+    }
 }
 
 /// The quotient, rounded down. A quotient of 64-bit numbers, as mostly it is, is many times cheaper.
@@ -95,7 +128,12 @@ fn quotient(dividend: u128, divisor: u128) -> Option<u128> {
 fn quotient_rounded_up(dividend: u128, divisor: NonZeroU64) -> u128 {
     match u64::try_from(dividend) {
         Ok(dividend) => dividend.div_ceil(divisor.get()).into(),
-        Err(_) => dividend.div_ceil(divisor.get().into()),
+        Err(_) => {
+            let divisor = u128::from(divisor.get());
+            let quotient = dividend / divisor;
+            // To multiply is cheaper than to divide once more.
+            quotient + u128::from(quotient * divisor < dividend)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use limited_core::{
 
 pub use self::attempt::{Attempt, AttemptWindow};
 pub use self::error::AttemptError;
-use crate::arithmetic::{self, opened_window};
+use crate::arithmetic::{self, Count, opened_window};
 use crate::clock::ClockChoice;
 use crate::fresh::fresh;
 use crate::observe::{self, Observed};
@@ -269,7 +269,7 @@ impl<B> LimitedAttempt<B> {
         if !tally.counted {
             return Err(AttemptError::TooManyAttempts { retry_after: self.retry_after(length, now, &tally) });
         }
-        let standing = opened_window::standing(self.max, length, now, &tally);
+        let standing = opened_window::standing(self.max, length, now, Count::from(&tally));
         Ok(Attempt {
             attempts: self.clone(),
             key: key.into_owned(),
@@ -284,7 +284,7 @@ impl<B> LimitedAttempt<B> {
     }
 
     fn seen(&self, length: WindowLength, now: Timestamp, tally: Tally) -> AttemptWindow {
-        let standing = opened_window::standing(self.max, length, now, &tally);
+        let standing = opened_window::standing(self.max, length, now, Count::from(&tally));
         AttemptWindow {
             used: standing.used,
             remaining: standing.remaining,
@@ -295,7 +295,7 @@ impl<B> LimitedAttempt<B> {
     }
 
     fn retry_after(&self, length: WindowLength, now: Timestamp, tally: &Tally) -> Duration {
-        let nanos = opened_window::retry_after(self.max, length, now, tally);
+        let nanos = opened_window::retry_after(self.max, length, now, Count::from(tally)).into();
         arithmetic::wait(nanos, self.clock.resolution())
     }
 }

@@ -30,15 +30,25 @@ impl ClockChoice {
         }
     }
 
-    /// The clock for decisions by a quota: of the system's two the coarse one, where it is good enough.
+    /// Whether decisions by a quota are made by the coarse one of the system's two clocks: where it is good enough.
     #[inline]
-    pub(crate) fn for_quota(&self, algorithm: Algorithm, quota: &Quota) -> QuotaClock<'_> {
+    pub(crate) fn is_coarse(&self, algorithm: Algorithm, quota: &Quota) -> bool {
+        matches!(self, Self::System) && may_be_coarse(algorithm, quota, || CoarseClock.resolution())
+    }
+
+    /// The clock for decisions by a quota for which the coarse one is good enough, or is not.
+    #[inline]
+    pub(crate) fn of(&self, is_coarse: bool) -> QuotaClock<'_> {
         match self {
-            Self::System if may_be_coarse(algorithm, quota, || CoarseClock.resolution()) => {
-                QuotaClock::Coarse
-            }
+            Self::System if is_coarse => QuotaClock::Coarse,
             _ => self.precise(),
         }
+    }
+
+    /// Its resolution. Apart, so that neither clock has to be in memory where there is nothing to wait for.
+    #[inline(never)]
+    pub(crate) fn resolution_of(&self, is_coarse: bool) -> Duration {
+        self.of(is_coarse).resolution()
     }
 
     #[inline]
@@ -146,8 +156,11 @@ mod tests {
     #[test]
     fn a_clock_of_the_users_own_is_left_alone() {
         let own = ClockChoice::Own(Arc::new(SystemClock));
-        assert!(matches!(own.for_quota(Algorithm::FixedWindow, &Quota::per_hour(1)), QuotaClock::Own(_)));
+        assert!(matches!(own.of(true), QuotaClock::Own(_)));
         let system = ClockChoice::System;
-        assert!(matches!(system.for_quota(Algorithm::FixedWindow, &Quota::per_hour(1)), QuotaClock::Coarse));
+        assert!(matches!(
+            system.of(system.is_coarse(Algorithm::FixedWindow, &Quota::per_hour(1))),
+            QuotaClock::Coarse
+        ));
     }
 }

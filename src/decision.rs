@@ -1,11 +1,13 @@
 //! Decisions: what a limiter answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use limited_core::{Tally, Timestamp};
 
+use crate::arithmetic::{self, Count, Standing};
 use crate::clock::ClockChoice;
-use crate::{Algorithm, Quota, arithmetic};
+use crate::{Algorithm, Quota};
 
 /// Whether something may happen now, and where its key stands.
 ///
@@ -20,7 +22,17 @@ pub struct Decision {
     used: u64,
     remaining: u64,
     retry_after: Option<Duration>,
-    reset_after: Duration,
+    reset_after: Nanos,
+}
+
+/// A duration of that many nanoseconds at most, made of them by whoever asks for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Nanos(u64);
+
+impl fmt::Debug for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Duration::from_nanos(self.0).fmt(f)
+    }
 }
 
 impl Decision {
@@ -64,7 +76,7 @@ impl Decision {
     /// How long until the limit resets: a fixed window ends; of a sliding window nothing counted weighs any more; a
     /// token bucket is full. All provided that nothing else is admitted.
     pub const fn reset_after(&self) -> Duration {
-        self.reset_after
+        Duration::from_nanos(self.reset_after.0)
     }
 
     /// Whether this was decided without the backend, which failed, as [`OnError`](crate::OnError) asked for. Nothing
@@ -74,11 +86,19 @@ impl Decision {
     }
 }
 
+/// What is decided by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule<'q> {
+    pub(crate) quota: &'q Quota,
+    /// Whether the coarse clock is good enough for the quota.
+    pub(crate) is_coarse: bool,
+}
+
 /// What was asked, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'q> {
     pub(crate) algorithm: Algorithm,
-    pub(crate) quota: &'q Quota,
+    pub(crate) rule: Rule<'q>,
     pub(crate) cost: u64,
     pub(crate) now: Timestamp,
 }
@@ -86,15 +106,22 @@ pub(crate) struct Question<'q> {
 impl Question<'_> {
     /// The decision about a hit.
     #[inline(always)]
-    pub(crate) fn decided(self, tally: &Tally, clock: &ClockChoice) -> Decision {
-        let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(tally.counted, standing, tally, clock)
+    pub(crate) fn decided(self, tally: Tally, clock: &ClockChoice) -> Decision {
+        let counted = tally.counted;
+        let count = Count::from(tally);
+        self.decision(counted, self.standing(count), count, clock)
     }
 
     /// What the decision about a hit would be, after a read.
-    pub(crate) fn predicted(self, tally: &Tally, clock: &ClockChoice) -> Decision {
-        let standing = arithmetic::standing(self.algorithm, self.quota, self.now, tally);
-        self.decision(self.cost <= standing.remaining, standing, tally, clock)
+    pub(crate) fn predicted(self, tally: Tally, clock: &ClockChoice) -> Decision {
+        let count = Count::from(tally);
+        let standing = self.standing(count);
+        self.decision(self.cost <= standing.remaining, standing, count, clock)
+    }
+
+    #[inline(always)]
+    fn standing(self, count: Count) -> Standing {
+        arithmetic::standing(self.algorithm, self.rule.quota, self.now, count)
     }
 
     /// The decision without a backend.
@@ -106,31 +133,26 @@ impl Question<'_> {
             used: 0,
             remaining: 0,
             retry_after: None,
-            reset_after: Duration::ZERO,
+            reset_after: Nanos(0),
         }
     }
 
     #[inline(always)]
-    fn decision(
-        self,
-        allowed: bool,
-        standing: arithmetic::Standing,
-        tally: &Tally,
-        clock: &ClockChoice,
-    ) -> Decision {
+    fn decision(self, allowed: bool, standing: Standing, count: Count, clock: &ClockChoice) -> Decision {
         let retry_after = if allowed {
             None
         } else {
-            retry_after(self.algorithm, self.quota, self.cost, self.now, tally, clock)
+            arithmetic::retry_after(self.algorithm, self.rule.quota, self.cost, self.now, count)
+                .map(|nanos| arithmetic::wait(nanos, clock.resolution_of(self.rule.is_coarse)))
         };
         Decision {
             allowed,
             degraded: false,
-            limit: limit(self.algorithm, self.quota),
+            limit: limit(self.algorithm, self.rule.quota),
             used: standing.used,
             remaining: standing.remaining,
             retry_after,
-            reset_after: arithmetic::duration(standing.reset_after),
+            reset_after: Nanos(standing.reset_after),
         }
     }
 }
@@ -140,18 +162,4 @@ const fn limit(algorithm: Algorithm, quota: &Quota) -> u64 {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => quota.limit(),
         Algorithm::TokenBucket => quota.capacity(),
     }
-}
-
-/// Apart from the question, so that this need not be in memory.
-#[inline(never)]
-fn retry_after(
-    algorithm: Algorithm,
-    quota: &Quota,
-    cost: u64,
-    now: Timestamp,
-    tally: &Tally,
-    clock: &ClockChoice,
-) -> Option<Duration> {
-    let nanos = arithmetic::retry_after(algorithm, quota, cost, now, tally)?;
-    Some(arithmetic::wait(nanos, clock.for_quota(algorithm, quota).resolution()))
 }

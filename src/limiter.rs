@@ -7,7 +7,7 @@ use limited_core::{Backend, BackendError, Clock, Counter, Hit, ImmediateBackend,
 
 use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
 use crate::clock::ClockChoice;
-use crate::decision::Question;
+use crate::decision::{Question, Rule};
 use crate::observe::{self, Observed};
 use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 
@@ -38,8 +38,11 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, arithmetic};
 /// # What a decision costs
 ///
 /// One [`Backend::increment`], or one [`Backend::increment_sliding`], one reading of the clock, and no allocation
-/// besides what the backend needs. A `&str` key is not copied. A backend that [answers at once](Backend::increment_at_once)
-/// is not waited for: over it, [`allow`](Self::allow) costs hardly more than [`allow_now`](Self::allow_now).
+/// besides what the backend needs. A `&str` key is not copied.
+///
+/// A backend that has the answer [at hand](Backend::increment_at_once), as the one in memory mostly has, is not waited
+/// for: over it, [`allow`](Self::allow) costs what [`allow_now`](Self::allow_now) does; in a program that awaits it in
+/// several places, where it is called and not inlined, some nanoseconds more.
 ///
 /// # Which clock
 ///
@@ -65,6 +68,8 @@ pub struct Limiter<B> {
     namespace: Arc<str>,
     on_error: OnError,
     clock: ClockChoice,
+    /// Whether the coarse clock is good enough for the quota.
+    is_coarse: bool,
 }
 
 /// # Making a limiter
@@ -78,19 +83,21 @@ impl<B> Limiter<B> {
             namespace: Arc::from(""),
             on_error: OnError::default(),
             clock: ClockChoice::System,
+            is_coarse: false,
         }
+        .clocked()
     }
 
     /// How much may happen in how long.
     #[must_use]
     pub fn quota(self, quota: Quota) -> Self {
-        Self { quota, ..self }
+        Self { quota, ..self }.clocked()
     }
 
     /// How it is counted.
     #[must_use]
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
-        Self { algorithm, ..self }
+        Self { algorithm, ..self }.clocked()
     }
 
     /// Which of the limiters over one backend this is: keys in different namespaces never meet.
@@ -103,13 +110,19 @@ impl<B> Limiter<B> {
     /// [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }
+        Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }.clocked()
     }
 
     /// What to decide when the backend fails.
     #[must_use]
     pub fn on_error(self, on_error: OnError) -> Self {
         Self { on_error, ..self }
+    }
+
+    /// The same with the clock that its settings ask for.
+    fn clocked(self) -> Self {
+        let is_coarse = self.clock.is_coarse(self.algorithm, &self.quota);
+        Self { is_coarse, ..self }
     }
 
     /// What was set.
@@ -135,11 +148,12 @@ impl<B: Backend> Limiter<B> {
     /// Decides about one, and counts it if it is allowed.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(&self.quota);
-        if let Some(decided) = self.decide_at_once(&key, 1, &self.quota, now) {
+        let rule = self.rule();
+        let now = self.now(rule);
+        if let Some(decided) = self.decide_at_once(&key, 1, rule, now) {
             return decided;
         }
-        self.decide_waiting(&key, 1, &self.quota, now).await
+        self.decide_waiting(&key, 1, rule, now).await
     }
 
     /// Decides about a hit of a given cost, all of it or nothing.
@@ -147,11 +161,12 @@ impl<B: Backend> Limiter<B> {
     /// A cost above the limit is refused for good: `retry_after` is `None`.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(&self.quota);
-        if let Some(decided) = self.decide_at_once(&key, cost, &self.quota, now) {
+        let rule = self.rule();
+        let now = self.now(rule);
+        if let Some(decided) = self.decide_at_once(&key, cost, rule, now) {
             return decided;
         }
-        self.decide_waiting(&key, cost, &self.quota, now).await
+        self.decide_waiting(&key, cost, rule, now).await
     }
 
     /// Decides about one by a quota of its own, such as that of the customer's plan.
@@ -160,11 +175,12 @@ impl<B: Backend> Limiter<B> {
     /// plans keeps what was counted. (Buckets are apart where their limits are.)
     pub async fn allow_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(&quota);
-        if let Some(decided) = self.decide_at_once(&key, 1, &quota, now) {
+        let rule = self.rule_of(&quota);
+        let now = self.now(rule);
+        if let Some(decided) = self.decide_at_once(&key, 1, rule, now) {
             return decided;
         }
-        self.decide_waiting(&key, 1, &quota, now).await
+        self.decide_waiting(&key, 1, rule, now).await
     }
 
     /// Decides about a hit of a given cost by a quota of its own.
@@ -175,28 +191,29 @@ impl<B: Backend> Limiter<B> {
         quota: Quota,
     ) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.now(&quota);
-        if let Some(decided) = self.decide_at_once(&key, cost, &quota, now) {
+        let rule = self.rule_of(&quota);
+        let now = self.now(rule);
+        if let Some(decided) = self.decide_at_once(&key, cost, rule, now) {
             return decided;
         }
-        self.decide_waiting(&key, cost, &quota, now).await
+        self.decide_waiting(&key, cost, rule, now).await
     }
 
     // Asked for with `if let` by each of the above, and not with `match` or in a function in between: what is alive while
     // something is waited for is kept in the future, and copied, also where nothing is waited for.
-    /// The decision of a backend that does not have to be waited for.
+    /// The decision of a backend that has its answer at hand. A call that is in error is decided in full.
     #[inline(always)]
     fn decide_at_once(
         &self,
         key: &Key<'_>,
         cost: u64,
-        quota: &Quota,
+        rule: Rule<'_>,
         now: Timestamp,
     ) -> Option<Result<Decision, Error>> {
         match self.algorithm {
-            FixedWindow => self.decide_at_once_by(FixedWindow, key, cost, quota, now),
-            SlidingWindow => self.decide_at_once_by(SlidingWindow, key, cost, quota, now),
-            TokenBucket => self.decide_at_once_by(TokenBucket, key, cost, quota, now),
+            FixedWindow => self.decide_at_once_by(FixedWindow, key, cost, rule, now),
+            SlidingWindow => self.decide_at_once_by(SlidingWindow, key, cost, rule, now),
+            TokenBucket => self.decide_at_once_by(TokenBucket, key, cost, rule, now),
         }
     }
 
@@ -206,20 +223,24 @@ impl<B: Backend> Limiter<B> {
         algorithm: Algorithm,
         key: &Key<'_>,
         cost: u64,
-        quota: &Quota,
+        rule: Rule<'_>,
         now: Timestamp,
     ) -> Option<Result<Decision, Error>> {
-        let Asked { question, counter, hit } = match self.ask(algorithm, key, cost, quota, now) {
-            Ok(asked) => asked,
-            Err(error) => return Some(Err(error)),
-        };
+        // Not by `ask`: what it makes would be moved, and copied, where it is lent to a backend that is not inlined.
+        if cost == 0 {
+            return None;
+        }
+        let window = arithmetic::window(algorithm, rule.quota, now);
+        let Ok(counter) = Counter::new(&self.namespace, key, window) else { return None };
+        let hit = arithmetic::hit(algorithm, rule.quota, cost, now);
+        let question = Question { algorithm, rule, cost, now };
         let answer = match algorithm {
             SlidingWindow => self.backend.increment_sliding_at_once(&counter, &hit, now),
             FixedWindow | TokenBucket => self.backend.increment_at_once(&counter, &hit, now),
         };
         let decision = match answer {
-            Some(Ok(ref tally)) => Ok(question.decided(tally, &self.clock)),
-            Some(Err(error)) => self.failed(algorithm, quota, error),
+            Some(Ok(tally)) => Ok(question.decided(tally, &self.clock)),
+            Some(Err(error)) => self.failed(algorithm, rule.quota, error),
             None => return None,
         };
         observe::decided(algorithm, cost, &counter, &decision);
@@ -230,10 +251,10 @@ impl<B: Backend> Limiter<B> {
         &self,
         key: &Key<'_>,
         cost: u64,
-        quota: &Quota,
+        rule: Rule<'_>,
         now: Timestamp,
     ) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, quota, now)?;
+        let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, rule, now)?;
         let answer = match self.algorithm {
             SlidingWindow => self.backend.increment_sliding(&counter, &hit, now).await,
             FixedWindow | TokenBucket => self.backend.increment(&counter, &hit, now).await,
@@ -256,52 +277,56 @@ impl<B: ImmediateBackend> Limiter<B> {
     /// assert!(limiter.allow_now("user:7")?.is_allowed());
     /// # Ok::<(), limited::Error>(())
     /// ```
+    #[inline]
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, &self.quota)
+        self.decide_now(&key.into(), 1, self.rule())
     }
 
     /// [`allow_n`](Self::allow_n), at once.
+    #[inline]
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, &self.quota)
+        self.decide_now(&key.into(), cost, self.rule())
     }
 
     /// [`allow_with`](Self::allow_with), at once.
+    #[inline]
     pub fn allow_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), 1, &quota)
+        self.decide_now(&key.into(), 1, self.rule_of(&quota))
     }
 
     /// [`allow_n_with`](Self::allow_n_with), at once.
+    #[inline]
     pub fn allow_n_with_now<'k>(
         &self,
         key: impl Into<Key<'k>>,
         cost: u64,
         quota: Quota,
     ) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), cost, &quota)
+        self.decide_now(&key.into(), cost, self.rule_of(&quota))
     }
 
     /// [`peek`](Self::peek), at once.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.look_now(&key.into(), &self.quota)
+        self.look_now(&key.into(), self.rule())
     }
 
     /// [`peek_with`](Self::peek_with), at once.
     pub fn peek_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<Decision, Error> {
-        self.look_now(&key.into(), &quota)
+        self.look_now(&key.into(), self.rule_of(&quota))
     }
 
     /// [`reset`](Self::reset), at once.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.forget_now(&key.into(), &self.quota)
+        self.forget_now(&key.into(), self.rule())
     }
 
     /// [`reset_with`](Self::reset_with), at once.
     pub fn reset_with_now<'k>(&self, key: impl Into<Key<'k>>, quota: Quota) -> Result<(), Error> {
-        self.forget_now(&key.into(), &quota)
+        self.forget_now(&key.into(), self.rule_of(&quota))
     }
 
-    fn look_now(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
+    fn look_now(&self, key: &Key<'_>, rule: Rule<'_>) -> Result<Decision, Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, rule, self.now(rule))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding_now(&counter, question.now),
             _ => self.backend.get_now(&counter, question.now),
@@ -309,38 +334,39 @@ impl<B: ImmediateBackend> Limiter<B> {
         self.predicted(question, answer)
     }
 
-    fn forget_now(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
+    fn forget_now(&self, key: &Key<'_>, rule: Rule<'_>) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, rule, self.now(rule))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset_now(&counter, None, question.now)?;
         }
         Ok(())
     }
 
-    fn decide_now(&self, key: &Key<'_>, cost: u64, quota: &Quota) -> Result<Decision, Error> {
-        match self.algorithm {
-            FixedWindow => self.decide_now_by(FixedWindow, key, cost, quota),
-            SlidingWindow => self.decide_now_by(SlidingWindow, key, cost, quota),
-            TokenBucket => self.decide_now_by(TokenBucket, key, cost, quota),
+    #[inline(always)]
+    fn decide_now(&self, key: &Key<'_>, cost: u64, rule: Rule<'_>) -> Result<Decision, Error> {
+        let now = self.now(rule);
+        match self.decide_at_once(key, cost, rule, now) {
+            Some(decided) => decided,
+            None => self.decide_now_in_full(key.into(), cost, rule, now),
         }
     }
 
-    #[inline(always)]
-    fn decide_now_by(
+    // Its key is one of its own: a key that is lent to what is not inlined has to be in memory, called or not.
+    #[inline(never)]
+    fn decide_now_in_full(
         &self,
-        algorithm: Algorithm,
-        key: &Key<'_>,
+        key: Key<'_>,
         cost: u64,
-        quota: &Quota,
+        rule: Rule<'_>,
+        now: Timestamp,
     ) -> Result<Decision, Error> {
-        let now = self.now_by(algorithm, quota);
-        let Asked { question, counter, hit } = self.ask(algorithm, key, cost, quota, now)?;
-        let answer = match algorithm {
+        let Asked { question, counter, hit } = self.ask(self.algorithm, &key, cost, rule, now)?;
+        let answer = match self.algorithm {
             SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, now),
             FixedWindow | TokenBucket => self.backend.increment_now(&counter, &hit, now),
         };
         let decision = self.decided(question, answer);
-        observe::decided(algorithm, cost, &counter, &decision);
+        observe::decided(self.algorithm, cost, &counter, &decision);
         decision
     }
 }
@@ -353,7 +379,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.look(&key.into(), &self.quota).await
+        self.look(&key.into(), self.rule()).await
     }
 
     /// What [`allow_with`](Self::allow_with) would decide now. Counts nothing.
@@ -362,7 +388,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow_with`.
     pub async fn peek_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<Decision, Error> {
-        self.look(&key.into(), &quota).await
+        self.look(&key.into(), self.rule_of(&quota)).await
     }
 
     /// Forgets what was counted for a key, in the limiter's own quota; afterwards the whole limit is free.
@@ -373,7 +399,7 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As `allow`, but a failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.forget(&key.into(), &self.quota).await
+        self.forget(&key.into(), self.rule()).await
     }
 
     /// Forgets what was counted for a key by a quota of its own.
@@ -382,19 +408,19 @@ impl<B: Backend> Limiter<B> {
     ///
     /// As [`reset`](Self::reset).
     pub async fn reset_with(&self, key: impl Into<Key<'_>>, quota: Quota) -> Result<(), Error> {
-        self.forget(&key.into(), &quota).await
+        self.forget(&key.into(), self.rule_of(&quota)).await
     }
 
-    async fn forget(&self, key: &Key<'_>, quota: &Quota) -> Result<(), Error> {
-        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
+    async fn forget(&self, key: &Key<'_>, rule: Rule<'_>) -> Result<(), Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, rule, self.now(rule))?;
         for counter in self.counters_to_reset(counter) {
             self.backend.reset(&counter, None, question.now).await?;
         }
         Ok(())
     }
 
-    async fn look(&self, key: &Key<'_>, quota: &Quota) -> Result<Decision, Error> {
-        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, quota, self.now(quota))?;
+    async fn look(&self, key: &Key<'_>, rule: Rule<'_>) -> Result<Decision, Error> {
+        let Asked { question, counter, .. } = self.ask(self.algorithm, key, 1, rule, self.now(rule))?;
         let answer = match self.algorithm {
             Algorithm::SlidingWindow => self.backend.get_sliding(&counter, question.now).await,
             _ => self.backend.get(&counter, question.now).await,
@@ -412,14 +438,21 @@ struct Asked<'a> {
 
 // A path of its own for each algorithm, which is known where these are inlined, is a third of the instructions.
 impl<B> Limiter<B> {
+    /// The limiter's own rule.
     #[inline(always)]
-    fn now(&self, quota: &Quota) -> Timestamp {
-        self.now_by(self.algorithm, quota)
+    const fn rule(&self) -> Rule<'_> {
+        Rule { quota: &self.quota, is_coarse: self.is_coarse }
+    }
+
+    /// The rule by another quota.
+    #[inline]
+    fn rule_of<'q>(&self, quota: &'q Quota) -> Rule<'q> {
+        Rule { quota, is_coarse: self.clock.is_coarse(self.algorithm, quota) }
     }
 
     #[inline(always)]
-    fn now_by(&self, algorithm: Algorithm, quota: &Quota) -> Timestamp {
-        self.clock.for_quota(algorithm, quota).now()
+    fn now(&self, rule: Rule<'_>) -> Timestamp {
+        self.clock.of(rule.is_coarse).now()
     }
 
     #[inline(always)]
@@ -428,15 +461,15 @@ impl<B> Limiter<B> {
         algorithm: Algorithm,
         key: &'a Key<'a>,
         cost: u64,
-        quota: &'a Quota,
+        rule: Rule<'a>,
         now: Timestamp,
     ) -> Result<Asked<'a>, Error> {
         if cost == 0 {
             return Err(Error::ZeroCost);
         }
-        let counter = Counter::new(&self.namespace, key, arithmetic::window(algorithm, quota, now))?;
-        let hit = arithmetic::hit(algorithm, quota, cost, now);
-        Ok(Asked { question: Question { algorithm, quota, cost, now }, counter, hit })
+        let counter = Counter::new(&self.namespace, key, arithmetic::window(algorithm, rule.quota, now))?;
+        let hit = arithmetic::hit(algorithm, rule.quota, cost, now);
+        Ok(Asked { question: Question { algorithm, rule, cost, now }, counter, hit })
     }
 
     #[inline(always)]
@@ -446,9 +479,8 @@ impl<B> Limiter<B> {
         answer: Result<Tally, BackendError>,
     ) -> Result<Decision, Error> {
         match answer {
-            // Not moved out of the answer, which would copy it.
-            Ok(ref tally) => Ok(question.decided(tally, &self.clock)),
-            Err(error) => self.failed(question.algorithm, question.quota, error),
+            Ok(tally) => Ok(question.decided(tally, &self.clock)),
+            Err(error) => self.failed(question.algorithm, question.rule.quota, error),
         }
     }
 
@@ -458,8 +490,8 @@ impl<B> Limiter<B> {
         answer: Result<Tally, BackendError>,
     ) -> Result<Decision, Error> {
         match answer {
-            Ok(tally) => Ok(question.predicted(&tally, &self.clock)),
-            Err(error) => self.failed(question.algorithm, question.quota, error),
+            Ok(tally) => Ok(question.predicted(tally, &self.clock)),
+            Err(error) => self.failed(question.algorithm, question.rule.quota, error),
         }
     }
 
@@ -491,6 +523,7 @@ impl<B> Clone for Limiter<B> {
             namespace: Arc::clone(&self.namespace),
             on_error: self.on_error,
             clock: self.clock.clone(),
+            is_coarse: self.is_coarse,
         }
     }
 }
@@ -503,5 +536,25 @@ impl<B> fmt::Debug for Limiter<B> {
             .field("algorithm", &self.algorithm)
             .field("on_error", &self.on_error)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ManualClock;
+
+    #[test]
+    fn the_clock_fits_the_settings_in_whatever_order_they_are_made() {
+        let (long, short) = (Quota::per_hour(9), Quota::new(9, Duration::from_millis(1)).unwrap());
+        assert!(Limiter::new(()).is_coarse);
+        assert!(Limiter::new(()).quota(short).quota(long).clone().is_coarse);
+        assert!(!Limiter::new(()).quota(short).is_coarse);
+        assert!(!Limiter::new(()).quota(short).algorithm(TokenBucket).is_coarse);
+        let clock = ManualClock::new();
+        assert!(!Limiter::new(()).clock(clock.clone()).is_coarse);
+        assert!(!Limiter::new(()).clock(clock).quota(long).algorithm(TokenBucket).is_coarse);
     }
 }

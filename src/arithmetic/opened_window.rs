@@ -1,38 +1,32 @@
 //! Opened windows: one counter, from its first hit on, for one length.
 
-use limited_core::{Tally, Timestamp, WindowLength};
+use limited_core::{Timestamp, WindowLength};
 
-use super::{Standing, at_most_u64};
+use super::{Count, Standing, at_most_u64, until};
 
-pub(crate) fn standing(max: u64, length: WindowLength, now: Timestamp, tally: &Tally) -> Standing {
-    let used = at_most_u64(tally.value);
+pub(crate) fn standing(max: u64, length: WindowLength, now: Timestamp, count: Count) -> Standing {
+    let used = at_most_u64(count.value);
     Standing {
         used,
         remaining: max.saturating_sub(used),
-        reset_after: tally.start.map_or(0, |start| until_end(start, length, now)),
+        reset_after: count.start.map_or(0, |start| until(start, length.as_nanos(), now)),
     }
 }
 
 /// Nanoseconds until a hit of cost 1, which is refused at `now`, is admitted. Of a maximum of 0, which never admits one,
 /// and of a window whose start is unknown, a whole length.
-pub(crate) fn retry_after(max: u64, length: WindowLength, now: Timestamp, tally: &Tally) -> u128 {
-    match tally.start {
-        Some(start) if max > 0 => until_end(start, length, now),
-        _ => length.as_nanos().into(),
+pub(crate) fn retry_after(max: u64, length: WindowLength, now: Timestamp, count: Count) -> u64 {
+    match count.start {
+        Some(start) if max > 0 => until(start, length.as_nanos(), now),
+        _ => length.as_nanos(),
     }
-}
-
-/// More than a length where the clock jumped back behind the start.
-fn until_end(start: Timestamp, length: WindowLength, now: Timestamp) -> u128 {
-    let end = u128::from(start.as_nanos()) + u128::from(length.as_nanos());
-    end.saturating_sub(now.as_nanos().into())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use limited_core::{Hit, has_ended};
+    use limited_core::{Hit, Tally, has_ended};
     use proptest::prelude::*;
 
     use super::*;
@@ -53,9 +47,9 @@ mod tests {
             let (start, now) = (Timestamp::from_nanos(start), Timestamp::from_nanos(now));
             prop_assert!(!has_ended(start, length, now));
             let tally = Tally::new(false, max.into()).with_start(start);
-            let wait = retry_after(max, length, now, &tally);
-            prop_assert_eq!(wait, standing(max, length, now, &tally).reset_after);
-            if let Ok(end) = u64::try_from(u128::from(now.as_nanos()) + wait) {
+            let wait = retry_after(max, length, now, Count::from(&tally));
+            prop_assert_eq!(wait, standing(max, length, now, Count::from(&tally)).reset_after);
+            if let Some(end) = now.as_nanos().checked_add(wait) {
                 prop_assert!(has_ended(start, length, Timestamp::from_nanos(end)));
                 prop_assert!(!has_ended(start, length, Timestamp::from_nanos(end - 1)));
             }
@@ -64,7 +58,7 @@ mod tests {
         #[test]
         fn what_remains_is_what_is_admitted(max: u64, value: u128) {
             let tally = Tally::new(false, value).with_start(Timestamp::EPOCH);
-            let remaining = standing(max, WindowLength::HOUR, Timestamp::EPOCH, &tally).remaining;
+            let remaining = standing(max, WindowLength::HOUR, Timestamp::EPOCH, Count::from(&tally)).remaining;
             prop_assert_eq!(Hit::new(remaining.into(), max.into()).apply(value).is_some(), value <= max.into());
             prop_assert_eq!(Hit::new(u128::from(remaining) + 1, max.into()).apply(value), None);
         }

@@ -6,9 +6,9 @@
 
 use std::num::NonZeroU64;
 
-use limited_core::{Hit, Tally, Timestamp};
+use limited_core::{Hit, Timestamp};
 
-use super::{Standing, at_most_u64, quotient, quotient_rounded_up};
+use super::{Count, Standing, at_most_u64, quotient, quotient_rounded_up};
 use crate::Quota;
 
 /// Times of one quota, in its own units.
@@ -40,14 +40,30 @@ pub(crate) fn hit(quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
 }
 
 #[inline(always)]
-pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing {
-    let units = Units::of(quota, now);
-    let room = units.ceiling.saturating_sub(tally.value.max(units.now));
-    let remaining = quotient(room, units.interval).map_or(0, at_most_u64);
+pub(crate) fn standing(quota: &Quota, now: Timestamp, count: Count) -> Standing {
+    let taken = count.value.saturating_sub(u128::from(now.as_nanos()) * u128::from(quota.limit()));
+    let used = used(quota, now, taken);
     Standing {
-        used: quota.capacity().saturating_sub(remaining),
-        remaining,
-        reset_after: full_after(quota, now, tally.value),
+        used,
+        remaining: quota.capacity().saturating_sub(used),
+        reset_after: full_after(quota, now, taken),
+    }
+}
+
+/// How many tokens have yet to flow in, the one that is flowing in included.
+#[inline(always)]
+fn used(quota: &Quota, now: Timestamp, taken: u128) -> u64 {
+    let units = Units::of(quota, now);
+    match NonZeroU64::new(quota.length().as_nanos()) {
+        // The ceiling does not saturate: the capacity has less than 126 bits. Then it is
+        // `capacity − ⌊(capacity · interval − taken) / interval⌋`, by a division of what mostly has 64 bits.
+        Some(interval) if units.now <= u128::MAX / 2 => {
+            at_most_u64(quotient_rounded_up(taken, interval)).min(quota.capacity())
+        }
+        _ => {
+            let room = units.ceiling.saturating_sub(units.now.saturating_add(taken));
+            quota.capacity() - quotient(room, units.interval).map_or(0, at_most_u64).min(quota.capacity())
+        }
     }
 }
 
@@ -55,20 +71,19 @@ pub(crate) fn standing(quota: &Quota, now: Timestamp, tally: &Tally) -> Standing
 ///
 /// Since `now` is a whole number of units, `⌈value / limit⌉ − now` is `⌈(value − now · limit) / limit⌉`: a division of
 /// what has yet to flow in, which mostly has 64 bits, and not of the time since 1970, which has not.
-#[inline]
-fn full_after(quota: &Quota, now: Timestamp, value: u128) -> u128 {
-    let longest = u128::from(u64::MAX - now.as_nanos());
-    let now = u128::from(now.as_nanos()) * u128::from(quota.limit());
-    match (NonZeroU64::new(quota.limit()), value.saturating_sub(now)) {
+#[inline(always)]
+fn full_after(quota: &Quota, now: Timestamp, taken: u128) -> u64 {
+    let longest = u64::MAX - now.as_nanos();
+    match (NonZeroU64::new(quota.limit()), taken) {
         (_, 0) => 0,
         // Nothing ever flows in.
         (None, _) => longest,
-        (Some(limit), taken) => quotient_rounded_up(taken, limit).min(longest),
+        (Some(limit), taken) => at_most_u64(quotient_rounded_up(taken, limit)).min(longest),
     }
 }
 
-#[inline]
-pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tally) -> Option<u128> {
+#[inline(always)]
+pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, count: Count) -> Option<u128> {
     if cost > quota.capacity() {
         return None;
     }
@@ -77,7 +92,7 @@ pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tall
     let units = Units::of(quota, now);
     // The least t with value + cost · interval ≤ (now + t) · limit + capacity.
     let spare = units.capacity - u128::from(cost) * units.interval;
-    let missing = tally.value.saturating_sub(spare).saturating_sub(units.now);
+    let missing = count.value.saturating_sub(spare).saturating_sub(units.now);
     Some(quotient_rounded_up(missing, limit))
 }
 
@@ -85,7 +100,7 @@ pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, tally: &Tall
 mod tests {
     use std::time::Duration;
 
-    use limited_core::{WindowLength, bucket_full_at};
+    use limited_core::{Tally, WindowLength, bucket_full_at};
     use proptest::prelude::*;
 
     use super::*;
@@ -105,19 +120,25 @@ mod tests {
         ) {
             let quota = Quota::new(limit >> fewer, Duration::from_nanos(length)).unwrap().burst(burst >> smaller);
             let limit = u128::from(quota.limit());
+            let units = Units::of(&quota, Timestamp::from_nanos(now));
             for value in [ahead >> nearer, (u128::from(now) * limit).saturating_add(ahead >> nearer)] {
                 let tally = Tally::new(false, value);
                 let full_at = u128::from(bucket_full_at(value, quota.limit()).as_nanos());
                 let expected = full_at.saturating_sub(now.into());
                 let at = Timestamp::from_nanos(now);
-                prop_assert_eq!(standing(&quota, at, &tally).reset_after, expected);
+                // What may still be added, by a division of what is left.
+                let room = units.ceiling.saturating_sub(value.max(units.now));
+                let remaining = u64::try_from(room / units.interval).unwrap();
+                prop_assert_eq!(standing(&quota, at, Count::from(&tally)).remaining, remaining);
+                prop_assert_eq!(standing(&quota, at, Count::from(&tally)).used, quota.capacity() - remaining);
+                prop_assert_eq!(u128::from(standing(&quota, at, Count::from(&tally)).reset_after), expected);
 
                 let cost = if quota.capacity() == 0 { cost } else { cost % quota.capacity() + 1 };
                 let expected = (cost <= quota.capacity()).then(|| {
                     let spare = u128::from(quota.capacity() - cost) * u128::from(length);
                     value.saturating_sub(spare).div_ceil(limit).saturating_sub(now.into())
                 });
-                prop_assert_eq!(retry_after(&quota, cost, at, &tally), expected);
+                prop_assert_eq!(retry_after(&quota, cost, at, Count::from(&tally)), expected);
             }
         }
     }
