@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limited::Algorithm::{self, FixedWindow, SlidingWindow, TokenBucket};
 use limited::memory::MemoryBackend;
-use limited::{Backend, Decision, DynBackend, Error, Limiter, Quota};
+use limited::{Backend, Decision, DynBackend, Error, Key, Limiter, Quota};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::contestant::{Contestant, Entry, Forgets, Setting};
@@ -22,6 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     in_task("limited/fixed-window/task", |setting| task(setting, FixedWindow)),
     in_task("limited/sliding-window/task", |setting| task(setting, SlidingWindow)),
     in_task("limited/token-bucket/task", |setting| task(setting, TokenBucket)),
+    in_places("limited/fixed-window/places", |setting| places(setting, FixedWindow)),
     boxed("limited/fixed-window/dyn", |setting| dynamic(setting, FixedWindow)),
     boxed("limited/sliding-window/dyn", |setting| dynamic(setting, SlidingWindow)),
     boxed("limited/token-bucket/dyn", |setting| dynamic(setting, TokenBucket)),
@@ -40,7 +41,12 @@ const fn polled(name: &'static str, enter: Enter) -> Entry {
 }
 
 const fn in_task(name: &'static str, enter: Enter) -> Entry {
-    let about = "`allow(&str).await` in a loop, in one tokio task; reads the same";
+    let about = "`allow(&str).await` in a loop, in one tokio task, and nowhere else; reads the same";
+    Entry { name, about, own_store: false, forgets: Forgets::ByItself, enter }
+}
+
+const fn in_places(name: &'static str, enter: Enter) -> Entry {
+    let about = "the same in a program that awaits it in two places, and so calls what is else inlined";
     Entry { name, about, own_store: false, forgets: Forgets::ByItself, enter }
 }
 
@@ -60,6 +66,11 @@ fn awaited(setting: &Setting, algorithm: Algorithm) -> Box<dyn Contestant> {
 fn task(setting: &Setting, algorithm: Algorithm) -> Box<dyn Contestant> {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     Box::new(InTask(limiter(backend(setting), setting, algorithm), runtime))
+}
+
+fn places(setting: &Setting, algorithm: Algorithm) -> Box<dyn Contestant> {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    Box::new(InPlaces(limiter(backend(setting), setting, algorithm), runtime))
 }
 
 fn dynamic(setting: &Setting, algorithm: Algorithm) -> Box<dyn Contestant> {
@@ -116,7 +127,7 @@ struct InTask<B>(Limiter<B>, Runtime);
 
 impl<B: Backend> Contestant for InTask<B> {
     fn decide(&self, key: &'static str) -> bool {
-        self.1.block_on(async { read(self.0.allow(key).await) })
+        self.decide_each(&[key]) > 0
     }
 
     fn decide_each(&self, keys: &[&'static str]) -> usize {
@@ -124,6 +135,33 @@ impl<B: Backend> Contestant for InTask<B> {
             let mut admitted = 0;
             for key in keys {
                 admitted += usize::from(black_box(read(self.0.allow(black_box(*key)).await)));
+            }
+            admitted
+        })
+    }
+}
+
+/// A `&str` of a type of its own, so that what is compiled for it is compiled apart.
+struct Apart(&'static str);
+
+impl From<Apart> for Key<'static> {
+    fn from(Apart(text): Apart) -> Self {
+        text.into()
+    }
+}
+
+struct InPlaces<B>(Limiter<B>, Runtime);
+
+impl<B: Backend> Contestant for InPlaces<B> {
+    fn decide(&self, key: &'static str) -> bool {
+        self.1.block_on(async { read(self.0.allow(Apart(key)).await) })
+    }
+
+    fn decide_each(&self, keys: &[&'static str]) -> usize {
+        self.1.block_on(async {
+            let mut admitted = 0;
+            for key in keys {
+                admitted += usize::from(black_box(read(self.0.allow(Apart(black_box(*key))).await)));
             }
             admitted
         })
