@@ -25,7 +25,7 @@ pub struct Decision {
     reset_after: Nanos,
 }
 
-/// A duration of that many nanoseconds at most, made of them by whoever asks for it.
+/// Nanoseconds, as many as there can be at most; shown as a duration.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Nanos(u64);
 
