@@ -347,20 +347,19 @@ impl<B: ImmediateBackend> Limiter<B> {
         let now = self.now(rule);
         match self.decide_at_once(key, cost, rule, now) {
             Some(decided) => decided,
-            None => self.decide_now_in_full(key.into(), cost, rule, now),
+            None => self.decide_now_in_full(key, cost, rule, now),
         }
     }
 
-    // Its key is one of its own: a key that is lent to what is not inlined has to be in memory, called or not.
     #[inline(never)]
     fn decide_now_in_full(
         &self,
-        key: Key<'_>,
+        key: &Key<'_>,
         cost: u64,
         rule: Rule<'_>,
         now: Timestamp,
     ) -> Result<Decision, Error> {
-        let Asked { question, counter, hit } = self.ask(self.algorithm, &key, cost, rule, now)?;
+        let Asked { question, counter, hit } = self.ask(self.algorithm, key, cost, rule, now)?;
         let answer = match self.algorithm {
             SlidingWindow => self.backend.increment_sliding_now(&counter, &hit, now),
             FixedWindow | TokenBucket => self.backend.increment_now(&counter, &hit, now),
