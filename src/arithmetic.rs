@@ -124,17 +124,21 @@ fn quotient(dividend: u128, divisor: u128) -> Option<u128> {
 }
 
 /// The quotient, rounded up.
-#[inline]
+#[inline(always)]
 fn quotient_rounded_up(dividend: u128, divisor: NonZeroU64) -> u128 {
     match u64::try_from(dividend) {
         Ok(dividend) => dividend.div_ceil(divisor.get()).into(),
-        Err(_) => {
-            let divisor = u128::from(divisor.get());
-            let quotient = dividend / divisor;
-            // To multiply is cheaper than to divide once more.
-            quotient + u128::from(quotient * divisor < dividend)
-        }
+        Err(_) => long_quotient_rounded_up(dividend, divisor),
     }
+}
+
+/// The same, by a division that costs more.
+#[cold]
+fn long_quotient_rounded_up(dividend: u128, divisor: NonZeroU64) -> u128 {
+    let divisor = u128::from(divisor.get());
+    let quotient = dividend / divisor;
+    // To multiply is cheaper than to divide once more.
+    quotient + u128::from(quotient * divisor < dividend)
 }
 
 /// A count as far as a decision can tell it.

@@ -53,18 +53,22 @@ pub(crate) fn standing(quota: &Quota, now: Timestamp, count: Count) -> Standing 
 /// How many tokens have yet to flow in, the one that is flowing in included.
 #[inline(always)]
 fn used(quota: &Quota, now: Timestamp, taken: u128) -> u64 {
-    let units = Units::of(quota, now);
     match NonZeroU64::new(quota.length().as_nanos()) {
         // The ceiling does not saturate: the capacity has less than 126 bits. Then it is
         // `capacity − ⌊(capacity · interval − taken) / interval⌋`, by a division of what mostly has 64 bits.
-        Some(interval) if units.now <= u128::MAX / 2 => {
+        Some(interval) if Units::of(quota, now).now <= u128::MAX / 2 => {
             at_most_u64(quotient_rounded_up(taken, interval)).min(quota.capacity())
         }
-        _ => {
-            let room = units.ceiling.saturating_sub(units.now.saturating_add(taken));
-            quota.capacity() - quotient(room, units.interval).map_or(0, at_most_u64).min(quota.capacity())
-        }
+        _ => used_by_what_is_left(quota, now, taken),
     }
+}
+
+/// The same where the ceiling may saturate, and leave less room than there would be.
+#[cold]
+fn used_by_what_is_left(quota: &Quota, now: Timestamp, taken: u128) -> u64 {
+    let units = Units::of(quota, now);
+    let room = units.ceiling.saturating_sub(units.now.saturating_add(taken));
+    quota.capacity() - quotient(room, units.interval).map_or(0, at_most_u64).min(quota.capacity())
 }
 
 /// Nanoseconds until the bucket is full, at most until the last [`Timestamp`].
