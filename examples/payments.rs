@@ -53,7 +53,7 @@ struct Bank {
 impl Bank {
     /// Charges a card once for each order. A shop that was held up, and has been overtaken by another, comes with a lower
     /// number than the bank has seen, and is turned away.
-    fn charge(&self, order: &Order, fencing_number: u64) -> Result<Receipt, Refused> {
+    fn charge(&self, order: &Order, fencing_token: u64) -> Result<Receipt, Refused> {
         if order.cents > 100_000 {
             return Err(Refused::Declined);
         }
@@ -61,14 +61,14 @@ impl Bank {
         let number = charges.len() + 1;
         let (highest, receipt) = charges.entry(order.id).or_insert_with(|| {
             println!("    bank: {} is charged {} cents for {}", order.card, order.cents, order.id);
-            (fencing_number, Receipt { charge: format!("ch_{number}"), cents: order.cents })
+            (fencing_token, Receipt { charge: format!("ch_{number}"), cents: order.cents })
         });
-        match fencing_number.cmp(highest) {
+        match fencing_token.cmp(highest) {
             Ordering::Less => return Err(Refused::Overtaken),
             Ordering::Equal => {}
             Ordering::Greater => println!("    bank: {} is paid already, with {}", order.id, receipt.charge),
         }
-        *highest = fencing_number;
+        *highest = fencing_token;
         Ok(receipt.clone())
     }
 }
@@ -86,7 +86,7 @@ impl Shop {
         let charge = async |claim: Claim| {
             // The bank takes its time, so that a second click meets the first.
             SystemClock.sleep(Duration::from_millis(20)).await;
-            self.bank.charge(order, claim.fencing_number())
+            self.bank.charge(order, claim.fencing_token())
         };
         self.idempotency.run_with(order.id, order, charge).await
     }
@@ -94,7 +94,7 @@ impl Shop {
     /// The same, in a process that dies after the bank has charged the card, and before anybody has written it down.
     fn pay_and_die(&self, order: &Order) {
         let charge = async |claim: Claim| {
-            let receipt = self.bank.charge(order, claim.fencing_number())?;
+            let receipt = self.bank.charge(order, claim.fencing_token())?;
             println!("    shop: dies before {} is written down", receipt.charge);
             pending::<Result<Receipt, Refused>>().await
         };
@@ -116,7 +116,7 @@ fn main() {
     let idempotency = Idempotency::new(MemoryBackend::new())
         .namespace("payments")
         .lease(Duration::from_millis(300))
-        .wait_up_to(Duration::from_secs(5));
+        .wait_timeout(Duration::from_secs(5));
     let shop = Shop { bank: Bank::default(), idempotency };
 
     println!("A double click:");

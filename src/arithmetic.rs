@@ -12,11 +12,11 @@ pub(crate) mod token_bucket;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use limited_core::{Hit, Tally, Timestamp, Window};
+use limited_core::{CounterState, Hit, Timestamp, Window};
 
 use crate::{Algorithm, Quota};
 
-/// What a counter says: a [`Tally`] without what only hit-opened windows have. Numbers alone, so that they need not be in
+/// What a counter says: a [`CounterState`] without what only hit-opened windows have. Numbers alone, so that they need not be in
 /// memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
@@ -25,16 +25,16 @@ pub(crate) struct Count {
     pub(crate) start: Option<Timestamp>,
 }
 
-impl From<&Tally> for Count {
-    fn from(tally: &Tally) -> Self {
+impl From<&CounterState> for Count {
+    fn from(tally: &CounterState) -> Self {
         Self { value: tally.value, previous: tally.previous, start: tally.start }
     }
 }
 
 // Taken apart: a tally that is whole when it is dropped has to be in memory.
-impl From<Tally> for Count {
+impl From<CounterState> for Count {
     #[inline(always)]
-    fn from(Tally { value, previous, start, opening: _opening, .. }: Tally) -> Self {
+    fn from(CounterState { value, previous, start, meta: _opening, .. }: CounterState) -> Self {
         Self { value, previous, start }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn retry_after(
 fn start_of(quota: &Quota, now: Timestamp, count: Count) -> Timestamp {
     count.start.unwrap_or_else(|| match Window::aligned(now, quota.length()) {
         Window::Aligned { start, .. } => start,
-        Window::Opened { .. } | Window::Bucket { .. } => now,
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => now,
     })
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
-    Backend, Clock, Counter, Generation, Hit, ImmediateBackend, InvalidWindowLength, Key, Opening, Tally,
-    Timestamp, Window, WindowLength,
+    Backend, Clock, Counter, CounterState, Hit, Immediate, InvalidWindowLength, Key, Timestamp, Window,
+    WindowId, WindowLength, WindowMeta,
 };
 
 pub use self::attempt::{Attempt, AttemptWindow};
@@ -17,7 +17,8 @@ pub use self::error::AttemptError;
 use crate::arithmetic::{self, Count, opened_window};
 use crate::clock::ClockChoice;
 use crate::fresh::fresh;
-use crate::observe::{self, Observed};
+use crate::immediate::poll_once;
+use crate::observe::{self, Instrumented};
 
 /// Lets something be attempted so many times within a validity: a login, a password reset, a one-time code.
 ///
@@ -65,7 +66,7 @@ use crate::observe::{self, Observed};
 /// - **An answer that is lost** is an error. That attempt may have been counted, once and not twice, and is then
 ///   used. So fewer than `max` may pass, never more.
 /// - **Clocks that differ** by some time see a window end earlier or later by that much. A clock that jumps back, by
-///   the [allowed skew](crate::contract::ALLOWED_SKEW) and one validity at most, finds the window as it was; until its
+///   the [allowed skew](crate::backend::MAX_CLOCK_SKEW) and one validity at most, finds the window as it was; until its
 ///   end it takes longer then, by the length of the jump.
 /// - **A backend that fails** is an error, neither a refusal nor an attempt.
 ///
@@ -79,7 +80,7 @@ use crate::observe::{self, Observed};
 /// Attempts with equal namespace, key and validity, over the same backend. Each is held against its own maximum. They
 /// share nothing with a [`Limiter`](crate::Limiter), whatever its namespace and keys are.
 pub struct LimitedAttempt<B> {
-    backend: Observed<B>,
+    backend: Instrumented<B>,
     max: u64,
     /// Kept as it is found, since making one cannot fail: a bad one is told with each attempt.
     length: Result<WindowLength, InvalidWindowLength>,
@@ -95,7 +96,7 @@ impl<B> LimitedAttempt<B> {
     /// 100 years, makes every call an [`AttemptError::InvalidWindowLength`].
     pub fn new(backend: B, max: u64, validity: Duration) -> Self {
         Self {
-            backend: Observed::new(backend),
+            backend: Instrumented::new(backend),
             max,
             length: WindowLength::try_from(validity),
             namespace: Arc::from(""),
@@ -169,44 +170,32 @@ impl<B: Backend> LimitedAttempt<B> {
     }
 }
 
-/// # Attempting at once
+/// # Without a future
 ///
-/// Without a future or a runtime, over every backend that answers without waiting. Otherwise as above.
-impl<B: ImmediateBackend> LimitedAttempt<B> {
-    /// [`attempt`](Self::attempt), at once.
+/// The same over every [`Immediate`] backend: no future, no runtime.
+impl<B: Immediate> LimitedAttempt<B> {
+    /// [`attempt`](Self::attempt) without a future.
     pub fn attempt_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Attempt<B>, AttemptError> {
-        self.count_now(key.into(), None)
+        poll_once(self.count(key.into(), None))
     }
 
-    /// [`attempt_with`](Self::attempt_with), at once.
+    /// [`attempt_with`](Self::attempt_with) without a future.
     pub fn attempt_with_now<'k>(
         &self,
         key: impl Into<Key<'k>>,
         context: &str,
     ) -> Result<Attempt<B>, AttemptError> {
-        self.count_now(key.into(), Some(context))
+        poll_once(self.count(key.into(), Some(context)))
     }
 
-    /// [`peek`](Self::peek), at once.
+    /// [`peek`](Self::peek) without a future.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<AttemptWindow, AttemptError> {
-        let key = key.into();
-        let Asked { counter, length, now } = self.ask(&key)?;
-        let tally = self.backend.get_now(&counter, now)?;
-        Ok(self.seen(length, now, tally))
+        poll_once(self.look(key.into()))
     }
 
-    /// [`reset`](Self::reset), at once.
+    /// [`reset`](Self::reset) without a future.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), AttemptError> {
-        let key = key.into();
-        let Asked { counter, now, .. } = self.ask(&key)?;
-        Ok(self.backend.reset_now(&counter, None, now)?)
-    }
-
-    fn count_now(&self, key: Key<'_>, context: Option<&str>) -> Result<Attempt<B>, AttemptError> {
-        let Asked { counter, length, now } = self.ask(&key)?;
-        let hit = self.hit(context)?;
-        let tally = self.backend.increment_now(&counter, &hit, now)?;
-        self.answered(key, length, now, &hit, tally)
+        poll_once(self.forget(key.into()))
     }
 }
 
@@ -220,10 +209,13 @@ impl<B: Backend> LimitedAttempt<B> {
     ///
     /// As `attempt`, but never `TooManyAttempts`.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<AttemptWindow, AttemptError> {
-        let key = key.into();
+        self.look(key.into()).await
+    }
+
+    async fn look(&self, key: Key<'_>) -> Result<AttemptWindow, AttemptError> {
         let Asked { counter, length, now } = self.ask(&key)?;
-        let tally = self.backend.get(&counter, now).await?;
-        Ok(self.seen(length, now, tally))
+        let state = self.backend.get(&counter, now).await?;
+        Ok(self.seen(length, now, state))
     }
 
     /// Forgets all attempts at a key, whoever made them: an operator's act. After a success it is
@@ -233,7 +225,10 @@ impl<B: Backend> LimitedAttempt<B> {
     ///
     /// As [`peek`](Self::peek).
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), AttemptError> {
-        let key = key.into();
+        self.forget(key.into()).await
+    }
+
+    async fn forget(&self, key: Key<'_>) -> Result<(), AttemptError> {
         let Asked { counter, now, .. } = self.ask(&key)?;
         Ok(self.backend.reset(&counter, None, now).await?)
     }
@@ -249,12 +244,12 @@ struct Asked<'a> {
 impl<B> LimitedAttempt<B> {
     fn ask<'a>(&'a self, key: &'a Key<'a>) -> Result<Asked<'a>, AttemptError> {
         let length = self.length?;
-        let counter = Counter::new(&self.namespace, key, Window::Opened { length })?;
+        let counter = Counter::new(&self.namespace, key, Window::FromFirstHit { length })?;
         Ok(Asked { counter, length, now: self.clock.now() })
     }
 
     fn hit<'a>(&self, context: Option<&'a str>) -> Result<Hit<'a>, AttemptError> {
-        Ok(Hit::new(1, self.max.into()).opening(Generation(fresh()?), context))
+        Ok(Hit::new(1, self.max.into()).with_window_meta(WindowId(fresh()?), context))
     }
 
     fn answered(
@@ -263,7 +258,7 @@ impl<B> LimitedAttempt<B> {
         length: WindowLength,
         now: Timestamp,
         hit: &Hit<'_>,
-        tally: Tally,
+        tally: CounterState,
     ) -> Result<Attempt<B>, AttemptError> {
         observe::attempted(&self.namespace, &key, self.max, &tally);
         if !tally.counted {
@@ -277,24 +272,22 @@ impl<B> LimitedAttempt<B> {
             remaining: standing.remaining,
             expires_at: tally.start.unwrap_or(now).saturating_add(length.as_duration()),
             // Of a backend that does not tell, no window is known to be this attempt's, so that it clears none.
-            opening: tally
-                .opening
-                .unwrap_or_else(|| Arc::new(Opening { generation: hit.generation, note: None })),
+            meta: tally.meta.unwrap_or_else(|| Arc::new(WindowMeta { id: hit.window_id, metadata: None })),
         })
     }
 
-    fn seen(&self, length: WindowLength, now: Timestamp, tally: Tally) -> AttemptWindow {
+    fn seen(&self, length: WindowLength, now: Timestamp, tally: CounterState) -> AttemptWindow {
         let standing = opened_window::standing(self.max, length, now, Count::from(&tally));
         AttemptWindow {
             used: standing.used,
             remaining: standing.remaining,
             retry_after: (standing.remaining == 0).then(|| self.retry_after(length, now, &tally)),
             expires_at: tally.start.map(|start| start.saturating_add(length.as_duration())),
-            opening: tally.opening,
+            meta: tally.meta,
         }
     }
 
-    fn retry_after(&self, length: WindowLength, now: Timestamp, tally: &Tally) -> Duration {
+    fn retry_after(&self, length: WindowLength, now: Timestamp, tally: &CounterState) -> Duration {
         let nanos = opened_window::retry_after(self.max, length, now, Count::from(tally)).into();
         arithmetic::wait(nanos, self.clock.resolution())
     }
@@ -303,7 +296,7 @@ impl<B> LimitedAttempt<B> {
 impl<B> Clone for LimitedAttempt<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Observed::clone(&self.backend),
+            backend: Instrumented::clone(&self.backend),
             max: self.max,
             length: self.length,
             namespace: Arc::clone(&self.namespace),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use limited_core::{Fence, Grant, Timestamp};
+use limited_core::{FencingToken, Grant, Timestamp};
 
 use crate::clock::ClockChoice;
 
@@ -20,8 +20,8 @@ use crate::clock::ClockChoice;
 pub struct Claim(Arc<State>);
 
 struct State {
-    fence: Fence,
-    until: AtomicU64,
+    fencing_token: FencingToken,
+    expires_at: AtomicU64,
     is_over: AtomicBool,
     status_code: AtomicU32,
     clock: ClockChoice,
@@ -33,22 +33,22 @@ const NONE: u32 = u32::MAX;
 impl Claim {
     /// The number of this grant: higher than that of every grant of the key before it, also after failures, expiry and
     /// removal. It has nothing to do with how many there were.
-    pub fn fencing_number(&self) -> u64 {
-        self.0.fence.0
+    pub fn fencing_token(&self) -> u64 {
+        self.0.fencing_token.0
     }
 
     /// Whether the key is still held, as far as is known here: no renewal was refused, the lease has not ended, and
     /// the run is not over.
     ///
     /// It was true when it was asked; ask right before an effect, and send the
-    /// [fencing number](Self::fencing_number) where it must not happen twice.
+    /// [fencing number](Self::fencing_token) where it must not happen twice.
     pub fn is_owned(&self) -> bool {
-        !self.0.is_over.load(Ordering::Acquire) && self.0.clock.now() < self.until()
+        !self.0.is_over.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
     }
 
     /// When the lease ends, unless it is renewed once more.
-    pub fn until(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.until.load(Ordering::Acquire))
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.expires_at.load(Ordering::Acquire))
     }
 
     /// Keeps a status code with the result, such as that of HTTP, for those who look at the records.
@@ -58,16 +58,16 @@ impl Claim {
 
     pub(crate) fn new(grant: Grant, clock: ClockChoice) -> Self {
         Self(Arc::new(State {
-            fence: grant.fence,
-            until: AtomicU64::new(grant.until.as_nanos()),
+            fencing_token: grant.fencing_token,
+            expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
             is_over: AtomicBool::new(false),
             status_code: AtomicU32::new(NONE),
             clock,
         }))
     }
 
-    pub(crate) fn renewed(&self, until: Timestamp) {
-        self.0.until.fetch_max(until.as_nanos(), Ordering::AcqRel);
+    pub(crate) fn renewed(&self, expires_at: Timestamp) {
+        self.0.expires_at.fetch_max(expires_at.as_nanos(), Ordering::AcqRel);
     }
 
     pub(crate) fn over(&self) {
@@ -83,8 +83,8 @@ impl Claim {
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
-            .field("fencing_number", &self.fencing_number())
-            .field("until", &self.until())
+            .field("fencing_number", &self.fencing_token())
+            .field("expires_at", &self.expires_at())
             .field("is_owned", &self.is_owned())
             .finish()
     }

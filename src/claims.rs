@@ -14,14 +14,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, Completion, Details, Fingerprint, InProgress, Key, Owner,
-    Ownership, Record, Recorded, StoredResult, Timestamp,
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimMetadata, Completion, FinishResult, InProgress, Key,
+    LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp,
 };
 
 #[cfg(feature = "idempotency")]
 pub(crate) use self::start::is_same;
 use crate::clock::ClockChoice;
-use crate::observe::{self, Observed};
+use crate::observe::{self, Instrumented};
 use crate::{Claim, Error, arithmetic};
 
 /// The shortest lease: a shorter one would exclude nobody.
@@ -36,53 +36,53 @@ const ENDING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The claims of one kind, and the settings by which they are made.
 pub(crate) struct Claims<B> {
-    pub(crate) backend: Observed<B>,
+    pub(crate) backend: Instrumented<B>,
     pub(crate) namespace: Arc<str>,
     pub(crate) clock: ClockChoice,
     pub(crate) lease: Duration,
-    pub(crate) keep_for: Option<Duration>,
-    pub(crate) wait_up_to: Duration,
-    pub(crate) find_first: bool,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) read_before_claim: bool,
     kind: ClaimKind,
 }
 
 /// What is asked for.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Wanted<'a> {
-    pub(crate) fingerprint: Option<Fingerprint>,
-    pub(crate) details: Details<'a>,
+    pub(crate) request_hash: Option<RequestHash>,
+    pub(crate) metadata: ClaimMetadata<'a>,
 }
 
 /// Who may go on.
 pub(crate) enum Start<'a> {
-    Granted(Held<'a>),
-    Taken(Record),
+    Acquired(LeaseGuard<'a>),
+    Held(Record),
 }
 
 /// A granted key.
-pub(crate) struct Held<'a> {
+pub(crate) struct LeaseGuard<'a> {
     key: ClaimKey<'a>,
     owner: Owner,
-    details: Details<'a>,
+    metadata: ClaimMetadata<'a>,
     pub(crate) claim: Claim,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
         self.claim.over();
     }
 }
 
 impl<B> Claims<B> {
-    pub(crate) fn new(backend: B, kind: ClaimKind, keep_for: Option<Duration>) -> Self {
+    pub(crate) fn new(backend: B, kind: ClaimKind, ttl: Option<Duration>) -> Self {
         Self {
-            backend: Observed::new(backend),
+            backend: Instrumented::new(backend),
             namespace: Arc::from(""),
             clock: ClockChoice::System,
             lease: Duration::from_secs(30),
-            keep_for,
-            wait_up_to: Duration::ZERO,
-            find_first: false,
+            ttl,
+            wait_timeout: Duration::ZERO,
+            read_before_claim: false,
             kind,
         }
     }
@@ -93,7 +93,7 @@ impl<B> Claims<B> {
 
     /// How long from now until the lease of a claim ends: then it is finished, renewed, or free.
     pub(crate) fn retry_after(&self, taken: &InProgress) -> Duration {
-        let left = taken.until.saturating_since(self.clock.now());
+        let left = taken.expires_at.saturating_since(self.clock.now());
         arithmetic::wait(left.as_nanos(), self.clock.resolution())
     }
 
@@ -109,12 +109,12 @@ impl<B> Claims<B> {
 /// # Working
 impl<B: Backend> Claims<B> {
     /// Drives what the claim is for to its end, and renews the lease meanwhile.
-    pub(crate) async fn hold<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
-        let work = observe::within_claim(&held.key, held.claim.fencing_number(), work);
+    pub(crate) async fn hold<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
+        let work = observe::within_claim(&held.key, held.claim.fencing_token(), work);
         self.while_renewing(held, work).await
     }
 
-    async fn while_renewing<F: Future>(&self, held: &Held<'_>, work: F) -> F::Output {
+    async fn while_renewing<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
         let mut work = pin!(work);
         let mut renewal = pin!(self.keep_renewing(held));
         let mut is_renewed = true;
@@ -131,20 +131,20 @@ impl<B: Backend> Claims<B> {
     }
 
     /// Renews three times in a lease, and more often where that fails, until the claim is somebody else's.
-    async fn keep_renewing(&self, held: &Held<'_>) {
+    async fn keep_renewing(&self, held: &LeaseGuard<'_>) {
         // A grant whose answer was lost at first may be older than this.
-        let left = held.claim.until().saturating_since(self.clock.now());
+        let left = held.claim.expires_at().saturating_since(self.clock.now());
         let mut pause = left.saturating_sub(self.lease() / 3 * 2);
         loop {
             self.clock.sleep(pause).await;
             let now = self.clock.now();
-            let until = self.lease_from(now);
-            pause = match self.backend.renew(&held.key, held.owner, until, now).await {
-                Ok(Ownership::Owned) => {
-                    held.claim.renewed(until);
+            let expires_at = self.lease_from(now);
+            pause = match self.backend.renew(&held.key, held.owner, expires_at, now).await {
+                Ok(LeaseStatus::Owned) => {
+                    held.claim.renewed(expires_at);
                     self.lease() / 3
                 }
-                Ok(Ownership::Lost(_)) => return held.claim.over(),
+                Ok(LeaseStatus::Lost(_)) => return held.claim.over(),
                 Err(_) => (self.lease() / 12).max(SHORTEST_LEASE / 4),
             };
         }
@@ -156,22 +156,22 @@ impl<B: Backend> Claims<B> {
     /// Records what was done, and tells when that was.
     pub(crate) async fn finish(
         &self,
-        held: &Held<'_>,
+        held: &LeaseGuard<'_>,
         result: StoredResult,
         status_code: Option<u16>,
-    ) -> Result<(Recorded, Timestamp), BackendError> {
+    ) -> Result<(FinishResult, Timestamp), BackendError> {
         held.claim.over();
         // Read once: sent again, it is the same write.
         let now = self.clock.now();
-        let expires = self.keep_for.map(|keep_for| now.saturating_add(keep_for));
-        let Held { key, owner, details, .. } = *held;
-        let completion = Completion { owner, result, status_code, expires, details };
+        let expires = self.ttl.map(|ttl| now.saturating_add(ttl));
+        let LeaseGuard { key, owner, metadata, .. } = *held;
+        let completion = Completion { owner, result, status_code, expires, metadata };
         let finish = self.until_known(|| self.backend.finish(&key, &completion, now));
         Ok((self.while_renewing(held, finish).await?, now))
     }
 
     /// Gives the key up, as far as that can be done: else the lease ends by itself.
-    pub(crate) async fn release(&self, held: &Held<'_>) -> Result<Ownership, BackendError> {
+    pub(crate) async fn release(&self, held: &LeaseGuard<'_>) -> Result<LeaseStatus, BackendError> {
         held.claim.over();
         let release = self.until_known(|| self.backend.release(&held.key, held.owner, self.clock.now()));
         self.while_renewing(held, release).await
@@ -208,7 +208,7 @@ impl<B: Backend> Claims<B> {
 impl<B> Clone for Claims<B> {
     fn clone(&self) -> Self {
         Self {
-            backend: Observed::clone(&self.backend),
+            backend: Instrumented::clone(&self.backend),
             namespace: Arc::clone(&self.namespace),
             clock: self.clock.clone(),
             ..*self
@@ -222,9 +222,9 @@ impl<B> fmt::Debug for Claims<B> {
             .field("namespace", &self.namespace)
             .field("kind", &self.kind)
             .field("lease", &self.lease)
-            .field("keep_for", &self.keep_for)
-            .field("wait_up_to", &self.wait_up_to)
-            .field("find_first", &self.find_first)
+            .field("keep_for", &self.ttl)
+            .field("wait_up_to", &self.wait_timeout)
+            .field("find_first", &self.read_before_claim)
             .finish_non_exhaustive()
     }
 }

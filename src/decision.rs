@@ -3,11 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use limited_core::{Tally, Timestamp};
-
-use crate::arithmetic::{self, Count, Standing};
-use crate::clock::ClockChoice;
-use crate::{Algorithm, Quota};
+use crate::arithmetic::Standing;
 
 /// Whether something may happen now, and where its key stands.
 ///
@@ -36,6 +32,31 @@ impl fmt::Debug for Nanos {
 }
 
 impl Decision {
+    #[inline(always)]
+    pub(crate) const fn new(
+        allowed: bool,
+        limit: u64,
+        standing: Standing,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let Standing { used, remaining, reset_after } = standing;
+        Self {
+            allowed,
+            degraded: false,
+            limit,
+            used,
+            remaining,
+            retry_after,
+            reset_after: Nanos(reset_after),
+        }
+    }
+
+    /// Returns a decision without a backend.
+    pub(crate) const fn degraded(allowed: bool, limit: u64) -> Self {
+        let (used, remaining, reset_after) = (0, 0, Nanos(0));
+        Self { allowed, degraded: true, limit, used, remaining, retry_after: None, reset_after }
+    }
+
     /// Whether it may happen. Of a [`peek`](crate::Limiter::peek): whether a hit of cost 1 could.
     pub const fn is_allowed(&self) -> bool {
         self.allowed
@@ -83,83 +104,5 @@ impl Decision {
     /// is known about the key then: used and remaining are 0, and no waiting time is given.
     pub const fn is_degraded(&self) -> bool {
         self.degraded
-    }
-}
-
-/// What is decided by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule<'q> {
-    pub(crate) quota: &'q Quota,
-    /// Whether the coarse clock is good enough for the quota.
-    pub(crate) is_coarse: bool,
-}
-
-/// What was asked, as far as the answer depends on it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Question<'q> {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) rule: Rule<'q>,
-    pub(crate) cost: u64,
-    pub(crate) now: Timestamp,
-}
-
-impl Question<'_> {
-    /// The decision about a hit.
-    #[inline(always)]
-    pub(crate) fn decided(self, tally: Tally, clock: &ClockChoice) -> Decision {
-        let counted = tally.counted;
-        let count = Count::from(tally);
-        self.decision(counted, self.standing(count), count, clock)
-    }
-
-    /// What the decision about a hit would be, after a read.
-    pub(crate) fn predicted(self, tally: Tally, clock: &ClockChoice) -> Decision {
-        let count = Count::from(tally);
-        let standing = self.standing(count);
-        self.decision(self.cost <= standing.remaining, standing, count, clock)
-    }
-
-    #[inline(always)]
-    fn standing(self, count: Count) -> Standing {
-        arithmetic::standing(self.algorithm, self.rule.quota, self.now, count)
-    }
-
-    /// The decision without a backend.
-    pub(crate) const fn degraded(algorithm: Algorithm, quota: &Quota, allowed: bool) -> Decision {
-        Decision {
-            allowed,
-            degraded: true,
-            limit: limit(algorithm, quota),
-            used: 0,
-            remaining: 0,
-            retry_after: None,
-            reset_after: Nanos(0),
-        }
-    }
-
-    #[inline(always)]
-    fn decision(self, allowed: bool, standing: Standing, count: Count, clock: &ClockChoice) -> Decision {
-        let retry_after = if allowed {
-            None
-        } else {
-            arithmetic::retry_after(self.algorithm, self.rule.quota, self.cost, self.now, count)
-                .map(|nanos| arithmetic::wait(nanos, clock.resolution_of(self.rule.is_coarse)))
-        };
-        Decision {
-            allowed,
-            degraded: false,
-            limit: limit(self.algorithm, self.rule.quota),
-            used: standing.used,
-            remaining: standing.remaining,
-            retry_after,
-            reset_after: Nanos(standing.reset_after),
-        }
-    }
-}
-
-const fn limit(algorithm: Algorithm, quota: &Quota) -> u64 {
-    match algorithm {
-        Algorithm::FixedWindow | Algorithm::SlidingWindow => quota.limit(),
-        Algorithm::TokenBucket => quota.capacity(),
     }
 }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimKind, Clock, Key, Ownership, Record, Recorded, StoredResult};
+use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, LeaseStatus, Record, StoredResult};
 
 pub use self::outcome::{DoOnceError, Done};
 use crate::claims::{Claims, Start, Wanted};
@@ -26,8 +26,8 @@ use crate::{Claim, Error, observe};
 /// let once = DoOnce::new(MemoryBackend::new());
 /// for _ in 0..2 {
 ///     match once.run("user-123", "welcome-mail", send).await? {
-///         Done::Now { at, value } => println!("sent at {at:?}: {value}"),
-///         Done::Before { at } => println!("was sent at {at:?}"),
+///         Done::Executed { at, value } => println!("sent at {at:?}: {value}"),
+///         Done::AlreadyDone { at } => println!("was sent at {at:?}"),
 ///     }
 /// }
 /// assert!(once.is_done("user-123", "welcome-mail").await?);
@@ -43,15 +43,15 @@ use crate::{Claim, Error, observe};
 ///
 /// | | [`run`](Self::run): **at least once** | [`run_at_most_once`](Self::run_at_most_once): **at most once** |
 /// |---|---|---|
-/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs; the others are told [`Before`](Done::Before), or until it is marked [`InProgress`](DoOnceError::InProgress) |
+/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs; the others are told [`Before`](Done::AlreadyDone), or until it is marked [`InProgress`](DoOnceError::InProgress) |
 /// | the action succeeds | is done, once in all | is done, once in all |
 /// | the action fails | can be tried again at once | counts as done, and is not tried again |
 /// | a crash, a panic or a dropped future before it begins | can be tried again once the lease has ended | until it is marked, the same; from then on it counts as done |
 /// | a crash, a panic or a dropped future in the middle | can be tried again once the lease has ended | counts as done: it may have happened or not |
-/// | held up for longer than the lease, without renewals | may run beside another; the one that lost its claim is told [`Lost`](DoOnceError::Lost) | no difference |
+/// | held up for longer than the lease, without renewals | may run beside another; the one that lost its claim is told [`Lost`](DoOnceError::LeaseLost) | no difference |
 ///
 /// An action that must happen, and may happen twice after a crash, is for `run`; make it harmless to repeat, or give
-/// the claim's [fencing number](Claim::fencing_number) along ([`run_with`](Self::run_with)). One that must never happen
+/// the claim's [fencing number](Claim::fencing_token) along ([`run_with`](Self::run_with)). One that must never happen
 /// twice is for `run_at_most_once`. Nothing gives both at once, unless the effect is kept in the same transaction as the
 /// record.
 ///
@@ -63,7 +63,7 @@ use crate::{Claim, Error, observe};
 /// # What it costs
 ///
 /// Two requests to the backend where the action runs, one where it was done before, and one for each third of a lease
-/// that it takes. A record for ever, unless [a time](Self::keep_for) is given.
+/// that it takes. A record for ever, unless [a time](Self::ttl) is given.
 pub struct DoOnce<B> {
     claims: Claims<B>,
 }
@@ -102,15 +102,15 @@ impl<B> DoOnce<B> {
     /// For how long it is remembered that an action is done, rounded up to a whole second; for ever unless set. After
     /// that it can be done again.
     #[must_use]
-    pub fn keep_for(mut self, keep_for: Duration) -> Self {
-        self.claims.keep_for = Some(keep_for);
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.claims.ttl = Some(ttl);
         self
     }
 
     /// For how long a call waits while another is at the same action; not at all unless set.
     #[must_use]
-    pub fn wait_up_to(mut self, duration: Duration) -> Self {
-        self.claims.wait_up_to = duration;
+    pub fn wait_timeout(mut self, duration: Duration) -> Self {
+        self.claims.wait_timeout = duration;
         self
     }
 
@@ -156,7 +156,7 @@ impl<B: Backend> DoOnce<B> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let key = Key::part(scope, name);
+        let key = Key::new().part(scope, name);
         observe::done_once(&self.claims.namespace, &key, self.run_unless_done(&key, action)).await
     }
 
@@ -170,23 +170,23 @@ impl<B: Backend> DoOnce<B> {
         Fut: Future<Output = Result<T, E>>,
     {
         let held = match self.start(key).await? {
-            Start::Granted(held) => held,
-            Start::Taken(record) => return self.taken(&record),
+            Start::Acquired(held) => held,
+            Start::Held(record) => return self.taken(&record),
         };
         let value = match self.claims.hold(&held, action(held.claim.clone())).await {
             Ok(value) => value,
             Err(error) => {
                 return Err(match self.claims.release(&held).await {
-                    Ok(Ownership::Lost(Some(_))) => DoOnceError::Lost { outcome: Err(error) },
+                    Ok(LeaseStatus::Lost(Some(_))) => DoOnceError::LeaseLost { outcome: Err(error) },
                     // Where it could not be given up, its lease ends by itself.
-                    _ => DoOnceError::Action(error),
+                    _ => DoOnceError::Failed(error),
                 });
             }
         };
         match self.claims.finish(&held, StoredResult::Nothing, None).await {
-            Ok((Recorded::Lost(_), _)) => Err(DoOnceError::Lost { outcome: Ok(value) }),
-            Ok((_, at)) => Ok(Done::Now { at, value }),
-            Err(error) => Err(DoOnceError::Unrecorded { value, error }),
+            Ok((FinishResult::Lost(_), _)) => Err(DoOnceError::LeaseLost { outcome: Ok(value) }),
+            Ok((_, at)) => Ok(Done::Executed { at, value }),
+            Err(error) => Err(DoOnceError::NotRecorded { value, error }),
         }
     }
 
@@ -202,13 +202,13 @@ impl<B: Backend> DoOnce<B> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let key = Key::part(scope, name);
+        let key = Key::new().part(scope, name);
         let run = async {
             match self.mark(&key).await? {
-                Done::Before { at } => Ok(Done::Before { at }),
-                Done::Now { at, .. } => match action().await {
-                    Ok(value) => Ok(Done::Now { at, value }),
-                    Err(error) => Err(DoOnceError::Action(error)),
+                Done::AlreadyDone { at } => Ok(Done::AlreadyDone { at }),
+                Done::Executed { at, .. } => match action().await {
+                    Ok(value) => Ok(Done::Executed { at, value }),
+                    Err(error) => Err(DoOnceError::Failed(error)),
                 },
             }
         };
@@ -217,21 +217,21 @@ impl<B: Backend> DoOnce<B> {
 
     /// Marks it as done, without doing it.
     pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<Infallible>> {
-        let key = Key::part(scope, name);
+        let key = Key::new().part(scope, name);
         observe::done_once(&self.claims.namespace, &key, self.mark(&key)).await
     }
 
     async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, DoOnceError<E, T>> {
         loop {
             let held = match self.start(key).await? {
-                Start::Granted(held) => held,
-                Start::Taken(record) => return self.taken(&record),
+                Start::Acquired(held) => held,
+                Start::Held(record) => return self.taken(&record),
             };
             match self.claims.finish(&held, StoredResult::Nothing, None).await? {
-                (Recorded::Lost(Some(record)), _) => return self.taken(&record),
+                (FinishResult::Lost(Some(record)), _) => return self.taken(&record),
                 // Somebody removed the claim right after it was made.
-                (Recorded::Lost(None), _) => {}
-                (_, at) => return Ok(Done::Now { at, value: () }),
+                (FinishResult::Lost(None), _) => {}
+                (_, at) => return Ok(Done::Executed { at, value: () }),
             }
         }
     }
@@ -243,7 +243,7 @@ impl<B: Backend> DoOnce<B> {
     /// What it means that somebody else has the action.
     fn taken<T, U, E>(&self, record: &Record) -> Result<Done<T>, DoOnceError<E, U>> {
         match record {
-            Record::Finished(finished) => Ok(Done::Before { at: finished.at }),
+            Record::Finished(finished) => Ok(Done::AlreadyDone { at: finished.at }),
             Record::InProgress(taken) => {
                 Err(DoOnceError::InProgress { retry_after: self.claims.retry_after(taken) })
             }
@@ -259,14 +259,14 @@ impl<B: Backend> DoOnce<B> {
 impl<B: Backend> DoOnce<B> {
     /// Whether it is done. It is not while somebody is at it.
     pub async fn is_done(&self, scope: &str, name: &str) -> Result<bool, Error> {
-        let record = self.claims.find(&Key::part(scope, name)).await?;
+        let record = self.claims.find(&Key::new().part(scope, name)).await?;
         Ok(matches!(record, Some(Record::Finished(_))))
     }
 
     /// Forgets that it is done, so that it can be done again: an operator's act. Whoever is at it
-    /// [loses](DoOnceError::Lost) its claim.
+    /// [loses](DoOnceError::LeaseLost) its claim.
     pub async fn clear(&self, scope: &str, name: &str) -> Result<(), Error> {
-        self.claims.forget(&Key::part(scope, name)).await
+        self.claims.forget(&Key::new().part(scope, name)).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! Idempotency: a request is carried out once, however often it is sent.
 
 mod call;
-mod fingerprint;
 mod outcome;
+mod request_hash;
 
 use std::fmt;
 use std::future::Future;
@@ -49,15 +49,15 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// | | the handler |
 /// |---|---|
 /// | runs to its end, and this is recorded | every later call gets this result, until it is no longer kept |
-/// | returns an error | may run again at once, with any request; with [`run_remembering`](Self::run_remembering) as a result does |
+/// | returns an error | may run again at once, with any request; with [`run_storing_errors`](Self::run_storing_errors) as a result does |
 /// | crashes, panics, or its future is dropped | may run again once the lease has ended: **at least once** |
 /// | runs longer than the lease, and renewals arrive | keeps its claim |
-/// | runs longer than the lease, and renewals do not arrive | may run beside another; the one that lost its claim is told [`Lost`](IdempotencyError::Lost), and overwrites nothing |
-/// | ran, and its result cannot be kept | will not run again; see [`NotKept`](IdempotencyError::NotKept) |
+/// | runs longer than the lease, and renewals do not arrive | may run beside another; the one that lost its claim is told [`Lost`](IdempotencyError::LeaseLost), and overwrites nothing |
+/// | ran, and its result cannot be kept | will not run again; see [`NotKept`](IdempotencyError::NotStored) |
 ///
 /// At no time does a record say that a request is done before its handler has returned. So an effect happens at least
 /// once for each request that is answered, and once unless its owner was stopped between the effect and the record, or
-/// held up for a whole lease. For the rest pass the claim's [fencing number](Claim::fencing_number), or the key itself,
+/// held up for a whole lease. For the rest pass the claim's [fencing number](Claim::fencing_token), or the key itself,
 /// on to whatever has the effect, and let it refuse what it has seen; [`run_with`](Self::run_with) gives the handler
 /// its [`Claim`].
 ///
@@ -82,7 +82,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// # Results
 ///
 /// A result is kept as JSON, and given back as what that reads as; it owns its data (`String`, not `&str`). One that
-/// cannot be written, or not be read back, is [not kept](IdempotencyError::NotKept). JSON has one `null`: `Some(None)` and
+/// cannot be written, or not be read back, is [not kept](IdempotencyError::NotStored). JSON has one `null`: `Some(None)` and
 /// `Some(())` come back as `None`.
 pub struct Idempotency<B> {
     claims: Claims<B>,
@@ -122,8 +122,8 @@ impl<B> Idempotency<B> {
 
     /// For how long results are kept, rounded up to a whole second. After that the key is free, also for another request.
     #[must_use]
-    pub fn keep_for(mut self, keep_for: Duration) -> Self {
-        self.claims.keep_for = Some(keep_for);
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.claims.ttl = Some(ttl);
         self
     }
 
@@ -132,8 +132,8 @@ impl<B> Idempotency<B> {
     ///
     /// It looks after 10 ms, then at intervals that double up to a second; each look is a read.
     #[must_use]
-    pub fn wait_up_to(mut self, duration: Duration) -> Self {
-        self.claims.wait_up_to = duration;
+    pub fn wait_timeout(mut self, duration: Duration) -> Self {
+        self.claims.wait_timeout = duration;
         self
     }
 
@@ -141,8 +141,8 @@ impl<B> Idempotency<B> {
     /// otherwise, and the first call is a request more. It pays where replays are many or results are large, on a
     /// backend that bills writes by size.
     #[must_use]
-    pub fn find_first(mut self, find_first: bool) -> Self {
-        self.claims.find_first = find_first;
+    pub fn read_before_claim(mut self, read_before_claim: bool) -> Self {
+        self.claims.read_before_claim = read_before_claim;
         self
     }
 
@@ -173,7 +173,7 @@ impl<B> Idempotency<B> {
 impl<B: Backend> Idempotency<B> {
     /// Runs `handler` if nobody has run it for `key`, and keeps its result; else gives back the result that was kept.
     ///
-    /// Where the handler returns an error, the key is free again, and the error is [`Handler`](IdempotencyError::Handler).
+    /// Where the handler returns an error, the key is free again, and the error is [`Handler`](IdempotencyError::Failed).
     pub async fn run<R, T, E, F, Fut>(
         &self,
         key: impl Into<Key<'_>>,
@@ -194,12 +194,12 @@ impl<B: Backend> Idempotency<B> {
     ///
     /// ```
     /// # use limited::{Idempotency, memory::MemoryBackend};
-    /// # async fn charge(amount: u32, fence: u64) -> Result<u32, std::io::Error> { Ok(amount) }
+    /// # async fn charge(amount: u32, fencing_token: u64) -> Result<u32, std::io::Error> { Ok(amount) }
     /// # pollster::block_on(async {
     /// # let idempotency = Idempotency::new(MemoryBackend::new());
     /// let outcome = idempotency.run_with("order-981", &4_200, async |claim| {
     ///     claim.set_status_code(201);
-    ///     charge(4_200, claim.fencing_number()).await
+    ///     charge(4_200, claim.fencing_token()).await
     /// });
     /// assert_eq!(outcome.await?.into_inner(), 4_200);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -222,10 +222,10 @@ impl<B: Backend> Idempotency<B> {
     }
 
     /// [`run`](Self::run), where an error of the handler is a result too: it is kept, and
-    /// [given](IdempotencyError::Remembered) to whoever asks again, until it is no longer kept.
+    /// [given](IdempotencyError::ReplayedError) to whoever asks again, until it is no longer kept.
     ///
     /// For errors that trying again does not change, such as a card that is declined.
-    pub async fn run_remembering<R, T, E, F, Fut>(
+    pub async fn run_storing_errors<R, T, E, F, Fut>(
         &self,
         key: impl Into<Key<'_>>,
         request: &R,
@@ -239,7 +239,7 @@ impl<B: Backend> Idempotency<B> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key = key.into();
-        self.call(&key, request).run_remembering(handler).await
+        self.call(&key, request).run_storing_errors(handler).await
     }
 
     /// A call with settings of its own: what is kept beside its result, and how long it waits.
@@ -263,7 +263,7 @@ impl<B: Backend> Idempotency<B> {
         self.claims.find(&key.into()).await
     }
 
-    /// Removes what there is on a key: an operator's act. Whoever is at it [loses](IdempotencyError::Lost) its claim,
+    /// Removes what there is on a key: an operator's act. Whoever is at it [loses](IdempotencyError::LeaseLost) its claim,
     /// and the next call runs its handler.
     pub async fn forget(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
         self.claims.forget(&key.into()).await

@@ -20,6 +20,7 @@ mod fresh;
 pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
+mod immediate;
 mod limiter;
 pub mod observability;
 mod observe;
@@ -33,15 +34,15 @@ pub use do_once::{DoOnce, DoOnceError, Done};
 pub use error::{Error, OnError};
 #[cfg(feature = "idempotency")]
 pub use idempotency::{Idempotency, IdempotencyError, IdempotentCall, Outcome};
-pub use limiter::Limiter;
+pub use limiter::{Limiter, WithQuota};
 pub use quota::{Quota, QuotaError};
 
 /// What who writes a backend, or wraps one, needs: the crate `limited-core`.
 #[doc(no_inline)]
-pub use limited_core as contract;
+pub use limited_core as backend;
 pub use limited_core::{
-    Backend, BackendError, Clock, CoarseClock, Dimensions, DynBackend, ImmediateBackend, InvalidKey,
-    InvalidWindowLength, Key, ManualClock, SystemClock, Timestamp,
+    Backend, BackendError, Clock, CoarseClock, Dimensions, Immediate, InvalidKey, InvalidWindowLength, Key,
+    ManualClock, SystemClock, Timestamp,
 };
 
 #[cfg(feature = "dynamodb-client")]

@@ -17,7 +17,7 @@ pub fn describe_metrics() {
 /// use limited::observability::key_fingerprint;
 ///
 /// // As `printf user:7 | sha256sum` begins.
-/// assert_eq!(key_fingerprint(&Key::of_user("7")), "20bdc7ae7082d21e");
+/// assert_eq!(key_fingerprint(&Key::new().user("7")), "20bdc7ae7082d21e");
 /// ```
 #[cfg(feature = "tracing")]
 pub fn key_fingerprint(key: &Key<'_>) -> String {

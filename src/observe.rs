@@ -11,17 +11,17 @@ pub(crate) mod events;
 pub(crate) mod numbers;
 mod outcome;
 
-use limited_core::{ClaimKey, Counter, Key, Tally};
+use limited_core::{ClaimKey, Counter, CounterState, Key};
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
-pub(crate) use self::backend::Observed;
+pub(crate) use self::backend::Instrumented;
 use crate::{Algorithm, Decision, DoOnceError, Done, Error};
 #[cfg(feature = "idempotency")]
 use crate::{IdempotencyError, Outcome};
 
 /// The backend as a limiter holds it: where somebody watches, wrapped.
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-pub(crate) type Observed<B> = std::sync::Arc<B>;
+pub(crate) type Instrumented<B> = std::sync::Arc<B>;
 
 /// Tells of a decision.
 #[inline]
@@ -40,7 +40,7 @@ pub(crate) fn decided(
 
 /// Tells of an attempt that was counted or refused.
 #[inline]
-pub(crate) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally) {
+pub(crate) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &CounterState) {
     let _ = (namespace, key, max, tally);
     #[cfg(feature = "metrics")]
     numbers::attempted(tally.counted);
@@ -51,12 +51,12 @@ pub(crate) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally)
 /// Has what runs under a claim run in its span.
 pub(crate) fn within_claim<F: Future>(
     key: &ClaimKey<'_>,
-    fence: u64,
+    fencing_token: u64,
     work: F,
 ) -> impl Future<Output = F::Output> + use<F> {
-    let _ = (key, fence);
+    let _ = (key, fencing_token);
     #[cfg(feature = "tracing")]
-    let work = tracing::Instrument::instrument(work, events::claim_span(key, fence));
+    let work = tracing::Instrument::instrument(work, events::claim_span(key, fencing_token));
     work
 }
 

@@ -9,28 +9,33 @@ use limited::{
     Algorithm, Backend, BackendError, Decision, DynBackend, Error, ImmediateBackend, Limiter, OnError, Quota,
     Timestamp,
 };
-use limited_core::{Counter, Generation, Hit, Tally};
+use limited_core::{Counter, CounterState, Hit, WindowId};
 use limited_mock::MockBackend;
 
 /// Answers every hit at once, and panics where it is waited for.
 struct AtOnce(MockBackend);
 
 impl Backend for AtOnce {
-    async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+    async fn increment(
+        &self,
+        _: &Counter<'_>,
+        _: &Hit<'_>,
+        _: Timestamp,
+    ) -> Result<CounterState, BackendError> {
         panic!("it could have answered at once")
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         self.0.get_now(counter, now)
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.0.reset_now(counter, generation, now)
+        self.0.reset_now(counter, window_id, now)
     }
 
     fn increment_at_once(
@@ -38,7 +43,7 @@ impl Backend for AtOnce {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
+    ) -> Option<Result<CounterState, BackendError>> {
         Some(self.0.increment_now(counter, hit, now))
     }
 
@@ -47,7 +52,7 @@ impl Backend for AtOnce {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
+    ) -> Option<Result<CounterState, BackendError>> {
         Some(self.0.increment_sliding_now(counter, hit, now))
     }
 }

@@ -94,7 +94,7 @@ fn the_resolution_of_a_coarser_clock_is_added_to_the_waiting_time() {
         fn resolution(&self) -> Duration {
             Duration::from_millis(1)
         }
-        fn sleep(&self, duration: Duration) -> limited::contract::Sleep {
+        fn sleep(&self, duration: Duration) -> limited::backend::Sleep {
             self.0.sleep(duration)
         }
     }
@@ -278,7 +278,7 @@ fn a_key_is_a_scope_and_a_name_or_anything_that_becomes_one() {
     everywhere(9, |attempts, _| {
         block_on(async {
             let (scope, name) = (String::from("password-reset"), String::from("user-123"));
-            let composed = Key::part("password-reset", "user-123");
+            let composed = Key::new().part("password-reset", "user-123");
             let numbers = [
                 attempts.attempt(("password-reset", "user-123")).await.unwrap().number(),
                 attempts.attempt((&scope, &name)).await.unwrap().number(),
@@ -413,7 +413,7 @@ fn each_call_is_one_operation_at_one_reading_of_the_clock() {
         fn resolution(&self) -> Duration {
             NANOSECOND
         }
-        fn sleep(&self, duration: Duration) -> limited::contract::Sleep {
+        fn sleep(&self, duration: Duration) -> limited::backend::Sleep {
             self.0.sleep(duration)
         }
     }
@@ -438,10 +438,10 @@ fn each_call_is_one_operation_at_one_reading_of_the_clock() {
         assert_eq!(call.now().saturating_since(start), Duration::from_nanos(number));
     }
     assert_eq!(clock.now().saturating_since(start), Duration::from_nanos(6));
-    let opened = calls[0].hit().unwrap().generation;
-    assert_ne!(calls[1].hit().unwrap().generation, opened, "each brings a fresh one");
-    assert_eq!(calls[4].generation(), Some(opened), "the one that opened the window is cleared");
-    assert_eq!(calls[5].generation(), None);
+    let opened = calls[0].hit().unwrap().window_id;
+    assert_ne!(calls[1].hit().unwrap().window_id, opened, "each brings a fresh one");
+    assert_eq!(calls[4].window_id(), Some(opened), "the one that opened the window is cleared");
+    assert_eq!(calls[5].window_id(), None);
 }
 
 #[test]
@@ -500,7 +500,7 @@ fn it_can_be_cloned_sent_shared_shown_and_its_futures_spawned() {
     let attempts = LimitedAttempt::new(MemoryBackend::new(), 3, HOUR).namespace("reset").clock(SystemClock);
     is_fit(&attempts);
     is_spawnable(attempts.attempt(String::from("key")));
-    is_spawnable(attempts.attempt_with(Key::tenant("1"), "context"));
+    is_spawnable(attempts.attempt_with(Key::new().tenant("1"), "context"));
     is_spawnable(attempts.peek("key"));
     let attempt = attempts.attempt_now("key").unwrap();
     is_spawnable(attempt.clear());

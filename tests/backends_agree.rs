@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use limited::{Clock, ImmediateBackend, Key, ManualClock};
-use limited_core::{ALLOWED_SKEW, Counter, Generation, Hit, Timestamp, Window, WindowLength};
+use limited_core::{Counter, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ];
     // Mostly small steps; now and then several windows; and back by no more than the allowed skew.
     let forward = prop_oneof![4 => Just(0), 8 => 0..2_000_u64, 2 => 0..70_000_u64, 1 => 0..300_000_u64];
-    let back = prop_oneof![3 => Just(0), 1 => 0..u64::try_from(ALLOWED_SKEW.as_millis()).unwrap()];
+    let back = prop_oneof![3 => Just(0), 1 => 0..u64::try_from(MAX_CLOCK_SKEW.as_millis()).unwrap()];
     (kind, what, 0..KEYS.len(), 0..LENGTHS.len(), 1..12_u64, forward, back).prop_map(
         |(kind, what, key, length, cost, forward, back)| Operation {
             kind,
@@ -71,7 +71,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 fn window(kind: Kind, length: WindowLength, now: Timestamp) -> Window {
     match kind {
         Kind::Aligned => Window::aligned(now, length),
-        Kind::Opened => Window::Opened { length },
+        Kind::Opened => Window::FromFirstHit { length },
         Kind::Bucket => Window::Bucket { limit: LIMIT, length },
     }
 }
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn memory_and_mock_answer_alike(operations in prop::collection::vec(operation(), 1..100)) {
         let (memory, mock, clock) = (MemoryBackend::new(), MockBackend::new(), ManualClock::new());
-        let mut generation = 0;
+        let mut window_id = 0;
         for operation in operations {
             clock.advance(Duration::from_millis(operation.forward));
             let now = clock.now().saturating_sub(Duration::from_millis(operation.back));
@@ -98,9 +98,9 @@ proptest! {
                 }
                 _ => Hit::new(operation.cost.into(), LIMIT.into()),
             };
-            generation += 1;
-            let note = generation.to_string();
-            let hit = hit.opening(Generation(generation), (generation % 3 > 0).then_some(&note));
+            window_id += 1;
+            let metadata = window_id.to_string();
+            let hit = hit.with_window_meta(WindowId(window_id), (window_id % 3 > 0).then_some(&metadata));
             match operation.what {
                 What::Increment => prop_assert_eq!(
                     memory.increment_now(&counter, &hit, now).unwrap(),
@@ -122,10 +122,10 @@ proptest! {
                     let named = match operation.what {
                         What::Reset => None,
                         What::ResetThisGeneration => {
-                            let opening = mock.get_now(&counter, now).unwrap().opening;
-                            Some(opening.map_or(Generation(0), |opening| opening.generation))
+                            let meta = mock.get_now(&counter, now).unwrap().meta;
+                            Some(meta.map_or(WindowId(0), |meta| meta.id))
                         }
-                        _ => Some(Generation(u128::MAX)),
+                        _ => Some(WindowId(u128::MAX)),
                     };
                     memory.reset_now(&counter, named, now).unwrap();
                     mock.reset_now(&counter, named, now).unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::stepping::{Running, Stepping, drive, poll, step};
 use common::{AnyBackend, backends};
-use limited::contract::{Record, StoredResult};
+use limited::backend::{Record, StoredResult};
 use limited::{Clock, DoOnce, Done, Idempotency, IdempotencyError, ManualClock, Outcome};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -129,7 +129,7 @@ fn crash_an_idempotent_run(plan: Plan, backend: AnyBackend, point: usize, found:
             }
         });
         match (outcome.await, plan.succeeds) {
-            (Ok(Outcome::Executed(1)), true) | (Err(IdempotencyError::Handler(_)), false) => {}
+            (Ok(Outcome::Executed(1)), true) | (Err(IdempotencyError::Failed(_)), false) => {}
             (other, _) => panic!("{other:?}"),
         }
     });
@@ -155,7 +155,7 @@ fn crash_an_idempotent_run(plan: Plan, backend: AnyBackend, point: usize, found:
         Some(Record::InProgress(record)) => {
             *found.entry("in progress").or_default() += 1;
             assert!(!is_over);
-            let left = record.until.saturating_since(clock.now());
+            let left = record.expires_at.saturating_since(clock.now());
             assert!(left <= LEASE && !left.is_zero(), "{left:?}");
             clock.advance(left - Duration::from_nanos(1));
             let before = effects.borrow().clone();
@@ -200,7 +200,7 @@ fn crash_an_action(plan: Plan, backend: AnyBackend, point: usize, found: &mut Fo
     backend.lose_answers(losing(plan));
     let mut run: Run<'_> = Box::pin(async {
         let done = once.run("user", "mail", || handler(plan, 1, Rc::clone(&effects), clock.clone())).await;
-        assert_eq!(matches!(done, Ok(Done::Now { value: 1, .. })), plan.succeeds, "{done:?}");
+        assert_eq!(matches!(done, Ok(Done::Executed { value: 1, .. })), plan.succeeds, "{done:?}");
     });
     let is_over = poll_times(&mut run, point, &clock);
     drop(run);
@@ -216,12 +216,12 @@ fn crash_an_action(plan: Plan, backend: AnyBackend, point: usize, found: &mut Fo
     };
     let is_done = drive(&clock, Duration::ZERO, once.is_done("user", "mail")).unwrap();
     match again() {
-        Ok(Done::Before { .. }) => {
+        Ok(Done::AlreadyDone { .. }) => {
             *found.entry("done").or_default() += 1;
             assert!(is_done && plan.succeeds);
             assert_eq!(*effects.borrow(), [1]);
         }
-        Ok(Done::Now { value: 2, .. }) => {
+        Ok(Done::Executed { value: 2, .. }) => {
             *found.entry("free").or_default() += 1;
             assert!(!is_done);
             assert!(!is_over || !plan.succeeds);
@@ -230,7 +230,7 @@ fn crash_an_action(plan: Plan, backend: AnyBackend, point: usize, found: &mut Fo
             *found.entry("in progress").or_default() += 1;
             assert!(!is_done && !is_over);
             clock.advance(retry_after);
-            assert!(matches!(again(), Ok(Done::Now { value: 2, .. })));
+            assert!(matches!(again(), Ok(Done::Executed { value: 2, .. })));
         }
         other => panic!("{other:?}"),
     }
@@ -278,7 +278,7 @@ fn crash_at_most_once(plan: Plan, backend: AnyBackend, point: usize, found: &mut
     let again = drive(&clock, Duration::ZERO, act(2));
     // Where it began, it is not done again; where it never began, it may be done.
     if happened > 0 {
-        assert!(matches!(again, Ok(Done::Before { .. })), "{again:?}");
+        assert!(matches!(again, Ok(Done::AlreadyDone { .. })), "{again:?}");
     }
     let _ = drive(&clock, Duration::ZERO, act(3));
     assert!(effects.borrow().len() <= 1, "{:?}", effects.borrow());

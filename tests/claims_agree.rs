@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::backends;
 use common::stepping::{Running, Stepping, drive, poll, step};
-use limited::contract::ALLOWED_SKEW;
+use limited::backend::MAX_CLOCK_SKEW;
 use limited::{Clock, Idempotency, IdempotencyError, ManualClock, Outcome, Timestamp};
 use proptest::prelude::*;
 
@@ -73,8 +73,8 @@ fn play(moves: &[Move], name: &str) {
     let backend = Arc::new(Stepping::new(backend));
     let clock = ManualClock::new();
     let mut latest = clock.now();
-    let idempotency = Idempotency::new(Arc::clone(&backend)).lease(LEASE).keep_for(KEPT).clock(clock.clone());
-    let waiting = idempotency.clone().wait_up_to(LEASE * 2);
+    let idempotency = Idempotency::new(Arc::clone(&backend)).lease(LEASE).ttl(KEPT).clock(clock.clone());
+    let waiting = idempotency.clone().wait_timeout(LEASE * 2);
     let returned = Returned::default();
     let mut under_way: Vec<(usize, u32, Running<'_, Answer>)> = Vec::new();
     let mut number = 0;
@@ -96,7 +96,7 @@ fn play(moves: &[Move], name: &str) {
                     request,
                     Box::pin(async move {
                         if remembers {
-                            idempotency.run_remembering(KEYS[key], &request, handler).await
+                            idempotency.run_storing_errors(KEYS[key], &request, handler).await
                         } else {
                             idempotency.run(KEYS[key], &request, handler).await
                         }
@@ -123,7 +123,7 @@ fn play(moves: &[Move], name: &str) {
             }
             Move::JumpBack { milliseconds } => {
                 let back = clock.now().saturating_sub(Duration::from_millis(milliseconds));
-                clock.set(back.max(latest.saturating_sub(ALLOWED_SKEW)));
+                clock.set(back.max(latest.saturating_sub(MAX_CLOCK_SKEW)));
             }
             Move::Lose { answers } => backend.lose_answers(answers),
             Move::Forget { key } => {
@@ -141,7 +141,7 @@ fn judge(answer: &Answer, key: usize, request: u32, returned: &Returned) {
         Ok(outcome) => *outcome.get(),
         Err(Handler(number) | Remembered(number)) => *number,
         Err(Lost { outcome } | Unrecorded { outcome, .. }) => outcome.unwrap_or_else(|number| number),
-        Err(IdempotencyError::NotKept { .. } | IdempotencyError::InvalidRequest(_)) => {
+        Err(IdempotencyError::NotStored { .. } | IdempotencyError::InvalidRequest(_)) => {
             panic!("everything is JSON here, and not {answer:?}")
         }
         Err(Unreadable(_) | _) => return,

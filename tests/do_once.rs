@@ -31,10 +31,10 @@ fn what_succeeded_is_not_done_again() {
     everywhere(|once, clock| {
         let at = clock.now();
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
-        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Now { at, value: 7 });
+        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Executed { at, value: 7 });
         for years in [0, 1, 100] {
             clock.advance(Duration::from_secs(years * 366 * 86_400));
-            assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Before { at });
+            assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::AlreadyDone { at });
             assert!(block_on(once.is_done("user", "mail")).unwrap());
         }
     });
@@ -44,9 +44,9 @@ fn what_succeeded_is_not_done_again() {
 fn what_failed_can_be_tried_again() {
     everywhere(|once, _| {
         let done = block_on(once.run("user", "mail", async || Err::<(), _>("no route to host")));
-        assert!(matches!(done, Err(DoOnceError::Action("no route to host"))), "{done:?}");
+        assert!(matches!(done, Err(DoOnceError::Failed("no route to host"))), "{done:?}");
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
-        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Now { .. })));
+        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
     });
 }
 
@@ -54,10 +54,13 @@ fn what_failed_can_be_tried_again() {
 fn scopes_and_actions_never_meet() {
     everywhere(|once, _| {
         for (scope, action) in [("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("a", ""), ("a", "b")] {
-            assert!(matches!(succeed(&once, scope, action), Ok(Done::Now { .. })), "{scope:?}, {action:?}");
+            assert!(
+                matches!(succeed(&once, scope, action), Ok(Done::Executed { .. })),
+                "{scope:?}, {action:?}"
+            );
         }
         let elsewhere = once.clone().namespace("elsewhere");
-        assert!(matches!(succeed(&elsewhere, "a", "b"), Ok(Done::Now { .. })));
+        assert!(matches!(succeed(&elsewhere, "a", "b"), Ok(Done::Executed { .. })));
         let long = succeed(&once, &"x".repeat(1_024), "action");
         assert!(matches!(long, Err(DoOnceError::InvalidKey(InvalidKey::TooLong { .. }))), "{long:?}");
     });
@@ -76,14 +79,14 @@ fn while_somebody_is_at_it_the_others_are_told_or_wait() {
             other => panic!("{other:?}"),
         }
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
-        let patient = once.clone().wait_up_to(Duration::from_secs(5));
+        let patient = once.clone().wait_timeout(Duration::from_secs(5));
         let mut second: Running<'_, _> = Box::pin(patient.run("user", "mail", async || Ok::<_, String>(2)));
         assert!(poll(&mut second).is_pending());
         let at = clock.now();
-        assert!(matches!(poll(&mut first), std::task::Poll::Ready(Ok(Done::Now { value: 1, .. }))));
+        assert!(matches!(poll(&mut first), std::task::Poll::Ready(Ok(Done::Executed { value: 1, .. }))));
         clock.advance(Duration::from_secs(1));
         let done = block_on(second).unwrap();
-        assert_eq!(done, Done::Before { at });
+        assert_eq!(done, Done::AlreadyDone { at });
     });
 }
 
@@ -98,22 +101,22 @@ fn one_that_was_taken_over_is_told_so() {
         assert!(poll(&mut first).is_pending());
         clock.advance(Duration::from_secs(30));
         let at = clock.now();
-        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Now { at, value: 7 });
-        assert!(matches!(block_on(first), Err(DoOnceError::Lost { outcome: Ok(1) })));
-        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Before { at });
+        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Executed { at, value: 7 });
+        assert!(matches!(block_on(first), Err(DoOnceError::LeaseLost { outcome: Ok(1) })));
+        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::AlreadyDone { at });
     });
 }
 
 #[test]
 fn it_is_remembered_for_as_long_as_is_set() {
     everywhere(|once, clock| {
-        let once = once.keep_for(Duration::from_secs(60));
-        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Now { .. })));
+        let once = once.ttl(Duration::from_secs(60));
+        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
         clock.advance(Duration::from_nanos(59_999_999_999));
-        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Before { .. })));
+        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::AlreadyDone { .. })));
         clock.advance(Duration::from_nanos(1));
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
-        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Now { .. })));
+        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
     });
 }
 
@@ -121,13 +124,13 @@ fn it_is_remembered_for_as_long_as_is_set() {
 fn something_can_be_marked_as_done_and_cleared() {
     everywhere(|once, clock| {
         let at = clock.now();
-        assert_eq!(block_on(once.mark_done("user", "mail")).unwrap(), Done::Now { at, value: () });
+        assert_eq!(block_on(once.mark_done("user", "mail")).unwrap(), Done::Executed { at, value: () });
         clock.advance(Duration::from_secs(1));
-        assert_eq!(block_on(once.mark_done("user", "mail")).unwrap(), Done::Before { at });
-        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Before { at });
+        assert_eq!(block_on(once.mark_done("user", "mail")).unwrap(), Done::AlreadyDone { at });
+        assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::AlreadyDone { at });
         block_on(once.clear("user", "mail")).unwrap();
         block_on(once.clear("user", "mail")).unwrap();
-        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Now { .. })));
+        assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
     });
 }
 
@@ -155,8 +158,8 @@ fn at_most_once_marks_before_it_acts() {
                 result
             }))
         };
-        assert!(matches!(act(Err("lost in the post".into())), Err(DoOnceError::Action(_))));
-        assert!(matches!(act(Ok(1)), Ok(Done::Before { .. })));
+        assert!(matches!(act(Err("lost in the post".into())), Err(DoOnceError::Failed(_))));
+        assert!(matches!(act(Ok(1)), Ok(Done::AlreadyDone { .. })));
         assert_eq!(runs.get(), 1);
     });
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use common::stepping::{Running, poll, step};
 use common::{AnyBackend, backends, block_on};
 use http::{Method, Request, Response, StatusCode};
-use limited::contract::Record;
+use limited::backend::Record;
 use limited::http::{BufferedBody, IdempotencyLayer, KeyBy, WithoutKey};
 use limited::{Idempotency, Key, ManualClock};
 use limited_mock::MockBackend;
@@ -133,7 +133,7 @@ fn a_request_in_progress_is_told_when_to_come_back() {
 #[test]
 fn who_waits_gets_the_answer_of_the_first() {
     everywhere(|idempotency, clock| {
-        let layer = layer(idempotency.wait_up_to(Duration::from_secs(5)));
+        let layer = layer(idempotency.wait_timeout(Duration::from_secs(5)));
         let server = Server::new(&layer, Counting::numbered());
         let mut slow = layer.layer(service_fn(slowly));
         let mut first: Running<'_, _> =
@@ -270,14 +270,14 @@ fn what_another_version_has_kept_is_recognised_and_not_made_up() {
         // `printf 4200 | openssl dgst -sha256 -binary | base64`
         let body = "vlIgxBAtZYZb3h75dA09IJOgIZLldzxW8j4n2RfxeVg=";
         let request = fingerprinted("POST", "/payments", Some("currency=eur"), body);
-        let caller = Key::secret("bearer", "alice");
+        let caller = Key::new().secret("bearer", "alice");
         let kept = json!({
             "status": 202,
             "headers": [["content-type", {"text": "application/octet-stream"}], ["etag", {"base64": "ImEi"}]],
             "body": {"base64": "AP8="},
         });
         let keep = |key: &str, kept: &serde_json::Value| {
-            let key = caller.clone().and("idempotency-key", key);
+            let key = caller.clone().part("idempotency-key", key);
             let run = idempotency.run(&key, &request, async || Ok::<_, String>(kept.clone()));
             assert!(!block_on(run).unwrap().is_replayed());
         };
@@ -314,12 +314,12 @@ fn the_record_has_the_status_and_the_service_its_claim() {
     everywhere(|idempotency, clock| {
         let server = Server::new(&layer(idempotency.clone()), Counting::with_status(418));
         server.send(payment("alice", "key"));
-        let key = Key::secret("bearer", "alice").and("idempotency-key", "key");
+        let key = Key::new().secret("bearer", "alice").part("idempotency-key", "key");
         match block_on(idempotency.find(&key)).unwrap() {
             Some(Record::Finished(finished)) => {
                 assert_eq!(finished.status_code, Some(418));
                 let claims = server.seen.claims.lock().unwrap();
-                assert_eq!(claims[0].as_ref().unwrap().fencing_number(), finished.fence.0);
+                assert_eq!(claims[0].as_ref().unwrap().fencing_token(), finished.fencing_token.0);
                 assert!(!claims[0].as_ref().unwrap().is_owned());
             }
             other => panic!("{other:?}"),
@@ -328,6 +328,6 @@ fn the_record_has_the_status_and_the_service_its_claim() {
         clock.advance(Duration::from_secs(86_401));
         assert!(!server.send(payment("alice", "key")).is_replayed());
         let claims = server.seen.claims.lock().unwrap();
-        assert!(claims[1].as_ref().unwrap().fencing_number() > claims[0].as_ref().unwrap().fencing_number());
+        assert!(claims[1].as_ref().unwrap().fencing_token() > claims[0].as_ref().unwrap().fencing_token());
     });
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::stepping::{Running, drive, poll, step};
 use common::{AnyBackend, backends, block_on};
-use limited::contract::{Cause, Record, StoredResult};
+use limited::backend::{Cause, Record, StoredResult};
 use limited::{BackendError, Idempotency, IdempotencyError, InvalidKey, Key, ManualClock, Outcome};
 use limited_mock::{Fault, MockBackend, Operation};
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ fn another_request_with_the_same_key_is_told_so() {
             Ok(7)
         }));
         assert!(poll(&mut held).is_pending());
-        let waiting = idempotency.clone().wait_up_to(DAY);
+        let waiting = idempotency.clone().wait_timeout(DAY);
         assert!(matches!(run(&waiting, "held", 2, &runs), Err(IdempotencyError::KeyReused)));
         assert_eq!(runs.count(), 1);
         // Nor is a key whose result is no longer kept.
@@ -139,10 +139,10 @@ fn an_error_frees_the_key() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert!(
-            matches!(fail(&idempotency, "key", 1, &runs), Err(IdempotencyError::Handler(error)) if error == "declined 1")
+            matches!(fail(&idempotency, "key", 1, &runs), Err(IdempotencyError::Failed(error)) if error == "declined 1")
         );
         // Also for another request.
-        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(IdempotencyError::Handler(_))));
+        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(IdempotencyError::Failed(_))));
         assert_eq!(run(&idempotency, "key", 3, &runs).unwrap(), Outcome::Executed(3));
     });
 }
@@ -152,17 +152,17 @@ fn an_error_that_is_remembered_comes_back() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         let fail =
-            |request: u32| block_on(idempotency.run_remembering("key", &request, || runs.clone().fail()));
-        assert!(matches!(fail(1), Err(IdempotencyError::Handler(error)) if error == "declined 1"));
+            |request: u32| block_on(idempotency.run_storing_errors("key", &request, || runs.clone().fail()));
+        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 1"));
         for _ in 0..2 {
-            assert!(matches!(fail(1), Err(IdempotencyError::Remembered(error)) if error == "declined 1"));
+            assert!(matches!(fail(1), Err(IdempotencyError::ReplayedError(error)) if error == "declined 1"));
         }
         assert!(matches!(fail(2), Err(IdempotencyError::KeyReused)));
         // Who does not expect an error to be there is told that one is.
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Unreadable(_))));
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
         clock.advance(DAY);
-        assert!(matches!(fail(1), Err(IdempotencyError::Handler(error)) if error == "declined 2"));
-        let success = || block_on(idempotency.run_remembering("good", &1, || runs.clone().succeed()));
+        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 2"));
+        let success = || block_on(idempotency.run_storing_errors("good", &1, || runs.clone().succeed()));
         assert_eq!(success().unwrap(), Outcome::Executed(3));
         assert_eq!(success().unwrap(), Outcome::Replayed(3));
     });
@@ -171,7 +171,7 @@ fn an_error_that_is_remembered_comes_back() {
 #[test]
 fn results_are_kept_for_as_long_as_is_set() {
     everywhere(|idempotency, clock| {
-        let idempotency = idempotency.keep_for(Duration::from_secs(60));
+        let idempotency = idempotency.ttl(Duration::from_secs(60));
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
         clock.advance(Duration::from_nanos(59_999_999_999));
@@ -234,18 +234,18 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
             }))
         };
         match run() {
-            Err(IdempotencyError::NotKept { reason, outcome: Some(Ok(Unwritable)) }) => {
+            Err(IdempotencyError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
                 assert!(reason.contains("it is a secret"), "{reason}");
             }
             other => panic!("the first caller gets its result, and not {other:?}"),
         }
         for _ in 0..2 {
-            assert!(matches!(run(), Err(IdempotencyError::NotKept { outcome: None, .. })));
+            assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: None, .. })));
         }
         assert_eq!(runs.get(), 1);
         let record = block_on(idempotency.find("key")).unwrap().unwrap();
         assert!(
-            matches!(&record, Record::Finished(finished) if matches!(finished.result, StoredResult::NotKept { .. })),
+            matches!(&record, Record::Finished(finished) if matches!(finished.result, StoredResult::Omitted { .. })),
             "{record:?}"
         );
     });
@@ -256,7 +256,7 @@ fn what_another_version_kept_is_told_apart_from_a_result() {
     everywhere(|idempotency, _| {
         block_on(idempotency.run("key", &1, async || Ok::<_, String>("text".to_owned()))).unwrap();
         let runs = Runs::default();
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Unreadable(_))));
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
         assert_eq!(runs.count(), 0);
     });
 }
@@ -265,19 +265,21 @@ fn what_another_version_kept_is_told_apart_from_a_result() {
 fn what_a_call_brings_is_kept_with_the_record() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
-    let call =
-        || idempotency.call(Key::tenant("42").user("7"), &"request").function_name("charge").tenant("t");
+    let call = || {
+        idempotency.call(Key::new().tenant("42").user("7"), &"request").function_name("charge").tenant("t")
+    };
     let outcome = block_on(call().status_code(200).store_request(true).run_with(async |claim| {
         claim.set_status_code(201);
-        Ok::<_, String>(claim.fencing_number())
+        Ok::<_, String>(claim.fencing_token())
     }));
     assert!(outcome.unwrap().into_inner() > 0);
     let claim = &mock.calls_of(Operation::Claim)[0];
     let request = claim.claim_request().unwrap();
-    assert_eq!(request.details.function_name, Some("charge"));
-    assert_eq!(request.details.tenant, Some("t"));
-    assert_eq!(request.details.request, Some("\"request\""));
-    let Some(Record::Finished(finished)) = block_on(idempotency.find(Key::tenant("42").user("7"))).unwrap()
+    assert_eq!(request.metadata.function_name, Some("charge"));
+    assert_eq!(request.metadata.tenant, Some("t"));
+    assert_eq!(request.metadata.request, Some("\"request\""));
+    let Some(Record::Finished(finished)) =
+        block_on(idempotency.find(Key::new().tenant("42").user("7"))).unwrap()
     else {
         panic!("it is done")
     };
@@ -299,7 +301,7 @@ fn a_run_is_two_requests_and_a_replay_is_one() {
     };
     assert_eq!(run(&idempotency), [Operation::Claim, Operation::Finish]);
     assert_eq!(run(&idempotency), [Operation::Claim]);
-    let looking = idempotency.clone().find_first(true);
+    let looking = idempotency.clone().read_before_claim(true);
     assert_eq!(run(&looking), [Operation::Find]);
     block_on(idempotency.forget("key")).unwrap();
     assert_eq!(run(&looking), [Operation::Find, Operation::Claim, Operation::Finish]);
@@ -321,7 +323,7 @@ fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
 #[test]
 fn a_claim_whose_answer_was_lost_is_ones_own() {
     let mock = MockBackend::new();
-    mock.inject(Fault::lost_answer().on(Operation::Claim));
+    mock.inject(Fault::lost_response().on(Operation::Claim));
     let idempotency = Idempotency::new(mock.clone());
     let runs = Runs::default();
     assert_eq!(
@@ -337,7 +339,7 @@ const PACE: Duration = Duration::from_millis(10);
 #[test]
 fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
     for fault in [
-        Fault::lost_answer(),
+        Fault::lost_response(),
         Fault::repeated_write(),
         Fault::error(BackendError::throttled("slow down")),
         Fault::error(BackendError::unavailable("an outage")),
@@ -353,7 +355,7 @@ fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
 
         mock.inject(fault.on(Operation::Release).times(3));
         let run = idempotency.run("failing", &1, async || Err::<u32, _>("declined".to_owned()));
-        assert!(matches!(drive(&clock, PACE, run), Err(IdempotencyError::Handler(_))));
+        assert!(matches!(drive(&clock, PACE, run), Err(IdempotencyError::Failed(_))));
         mock.clear_faults();
         let run = idempotency.run("failing", &1, async || Ok::<_, String>(9));
         assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Executed(9));
@@ -366,7 +368,7 @@ fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecor
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
     match drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(7))) {
-        Err(IdempotencyError::Unrecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
+        Err(IdempotencyError::NotRecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
         other => panic!("{other:?}"),
     }
     let again = || idempotency.run("key", &1, async || Ok::<_, String>(8));
@@ -380,7 +382,7 @@ fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecor
 fn errors_say_what_to_do_and_keep_their_source() {
     let error: IdempotencyError<std::io::Error> = IdempotencyError::KeyReused;
     assert_eq!(error.to_string(), "the key belongs to another request: use a fresh key for each request");
-    let error: IdempotencyError<std::io::Error, String> = IdempotencyError::Unrecorded {
+    let error: IdempotencyError<std::io::Error, String> = IdempotencyError::NotRecorded {
         outcome: Ok("a secret".into()),
         error: BackendError::unavailable(Cause::with_source("an outage", "cable cut")),
     };

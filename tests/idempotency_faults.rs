@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::block_on;
 use common::stepping::{Running, drive, poll, step};
-use limited::contract::{
-    Claimed, Fence, Grant, InProgress, Owner, Ownership, Record, Recorded, StoredResult,
+use limited::backend::{
+    Acquisition, FencingToken, FinishResult, Grant, InProgress, LeaseStatus, Owner, Record, StoredResult,
 };
 use limited::{
     BackendError, Clock, DoOnce, DoOnceError, Done, Idempotency, IdempotencyError, Key, ManualClock, Outcome,
@@ -26,8 +26,13 @@ fn idempotency() -> (Idempotency<MockBackend>, MockBackend, ManualClock) {
 
 /// Somebody else's claim, as a backend tells it.
 fn taken(clock: &ManualClock) -> Record {
-    let until = clock.now().saturating_add(LEASE);
-    Record::InProgress(InProgress { owner: Owner(7), fence: Fence(7), until, fingerprint: None })
+    let expires_at = clock.now().saturating_add(LEASE);
+    Record::InProgress(InProgress {
+        owner: Owner(7),
+        fencing_token: FencingToken(7),
+        expires_at,
+        request_hash: None,
+    })
 }
 
 fn somebody_else_is_at_it<'a>(
@@ -54,7 +59,7 @@ fn a_claim_that_may_have_been_made_is_made_again() {
 #[test]
 fn a_claim_that_stays_open_is_given_up_and_blocks_nobody() {
     let (idempotency, mock, _) = idempotency();
-    mock.inject(Fault::lost_answer().on(Operation::Claim).times(2));
+    mock.inject(Fault::lost_response().on(Operation::Claim).times(2));
     let run = idempotency.run("key", &1, async || -> Result<u32, String> { panic!("it has no claim") });
     assert!(matches!(block_on(run), Err(IdempotencyError::Backend(BackendError::TimedOut(_)))));
     let run = idempotency.run("key", &1, async || Ok::<_, String>(2));
@@ -65,8 +70,8 @@ fn a_claim_that_stays_open_is_given_up_and_blocks_nobody() {
 fn no_handler_begins_on_a_lease_that_has_ended() {
     for taken_over in [false, true] {
         let (idempotency, mock, clock) = idempotency();
-        mock.inject(Fault::lost_answer().on(Operation::Claim));
-        let gate = mock.hold_answers(Operation::Claim);
+        mock.inject(Fault::lost_response().on(Operation::Claim));
+        let gate = mock.hold_responses(Operation::Claim);
         let began = Cell::new(0);
         let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
             Box::pin(idempotency.run_with("key", &1, async |claim| {
@@ -96,10 +101,10 @@ fn no_handler_begins_on_a_lease_that_has_ended() {
 #[test]
 fn ones_own_claim_that_arrives_late_is_not_waited_for() {
     let (idempotency, mock, clock) = idempotency();
-    let idempotency = idempotency.wait_up_to(LEASE);
+    let idempotency = idempotency.wait_timeout(LEASE);
     // The first answer is lost, and the second is an older one.
-    mock.inject(Fault::lost_answer().on(Operation::Claim));
-    mock.inject(Fault::claimed(Claimed::Taken(taken(&clock))).on(Operation::Claim));
+    mock.inject(Fault::lost_response().on(Operation::Claim));
+    mock.inject(Fault::acquisition(Acquisition::Held(taken(&clock))).on(Operation::Claim));
     let before = clock.now();
     let run = drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(1)));
     assert_eq!(run.unwrap(), Outcome::Executed(1));
@@ -111,7 +116,7 @@ fn a_look_that_fails_for_a_moment_does_not_end_the_wait() {
     let (idempotency, mock, clock) = idempotency();
     let mut first = somebody_else_is_at_it(&idempotency);
     mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Find).times(3));
-    let waiting = idempotency.clone().wait_up_to(LEASE);
+    let waiting = idempotency.clone().wait_timeout(LEASE);
     let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
         Box::pin(waiting.run("key", &1, async || Ok(2)));
     for _ in 0..100 {
@@ -126,7 +131,7 @@ fn a_look_that_fails_for_a_moment_does_not_end_the_wait() {
 }
 
 fn idempotency_is_denied(mock: &MockBackend, waiting: &Idempotency<MockBackend>) {
-    let looking = waiting.clone().find_first(true);
+    let looking = waiting.clone().read_before_claim(true);
     mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Find));
     let run = looking.run("key", &1, async || Ok::<_, String>(3));
     assert_eq!(block_on(run).unwrap(), Outcome::Replayed(1), "the claim decides without the look");
@@ -138,7 +143,7 @@ fn idempotency_is_denied(mock: &MockBackend, waiting: &Idempotency<MockBackend>)
 #[test]
 fn looking_first_is_about_results_and_not_about_who_is_at_it() {
     let (idempotency, mock, clock) = idempotency();
-    let looking = idempotency.clone().find_first(true);
+    let looking = idempotency.clone().read_before_claim(true);
     drop(somebody_else_is_at_it(&idempotency));
     let run = || block_on(looking.run("key", &1, async || Ok::<_, String>(2)));
     assert!(matches!(run(), Err(IdempotencyError::InProgress { .. })));
@@ -152,7 +157,7 @@ fn looking_first_is_about_results_and_not_about_who_is_at_it() {
 fn a_clock_that_jumps_back_makes_nobody_wait_for_longer() {
     let (idempotency, _, clock) = idempotency();
     let first = somebody_else_is_at_it(&idempotency);
-    let waiting = idempotency.clone().wait_up_to(Duration::from_secs(5));
+    let waiting = idempotency.clone().wait_timeout(Duration::from_secs(5));
     let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
         Box::pin(waiting.run("key", &1, async || Ok(2)));
     assert!(poll(&mut waiter).is_pending());
@@ -174,9 +179,9 @@ fn a_clock_that_jumps_back_makes_nobody_wait_for_longer() {
 fn a_backend_without_room_for_a_result_is_told_of_to_the_first_caller_too() {
     let (idempotency, mock, _) = idempotency();
     let reason = "it has 400,001 bytes";
-    mock.inject(Fault::recorded(Recorded::NotKept { reason: reason.into() }).on(Operation::Finish));
+    mock.inject(Fault::finish_result(FinishResult::Omitted { reason: reason.into() }).on(Operation::Finish));
     match block_on(idempotency.run("key", &1, async || Ok::<_, String>(7))) {
-        Err(IdempotencyError::NotKept { reason: told, outcome: Some(Ok(7)) }) => assert_eq!(&*told, reason),
+        Err(IdempotencyError::NotStored { reason: told, outcome: Some(Ok(7)) }) => assert_eq!(&*told, reason),
         other => panic!("{other:?}"),
     }
 }
@@ -185,8 +190,8 @@ fn a_backend_without_room_for_a_result_is_told_of_to_the_first_caller_too() {
 fn a_result_that_cannot_be_read_back_is_not_kept() {
     let (idempotency, _, _) = idempotency();
     let run = || block_on(idempotency.run("key", &1, async || Ok::<_, String>(f64::NAN)));
-    assert!(matches!(run(), Err(IdempotencyError::NotKept { outcome: Some(Ok(_)), .. })));
-    assert!(matches!(run(), Err(IdempotencyError::NotKept { outcome: None, .. })));
+    assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: Some(Ok(_)), .. })));
+    assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: None, .. })));
     for number in [0.1, 1.0 / 3.0, f64::MIN_POSITIVE, f64::MAX, -0.0] {
         let run = || block_on(idempotency.run(format!("{number}"), &1, async || Ok::<_, String>(number)));
         assert_eq!(run().unwrap().into_inner().to_bits(), number.to_bits());
@@ -197,23 +202,23 @@ fn a_result_that_cannot_be_read_back_is_not_kept() {
 #[test]
 fn a_record_without_a_result_replays_as_nothing() {
     let (idempotency, mock, clock) = idempotency();
-    let finished = limited::contract::Finished {
+    let finished = limited::backend::Finished {
         owner: Owner(7),
-        fence: Fence(7),
+        fencing_token: FencingToken(7),
         at: clock.now(),
         result: StoredResult::Nothing,
         status_code: None,
-        fingerprint: None,
+        request_hash: None,
     };
     for _ in 0..2 {
-        mock.inject(Fault::claimed(Claimed::Taken(Record::Finished(finished.clone()))));
+        mock.inject(Fault::acquisition(Acquisition::Held(Record::Finished(finished.clone()))));
     }
     assert_eq!(
         block_on(idempotency.run("key", &1, async || Ok::<_, String>(()))).unwrap(),
         Outcome::Replayed(())
     );
     let run = block_on(idempotency.run("key", &1, async || Ok::<_, String>(1)));
-    assert!(matches!(run, Err(IdempotencyError::Unreadable(_))), "{run:?}");
+    assert!(matches!(run, Err(IdempotencyError::Decode(_))), "{run:?}");
 }
 
 #[test]
@@ -224,11 +229,11 @@ fn a_refused_renewal_ends_the_claim_while_its_lease_still_lasts() {
             assert!(claim.is_owned());
             step().await;
             let _renewed = (step().await, step().await);
-            assert!(clock.now() < claim.until() && !claim.is_owned());
+            assert!(clock.now() < claim.expires_at() && !claim.is_owned());
             Ok(1)
         }));
     assert!(poll(&mut run).is_pending());
-    mock.inject(Fault::ownership(Ownership::Lost(None)).on(Operation::Renew));
+    mock.inject(Fault::lease_status(LeaseStatus::Lost(None)).on(Operation::Renew));
     clock.advance(LEASE / 3);
     assert!(poll(&mut run).is_pending());
     assert_eq!(mock.count(Operation::Renew), 1);
@@ -276,14 +281,14 @@ fn no_length_of_time_panics() {
     for forever in [Duration::MAX, Duration::MAX / 2, Duration::ZERO] {
         let clock = ManualClock::new();
         let idempotency = Idempotency::new(MockBackend::new()).clock(clock.clone());
-        let idempotency = idempotency.lease(forever).wait_up_to(forever).keep_for(forever.max(LEASE));
+        let idempotency = idempotency.lease(forever).wait_timeout(forever).ttl(forever.max(LEASE));
         let run = || drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(1)));
         assert_eq!(run().unwrap(), Outcome::Executed(1));
         assert_eq!(run().unwrap(), Outcome::Replayed(1));
         let once = DoOnce::new(MockBackend::new()).clock(clock.clone()).lease(forever);
-        let once = once.wait_up_to(forever).keep_for(forever);
+        let once = once.wait_timeout(forever).ttl(forever);
         let done = drive(&clock, PACE, once.run("user", "mail", async || Ok::<_, String>(1)));
-        assert!(matches!(done, Ok(Done::Now { .. })));
+        assert!(matches!(done, Ok(Done::Executed { .. })));
     }
 }
 
@@ -291,13 +296,13 @@ fn no_length_of_time_panics() {
 fn the_tenant_of_a_composed_key_and_a_wanted_request_are_kept_with_the_record() {
     let (idempotency, mock, _) = idempotency();
     let run = idempotency.clone().store_requests(true);
-    block_on(run.run(Key::tenant("42").user("7"), &1, async || Ok::<_, String>(1))).unwrap();
+    block_on(run.run(Key::new().tenant("42").user("7"), &1, async || Ok::<_, String>(1))).unwrap();
     let asked = &mock.calls_of(Operation::Claim)[0];
-    let details = asked.claim_request().unwrap().details;
-    assert_eq!((details.tenant, details.request), (Some("42"), Some("1")));
+    let metadata = asked.claim_request().unwrap().metadata;
+    assert_eq!((metadata.tenant, metadata.request), (Some("42"), Some("1")));
     // A store with a limit on what a record holds has to know what the claim brought.
     let finished = &mock.calls_of(Operation::Finish)[0];
-    assert_eq!(finished.completion().unwrap().details, details);
+    assert_eq!(finished.completion().unwrap().metadata, metadata);
 }
 
 #[test]
@@ -305,7 +310,7 @@ fn a_call_may_wait_where_others_do_not() {
     let (idempotency, _, clock) = idempotency();
     let mut first = somebody_else_is_at_it(&idempotency);
     let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
-        Box::pin(idempotency.call("key", &1).wait_up_to(LEASE).run(async || Ok(2)));
+        Box::pin(idempotency.call("key", &1).wait_timeout(LEASE).run(async || Ok(2)));
     assert!(poll(&mut waiter).is_pending());
     assert!(poll(&mut first).is_ready());
     assert_eq!(drive(&clock, PACE, waiter).unwrap(), Outcome::Replayed(1));
@@ -313,17 +318,17 @@ fn a_call_may_wait_where_others_do_not() {
 
 #[test]
 fn what_was_lost_says_what_the_handler_returned() {
-    let error: IdempotencyError<&str, u32> = IdempotencyError::Lost { outcome: Ok(7) };
+    let error: IdempotencyError<&str, u32> = IdempotencyError::LeaseLost { outcome: Ok(7) };
     assert!(error.is_retryable() && error.retry_after().is_none());
     assert_eq!(error.into_outcome(), Some(Ok(7)));
-    let error: IdempotencyError<&str, u32> = IdempotencyError::Handler("declined");
+    let error: IdempotencyError<&str, u32> = IdempotencyError::Failed("declined");
     assert!(!error.is_retryable(), "of the handler's own error only the caller knows");
     assert_eq!(error.into_outcome(), Some(Err("declined")));
     let error: IdempotencyError<&str, u32> = IdempotencyError::InProgress { retry_after: LEASE };
     assert_eq!(error.retry_after(), Some(LEASE));
     let error: IdempotencyError<&str> = error.without_outcome();
     assert!(matches!(error, IdempotencyError::InProgress { .. }));
-    let error: DoOnceError<&str, u32> = DoOnceError::Lost { outcome: Err("declined") };
+    let error: DoOnceError<&str, u32> = DoOnceError::LeaseLost { outcome: Err("declined") };
     assert_eq!(error.into_outcome(), Some(Err("declined")));
 }
 
@@ -341,15 +346,15 @@ fn a_mark_that_was_lost_is_no_leave_to_act() {
         block_on(once.run_at_most_once("user", "prize", action))
     };
     // Somebody else is at it, or has done it, since the lease ended before the mark arrived.
-    mock.inject(Fault::recorded(Recorded::Lost(Some(taken(&clock)))).on(Operation::Finish));
+    mock.inject(Fault::finish_result(FinishResult::Lost(Some(taken(&clock)))).on(Operation::Finish));
     assert!(matches!(act(), Err(DoOnceError::InProgress { retry_after }) if retry_after == LEASE));
     assert_eq!(acted.get(), 0);
     // Nobody has it: somebody cleared it in between. Then it is claimed once more, and marked.
-    let grant = Grant { fence: Fence(7), until: clock.now().saturating_add(LEASE) };
-    mock.inject(Fault::claimed(Claimed::Granted(grant)).on(Operation::Claim));
-    mock.inject(Fault::recorded(Recorded::Lost(None)).on(Operation::Finish));
+    let grant = Grant { fencing_token: FencingToken(7), expires_at: clock.now().saturating_add(LEASE) };
+    mock.inject(Fault::acquisition(Acquisition::Acquired(grant)).on(Operation::Claim));
+    mock.inject(Fault::finish_result(FinishResult::Lost(None)).on(Operation::Finish));
     block_on(once.clear("user", "prize")).unwrap();
     mock.clear_calls();
-    assert!(matches!(act(), Ok(Done::Now { .. })));
+    assert!(matches!(act(), Ok(Done::Executed { .. })));
     assert_eq!((acted.get(), mock.count(Operation::Claim), mock.count(Operation::Finish)), (1, 2, 2));
 }

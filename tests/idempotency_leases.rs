@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::stepping::{Running, poll, step};
 use common::{AnyBackend, backends, block_on};
-use limited::contract::Record;
+use limited::backend::Record;
 use limited::{BackendError, Claim, Clock, Idempotency, IdempotencyError, ManualClock, Outcome};
 use limited_mock::{Fault, MockBackend, Operation};
 
@@ -89,7 +89,7 @@ fn a_slow_handler_keeps_its_claim_as_long_as_its_renewals_arrive() {
             let taken = at_once(&idempotency, Ok(2));
             assert!(matches!(taken, Err(IdempotencyError::InProgress { .. })), "{taken:?}");
             assert!(handler.claim().is_owned());
-            assert_eq!(handler.claim().until(), clock.now().saturating_add(LEASE));
+            assert_eq!(handler.claim().expires_at(), clock.now().saturating_add(LEASE));
         }
         handler.end(Ok(1));
         assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
@@ -118,7 +118,7 @@ fn a_lease_is_renewed_three_times_and_more_often_where_that_fails() {
     assert_eq!(pass(&mut run, LEASE / 12), 4);
     assert_eq!(pass(&mut run, LEASE / 4), 5);
     // A renewal whose answer was lost was made all the same.
-    mock.inject(Fault::lost_answer().on(Operation::Renew));
+    mock.inject(Fault::lost_response().on(Operation::Renew));
     assert_eq!(pass(&mut run, LEASE / 3), 6);
     handler.end(Ok(1));
     assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
@@ -164,7 +164,7 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                 let mut run = begin(&idempotency, &first);
                 clock.advance(LEASE);
                 let mut takeover = begin(&idempotency, &second);
-                assert!(second.claim().fencing_number() > first.claim().fencing_number());
+                assert!(second.claim().fencing_token() > first.claim().fencing_token());
                 match newer {
                     "done" => {
                         second.end(Ok(2));
@@ -185,15 +185,15 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                     "succeeds" => {
                         first.end(Ok(1));
                         let outcome = end(&mut run);
-                        let lost = matches!(outcome, Err(IdempotencyError::Lost { outcome: Ok(1) }));
+                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Ok(1) }));
                         assert!(lost, "{outcome:?}");
                     }
                     "fails" => {
                         first.end(Err("timed out".into()));
                         let outcome = end(&mut run);
                         // Where nobody has the key any more, there is nobody it was lost to.
-                        let lost = matches!(outcome, Err(IdempotencyError::Lost { outcome: Err(_) }));
-                        let failed = matches!(outcome, Err(IdempotencyError::Handler(_)));
+                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Err(_) }));
+                        let failed = matches!(outcome, Err(IdempotencyError::Failed(_)));
                         assert!(if newer == "failed" { failed } else { lost }, "{outcome:?}");
                     }
                     "renews" => {
@@ -220,7 +220,7 @@ fn an_operator_who_forgets_a_key_takes_it_from_its_owner() {
         let mut run = begin(&idempotency, &handler);
         block_on(idempotency.forget("key")).unwrap();
         handler.end(Ok(1));
-        assert!(matches!(end(&mut run), Err(IdempotencyError::Lost { outcome: Ok(1) })));
+        assert!(matches!(end(&mut run), Err(IdempotencyError::LeaseLost { outcome: Ok(1) })));
         assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
     });
 }
@@ -228,7 +228,7 @@ fn an_operator_who_forgets_a_key_takes_it_from_its_owner() {
 #[test]
 fn a_call_that_waits_gets_the_first_callers_result() {
     everywhere(|idempotency, clock| {
-        let waiting = idempotency.clone().wait_up_to(Duration::from_secs(10));
+        let waiting = idempotency.clone().wait_timeout(Duration::from_secs(10));
         let (first, second) = (Handler::default(), Handler::default());
         let mut run = begin(&idempotency, &first);
         let mut waiter = begin(&waiting, &second);
@@ -247,7 +247,7 @@ fn a_call_that_waits_gets_the_first_callers_result() {
 #[test]
 fn a_call_waits_no_longer_than_it_was_told_to() {
     everywhere(|idempotency, clock| {
-        let waiting = idempotency.clone().wait_up_to(Duration::from_secs(10));
+        let waiting = idempotency.clone().wait_timeout(Duration::from_secs(10));
         let run = begin(&idempotency, &Handler::default());
         let mut waiter = begin(&waiting, &Handler::default());
         clock.advance(Duration::from_secs(10));
@@ -265,7 +265,7 @@ fn a_call_waits_no_longer_than_it_was_told_to() {
 fn a_call_that_waits_runs_its_handler_where_the_first_fails_or_crashes() {
     for crashes in [false, true] {
         everywhere(|idempotency, clock| {
-            let waiting = idempotency.clone().wait_up_to(LEASE * 2);
+            let waiting = idempotency.clone().wait_timeout(LEASE * 2);
             let (first, second) = (Handler::default(), Handler::default());
             let mut run = begin(&idempotency, &first);
             let mut waiter = begin(&waiting, &second);
@@ -290,7 +290,7 @@ fn waiting_is_reading_at_intervals_that_grow() {
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     let run = begin(&idempotency, &Handler::default());
     mock.clear_calls();
-    let waiting = idempotency.clone().wait_up_to(Duration::from_secs(10));
+    let waiting = idempotency.clone().wait_timeout(Duration::from_secs(10));
     let mut waiter = begin(&waiting, &Handler::default());
     let mut milliseconds = 0;
     while poll(&mut waiter).is_pending() {
@@ -321,7 +321,7 @@ fn fencing_numbers_rise_with_every_run() {
         for round in 0..40 {
             let handler = Handler::default();
             let mut run = begin(&idempotency, &handler);
-            let number = handler.claim().fencing_number();
+            let number = handler.claim().fencing_token();
             assert!(number > last, "round {round}");
             last = number;
             match round % 4 {
@@ -356,14 +356,17 @@ fn a_record_names_the_grant_that_made_it() {
         let Some(Record::InProgress(record)) = block_on(idempotency.find("key")).unwrap() else {
             panic!("it is in progress")
         };
-        assert_eq!(record.fence.0, handler.claim().fencing_number());
-        assert_eq!(record.until, clock.now().saturating_add(LEASE));
+        assert_eq!(record.fencing_token.0, handler.claim().fencing_token());
+        assert_eq!(record.expires_at, clock.now().saturating_add(LEASE));
         handler.end(Ok(1));
         end(&mut run).unwrap();
         let Some(Record::Finished(finished)) = block_on(idempotency.find("key")).unwrap() else {
             panic!("it is done")
         };
-        assert_eq!((finished.fence, finished.owner, finished.at), (record.fence, record.owner, clock.now()));
+        assert_eq!(
+            (finished.fencing_token, finished.owner, finished.at),
+            (record.fencing_token, record.owner, clock.now())
+        );
     });
 }
 

@@ -57,14 +57,14 @@ fn a_key_is_anything_that_becomes_one() {
     everywhere(Quota::per_minute(100), |limiter, _| {
         block_on(async {
             let owned = String::from("tenant:42:user:7");
-            let composed = Key::tenant("42").user("7");
+            let composed = Key::new().tenant("42").user("7");
             let _ = limiter.allow("tenant:42:user:7").await.unwrap();
             let _ = limiter.allow(&owned).await.unwrap();
             let _ = limiter.allow(&composed).await.unwrap();
             let _ = limiter.allow(composed.clone()).await.unwrap();
             assert_eq!(limiter.allow(owned).await.unwrap().used(), 5);
-            let _ = limiter.allow(Key::ip([192, 0, 2, 1])).await.unwrap();
-            let _ = limiter.allow(Key::secret("api_key", "hunter2")).await.unwrap();
+            let _ = limiter.allow(Key::new().ip([192, 0, 2, 1])).await.unwrap();
+            let _ = limiter.allow(Key::new().secret("api_key", "hunter2")).await.unwrap();
         });
     });
 }
@@ -187,7 +187,7 @@ fn a_limiter_can_be_sent_shared_shown_and_its_futures_spawned() {
     let limiter = Limiter::new(MemoryBackend::new());
     is_fit(&limiter);
     is_spawnable(limiter.allow(String::from("key")));
-    is_spawnable(limiter.allow_n(Key::tenant("1"), 2));
+    is_spawnable(limiter.allow_n(Key::new().tenant("1"), 2));
     let boxed: Limiter<Box<dyn DynBackend>> = Limiter::new(Box::new(plain.clone()));
     is_fit(&boxed);
     let shared: Limiter<AnyBackend> = Limiter::new(Arc::new(plain.clone()));

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::block_on;
 use common::stepping::{Running, poll, step};
-use limited::contract::Recorded as Ending;
+use limited::backend::Recorded as Ending;
 use limited::observability::{describe_metrics, key_fingerprint};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
@@ -104,7 +104,7 @@ fn idempotent_runs() {
 
     for _ in 0..2 {
         block_on(mock.run(key("fine"), SECRET, fine)).unwrap();
-        block_on(mock.run_remembering(key("remembered"), SECRET, wrong)).unwrap_err();
+        block_on(mock.run_storing_errors(key("remembered"), SECRET, wrong)).unwrap_err();
         let unwritable = async || Ok::<Unwritable, String>(HashMap::from([((1, 2), 3)]));
         block_on(mock.run(key("unwritable"), SECRET, unwritable)).unwrap_err();
     }
@@ -133,7 +133,8 @@ fn idempotent_runs() {
     drop(slow);
 
     let lost = over(MockBackend::new());
-    lost.backend().inject(Fault::ownership(limited::contract::Ownership::Lost(None)).on(Operation::Renew));
+    lost.backend()
+        .inject(Fault::lease_status(limited::backend::LeaseStatus::Lost(None)).on(Operation::Renew));
     let mut overtaken: Running<'_, _> = Box::pin(lost.run(key("overtaken"), SECRET, async || {
         for _ in 0..3 {
             step().await;
@@ -145,7 +146,7 @@ fn idempotent_runs() {
     while poll(&mut overtaken).is_pending() {}
 
     let no_room = over(MockBackend::new());
-    no_room.backend().inject(Fault::recorded(Ending::NotKept { reason: "no room".into() }));
+    no_room.backend().inject(Fault::finish_result(Ending::NotKept { reason: "no room".into() }));
     block_on(no_room.run(key("large"), SECRET, fine)).unwrap_err();
     for operation in [Operation::Claim, Operation::Finish, Operation::Release] {
         let broken = over(failing(operation, denied()));

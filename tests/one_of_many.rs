@@ -57,7 +57,7 @@ fn of_many_callers_who_wait_one_executes_and_all_get_the_same() {
                 at_once(|number| {
                     // Each as a process of its own would be: nothing is shared but the store.
                     let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone());
-                    let idempotency = idempotency.lease(HOUR * 24 * 365).wait_up_to(HOUR * 24 * 365);
+                    let idempotency = idempotency.lease(HOUR * 24 * 365).wait_timeout(HOUR * 24 * 365);
                     let run = idempotency.run(format!("key {round}"), &"request", async || {
                         runs.fetch_add(1, Ordering::Relaxed);
                         thread::yield_now();
@@ -141,7 +141,7 @@ fn of_many_who_do_something_once_one_does() {
             let outcomes = with_time_passing(&clock, || {
                 at_once(|number| {
                     let once = DoOnce::new(Arc::clone(&backend)).clock(clock.clone());
-                    let once = once.lease(HOUR * 24 * 365).wait_up_to(HOUR * 24 * 365);
+                    let once = once.lease(HOUR * 24 * 365).wait_timeout(HOUR * 24 * 365);
                     let rarely = once.run_at_most_once("rare", &action, async || {
                         rare.fetch_add(1, Ordering::Relaxed);
                         Ok::<_, String>(())
@@ -155,7 +155,7 @@ fn of_many_who_do_something_once_one_does() {
                 })
             });
             assert_eq!((runs.load(Ordering::Relaxed), rare.load(Ordering::Relaxed)), (1, 1));
-            assert_eq!(outcomes.iter().filter(|done| matches!(done, Done::Now { .. })).count(), 1);
+            assert_eq!(outcomes.iter().filter(|done| matches!(done, Done::Executed { .. })).count(), 1);
             assert!(outcomes.iter().all(|done| done.at() == outcomes[0].at()));
         }
     }

@@ -215,12 +215,12 @@ fn the_minutes_and_the_hours_counter_share_an_item_at_the_hour() {
 fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
     everywhere(Quota::per_minute(1), |limiter, _| {
         for key in [
-            Key::tenant("a").user("b"),
-            Key::tenant("a:user:b"),
-            Key::tenant("a%3Auser").user("b"),
-            Key::tenant("a#b"),
-            Key::tenant("a").and("b", ""),
-            Key::part("tenant:a", "user:b"),
+            Key::new().tenant("a").user("b"),
+            Key::new().tenant("a:user:b"),
+            Key::new().tenant("a%3Auser").user("b"),
+            Key::new().tenant("a#b"),
+            Key::new().tenant("a").part("b", ""),
+            Key::new().part("tenant:a", "user:b"),
         ] {
             assert!(block_on(limiter.allow(&key)).unwrap().is_allowed(), "{key} met another key");
         }
@@ -274,7 +274,7 @@ fn any_error_is_caught_and_the_hit_written_again() {
     for algorithm in Algorithm::ALL {
         for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
             let mock = MockBackend::new();
-            mock.inject(Fault::lost_answer().on(Operation::Increment));
+            mock.inject(Fault::lost_response().on(Operation::Increment));
             let limiter =
                 Limiter::new(mock.clone()).clock(ManualClock::new()).algorithm(algorithm).on_error(on_error);
             let _ = block_on(limiter.allow("key"));
@@ -401,8 +401,8 @@ fn expired_state_is_read_as_live() {
 fn a_raw_secret_is_stored_as_a_key() {
     let mock = MockBackend::new();
     let limiter = Limiter::new(mock.clone()).clock(ManualClock::new());
-    let _ = block_on(limiter.allow(Key::secret("api_key", "sk_live_hunter2"))).unwrap();
-    let _ = block_on(limiter.allow(Key::tenant("42").and_secret("token", "sk_live_hunter2"))).unwrap();
+    let _ = block_on(limiter.allow(Key::new().secret("api_key", "sk_live_hunter2"))).unwrap();
+    let _ = block_on(limiter.allow(Key::new().tenant("42").secret("token", "sk_live_hunter2"))).unwrap();
     assert!(mock.total() > 0);
     assert!(!format!("{:?}", mock.calls()).contains("hunter2"));
 }

@@ -91,7 +91,7 @@ impl Limit {
 /// A key in a scope of its own. No name is too long for a fingerprint.
 fn key(scope: &str, name: &str) -> Key<'static> {
     let key = Key::from((scope, name));
-    if key.validate().is_ok() { key } else { Key::secret(scope, name) }
+    if key.validate().is_ok() { key } else { Key::new().secret(scope, name) }
 }
 
 /// What became of several attempts of the same moment.

@@ -61,11 +61,11 @@ impl Field {
         match self {
             // A server that looks names up writes names, and addresses only where it finds none.
             Self::Ip => match value.parse::<IpAddr>() {
-                Ok(address) => key.and_ip(address),
-                Err(_) => key.and("host", value),
+                Ok(address) => key.ip(address),
+                Err(_) => key.part("host", value),
             },
             Self::User => key.user(value),
-            Self::Path | Self::Method | Self::Status | Self::Agent => key.and(self.name(), value),
+            Self::Path | Self::Method | Self::Status | Self::Agent => key.part(self.name(), value),
         }
     }
 }
@@ -82,7 +82,7 @@ impl By {
             return Some(key);
         }
         // Nothing in a log is too long for a fingerprint.
-        self.compose(entry, |field, key, value| key.and_secret(field.name(), value))
+        self.compose(entry, |field, key, value| key.secret(field.name(), value))
     }
 
     fn compose(
@@ -90,7 +90,7 @@ impl By {
         entry: &Entry<'_>,
         add: impl Fn(Field, Key<'_>, &str) -> Key<'static>,
     ) -> Option<Key<'static>> {
-        self.0.iter().try_fold(Key::default(), |key, field| {
+        self.0.iter().try_fold(Key::new(), |key, field| {
             let value = field.value(entry)?;
             Some(add(*field, key, &value))
         })
@@ -171,7 +171,7 @@ mod tests {
         let key = |host| key("ip", &line(host, "-", "/"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_eq!(key("2001:DB8:0::1"), key("2001:db8::1"));
-        assert_eq!(key("client.example.net"), Some(Key::part("host", "client.example.net")));
+        assert_eq!(key("client.example.net"), Some(Key::new().part("host", "client.example.net")));
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
         let log = log(&[("a", 7), ("b", 9), ("c", 3), ("d", 7), ("a", 9)]);
         let order: Vec<_> = log.requests.iter().map(|request| &*log.labels[request.key]).collect();
         assert_eq!(order, ["c", "a", "d", "b", "a"]);
-        assert_eq!(log.keys, ["a", "b", "c", "d"].map(Key::of_user));
+        assert_eq!(log.keys, ["a", "b", "c", "d"].map(|user| Key::new().user(user)));
         let late = Late { lines: 2, at_most: Duration::from_secs(6) };
         assert_eq!(log.late, late);
     }

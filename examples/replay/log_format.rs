@@ -83,8 +83,8 @@ fn split_at_time(text: &str) -> Result<(&str, Timestamp, &str), Malformed> {
     const LONGEST: usize = 64;
 
     let mut wrong = None;
-    for (at, opening) in text.match_indices(" [") {
-        let inside = &text[at + opening.len()..];
+    for (at, meta) in text.match_indices(" [") {
+        let inside = &text[at + meta.len()..];
         if let Some(end) = inside.bytes().take(LONGEST).position(|byte| byte == b']') {
             match read_time(&inside[..end]) {
                 Ok(time) => return Ok((&text[..at], time, &inside[end + 1..])),

@@ -26,7 +26,7 @@ pub(crate) fn retry_after(max: u64, length: WindowLength, now: Timestamp, count:
 mod tests {
     use std::time::Duration;
 
-    use limited_core::{Hit, Tally, has_ended};
+    use limited_core::{CounterState, Hit, has_ended};
     use proptest::prelude::*;
 
     use super::*;
@@ -46,7 +46,7 @@ mod tests {
             let length = WindowLength::try_from(Duration::from_nanos(length)).unwrap();
             let (start, now) = (Timestamp::from_nanos(start), Timestamp::from_nanos(now));
             prop_assert!(!has_ended(start, length, now));
-            let tally = Tally::new(false, max.into()).with_start(start);
+            let tally = CounterState::new(false, max.into()).with_start(start);
             let wait = retry_after(max, length, now, Count::from(&tally));
             prop_assert_eq!(wait, standing(max, length, now, Count::from(&tally)).reset_after);
             if let Some(end) = now.as_nanos().checked_add(wait) {
@@ -57,7 +57,7 @@ mod tests {
 
         #[test]
         fn what_remains_is_what_is_admitted(max: u64, value: u128) {
-            let tally = Tally::new(false, value).with_start(Timestamp::EPOCH);
+            let tally = CounterState::new(false, value).with_start(Timestamp::EPOCH);
             let remaining = standing(max, WindowLength::HOUR, Timestamp::EPOCH, Count::from(&tally)).remaining;
             prop_assert_eq!(Hit::new(remaining.into(), max.into()).apply(value).is_some(), value <= max.into());
             prop_assert_eq!(Hit::new(u128::from(remaining) + 1, max.into()).apply(value), None);

@@ -104,7 +104,7 @@ pub(crate) fn retry_after(quota: &Quota, cost: u64, now: Timestamp, count: Count
 mod tests {
     use std::time::Duration;
 
-    use limited_core::{Tally, WindowLength, bucket_full_at};
+    use limited_core::{CounterState, WindowLength, bucket_full_at};
     use proptest::prelude::*;
 
     use super::*;
@@ -126,7 +126,7 @@ mod tests {
             let limit = u128::from(quota.limit());
             let units = Units::of(&quota, Timestamp::from_nanos(now));
             for value in [ahead >> nearer, (u128::from(now) * limit).saturating_add(ahead >> nearer)] {
-                let tally = Tally::new(false, value);
+                let tally = CounterState::new(false, value);
                 let full_at = u128::from(bucket_full_at(value, quota.limit()).as_nanos());
                 let expected = full_at.saturating_sub(now.into());
                 let at = Timestamp::from_nanos(now);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ImmediateBackend, Key, Opening, Timestamp};
+use limited_core::{Backend, Immediate, Key, Timestamp, WindowMeta};
 
 use super::{AttemptError, LimitedAttempt};
+use crate::immediate::poll_once;
 
 /// An attempt that may be made, and has been counted.
 ///
@@ -17,7 +18,7 @@ pub struct Attempt<B> {
     pub(super) number: u64,
     pub(super) remaining: u64,
     pub(super) expires_at: Timestamp,
-    pub(super) opening: Arc<Opening>,
+    pub(super) meta: Arc<WindowMeta>,
 }
 
 /// # Where it stands
@@ -34,7 +35,7 @@ impl<B> Attempt<B> {
 
     /// What the first attempt of the window stored; see [`LimitedAttempt::attempt_with`]. `None` where it stored nothing.
     pub fn context(&self) -> Option<&str> {
-        self.opening.note.as_deref()
+        self.meta.metadata.as_deref()
     }
 
     /// When the window ends, and all attempts are free again.
@@ -60,32 +61,25 @@ impl<B: Backend> Attempt<B> {
     /// [`AttemptError::Backend`]: the window may or may not have been cleared, and the same call may be made again.
     pub async fn clear(&self) -> Result<(), AttemptError> {
         let asked = self.attempts.ask(&self.key)?;
-        self.attempts.backend.reset(&asked.counter, Some(self.opening.generation), asked.now).await?;
+        self.attempts.backend.reset(&asked.counter, Some(self.meta.id), asked.now).await?;
         Ok(())
     }
 }
 
-impl<B: ImmediateBackend> Attempt<B> {
+impl<B: Immediate> Attempt<B> {
     /// [`clear`](Self::clear), at once.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn clear_now(&self) -> Result<(), AttemptError> {
-        let asked = self.attempts.ask(&self.key)?;
-        self.attempts.backend.reset_now(&asked.counter, Some(self.opening.generation), asked.now)?;
-        Ok(())
+        poll_once(self.clear())
     }
 }
 
 impl<B> Clone for Attempt<B> {
     fn clone(&self) -> Self {
-        Self {
-            attempts: self.attempts.clone(),
-            key: self.key.clone(),
-            opening: Arc::clone(&self.opening),
-            ..*self
-        }
+        Self { attempts: self.attempts.clone(), key: self.key.clone(), meta: Arc::clone(&self.meta), ..*self }
     }
 }
 
@@ -108,7 +102,7 @@ pub struct AttemptWindow {
     pub(super) remaining: u64,
     pub(super) retry_after: Option<Duration>,
     pub(super) expires_at: Option<Timestamp>,
-    pub(super) opening: Option<Arc<Opening>>,
+    pub(super) meta: Option<Arc<WindowMeta>>,
 }
 
 impl AttemptWindow {
@@ -135,6 +129,6 @@ impl AttemptWindow {
 
     /// What the first attempt of the window stored; see [`LimitedAttempt::attempt_with`].
     pub fn context(&self) -> Option<&str> {
-        self.opening.as_ref()?.note.as_deref()
+        self.meta.as_ref()?.metadata.as_deref()
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Fingerprint, Grant, Owner, Ownership, Record,
-    Timestamp, has_come,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Grant, LeaseStatus, Owner, Record,
+    RequestHash, Timestamp, has_passed,
 };
 
-use super::{Claims, Held, Start, Wanted};
+use super::{Claims, LeaseGuard, Start, Wanted};
 use crate::Claim;
 use crate::fresh::fresh;
 
@@ -22,9 +22,9 @@ impl<B: Backend> Claims<B> {
         key: ClaimKey<'a>,
         wanted: Wanted<'a>,
     ) -> Result<Start<'a>, BackendError> {
-        if self.find_first {
+        if self.read_before_claim {
             match self.backend.find(&key, self.clock.now()).await {
-                Ok(Some(record @ Record::Finished(_))) => return Ok(Start::Taken(record)),
+                Ok(Some(record @ Record::Finished(_))) => return Ok(Start::Held(record)),
                 Ok(_) => {}
                 // The claim decides without it.
                 Err(error) if error.is_retryable() => {}
@@ -35,10 +35,15 @@ impl<B: Backend> Claims<B> {
         let mut owner = Owner(fresh()?);
         loop {
             let mut taken = match self.claim(key, owner, wanted).await? {
-                Claimed::Granted(grant) => match self.in_time(key, owner, grant).await? {
+                Acquisition::Acquired(grant) => match self.in_time(key, owner, grant).await? {
                     Some(grant) => {
                         let claim = Claim::new(grant, self.clock.clone());
-                        return Ok(Start::Granted(Held { key, owner, details: wanted.details, claim }));
+                        return Ok(Start::Acquired(LeaseGuard {
+                            key,
+                            owner,
+                            metadata: wanted.metadata,
+                            claim,
+                        }));
                     }
                     // It was granted, and taken by somebody else before anybody knew here: that owner is spent.
                     None => {
@@ -46,17 +51,17 @@ impl<B: Backend> Claims<B> {
                         continue;
                     }
                 },
-                Claimed::Taken(record) => record,
+                Acquisition::Held(record) => record,
             };
             // A look costs less than a claim, so claim again only when there is something to claim.
             loop {
                 let Some(pause) = patience.pause(self, &taken, wanted) else {
-                    return Ok(Start::Taken(taken));
+                    return Ok(Start::Held(taken));
                 };
                 self.clock.sleep(pause).await;
                 let now = self.clock.now();
                 match self.backend.find(&key, now).await {
-                    Ok(Some(Record::InProgress(found))) if has_come(found.until, now) => break,
+                    Ok(Some(Record::InProgress(found))) if has_passed(found.expires_at, now) => break,
                     // One's own, given up for lost, has arrived after all.
                     Ok(Some(Record::InProgress(found))) if found.owner == owner => break,
                     Ok(Some(record)) => taken = record,
@@ -76,12 +81,12 @@ impl<B: Backend> Claims<B> {
         key: ClaimKey<'_>,
         owner: Owner,
         wanted: Wanted<'_>,
-    ) -> Result<Claimed, BackendError> {
-        let Wanted { fingerprint, details } = wanted;
+    ) -> Result<Acquisition, BackendError> {
+        let Wanted { request_hash, metadata } = wanted;
         let mut is_first = true;
         loop {
             let now = self.clock.now();
-            let request = ClaimRequest { owner, until: self.lease_from(now), fingerprint, details };
+            let request = ClaimRequest { owner, expires_at: self.lease_from(now), request_hash, metadata };
             match self.backend.claim(&key, &request, now).await {
                 Err(BackendError::TimedOut(_) | BackendError::Unavailable(_)) if is_first => is_first = false,
                 Err(error @ (BackendError::TimedOut(_) | BackendError::Unavailable(_))) => {
@@ -102,13 +107,13 @@ impl<B: Backend> Claims<B> {
         grant: Grant,
     ) -> Result<Option<Grant>, BackendError> {
         let now = self.clock.now();
-        if now < grant.until {
+        if now < grant.expires_at {
             return Ok(Some(grant));
         }
-        let until = self.lease_from(now);
-        Ok(match self.backend.renew(&key, owner, until, now).await? {
-            Ownership::Owned => Some(Grant { until, ..grant }),
-            Ownership::Lost(_) => None,
+        let expires_at = self.lease_from(now);
+        Ok(match self.backend.renew(&key, owner, expires_at, now).await? {
+            LeaseStatus::Owned => Some(Grant { expires_at, ..grant }),
+            LeaseStatus::Lost(_) => None,
         })
     }
 }
@@ -123,7 +128,7 @@ struct Patience {
 
 impl Patience {
     fn of<B>(claims: &Claims<B>) -> Self {
-        let left = claims.wait_up_to;
+        let left = claims.wait_timeout;
         Self { deadline: claims.clock.now().saturating_add(left), left, pause: LOOK_PAUSE }
     }
 
@@ -131,11 +136,11 @@ impl Patience {
     fn pause<B>(&mut self, claims: &Claims<B>, taken: &Record, wanted: Wanted<'_>) -> Option<Duration> {
         let Record::InProgress(held) = taken else { return None };
         let now = claims.clock.now();
-        if !is_same(held.fingerprint, wanted.fingerprint) || now >= self.deadline || self.left.is_zero() {
+        if !is_same(held.request_hash, wanted.request_hash) || now >= self.deadline || self.left.is_zero() {
             return None;
         }
         // A lease that has ended at this very moment is looked at again a moment later.
-        let lease = held.until.saturating_since(now).max(Duration::from_nanos(1));
+        let lease = held.expires_at.saturating_since(now).max(Duration::from_nanos(1));
         let pause = self.pause.min(lease).min(self.left).min(self.deadline.saturating_since(now));
         self.left -= pause;
         self.pause = (self.pause * 2).min(LONGEST_LOOK_PAUSE);
@@ -144,7 +149,7 @@ impl Patience {
 }
 
 /// Whether two fingerprints can be of one request. Who has none says nothing about the request.
-pub(crate) fn is_same(one: Option<Fingerprint>, other: Option<Fingerprint>) -> bool {
+pub(crate) fn is_same(one: Option<RequestHash>, other: Option<RequestHash>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one == other,
         _ => true,

@@ -10,14 +10,14 @@ use limited_core::{BackendError, InvalidKey, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done<T> {
     /// It was done by this call.
-    Now {
+    Executed {
         /// When.
         at: Timestamp,
         /// What the action returned.
         value: T,
     },
     /// It had been done before. The action did not run.
-    Before {
+    AlreadyDone {
         /// When.
         at: Timestamp,
     },
@@ -27,7 +27,7 @@ impl<T> Done<T> {
     /// When it was done.
     pub const fn at(&self) -> Timestamp {
         match self {
-            Self::Now { at, .. } | Self::Before { at } => *at,
+            Self::Executed { at, .. } | Self::AlreadyDone { at } => *at,
         }
     }
 }
@@ -43,16 +43,16 @@ pub enum DoOnceError<E, T = ()> {
         retry_after: Duration,
     },
     /// The action ran, and failed with this error. It can be tried again, unless it was to happen at most once.
-    Action(E),
+    Failed(E),
     /// The action ran to its end, but the claim was gone by then: its lease had ended, and somebody else was granted it,
     /// who may have done it a second time; or somebody cleared it. Nothing was recorded. See [`Claim`](crate::Claim).
-    Lost {
+    LeaseLost {
         /// What the action returned.
         outcome: Result<T, E>,
     },
     /// The action succeeded, and the backend could not be told so. As after a crash, it may run again once the lease has
     /// ended.
-    Unrecorded {
+    NotRecorded {
         /// What the action returned.
         value: T,
         /// What the backend said last.
@@ -68,9 +68,9 @@ impl<E, T> DoOnceError<E, T> {
     /// only the caller can know: this says `false`.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::InProgress { .. } | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::InProgress { .. } | Self::LeaseLost { .. } | Self::NotRecorded { .. } => true,
             Self::Backend(error) => error.is_retryable(),
-            Self::InvalidKey(_) | Self::Action(_) => false,
+            Self::InvalidKey(_) | Self::Failed(_) => false,
         }
     }
 
@@ -85,9 +85,9 @@ impl<E, T> DoOnceError<E, T> {
     /// What the action returned, where it ran.
     pub fn into_outcome(self) -> Option<Result<T, E>> {
         match self {
-            Self::Action(error) => Some(Err(error)),
-            Self::Lost { outcome } => Some(outcome),
-            Self::Unrecorded { value, .. } => Some(Ok(value)),
+            Self::Failed(error) => Some(Err(error)),
+            Self::LeaseLost { outcome } => Some(outcome),
+            Self::NotRecorded { value, .. } => Some(Ok(value)),
             Self::InvalidKey(_) | Self::InProgress { .. } | Self::Backend(_) => None,
         }
     }
@@ -100,11 +100,11 @@ impl<E: fmt::Display, T> fmt::Display for DoOnceError<E, T> {
             Self::InProgress { retry_after } => {
                 write!(f, "somebody is at it: ask again, in {retry_after:?} at the latest")
             }
-            Self::Action(error) => error.fmt(f),
-            Self::Lost { .. } => f.write_str(
+            Self::Failed(error) => error.fmt(f),
+            Self::LeaseLost { .. } => f.write_str(
                 "the claim was gone before it was done: make the lease longer, unless somebody cleared it",
             ),
-            Self::Unrecorded { error, .. } => {
+            Self::NotRecorded { error, .. } => {
                 write!(f, "it is done, and this could not be recorded: {error}")
             }
             Self::Backend(error) => error.fmt(f),
@@ -120,10 +120,10 @@ impl<E: fmt::Debug, T> fmt::Debug for DoOnceError<E, T> {
             Self::InProgress { retry_after } => {
                 f.debug_struct("InProgress").field("retry_after", retry_after).finish()
             }
-            Self::Action(error) => f.debug_tuple("Action").field(error).finish(),
-            Self::Lost { .. } => f.debug_struct("Lost").finish_non_exhaustive(),
-            Self::Unrecorded { error, .. } => {
-                f.debug_struct("Unrecorded").field("error", error).finish_non_exhaustive()
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::LeaseLost { .. } => f.debug_struct("LeaseLost").finish_non_exhaustive(),
+            Self::NotRecorded { error, .. } => {
+                f.debug_struct("NotRecorded").field("error", error).finish_non_exhaustive()
             }
             Self::Backend(error) => f.debug_tuple("Backend").field(error).finish(),
         }
@@ -134,9 +134,9 @@ impl<E: StdError + 'static, T> StdError for DoOnceError<E, T> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::InvalidKey(error) => error.source(),
-            Self::Action(error) => error.source(),
-            Self::Backend(error) | Self::Unrecorded { error, .. } => error.source(),
-            Self::InProgress { .. } | Self::Lost { .. } => None,
+            Self::Failed(error) => error.source(),
+            Self::Backend(error) | Self::NotRecorded { error, .. } => error.source(),
+            Self::InProgress { .. } | Self::LeaseLost { .. } => None,
         }
     }
 }

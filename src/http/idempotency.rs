@@ -39,7 +39,7 @@ use crate::{BackendError, Idempotency};
 ///
 /// let charge = service_fn(async |request: Request<BufferedBody<Full<Bytes>>>| {
 ///     // To send along with the effect, whose receiver can refuse older ones.
-///     let number = request.extensions().get::<Claim>().map(Claim::fencing_number);
+///     let number = request.extensions().get::<Claim>().map(Claim::fencing_token);
 ///     let receipt = format!("charged under {}", number.unwrap_or_default());
 ///     Response::builder().status(StatusCode::CREATED).body(Full::<Bytes>::from(receipt)).map_err(Error::from)
 /// });
@@ -77,7 +77,7 @@ use crate::{BackendError, Idempotency};
 /// | its body breaks off | 400 `request-broken-off`; the service is not called |
 /// | it is the first with its key | the service's, which is kept |
 /// | it is sent again, and done | the same answer, with `Idempotency-Replayed: true` |
-/// | it is sent again, and in progress | 409 `request-in-progress`, with `Retry-After`; or, with [`wait_up_to`](Idempotency::wait_up_to), the answer once it is there |
+/// | it is sent again, and in progress | 409 `request-in-progress`, with `Retry-After`; or, with [`wait_timeout`](Idempotency::wait_timeout), the answer once it is there |
 /// | it is another request with the same key | 422 `idempotency-key-reused` |
 /// | it is sent again, is done, and its answer [was not kept](#what-is-kept) | 409 `answer-not-kept`, without `Retry-After` |
 /// | it took longer than its lease, renewals did not arrive, and another took it over | 409 `answer-superseded`, with `Retry-After` |
@@ -94,7 +94,7 @@ use crate::{BackendError, Idempotency};
 /// What [`Idempotency`] guarantees. Of one caller and key, by any number of processes over one backend:
 ///
 /// - **One call of the service at a time**; once an answer is kept, all get that one, to the byte, for as long as results
-///   are [kept](Idempotency::keep_for).
+///   are [kept](Idempotency::ttl).
 /// - **At least once, and once unless somebody is stopped in the middle**: where a process dies, or the future is dropped,
 ///   between the effect and the record, the request may be carried out again, after the lease. Send the fencing number
 ///   along, which the [`Claim`](crate::Claim) among the request's extensions has, and let the receiver refuse older ones.

@@ -26,7 +26,7 @@ use crate::{InvalidKey, Key};
 ///
 /// let request = http::Request::get("/reports").header("x-forwarded-for", "192.0.2.7").body(())?;
 /// let (parts, ()) = request.into_parts();
-/// assert_eq!(key.key(&parts)?, Key::ip([192, 0, 2, 7]).and("path", "/reports"));
+/// assert_eq!(key.key(&parts)?, Key::new().ip([192, 0, 2, 7]).part("path", "/reports"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -63,7 +63,7 @@ impl KeyBy {
     /// By the address of the client: `ip:{address}`.
     pub fn address(address: ClientAddress) -> Self {
         Self::part("the client's address", move |parts, key| match address.group_of(parts) {
-            Some(group) => Ok(key.and_ip(group)),
+            Some(group) => Ok(key.ip(group)),
             None => Err(NoKey::missing("the client's address is not known")),
         })
     }
@@ -77,7 +77,7 @@ impl KeyBy {
     pub fn secret_header(name: HeaderName) -> Self {
         Self::part(format!("the header `{name}`"), move |parts, key| {
             let secret = only_value(parts, &name)?;
-            Ok(key.and_secret(name.as_str(), secret))
+            Ok(key.secret(name.as_str(), secret))
         })
     }
 
@@ -89,7 +89,7 @@ impl KeyBy {
             let value = only_value(parts, &AUTHORIZATION)?;
             match value.split_at_checked(b"bearer".len()) {
                 Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") && rest.starts_with(b" ") => {
-                    Ok(key.and_secret("bearer", rest.trim_ascii()))
+                    Ok(key.secret("bearer", rest.trim_ascii()))
                 }
                 _ => Err(NoKey::missing("the header `authorization` holds no bearer token")),
             }
@@ -101,7 +101,7 @@ impl KeyBy {
     /// Paths are told apart as they are written. Where clients choose what is in them (`/users/7`), the
     /// [route](Self::route) is what to limit.
     pub fn path() -> Self {
-        Self::part("the path", |parts, key| Ok(key.and("path", parts.uri.path())))
+        Self::part("the path", |parts, key| Ok(key.part("path", parts.uri.path())))
     }
 
     /// By the route that the framework has found: `route:{route}`.
@@ -110,7 +110,7 @@ impl KeyBy {
     /// `KeyBy::route(|parts| Some(parts.extensions.get::<MatchedPath>()?.as_str()))`, in a layer of the router.
     pub fn route(route: impl Fn(&Parts) -> Option<&str> + Send + Sync + 'static) -> Self {
         Self::part("the route", move |parts, key| match route(parts) {
-            Some(route) => Ok(key.and("route", route)),
+            Some(route) => Ok(key.part("route", route)),
             None => Err(NoKey::missing("the request has no route")),
         })
     }
@@ -126,7 +126,7 @@ impl KeyBy {
     ///
     /// let key = KeyBy::with(|parts| {
     ///     let account = parts.extensions.get::<Account>()?;
-    ///     Some(Key::tenant(&account.tenant).user(&account.user))
+    ///     Some(Key::new().tenant(&account.tenant).user(&account.user))
     /// });
     /// ```
     pub fn with(key: impl Fn(&Parts) -> Option<Key<'static>> + Send + Sync + 'static) -> Self {
@@ -166,18 +166,18 @@ impl KeyBy {
     pub fn key(&self, parts: &Parts) -> Result<Key<'static>, NoKey> {
         let key = match &self.0 {
             Kind::Whole(whole) => whole(parts).ok_or_else(no_whole)?,
-            _ => self.add(parts, Key::default())?,
+            _ => self.add(parts, Key::new())?,
         };
         match key.validate() {
             Ok(()) => Ok(key),
             Err(InvalidKey::Empty) => Err(no_whole()),
-            Err(InvalidKey::TooLong { .. }) => Ok(Key::secret("long", key.as_str())),
+            Err(InvalidKey::TooLong { .. }) => Ok(Key::new().secret("long", key.as_str())),
         }
     }
 
     fn add(&self, parts: &Parts, key: Key<'static>) -> Result<Key<'static>, NoKey> {
         match &self.0 {
-            Kind::Whole(whole) => Ok(key.and("key", whole(parts).ok_or_else(no_whole)?.as_str())),
+            Kind::Whole(whole) => Ok(key.part("key", whole(parts).ok_or_else(no_whole)?.as_str())),
             Kind::Part(_, add) => add(parts, key),
             Kind::All(both) => both.iter().try_fold(key, |key, one| one.add(parts, key)),
             Kind::First(both) => match both[0].add(parts, key.clone()) {

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, Details, Finished, Key, Ownership, Record, Recorded, StoredResult};
+use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, LeaseStatus, Record, StoredResult};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
-use super::fingerprint::Canonical;
 use super::outcome::{IdempotencyError, Outcome};
+use super::request_hash::Canonical;
 use crate::Claim;
-use crate::claims::{Claims, Held, Start, Wanted, is_same};
+use crate::claims::{Claims, LeaseGuard, Start, Wanted, is_same};
 use crate::observe;
 
 /// A call of [`Idempotency`](crate::Idempotency) that has settings of its own; [`call`](crate::Idempotency::call)
@@ -28,7 +28,7 @@ use crate::observe;
 ///     .function_name("charge")
 ///     .tenant("42")
 ///     .status_code(201)
-///     .wait_up_to(Duration::from_secs(2))
+///     .wait_timeout(Duration::from_secs(2))
 ///     .run(async || Ok::<_, std::io::Error>("charged".to_owned()))
 ///     .await?;
 /// # assert_eq!(outcome.into_inner(), "charged");
@@ -86,8 +86,8 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
     }
 
     /// For how long to wait for another call that is in progress.
-    pub fn wait_up_to(mut self, duration: Duration) -> Self {
-        self.claims.wait_up_to = duration;
+    pub fn wait_timeout(mut self, duration: Duration) -> Self {
+        self.claims.wait_timeout = duration;
         self
     }
 }
@@ -121,18 +121,21 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     }
 
     /// Runs `handler` unless it has run, and remembers its error.
-    pub async fn run_remembering<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    pub async fn run_storing_errors<T, E, F, Fut>(
+        self,
+        handler: F,
+    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.run_remembering_with(|_| handler()).await
+        self.run_storing_errors_with(|_| handler()).await
     }
 
     /// Runs `handler`, which is given its claim, unless it has run, and remembers its error.
-    pub async fn run_remembering_with<T, E, F, Fut>(
+    pub async fn run_storing_errors_with<T, E, F, Fut>(
         self,
         handler: F,
     ) -> Result<Outcome<T>, IdempotencyError<E, T>>
@@ -171,23 +174,23 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Canonical { json, fingerprint } =
+        let Canonical { json, request_hash } =
             Canonical::of(self.request).map_err(IdempotencyError::InvalidRequest)?;
         let request = self.store_request.then_some(json.as_str());
         let of_key = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
         let tenant = self.tenant.or_else(of_key);
-        let details = Details { function_name: self.function_name, tenant, request };
-        let wanted = Wanted { fingerprint: Some(fingerprint), details };
+        let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
+        let wanted = Wanted { request_hash: Some(request_hash), metadata };
         let key = self.claims.key(&self.key)?;
         match self.claims.start(key, wanted).await? {
-            Start::Taken(record) if !is_same(record.fingerprint(), Some(fingerprint)) => {
+            Start::Held(record) if !is_same(record.request_hash(), Some(request_hash)) => {
                 Err(IdempotencyError::KeyReused)
             }
-            Start::Taken(Record::InProgress(taken)) => {
+            Start::Held(Record::InProgress(taken)) => {
                 Err(IdempotencyError::InProgress { retry_after: self.claims.retry_after(&taken) })
             }
-            Start::Taken(Record::Finished(finished)) => replay(&finished, &on_failure),
-            Start::Granted(held) => {
+            Start::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
+            Start::Acquired(held) => {
                 let outcome = self.claims.hold(&held, handler(held.claim.clone())).await;
                 self.keep(&held, outcome, &on_failure).await
             }
@@ -197,16 +200,16 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     /// Keeps what the handler returned, or frees the key.
     async fn keep<T: Serialize + DeserializeOwned, E>(
         &self,
-        held: &Held<'_>,
+        held: &LeaseGuard<'_>,
         outcome: Result<T, E>,
         on_failure: &OnFailure<E>,
     ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
         let (result, outcome) = match (outcome, on_failure) {
             (Err(error), OnFailure::Retry) => {
                 return Err(match self.claims.release(held).await {
-                    Ok(Ownership::Lost(Some(_))) => IdempotencyError::Lost { outcome: Err(error) },
+                    Ok(LeaseStatus::Lost(Some(_))) => IdempotencyError::LeaseLost { outcome: Err(error) },
                     // Where it could not be given up, its lease ends by itself.
-                    _ => IdempotencyError::Handler(error),
+                    _ => IdempotencyError::Failed(error),
                 });
             }
             (Ok(value), _) => {
@@ -219,18 +222,19 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
             }
         };
         let unwritable = match &result {
-            StoredResult::NotKept { reason } => Some(Arc::clone(reason)),
+            StoredResult::Omitted { reason } => Some(Arc::clone(reason)),
             _ => None,
         };
         let status_code = held.claim.status_code().or(self.status_code);
         match (self.claims.finish(held, result, status_code).await, unwritable) {
-            (Err(error), _) => Err(IdempotencyError::Unrecorded { outcome, error }),
-            (Ok((Recorded::Lost(_), _)), _) => Err(IdempotencyError::Lost { outcome }),
-            (Ok((Recorded::Kept, _)), Some(reason)) | (Ok((Recorded::NotKept { reason }, _)), _) => {
-                Err(IdempotencyError::NotKept { reason, outcome: Some(outcome) })
+            (Err(error), _) => Err(IdempotencyError::NotRecorded { outcome, error }),
+            (Ok((FinishResult::Lost(_), _)), _) => Err(IdempotencyError::LeaseLost { outcome }),
+            (Ok((FinishResult::Stored, _)), Some(reason))
+            | (Ok((FinishResult::Omitted { reason }, _)), _) => {
+                Err(IdempotencyError::NotStored { reason, outcome: Some(outcome) })
             }
-            (Ok((Recorded::Kept, _)), None) => {
-                outcome.map(Outcome::Executed).map_err(IdempotencyError::Handler)
+            (Ok((FinishResult::Stored, _)), None) => {
+                outcome.map(Outcome::Executed).map_err(IdempotencyError::Failed)
             }
         }
     }
@@ -242,7 +246,7 @@ fn stored(
     read: impl FnOnce(&str) -> Result<(), serde_json::Error>,
     as_kind: impl FnOnce(Arc<str>) -> StoredResult,
 ) -> StoredResult {
-    let not_kept = |reason: String| StoredResult::NotKept { reason: reason.into() };
+    let not_kept = |reason: String| StoredResult::Omitted { reason: reason.into() };
     match written {
         Err(error) => not_kept(format!("it cannot be written as JSON: {error}")),
         Ok(json) => match read(&json) {
@@ -257,16 +261,16 @@ fn replay<T: DeserializeOwned, E>(
     finished: &Finished,
     on_failure: &OnFailure<E>,
 ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
-    let unreadable = IdempotencyError::Unreadable;
+    let unreadable = IdempotencyError::Decode;
     match (&finished.result, on_failure) {
         (StoredResult::Value(json), _) => {
             serde_json::from_str(json).map(Outcome::Replayed).map_err(unreadable)
         }
         (StoredResult::Error(json), OnFailure::Remember(_, read)) => {
-            Err(read(json).map_or_else(unreadable, IdempotencyError::Remembered))
+            Err(read(json).map_or_else(unreadable, IdempotencyError::ReplayedError))
         }
-        (StoredResult::NotKept { reason }, _) => {
-            Err(IdempotencyError::NotKept { reason: Arc::clone(reason), outcome: None })
+        (StoredResult::Omitted { reason }, _) => {
+            Err(IdempotencyError::NotStored { reason: Arc::clone(reason), outcome: None })
         }
         (StoredResult::Error(_), OnFailure::Retry) => {
             Err(unreadable(serde_json::Error::custom("it is an error, that `run_remembering` remembered")))

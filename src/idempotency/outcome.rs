@@ -53,16 +53,16 @@ pub enum IdempotencyError<E, T = ()> {
     /// Somebody is at the same request. The handler did not run; ask again with the same key.
     InProgress {
         /// How long from now the other's lease lasts. By then it is done, renewed, or free. Where it is done sooner, so
-        /// is the answer; [`wait_up_to`](crate::Idempotency::wait_up_to) waits for it.
+        /// is the answer; [`wait_timeout`](crate::Idempotency::wait_timeout) waits for it.
         retry_after: Duration,
     },
     /// The handler ran, and failed with this error. Where errors are not remembered, the key is free again, at the latest
     /// once the lease has ended, should the backend not have been told.
-    Handler(E),
+    Failed(E),
     /// The handler had run before, and failed with this error, which was remembered.
-    Remembered(E),
+    ReplayedError(E),
     /// The handler ran to its end, now or before, and its result could not be kept. It will not run again.
-    NotKept {
+    NotStored {
         /// Why not.
         reason: Arc<str>,
         /// What the handler returned, where it ran now.
@@ -71,13 +71,13 @@ pub enum IdempotencyError<E, T = ()> {
     /// The handler ran to its end, but the claim was gone by then: its lease had ended, and somebody else was granted the
     /// key, or somebody removed it. Nothing was recorded; what somebody else records is the result that counts, and the
     /// handler may have run twice. See [`Claim`](crate::Claim).
-    Lost {
+    LeaseLost {
         /// What the handler returned.
         outcome: Result<T, E>,
     },
     /// The handler ran to its end, and the backend could not be told so: the key is in progress until the lease ends, or
     /// done. As after a crash, it may run again then.
-    Unrecorded {
+    NotRecorded {
         /// What the handler returned.
         outcome: Result<T, E>,
         /// What the backend said last.
@@ -85,7 +85,7 @@ pub enum IdempotencyError<E, T = ()> {
     },
     /// What was kept of an earlier run cannot be read as a result of this type: it was written by another version of the
     /// program, or by a handler of something else. The handler did not run.
-    Unreadable(serde_json::Error),
+    Decode(serde_json::Error),
     /// The backend failed before the handler ran. Where its answer was lost, the key may be in progress until the lease
     /// ends.
     Backend(BackendError),
@@ -97,7 +97,7 @@ impl<E, T> IdempotencyError<E, T> {
     /// Of the handler's own error only the caller can know: this says `false`.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::InProgress { .. } | Self::Lost { .. } | Self::Unrecorded { .. } => true,
+            Self::InProgress { .. } | Self::LeaseLost { .. } | Self::NotRecorded { .. } => true,
             Self::Backend(error) => error.is_retryable(),
             _ => false,
         }
@@ -114,9 +114,9 @@ impl<E, T> IdempotencyError<E, T> {
     /// What the handler returned, where it ran now.
     pub fn into_outcome(self) -> Option<Result<T, E>> {
         match self {
-            Self::Handler(error) => Some(Err(error)),
-            Self::NotKept { outcome, .. } => outcome,
-            Self::Lost { outcome } | Self::Unrecorded { outcome, .. } => Some(outcome),
+            Self::Failed(error) => Some(Err(error)),
+            Self::NotStored { outcome, .. } => outcome,
+            Self::LeaseLost { outcome } | Self::NotRecorded { outcome, .. } => Some(outcome),
             _ => None,
         }
     }
@@ -129,16 +129,16 @@ impl<E, T> IdempotencyError<E, T> {
             Self::InvalidRequest(error) => IdempotencyError::InvalidRequest(error),
             Self::KeyReused => IdempotencyError::KeyReused,
             Self::InProgress { retry_after } => IdempotencyError::InProgress { retry_after },
-            Self::Handler(error) => IdempotencyError::Handler(error),
-            Self::Remembered(error) => IdempotencyError::Remembered(error),
-            Self::NotKept { reason, outcome } => {
-                IdempotencyError::NotKept { reason, outcome: outcome.map(unit) }
+            Self::Failed(error) => IdempotencyError::Failed(error),
+            Self::ReplayedError(error) => IdempotencyError::ReplayedError(error),
+            Self::NotStored { reason, outcome } => {
+                IdempotencyError::NotStored { reason, outcome: outcome.map(unit) }
             }
-            Self::Lost { outcome } => IdempotencyError::Lost { outcome: unit(outcome) },
-            Self::Unrecorded { outcome, error } => {
-                IdempotencyError::Unrecorded { outcome: unit(outcome), error }
+            Self::LeaseLost { outcome } => IdempotencyError::LeaseLost { outcome: unit(outcome) },
+            Self::NotRecorded { outcome, error } => {
+                IdempotencyError::NotRecorded { outcome: unit(outcome), error }
             }
-            Self::Unreadable(error) => IdempotencyError::Unreadable(error),
+            Self::Decode(error) => IdempotencyError::Decode(error),
             Self::Backend(error) => IdempotencyError::Backend(error),
         }
     }
@@ -155,19 +155,19 @@ impl<E: fmt::Display, T> fmt::Display for IdempotencyError<E, T> {
             Self::InProgress { retry_after } => {
                 write!(f, "the same request is in progress: ask again, in {retry_after:?} at the latest")
             }
-            Self::Handler(error) => error.fmt(f),
-            Self::Remembered(error) => write!(f, "the request failed before, for good: {error}"),
-            Self::NotKept { reason, .. } => {
+            Self::Failed(error) => error.fmt(f),
+            Self::ReplayedError(error) => write!(f, "the request failed before, for good: {error}"),
+            Self::NotStored { reason, .. } => {
                 write!(f, "the request is done, and its result could not be kept: {reason}")
             }
-            Self::Lost { .. } => f.write_str(
+            Self::LeaseLost { .. } => f.write_str(
                 "the claim was gone before the request was done: ask again for the result of whoever has it now, \
                  and make the lease longer unless somebody removed the key",
             ),
-            Self::Unrecorded { error, .. } => {
+            Self::NotRecorded { error, .. } => {
                 write!(f, "the request was carried out, and this could not be recorded: {error}")
             }
-            Self::Unreadable(error) => {
+            Self::Decode(error) => {
                 write!(f, "the result that was kept is of another type than the one asked for: {error}")
             }
             Self::Backend(error) => error.fmt(f),
@@ -186,22 +186,22 @@ impl<E: fmt::Debug, T> fmt::Debug for IdempotencyError<E, T> {
             Self::InProgress { retry_after } => {
                 f.debug_struct("InProgress").field("retry_after", retry_after).finish()
             }
-            Self::Handler(error) => f.debug_tuple("Handler").field(error).finish(),
-            Self::Remembered(error) => f.debug_tuple("Remembered").field(error).finish(),
-            Self::NotKept { reason, outcome } => f
-                .debug_struct("NotKept")
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::ReplayedError(error) => f.debug_tuple("ReplayedError").field(error).finish(),
+            Self::NotStored { reason, outcome } => f
+                .debug_struct("NotStored")
                 .field("reason", reason)
                 .field("outcome", &format_args!("{}", outcome.as_ref().map_or("None", told)))
                 .finish(),
-            Self::Lost { outcome } => {
-                f.debug_struct("Lost").field("outcome", &format_args!("{}", told(outcome))).finish()
+            Self::LeaseLost { outcome } => {
+                f.debug_struct("LeaseLost").field("outcome", &format_args!("{}", told(outcome))).finish()
             }
-            Self::Unrecorded { outcome, error } => f
-                .debug_struct("Unrecorded")
+            Self::NotRecorded { outcome, error } => f
+                .debug_struct("NotRecorded")
                 .field("outcome", &format_args!("{}", told(outcome)))
                 .field("error", error)
                 .finish(),
-            Self::Unreadable(error) => f.debug_tuple("Unreadable").field(error).finish(),
+            Self::Decode(error) => f.debug_tuple("Decode").field(error).finish(),
             Self::Backend(error) => f.debug_tuple("Backend").field(error).finish(),
         }
     }
@@ -211,10 +211,12 @@ impl<E: StdError + 'static, T> StdError for IdempotencyError<E, T> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::InvalidKey(error) => error.source(),
-            Self::InvalidRequest(error) | Self::Unreadable(error) => error.source(),
-            Self::Handler(error) | Self::Remembered(error) => error.source(),
-            Self::Backend(error) | Self::Unrecorded { error, .. } => error.source(),
-            Self::KeyReused | Self::InProgress { .. } | Self::NotKept { .. } | Self::Lost { .. } => None,
+            Self::InvalidRequest(error) | Self::Decode(error) => error.source(),
+            Self::Failed(error) | Self::ReplayedError(error) => error.source(),
+            Self::Backend(error) | Self::NotRecorded { error, .. } => error.source(),
+            Self::KeyReused | Self::InProgress { .. } | Self::NotStored { .. } | Self::LeaseLost { .. } => {
+                None
+            }
         }
     }
 }

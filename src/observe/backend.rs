@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Timestamp, WindowId, async_trait,
 };
 
 #[cfg(feature = "tracing")]
@@ -16,74 +16,25 @@ use super::events;
 use super::numbers;
 
 /// The backend as a limiter holds it, watched.
-pub(crate) struct Observed<B>(Arc<B>);
+pub(crate) struct Instrumented<B>(Arc<B>);
 
-impl<B> Observed<B> {
+impl<B> Instrumented<B> {
     pub(crate) fn new(backend: B) -> Self {
         Self(Arc::new(backend))
     }
 }
 
-impl<B> Clone for Observed<B> {
+impl<B> Clone for Instrumented<B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<B> Deref for Observed<B> {
+impl<B> Deref for Instrumented<B> {
     type Target = B;
 
     fn deref(&self) -> &B {
         &self.0
-    }
-}
-
-/// What a backend is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Increment,
-    IncrementSliding,
-    Get,
-    GetSliding,
-    Reset,
-    Claim,
-    Finish,
-    Renew,
-    Release,
-    Find,
-    Forget,
-}
-
-impl Operation {
-    #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Increment,
-        Self::IncrementSliding,
-        Self::Get,
-        Self::GetSliding,
-        Self::Reset,
-        Self::Claim,
-        Self::Finish,
-        Self::Renew,
-        Self::Release,
-        Self::Find,
-        Self::Forget,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Increment => "increment",
-            Self::IncrementSliding => "increment_sliding",
-            Self::Get => "get",
-            Self::GetSliding => "get_sliding",
-            Self::Reset => "reset",
-            Self::Claim => "claim",
-            Self::Finish => "finish",
-            Self::Renew => "renew",
-            Self::Release => "release",
-            Self::Find => "find",
-            Self::Forget => "forget",
-        }
     }
 }
 
@@ -128,14 +79,6 @@ impl<'a> Call<'a> {
         answer
     }
 
-    fn watch_now<T>(self, ask: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
-        #[cfg(feature = "tracing")]
-        let _inside = events::call_span(&self).entered();
-        let answer = ask();
-        self.answered(&answer);
-        answer
-    }
-
     /// Of what has to be asked in full there is nothing to tell yet.
     fn watch_at_once<T>(
         self,
@@ -159,60 +102,37 @@ impl<'a> Call<'a> {
 
 // An operation that was left out would be neither counted nor, where it has a default, the backend's own.
 #[deny(clippy::missing_trait_methods)]
-impl<B: Backend> Backend for Observed<B> {
+#[async_trait]
+impl<B: Backend> Backend for Instrumented<B> {
+    fn try_increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<CounterState, BackendError>> {
+        Call::on(Operation::Increment, counter).watch_at_once(|| self.0.try_increment(counter, hit, now))
+    }
+
     async fn increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         Call::on(Operation::Increment, counter).watch(self.0.increment(counter, hit, now)).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         Call::on(Operation::Get, counter).watch(self.0.get(counter, now)).await
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        Call::on(Operation::Reset, counter).watch(self.0.reset(counter, generation, now)).await
-    }
-
-    async fn increment_sliding(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        let asked = self.0.increment_sliding(counter, hit, now);
-        Call::on(Operation::IncrementSliding, counter).watch(asked).await
-    }
-
-    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        Call::on(Operation::GetSliding, counter).watch(self.0.get_sliding(counter, now)).await
-    }
-
-    fn increment_at_once(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
-        Call::on(Operation::Increment, counter).watch_at_once(|| self.0.increment_at_once(counter, hit, now))
-    }
-
-    fn increment_sliding_at_once(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
-        let call = Call::on(Operation::IncrementSliding, counter);
-        call.watch_at_once(|| self.0.increment_sliding_at_once(counter, hit, now))
+        Call::on(Operation::Reset, counter).watch(self.0.reset(counter, window_id, now)).await
     }
 
     async fn claim(
@@ -220,7 +140,7 @@ impl<B: Backend> Backend for Observed<B> {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         let answer = Call::about(Operation::Claim, key).watch(self.0.claim(key, request, now)).await;
         #[cfg(feature = "tracing")]
         events::claimed(key, &answer);
@@ -232,7 +152,7 @@ impl<B: Backend> Backend for Observed<B> {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         let answer = Call::about(Operation::Finish, key).watch(self.0.finish(key, completion, now)).await;
         #[cfg(feature = "tracing")]
         events::finished(key, &answer);
@@ -243,10 +163,11 @@ impl<B: Backend> Backend for Observed<B> {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        let answer = Call::about(Operation::Renew, key).watch(self.0.renew(key, owner, until, now)).await;
+    ) -> Result<LeaseStatus, BackendError> {
+        let answer =
+            Call::about(Operation::Renew, key).watch(self.0.renew(key, owner, expires_at, now)).await;
         #[cfg(feature = "tracing")]
         events::renewed(key, &answer);
         answer
@@ -257,7 +178,7 @@ impl<B: Backend> Backend for Observed<B> {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         let answer = Call::about(Operation::Release, key).watch(self.0.release(key, owner, now)).await;
         #[cfg(feature = "tracing")]
         events::released(key, &answer);
@@ -276,41 +197,4 @@ impl<B: Backend> Backend for Observed<B> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<B: ImmediateBackend> ImmediateBackend for Observed<B> {
-    fn increment_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        Call::on(Operation::Increment, counter).watch_now(|| self.0.increment_now(counter, hit, now))
-    }
-
-    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        Call::on(Operation::Get, counter).watch_now(|| self.0.get_now(counter, now))
-    }
-
-    fn reset_now(
-        &self,
-        counter: &Counter<'_>,
-        generation: Option<Generation>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        Call::on(Operation::Reset, counter).watch_now(|| self.0.reset_now(counter, generation, now))
-    }
-
-    fn increment_sliding_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        Call::on(Operation::IncrementSliding, counter)
-            .watch_now(|| self.0.increment_sliding_now(counter, hit, now))
-    }
-
-    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        Call::on(Operation::GetSliding, counter).watch_now(|| self.0.get_sliding_now(counter, now))
-    }
-}
+impl<B: Immediate> Immediate for Instrumented<B> {}

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use limited_core::{BackendError, ClaimKey, Claimed, Counter, Key, Ownership, Record, Recorded, Tally};
+use limited_core::{
+    Acquisition, BackendError, ClaimKey, Counter, CounterState, FinishResult, Key, LeaseStatus, Record,
+};
 use sha2::{Digest, Sha256};
 use tracing::{Span, debug, debug_span, info, trace, trace_span, warn};
 
@@ -48,7 +50,7 @@ pub(super) fn decided(
     }
 }
 
-pub(super) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally) {
+pub(super) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &CounterState) {
     let key = Fingerprint(key.as_str());
     let used = u64::try_from(tally.value).unwrap_or(u64::MAX);
     if tally.counted {
@@ -60,22 +62,22 @@ pub(super) fn attempted(namespace: &str, key: &Key<'_>, max: u64, tally: &Tally)
 
 pub(super) fn call_span(call: &Call<'_>) -> Span {
     let key = Fingerprint(call.key);
-    trace_span!(target: BACKEND, "backend", operation = call.operation.name(), namespace = call.namespace, %key)
+    trace_span!(target: BACKEND, "backend", operation = call.operation.as_str(), namespace = call.namespace, %key)
 }
 
 pub(super) fn answered(call: &Call<'_>, error: Option<&BackendError>) {
     if let Some(error) = error {
         let key = Fingerprint(call.key);
-        let (operation, namespace) = (call.operation.name(), call.namespace);
+        let (operation, namespace) = (call.operation.as_str(), call.namespace);
         let (kind, retryable) = (outcome::kind(error), error.is_retryable());
         warn!(target: BACKEND, operation, namespace, %key, kind, retryable, %error, "failed");
     }
 }
 
-pub(super) fn claim_span(key: &ClaimKey<'_>, fence: u64) -> Span {
+pub(super) fn claim_span(key: &ClaimKey<'_>, fencing_token: u64) -> Span {
     let (namespace, kind) = (key.namespace(), key.kind().as_str());
     let key = Fingerprint(key.key());
-    debug_span!(target: CLAIM, "claim", kind, namespace, %key, fence)
+    debug_span!(target: CLAIM, "claim", kind, namespace, %key, fencing_token)
 }
 
 /// An event about a claim. Each is a call site of its own, since its level and its words are constants.
@@ -87,46 +89,46 @@ macro_rules! about_claim {
     }};
 }
 
-pub(super) fn claimed(key: &ClaimKey<'_>, answer: &Result<Claimed, BackendError>) {
+pub(super) fn claimed(key: &ClaimKey<'_>, answer: &Result<Acquisition, BackendError>) {
     match answer {
-        Ok(Claimed::Granted(grant)) => {
-            let fence = grant.fence.0;
-            about_claim!(debug, key, "granted", fence);
+        Ok(Acquisition::Acquired(grant)) => {
+            let fencing_token = grant.fencing_token.0;
+            about_claim!(debug, key, "granted", fencing_token);
         }
-        Ok(Claimed::Taken(Record::InProgress(record))) => {
-            let fence = record.fence.0;
-            about_claim!(debug, key, "in progress", fence);
+        Ok(Acquisition::Held(Record::InProgress(record))) => {
+            let fencing_token = record.fencing_token.0;
+            about_claim!(debug, key, "in progress", fencing_token);
         }
-        Ok(Claimed::Taken(Record::Finished(record))) => {
-            let fence = record.fence.0;
-            about_claim!(debug, key, "finished before", fence);
+        Ok(Acquisition::Held(Record::Finished(record))) => {
+            let fencing_token = record.fencing_token.0;
+            about_claim!(debug, key, "finished before", fencing_token);
         }
         Err(_) => {}
     }
 }
 
-pub(super) fn finished(key: &ClaimKey<'_>, answer: &Result<Recorded, BackendError>) {
+pub(super) fn finished(key: &ClaimKey<'_>, answer: &Result<FinishResult, BackendError>) {
     match answer {
-        Ok(Recorded::Kept) => about_claim!(debug, key, "finished"),
-        Ok(Recorded::NotKept { .. }) => about_claim!(warn, key, "finished, and its result not kept"),
-        Ok(Recorded::Lost(_)) => about_claim!(warn, key, "lost"),
+        Ok(FinishResult::Stored) => about_claim!(debug, key, "finished"),
+        Ok(FinishResult::Omitted { .. }) => about_claim!(warn, key, "finished, and its result not kept"),
+        Ok(FinishResult::Lost(_)) => about_claim!(warn, key, "lost"),
         Err(_) => {}
     }
 }
 
-pub(super) fn renewed(key: &ClaimKey<'_>, answer: &Result<Ownership, BackendError>) {
+pub(super) fn renewed(key: &ClaimKey<'_>, answer: &Result<LeaseStatus, BackendError>) {
     match answer {
-        Ok(Ownership::Owned) => about_claim!(trace, key, "renewed"),
-        Ok(Ownership::Lost(_)) => about_claim!(warn, key, "lost"),
+        Ok(LeaseStatus::Owned) => about_claim!(trace, key, "renewed"),
+        Ok(LeaseStatus::Lost(_)) => about_claim!(warn, key, "lost"),
         Err(_) => {}
     }
 }
 
-pub(super) fn released(key: &ClaimKey<'_>, answer: &Result<Ownership, BackendError>) {
+pub(super) fn released(key: &ClaimKey<'_>, answer: &Result<LeaseStatus, BackendError>) {
     match answer {
         // A release that is sent again may find nothing any more.
-        Ok(Ownership::Owned | Ownership::Lost(None)) => about_claim!(debug, key, "released"),
-        Ok(Ownership::Lost(Some(_))) => about_claim!(warn, key, "lost"),
+        Ok(LeaseStatus::Owned | LeaseStatus::Lost(None)) => about_claim!(debug, key, "released"),
+        Ok(LeaseStatus::Lost(Some(_))) => about_claim!(warn, key, "lost"),
         Err(_) => {}
     }
 }

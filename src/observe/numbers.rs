@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use limited_core::BackendError;
 use metrics::{Key, Label, Level, Metadata, Unit};
 
-use super::backend::{Call, Operation};
+use limited_core::Operation;
+
+use super::backend::Call;
 use super::{Kind, outcome};
 use crate::{Algorithm, Decision, Error};
 
@@ -32,8 +34,8 @@ static DECISION_LABELS: LazyLock<[[[Label; 2]; 5]; 3]> = LazyLock::new(|| {
     })
 });
 
-static CALL_LABELS: LazyLock<[[Label; 1]; 11]> = LazyLock::new(|| {
-    Operation::ALL.map(|operation| [Label::from_static_parts("operation", operation.name())])
+static CALL_LABELS: LazyLock<[[Label; 1]; Operation::ALL.len()]> = LazyLock::new(|| {
+    Operation::ALL.map(|operation| [Label::from_static_parts("operation", operation.as_str())])
 });
 
 /// Tells the recorder what there is to record, with units.
@@ -75,7 +77,7 @@ pub(super) fn answered(call: &Call<'_>, error: Option<&BackendError>) {
     let duration = call.started.elapsed();
     metrics::with_recorder(|recorder| recorder.register_histogram(&key, &METADATA).record(duration));
     if let Some(error) = error {
-        let (operation, kind) = (call.operation.name(), outcome::kind(error));
+        let (operation, kind) = (call.operation.as_str(), outcome::kind(error));
         metrics::counter!(CALL_ERRORS, "operation" => operation, "kind" => kind).increment(1);
     }
 }
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn labels_stand_at_the_place_of_what_they_name() {
         for operation in Operation::ALL {
-            assert_eq!(CALL_LABELS[operation as usize][0].value(), operation.name());
+            assert_eq!(CALL_LABELS[operation as usize][0].value(), operation.as_str());
         }
         for algorithm in Algorithm::ALL {
             assert_eq!(DECISION_LABELS[algorithm as usize][0][0].value(), algorithm.name());

@@ -22,15 +22,15 @@ pub(super) const fn of_idempotency<T, E>(
     match result {
         Ok(Outcome::Executed(_)) => "executed",
         Ok(Outcome::Replayed(_)) => "replayed",
-        Err(IdempotencyError::Remembered(_)) => "replayed_error",
+        Err(IdempotencyError::ReplayedError(_)) => "replayed_error",
         Err(IdempotencyError::KeyReused) => "key_reused",
         Err(IdempotencyError::InProgress { .. }) => "in_progress",
-        Err(IdempotencyError::Handler(_)) => "failed",
-        Err(IdempotencyError::NotKept { outcome: Some(_), .. }) => "not_kept",
-        Err(IdempotencyError::NotKept { outcome: None, .. }) => "replayed_not_kept",
-        Err(IdempotencyError::Lost { .. }) => "lost",
-        Err(IdempotencyError::Unrecorded { .. }) => "unrecorded",
-        Err(IdempotencyError::Unreadable(_)) => "unreadable",
+        Err(IdempotencyError::Failed(_)) => "failed",
+        Err(IdempotencyError::NotStored { outcome: Some(_), .. }) => "not_kept",
+        Err(IdempotencyError::NotStored { outcome: None, .. }) => "replayed_not_kept",
+        Err(IdempotencyError::LeaseLost { .. }) => "lost",
+        Err(IdempotencyError::NotRecorded { .. }) => "unrecorded",
+        Err(IdempotencyError::Decode(_)) => "unreadable",
         Err(IdempotencyError::InvalidKey(_) | IdempotencyError::InvalidRequest(_)) => "invalid",
         Err(IdempotencyError::Backend(_)) => BACKEND_FAILED,
     }
@@ -38,12 +38,12 @@ pub(super) const fn of_idempotency<T, E>(
 
 pub(super) const fn of_do_once<T, U, E>(result: &Result<Done<T>, DoOnceError<E, U>>) -> &'static str {
     match result {
-        Ok(Done::Now { .. }) => "done",
-        Ok(Done::Before { .. }) => "done_before",
+        Ok(Done::Executed { .. }) => "done",
+        Ok(Done::AlreadyDone { .. }) => "done_before",
         Err(DoOnceError::InProgress { .. }) => "in_progress",
-        Err(DoOnceError::Action(_)) => "failed",
-        Err(DoOnceError::Lost { .. }) => "lost",
-        Err(DoOnceError::Unrecorded { .. }) => "unrecorded",
+        Err(DoOnceError::Failed(_)) => "failed",
+        Err(DoOnceError::LeaseLost { .. }) => "lost",
+        Err(DoOnceError::NotRecorded { .. }) => "unrecorded",
         Err(DoOnceError::InvalidKey(_)) => "invalid",
         Err(DoOnceError::Backend(_)) => BACKEND_FAILED,
     }

@@ -1,6 +1,6 @@
 //! Backends that fail, lose answers, or say less than they should.
 
-use limited::contract::Tally;
+use limited::backend::CounterState;
 use limited::{AttemptError, BackendError, Clock, LimitedAttempt, ManualClock};
 use limited_mock::{Fault, MockBackend, Operation};
 
@@ -45,7 +45,7 @@ fn a_failing_backend_neither_refuses_nor_admits() {
 fn an_attempt_whose_answer_was_lost_is_used_and_no_more_than_that() {
     let mock = MockBackend::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR).clock(ManualClock::new());
-    mock.inject(Fault::lost_answer());
+    mock.inject(Fault::lost_response());
     let lost = block_on(attempts.attempt_with("key", "lost")).unwrap_err();
     assert!(matches!(lost, AttemptError::Backend(BackendError::TimedOut(_))) && lost.is_retryable());
     // The write that a client library repeats counts once.
@@ -55,7 +55,7 @@ fn an_attempt_whose_answer_was_lost_is_used_and_no_more_than_that() {
     assert_eq!(block_on(attempts.attempt("key")).unwrap().number(), 3);
     wait_of(block_on(attempts.attempt("key")));
 
-    mock.inject(Fault::lost_answer().on(Operation::Reset));
+    mock.inject(Fault::lost_response().on(Operation::Reset));
     assert!(block_on(second.clear()).is_err());
     assert_eq!(block_on(attempts.attempt("key")).unwrap().number(), 1);
     // Clearing again, since nobody knows, ends no newer window.
@@ -73,7 +73,7 @@ fn a_cancelled_attempt_was_counted_or_was_not() {
     gate.release();
     assert_eq!(attempts.peek_now("key").unwrap().used(), 0);
 
-    let gate = mock.hold_answers(Operation::Increment);
+    let gate = mock.hold_responses(Operation::Increment);
     assert!(Box::pin(attempts.attempt("key")).as_mut().poll(&mut context).is_pending());
     gate.release();
     assert_eq!(attempts.peek_now("key").unwrap().used(), 1);
@@ -85,12 +85,12 @@ fn an_attempt_of_a_backend_that_tells_no_generation_clears_nothing() {
     let clock = ManualClock::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR).clock(clock.clone());
     attempts.attempt_now("key").unwrap();
-    mock.answer_next(Tally::new(true, 2));
+    mock.return_next(CounterState::new(true, 2));
     let attempt = attempts.attempt_now("key").unwrap();
     assert_eq!((attempt.number(), attempt.context()), (2, None));
     assert_eq!(attempt.expires_at(), clock.now().saturating_add(HOUR));
     attempt.clear_now().unwrap();
     assert_eq!(attempts.peek_now("key").unwrap().used(), 1);
-    mock.answer_next(Tally::new(false, 3));
+    mock.return_next(CounterState::new(false, 3));
     assert_eq!(wait_of(attempts.attempt_now("key")), HOUR);
 }

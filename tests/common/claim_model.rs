@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use limited::Timestamp;
-use limited::contract::{
-    ALLOWED_SKEW, ClaimKey, ClaimRequest, Claimed, Completion, Fence, Fingerprint, Finished, Grant,
-    InProgress, Owner, Ownership, Record, Recorded, StoredResult, has_come, has_expired,
+use limited::backend::{
+    Acquisition, ClaimKey, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant, InProgress,
+    LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, RequestHash, StoredResult, has_expired, has_passed,
     lapsed_claim_expires,
 };
 
@@ -19,14 +19,14 @@ pub(crate) struct Model {
 
 struct Entry {
     owner: Owner,
-    fence: Fence,
-    fingerprint: Option<Fingerprint>,
+    fencing_token: FencingToken,
+    request_hash: Option<RequestHash>,
     state: State,
 }
 
 #[derive(Clone)]
 enum State {
-    Held { until: Timestamp },
+    Held { expires_at: Timestamp },
     Released,
     Done { at: Timestamp, expires: Option<Timestamp>, result: StoredResult, status_code: Option<u16> },
     Forgotten,
@@ -34,21 +34,26 @@ enum State {
 
 impl Entry {
     fn record(&self) -> Option<Record> {
-        let Self { owner, fence, fingerprint, .. } = *self;
+        let Self { owner, fencing_token, request_hash, .. } = *self;
         match self.state.clone() {
-            State::Held { until } => {
-                Some(Record::InProgress(InProgress { owner, fence, until, fingerprint }))
+            State::Held { expires_at } => {
+                Some(Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash }))
             }
-            State::Done { at, result, status_code, .. } => {
-                Some(Record::Finished(Finished { owner, fence, at, result, status_code, fingerprint }))
-            }
+            State::Done { at, result, status_code, .. } => Some(Record::Finished(Finished {
+                owner,
+                fencing_token,
+                at,
+                result,
+                status_code,
+                request_hash,
+            })),
             State::Released | State::Forgotten => None,
         }
     }
 
     fn is_absent(&self, now: Timestamp) -> bool {
         match self.state {
-            State::Held { until } => has_expired(lapsed_claim_expires(until), now),
+            State::Held { expires_at } => has_expired(lapsed_claim_expires(expires_at), now),
             State::Done { expires, .. } => expires.is_some_and(|expires| has_expired(expires, now)),
             State::Released | State::Forgotten => true,
         }
@@ -64,7 +69,7 @@ impl Model {
     /// asking, for longer than clocks may be apart, may find a record gone that had expired by the time of the others.
     pub(crate) fn hear(&mut self, key: &ClaimKey<'_>, now: Timestamp, found_nothing: bool) {
         self.latest = self.latest.max(now);
-        let known_from = self.latest.saturating_sub(ALLOWED_SKEW);
+        let known_from = self.latest.saturating_sub(MAX_CLOCK_SKEW);
         let entry = self.entries.get_mut(&Self::id(key));
         let may_be_gone =
             |entry: &&mut Entry| now < known_from && !entry.is_absent(now) && entry.is_absent(known_from);
@@ -90,29 +95,34 @@ impl Model {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-        answer: &Claimed,
+        answer: &Acquisition,
     ) {
         if let Some(entry) = self.live(key, now) {
-            let free = matches!(entry.state, State::Held { until } if has_come(until, now));
+            let free = matches!(entry.state, State::Held { expires_at } if has_passed(expires_at, now));
             match entry.state {
-                State::Held { until } if entry.owner == request.owner => {
-                    let again = Claimed::Granted(Grant { fence: entry.fence, until });
+                State::Held { expires_at } if entry.owner == request.owner => {
+                    let again =
+                        Acquisition::Acquired(Grant { fencing_token: entry.fencing_token, expires_at });
                     return assert_eq!(*answer, again, "a repeated claim is answered as it was");
                 }
-                _ if !free => return assert_eq!(Some(answer.clone()), entry.record().map(Claimed::Taken)),
+                _ if !free => return assert_eq!(Some(answer.clone()), entry.record().map(Acquisition::Held)),
                 _ => {}
             }
         }
-        let Claimed::Granted(grant) = answer else {
+        let Acquisition::Acquired(grant) = answer else {
             panic!("{key:?} is free at {now:?}, and not {answer:?}")
         };
-        assert_eq!(grant.until, request.until);
+        assert_eq!(grant.expires_at, request.expires_at);
         let id = Self::id(key);
-        let last = self.entries.get(&id).map(|entry| entry.fence);
-        assert!(last.is_none_or(|last| last < grant.fence), "{last:?} is followed by {:?}", grant.fence);
-        let ClaimRequest { owner, fingerprint, .. } = *request;
-        let state = State::Held { until: request.until };
-        self.entries.insert(id, Entry { owner, fence: grant.fence, fingerprint, state });
+        let last = self.entries.get(&id).map(|entry| entry.fencing_token);
+        assert!(
+            last.is_none_or(|last| last < grant.fencing_token),
+            "{last:?} is followed by {:?}",
+            grant.fencing_token
+        );
+        let ClaimRequest { owner, request_hash, .. } = *request;
+        let state = State::Held { expires_at: request.expires_at };
+        self.entries.insert(id, Entry { owner, fencing_token: grant.fencing_token, request_hash, state });
     }
 
     pub(crate) fn finish(
@@ -120,15 +130,15 @@ impl Model {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Recorded {
+    ) -> FinishResult {
         if let Some(entry) = self.held_by(key, completion.owner, now) {
             let (result, expires) = (completion.result.clone(), completion.expires);
             entry.state = State::Done { at: now, expires, result, status_code: completion.status_code };
-            return Recorded::Kept;
+            return FinishResult::Stored;
         }
         match self.find(key, now) {
-            Some(Record::Finished(finished)) if finished.owner == completion.owner => Recorded::Kept,
-            other => Recorded::Lost(other),
+            Some(Record::Finished(finished)) if finished.owner == completion.owner => FinishResult::Stored,
+            other => FinishResult::Lost(other),
         }
     }
 
@@ -136,29 +146,34 @@ impl Model {
         &mut self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Ownership {
+    ) -> LeaseStatus {
         match self.held_by(key, owner, now).map(|entry| &mut entry.state) {
-            Some(State::Held { until: held }) => {
-                *held = until.max(*held);
-                Ownership::Owned
+            Some(State::Held { expires_at: held }) => {
+                *held = expires_at.max(*held);
+                LeaseStatus::Owned
             }
-            _ => Ownership::Lost(self.find(key, now)),
+            _ => LeaseStatus::Lost(self.find(key, now)),
         }
     }
 
     /// What is answered, and whether it is to a repetition.
-    pub(crate) fn release(&mut self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> (Ownership, bool) {
+    pub(crate) fn release(
+        &mut self,
+        key: &ClaimKey<'_>,
+        owner: Owner,
+        now: Timestamp,
+    ) -> (LeaseStatus, bool) {
         if let Some(entry) = self.held_by(key, owner, now) {
             entry.state = State::Released;
-            return (Ownership::Owned, false);
+            return (LeaseStatus::Owned, false);
         }
         let entry = self.entries.get(&Self::id(key));
         if entry.is_some_and(|entry| entry.owner == owner && matches!(entry.state, State::Released)) {
-            return (Ownership::Owned, true);
+            return (LeaseStatus::Owned, true);
         }
-        (Ownership::Lost(self.find(key, now)), false)
+        (LeaseStatus::Lost(self.find(key, now)), false)
     }
 
     pub(crate) fn find(&mut self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use limited::ManualClock;
-use limited::contract::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit, Owner,
-    Ownership, Record, Recorded, Tally, Timestamp,
+use limited::backend::{
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId,
 };
 
 use super::claim_model::Model;
@@ -75,21 +75,21 @@ impl<B: Backend> Backend for Stepping<B> {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         self.backend.increment(counter, hit, now).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         self.backend.get(counter, now).await
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.backend.reset(counter, generation, now).await
+        self.backend.reset(counter, window_id, now).await
     }
 
     async fn claim(
@@ -97,11 +97,11 @@ impl<B: Backend> Backend for Stepping<B> {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         step().await;
         let answer = self.backend.claim(key, request, now).await;
         let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, matches!(told, Claimed::Granted(_)));
+        self.model().hear(key, now, matches!(told, Acquisition::Acquired(_)));
         self.model().claim(key, request, now, told);
         self.answered(answer).await
     }
@@ -111,11 +111,11 @@ impl<B: Backend> Backend for Stepping<B> {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         step().await;
         let answer = self.backend.finish(key, completion, now).await;
         let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == Recorded::Lost(None));
+        self.model().hear(key, now, *told == FinishResult::Lost(None));
         assert_eq!(*told, self.model().finish(key, completion, now));
         self.answered(answer).await
     }
@@ -124,14 +124,14 @@ impl<B: Backend> Backend for Stepping<B> {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         step().await;
-        let answer = self.backend.renew(key, owner, until, now).await;
+        let answer = self.backend.renew(key, owner, expires_at, now).await;
         let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == Ownership::Lost(None));
-        assert_eq!(*told, self.model().renew(key, owner, until, now));
+        self.model().hear(key, now, *told == LeaseStatus::Lost(None));
+        assert_eq!(*told, self.model().renew(key, owner, expires_at, now));
         self.answered(answer).await
     }
 
@@ -140,14 +140,17 @@ impl<B: Backend> Backend for Stepping<B> {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         step().await;
         let answer = self.backend.release(key, owner, now).await;
         let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == Ownership::Lost(None));
+        self.model().hear(key, now, *told == LeaseStatus::Lost(None));
         let (expected, is_repeated) = self.model().release(key, owner, now);
         // A repeated release may find nothing any more.
-        assert!(*told == expected || is_repeated && *told == Ownership::Lost(None), "{told:?}, {expected:?}");
+        assert!(
+            *told == expected || is_repeated && *told == LeaseStatus::Lost(None),
+            "{told:?}, {expected:?}"
+        );
         self.answered(answer).await
     }
 

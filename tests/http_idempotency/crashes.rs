@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use limited::contract::Record;
+use limited::backend::Record;
 use limited::http::BufferedBody;
 use limited::{Idempotency, Key, ManualClock};
 use tower::{Layer, Service, service_fn};
@@ -60,7 +60,7 @@ fn go_away_after(
     drop(first);
 
     let pace = Duration::ZERO;
-    let key = Key::secret("bearer", "alice").and("idempotency-key", "key");
+    let key = Key::new().secret("bearer", "alice").part("idempotency-key", "key");
     let record = drive(&clock, pace, idempotency.find(&key)).unwrap();
     let effects = begun.load(Ordering::Relaxed);
     match record {
@@ -80,7 +80,9 @@ fn go_away_after(
                 ("request-in-progress", effects)
             );
             let wait: u64 = early.header("retry-after").unwrap().parse().unwrap();
-            assert!(Duration::from_secs(wait) >= record.until.saturating_since(limited::Clock::now(&clock)));
+            assert!(
+                Duration::from_secs(wait) >= record.expires_at.saturating_since(limited::Clock::now(&clock))
+            );
             clock.advance(Duration::from_secs(wait));
             let again = drive(&clock, pace, send());
             assert_eq!((again.text(), again.is_replayed()), ((effects + 1).to_string().as_str(), false));

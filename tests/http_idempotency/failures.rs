@@ -84,7 +84,7 @@ fn an_answer_that_breaks_off_does_so_for_the_client_too_and_is_not_kept() {
 #[test]
 fn an_answer_that_the_backend_has_no_room_for_goes_out() {
     let (idempotency, mock) = over_mock();
-    mock.inject(Fault::recorded(limited::contract::Recorded::NotKept { reason: "no room".into() }));
+    mock.inject(Fault::finish_result(limited::backend::FinishResult::Omitted { reason: "no room".into() }));
     let server = Server::new(&layer(idempotency), Counting::numbered());
     assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
 }
@@ -154,7 +154,7 @@ fn who_was_overtaken_is_sent_to_the_answer_that_counts() {
     everywhere(|idempotency, _| {
         let plain = layer(idempotency.clone());
         let overtaking = Server::new(&plain, Counting::new(|_, _| Response::new("second".into())));
-        let key = limited::Key::secret("bearer", "alice").and("idempotency-key", "key");
+        let key = limited::Key::new().secret("bearer", "alice").part("idempotency-key", "key");
         let (other, forget) = (overtaking.service.clone(), idempotency.clone());
         let held_up = service_fn(move |_: Request<BufferedBody<Frames>>| {
             let (mut other, forget, key) = (other.clone(), forget.clone(), key.clone());

@@ -46,7 +46,7 @@ fn of_many_clients_who_wait_all_get_the_same_answer() {
         let clock = ManualClock::new();
         for round in 0..ROUNDS {
             let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone());
-            let layer = layer(idempotency.lease(YEAR).wait_up_to(YEAR));
+            let layer = layer(idempotency.lease(YEAR).wait_timeout(YEAR));
             let server = Server::new(&layer, Counting::numbered());
             let over = AtomicBool::new(false);
             let answers = thread::scope(|scope| {

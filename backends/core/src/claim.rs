@@ -8,7 +8,7 @@ use crate::{Dimensions, InvalidKey, Key, Timestamp};
 
 /// How long a claim whose lease has ended still belongs to its owner, where nobody else takes it; afterwards the record
 /// has expired.
-pub const LAPSED_CLAIM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LAPSED_CLAIM_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is claimed: a key, within a namespace, for one purpose.
 ///
@@ -89,9 +89,9 @@ impl fmt::Debug for Owner {
 /// What the owner writes to should refuse a number that is lower than one it has seen: that is what stops an owner who
 /// was held up for longer than its lease (Kleppmann, "How to do distributed locking", 2016).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence(pub u64);
+pub struct FencingToken(pub u64);
 
-impl Fence {
+impl FencingToken {
     /// The number that the first grant of a key at `now` follows: whole microseconds since 1970, so that a key whose
     /// record is gone goes on higher than it was.
     pub const fn seed(now: Timestamp) -> Self {
@@ -107,16 +107,16 @@ impl Fence {
 
 /// A SHA-256 by which requests are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
+pub struct RequestHash(pub [u8; 32]);
 
-impl fmt::Display for Fingerprint {
+impl fmt::Display for RequestHash {
     /// Writes it in hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for RequestHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
     }
@@ -128,24 +128,24 @@ pub struct ClaimRequest<'a> {
     /// Who claims.
     pub owner: Owner,
     /// When the lease ends.
-    pub until: Timestamp,
+    pub expires_at: Timestamp,
     /// What is to be done, for the others to compare with what they want done.
-    pub fingerprint: Option<Fingerprint>,
+    pub request_hash: Option<RequestHash>,
     /// What is kept with the record.
-    pub details: Details<'a>,
+    pub metadata: ClaimMetadata<'a>,
 }
 
 impl ClaimRequest<'_> {
     /// A claim without a fingerprint and without details.
-    pub const fn new(owner: Owner, until: Timestamp) -> Self {
-        let details = Details { function_name: None, tenant: None, request: None };
-        Self { owner, until, fingerprint: None, details }
+    pub const fn new(owner: Owner, expires_at: Timestamp) -> Self {
+        let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
+        Self { owner, expires_at, request_hash: None, metadata }
     }
 }
 
 /// What is kept with a record for who looks at the store. No operation decides by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Details<'a> {
+pub struct ClaimMetadata<'a> {
     /// What ran.
     pub function_name: Option<&'a str>,
     /// For whom.
@@ -166,14 +166,14 @@ pub struct Completion<'a> {
     /// When the record expires; never, where there is no such time. See [`has_expired`] for the precision.
     pub expires: Option<Timestamp>,
     /// What the claim brought. A backend whose records are bounded in size has to know how much of it is taken.
-    pub details: Details<'a>,
+    pub metadata: ClaimMetadata<'a>,
 }
 
 impl Completion<'_> {
     /// A completion with nothing to keep, that never expires.
     pub const fn new(owner: Owner) -> Self {
-        let details = Details { function_name: None, tenant: None, request: None };
-        Self { owner, result: StoredResult::Nothing, status_code: None, expires: None, details }
+        let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
+        Self { owner, result: StoredResult::Nothing, status_code: None, expires: None, metadata }
     }
 }
 
@@ -188,7 +188,7 @@ pub enum StoredResult {
     /// It failed with this error, for good.
     Error(Arc<str>),
     /// It is done, and its result could not be kept.
-    NotKept {
+    Omitted {
         /// Why not.
         reason: Arc<str>,
     },
@@ -196,20 +196,20 @@ pub enum StoredResult {
 
 /// What a claim is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claimed {
+pub enum Acquisition {
     /// The key is the owner's, until the lease ends.
-    Granted(Grant),
+    Acquired(Grant),
     /// Somebody else has it, or it is done.
-    Taken(Record),
+    Held(Record),
 }
 
 /// A granted claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The number of this grant.
-    pub fence: Fence,
+    pub fencing_token: FencingToken,
     /// When the lease ends, unless it is renewed.
-    pub until: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// What there is on a claimed key.
@@ -223,10 +223,10 @@ pub enum Record {
 
 impl Record {
     /// The fingerprint that the claim brought.
-    pub const fn fingerprint(&self) -> Option<Fingerprint> {
+    pub const fn request_hash(&self) -> Option<RequestHash> {
         match self {
-            Self::InProgress(record) => record.fingerprint,
-            Self::Finished(record) => record.fingerprint,
+            Self::InProgress(record) => record.request_hash,
+            Self::Finished(record) => record.request_hash,
         }
     }
 }
@@ -237,11 +237,11 @@ pub struct InProgress {
     /// Who holds it.
     pub owner: Owner,
     /// The number of the grant.
-    pub fence: Fence,
+    pub fencing_token: FencingToken,
     /// When the lease ends, or has ended.
-    pub until: Timestamp,
+    pub expires_at: Timestamp,
     /// The fingerprint that the claim brought.
-    pub fingerprint: Option<Fingerprint>,
+    pub request_hash: Option<RequestHash>,
 }
 
 /// A claim whose owner has finished.
@@ -250,7 +250,7 @@ pub struct Finished {
     /// Who has done it.
     pub owner: Owner,
     /// The number of its grant.
-    pub fence: Fence,
+    pub fencing_token: FencingToken,
     /// When it was finished.
     pub at: Timestamp,
     /// What came of it.
@@ -258,17 +258,17 @@ pub struct Finished {
     /// The status code that was kept with it.
     pub status_code: Option<u16>,
     /// The fingerprint that the claim brought.
-    pub fingerprint: Option<Fingerprint>,
+    pub request_hash: Option<RequestHash>,
 }
 
 /// What [`finish`](crate::Backend::finish) is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recorded {
+pub enum FinishResult {
     /// The record says that it is done, with the result that was given: where that was
-    /// [`NotKept`](StoredResult::NotKept), it says so.
-    Kept,
+    /// [`Omitted`](StoredResult::Omitted), it says so.
+    Stored,
     /// The record says that it is done, and that its result could not be kept: the backend has no room for it.
-    NotKept {
+    Omitted {
         /// Why not.
         reason: Arc<str>,
     },
@@ -278,7 +278,7 @@ pub enum Recorded {
 
 /// What [`renew`](crate::Backend::renew) and [`release`](crate::Backend::release) are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ownership {
+pub enum LeaseStatus {
     /// The claim was the owner's, and it is done.
     Owned,
     /// Nothing was changed: the claim is no longer the owner's. This is what there is instead.
@@ -293,9 +293,9 @@ pub const fn has_expired(expires: Timestamp, now: Timestamp) -> bool {
     expires.as_nanos().div_ceil(1_000_000_000) <= now.as_secs()
 }
 
-/// When a claim expires that is neither finished nor renewed nor taken over: [`LAPSED_CLAIM_KEPT`] after its lease.
-pub const fn lapsed_claim_expires(until: Timestamp) -> Timestamp {
-    until.saturating_add(LAPSED_CLAIM_KEPT)
+/// When a claim expires that is neither finished nor renewed nor taken over: [`LAPSED_CLAIM_TTL`] after its lease.
+pub const fn lapsed_claim_expires(expires_at: Timestamp) -> Timestamp {
+    expires_at.saturating_add(LAPSED_CLAIM_TTL)
 }
 
 #[cfg(test)]
@@ -313,17 +313,17 @@ mod tests {
 
     #[test]
     fn the_numbers_of_grants_follow_the_time_and_each_other() {
-        let seed = Fence::seed(Timestamp::from_nanos(2_999));
-        assert_eq!((seed, seed.next()), (Fence(2), Fence(3)));
-        assert!(Fence::seed(Timestamp::MAX) < Fence(i64::MAX as u64));
-        assert_eq!(Fence(u64::MAX).next(), Fence(u64::MAX));
+        let seed = FencingToken::seed(Timestamp::from_nanos(2_999));
+        assert_eq!((seed, seed.next()), (FencingToken(2), FencingToken(3)));
+        assert!(FencingToken::seed(Timestamp::MAX) < FencingToken(i64::MAX as u64));
+        assert_eq!(FencingToken(u64::MAX).next(), FencingToken(u64::MAX));
     }
 
     #[test]
     fn a_fingerprint_is_written_in_hexadecimal() {
         let mut bytes = [0; 32];
         bytes[0] = 0xab;
-        assert_eq!(Fingerprint(bytes).to_string(), format!("ab{}", "0".repeat(62)));
+        assert_eq!(RequestHash(bytes).to_string(), format!("ab{}", "0".repeat(62)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Tells the time, and waits for it to pass.
 ///
 /// The clock is the caller's: backends have none, and are told the time with every operation. Processes that share a
-/// backend also share windows, so their clocks should agree to within [`ALLOWED_SKEW`](crate::ALLOWED_SKEW).
+/// backend also share windows, so their clocks should agree to within [`MAX_CLOCK_SKEW`](crate::MAX_CLOCK_SKEW).
 pub trait Clock: Send + Sync {
     /// The time now. It may go back; what that does is part of each backend's contract.
     fn now(&self) -> Timestamp;

@@ -7,17 +7,18 @@
 //! check. It takes whatever is a [`Harness`]: in the simplest case, a function that returns an empty backend.
 //!
 //! ```
-//! # use limited_core::{Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp};
+//! # use limited_core::{Backend, BackendError, Counter, WindowId, Hit, CounterState, Timestamp};
 //! # #[derive(Default)]
 //! # struct MyBackend;
+//! # #[limited_core::async_trait]
 //! # impl Backend for MyBackend {
-//! #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+//! #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
-//! #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+//! #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
-//! #     async fn reset(&self, _: &Counter<'_>, _: Option<Generation>, _: Timestamp) -> Result<(), BackendError> {
+//! #     async fn reset(&self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp) -> Result<(), BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
 //! # }
@@ -35,8 +36,12 @@
 //! # }
 //! ```
 //!
-//! [`checks`] has each check by its name, and [`CHECKS`] lists them. [`Harness`] shows what a backend brings that needs
-//! a runtime or a server, and [`Immediate`] and [`AtOnce`] are for those that also answer at once.
+//! [`checks`] contains each check by name, and [`CHECKS`] lists them. [`Harness`] shows what a backend needs that runs
+//! on a runtime or a server. [`PollOnce`] is the harness of an [`Immediate`](crate::Immediate) backend: it fails if a
+//! future is not ready at its first poll.
+//!
+//! If the backend has a fast path ([`try_increment`](crate::Backend::try_increment)), each check runs a second time
+//! through it.
 //!
 //! A backend of counters alone passes: the checks of claims hold nothing for it. A backend that has claims asserts
 //! [`has_claims`] in a test, so that it cannot lose them unseen.
@@ -44,15 +49,14 @@
 //! A failed check panics with the rule that was broken, what was expected, and what the backend answered.
 
 mod arithmetic;
-mod at_once;
 mod claims;
 mod clock;
 mod concurrency;
 mod expiry;
+mod fast_path;
 mod harness;
 mod identity;
-mod immediate;
-mod lost_answers;
+mod lost_responses;
 mod parallel;
 mod reading;
 mod refusal;
@@ -60,10 +64,8 @@ mod report;
 mod sliding;
 mod subject;
 
-pub use at_once::AtOnce;
 pub use claims::has_claims;
-pub use harness::Harness;
-pub use immediate::Immediate;
+pub use harness::{Harness, PollOnce};
 pub use report::{Check, Failure, Failures, run};
 
 use claims::{
@@ -118,6 +120,9 @@ macro_rules! __conformance_checks {
             identity::equal_counters_are_one:
                 "Rule 3: whoever asks, with whatever limit, and however the key was composed.",
 
+            fast_path::try_increment_agrees_with_increment:
+                "`try_increment` returns what `increment` would return, or `None` and counts nothing.",
+
             arithmetic::a_hit_counts_up_to_exactly_its_ceiling:
                 "Rule 4: what takes the value to the ceiling fits, and what takes it one further does not.",
             arithmetic::every_hit_counts_as_its_bounds_say:
@@ -142,15 +147,15 @@ macro_rules! __conformance_checks {
             refusal::only_the_first_hit_names_a_window:
                 "Rule 5: start, generation and note of a hit-opened window are those of its first counted hit.",
 
-            lost_answers::a_hit_whose_answer_was_lost_counts_once:
+            lost_responses::a_hit_whose_answer_was_lost_counts_once:
                 "Rule 6: the backend recognises its own repeated write, or says that it does not know.",
-            lost_answers::a_hit_that_filled_the_counter_knows_it_was_counted:
+            lost_responses::a_hit_that_filled_the_counter_knows_it_was_counted:
                 "Rule 6: its own repeated write finds no room any more, and is not taken for a refusal.",
-            lost_answers::a_sliding_hit_whose_answer_was_lost_counts_once:
+            lost_responses::a_sliding_hit_whose_answer_was_lost_counts_once:
                 "Rule 6: the same where the window before weighs in.",
-            lost_answers::a_reset_whose_answer_was_lost_is_one_reset:
+            lost_responses::a_reset_whose_answer_was_lost_is_one_reset:
                 "Rule 6: it is done, or the answer says that this is not known.",
-            lost_answers::answers_lost_under_load_count_once:
+            lost_responses::answers_lost_under_load_count_once:
                 "Rule 6: hits that travel together, or beside each other, count once each.",
 
             reading::a_get_counts_nothing:
@@ -325,7 +330,10 @@ macro_rules! define_checks {
             $(
                 #[doc = $holds]
                 pub fn $check<H: Harness>(harness: &H) {
-                    super::$module::$check(&Subject::new(harness, stringify!($check)));
+                    let namespaces = [stringify!($check), concat!(stringify!($check), ", fast path")];
+                    for subject in Subject::of_each_path(harness, namespaces) {
+                        super::$module::$check(&subject);
+                    }
                 }
             )+
         }

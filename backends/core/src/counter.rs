@@ -12,19 +12,41 @@ pub struct Counter<'a> {
     namespace: &'a str,
     key: &'a Key<'a>,
     window: Window,
+    is_sliding: bool,
 }
 
 impl<'a> Counter<'a> {
     /// The counter of a key in a window; an error for a key that no backend takes.
     pub fn new(namespace: &'a str, key: &'a Key<'a>, window: Window) -> Result<Self, InvalidKey> {
         key.validate()?;
-        Ok(Self { namespace, key, window })
+        Ok(Self { namespace, key, window, is_sliding: false })
     }
 
     /// The same key in another window.
     #[must_use]
     pub const fn with_window(self, window: Window) -> Self {
         Self { window, ..self }
+    }
+
+    /// Returns the counter as a sliding window: the value of the previous window, weighted by the share of it that a
+    /// window ending now still covers, is counted too.
+    ///
+    /// A property of the question, and no part of the counter's identity. Only an aligned window slides.
+    #[must_use]
+    pub const fn sliding(self) -> Self {
+        Self { is_sliding: true, ..self }
+    }
+
+    /// Returns the counter of this window alone, not [sliding](Self::sliding).
+    #[must_use]
+    pub const fn fixed(self) -> Self {
+        Self { is_sliding: false, ..self }
+    }
+
+    /// Returns whether the previous window is counted too.
+    #[inline]
+    pub const fn is_sliding(&self) -> bool {
+        self.is_sliding
     }
 
     /// The namespace, which may be empty. A backend must keep namespace and key apart: `("a", "bc")` is not
@@ -69,16 +91,16 @@ pub struct Hit<'a> {
     pub floor: u128,
     /// The highest value that the counter may have after the hit.
     pub ceiling: u128,
-    /// The generation of the window, if this hit opens one. Only for [`Window::Opened`]; must be fresh for each hit.
-    pub generation: Generation,
-    /// What to keep with the window, if this hit opens one. Only for [`Window::Opened`].
-    pub note: Option<&'a str>,
+    /// The generation of the window, if this hit opens one. Only for [`Window::FromFirstHit`]; must be fresh for each hit.
+    pub window_id: WindowId,
+    /// What to keep with the window, if this hit opens one. Only for [`Window::FromFirstHit`].
+    pub metadata: Option<&'a str>,
 }
 
 impl<'a> Hit<'a> {
     /// A hit that counts from zero.
     pub const fn new(cost: u128, ceiling: u128) -> Self {
-        Self { cost, floor: 0, ceiling, generation: Generation(0), note: None }
+        Self { cost, floor: 0, ceiling, window_id: WindowId(0), metadata: None }
     }
 
     /// The same hit, counting from `floor` where the stored value is below it.
@@ -89,8 +111,8 @@ impl<'a> Hit<'a> {
 
     /// The same hit for a hit-opened window: with the generation and the note of the window that it may open.
     #[must_use]
-    pub const fn opening(self, generation: Generation, note: Option<&'a str>) -> Self {
-        Self { generation, note, ..self }
+    pub const fn with_window_meta(self, window_id: WindowId, metadata: Option<&'a str>) -> Self {
+        Self { window_id, metadata, ..self }
     }
 
     /// The value after this hit on a counter of `value` (0 where there is none); `None` where it is refused.
@@ -109,21 +131,21 @@ impl<'a> Hit<'a> {
 
 /// Which of the windows that one key opened, one after the other, is meant. Chosen by the caller, fresh for each hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Generation(pub u128);
+pub struct WindowId(pub u128);
 
 /// How a hit-opened window was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct WindowMeta {
     /// The generation that the first hit brought.
-    pub generation: Generation,
+    pub id: WindowId,
     /// The note that the first hit brought.
-    pub note: Option<Arc<str>>,
+    pub metadata: Option<Arc<str>>,
 }
 
 /// What a counter says after an operation, refused or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct CounterState {
     /// Whether the hit was counted. Always `false` of a read.
     pub counted: bool,
     /// The value of the counter after the operation; 0 where it is absent.
@@ -137,13 +159,13 @@ pub struct Tally {
     /// it can decide on.
     pub start: Option<Timestamp>,
     /// How a hit-opened window was opened, by its first hit.
-    pub opening: Option<Arc<Opening>>,
+    pub meta: Option<Arc<WindowMeta>>,
 }
 
-impl Tally {
+impl CounterState {
     /// A tally of a counted hit (`true`), or of a refusal or a read (`false`).
     pub const fn new(counted: bool, value: u128) -> Self {
-        Self { counted, value, previous: 0, start: None, opening: None }
+        Self { counted, value, previous: 0, start: None, meta: None }
     }
 
     /// The same, with the value of the window before.
@@ -160,8 +182,8 @@ impl Tally {
 
     /// The same, with how the window was opened.
     #[must_use]
-    pub fn with_opening(self, opening: Arc<Opening>) -> Self {
-        Self { opening: Some(opening), ..self }
+    pub fn with_meta(self, meta: Arc<WindowMeta>) -> Self {
+        Self { meta: Some(meta), ..self }
     }
 }
 
@@ -181,7 +203,7 @@ mod tests {
     #[test]
     fn a_counter_tells_what_its_key_was_composed_of() {
         let window = Window::aligned(Timestamp::EPOCH, crate::WindowLength::SECOND);
-        let key = Key::tenant("42").user("7");
+        let key = Key::new().tenant("42").user("7");
         let counter = Counter::new("", &key, window).unwrap();
         assert_eq!(counter.dimensions(), key.dimensions());
         assert!(counter.dimensions().is_some());

@@ -16,15 +16,15 @@ use sha2::{Digest, Sha256};
 /// ```
 /// # use limited_core::Key;
 /// assert_eq!(Key::from("signup").as_str(), "signup");
-/// assert_eq!(Key::tenant("42").user("7").as_str(), "tenant:42:user:7");
-/// assert_eq!(Key::tenant("42:user").user("7").as_str(), "tenant:42%3Auser:user:7");
+/// assert_eq!(Key::new().tenant("42").user("7").as_str(), "tenant:42:user:7");
+/// assert_eq!(Key::new().tenant("42:user").user("7").as_str(), "tenant:42%3Auser:user:7");
 /// ```
 ///
 /// # No two compositions render alike
 ///
 /// In names and values `%`, `:` and `=` are written `%25`, `%3A` and `%3D`, so a value cannot pass for a part, nor a
 /// text for the fingerprint of a [secret](Key::secret). A plain string is not escaped: `"tenant:42"` *is* the key that
-/// `Key::tenant("42")` renders. Compose keys, rather than format them, where a part comes from outside.
+/// `Key::new().tenant("42")` renders. Compose keys, rather than format them, where a part comes from outside.
 ///
 /// # Dimensions
 ///
@@ -42,9 +42,9 @@ pub struct Key<'a> {
 pub struct Dimensions {
     /// The tenant, from [`Key::tenant`].
     pub tenant: Option<String>,
-    /// The user, from [`Key::user`] or [`Key::of_user`].
+    /// The user, from [`Key::user`].
     pub user: Option<String>,
-    /// The address, from [`Key::ip`] or [`Key::and_ip`].
+    /// The address, from [`Key::ip`].
     pub ip: Option<IpAddr>,
 }
 
@@ -62,78 +62,57 @@ pub enum InvalidKey {
     },
 }
 
-/// # Starting a composed key
-impl Key<'static> {
-    /// A key about a tenant: `tenant:{tenant}`.
-    pub fn tenant(tenant: impl Into<String>) -> Self {
+/// # Composing a key
+///
+/// Each method appends one part. A part after a plain string follows it like any other part:
+/// `Key::from("login").user("7")` is `login:user:7`.
+impl Key<'_> {
+    /// Appends a tenant: `tenant:{tenant}`.
+    #[must_use]
+    pub fn tenant(self, tenant: impl Into<String>) -> Key<'static> {
         let tenant = tenant.into();
-        let mut key = Self::part("tenant", &tenant);
+        let mut key = self.part("tenant", &tenant);
         key.dimensions_mut().tenant = Some(tenant);
         key
     }
 
-    /// A key about a user who belongs to no tenant: `user:{user}`. Within a tenant it is `Key::tenant(..).user(..)`.
-    pub fn of_user(user: impl Into<String>) -> Self {
-        Self::default().user(user)
-    }
-
-    /// A key about an address: `ip:{address}`.
-    ///
-    /// An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. The colons of IPv6 are
-    /// escaped like any other.
-    ///
-    /// ```
-    /// # use limited_core::Key;
-    /// # use std::net::IpAddr;
-    /// assert_eq!(Key::ip([192, 0, 2, 1]).as_str(), "ip:192.0.2.1");
-    /// assert_eq!(Key::ip("::ffff:192.0.2.1".parse::<IpAddr>()?), Key::ip([192, 0, 2, 1]));
-    /// # Ok::<(), std::net::AddrParseError>(())
-    /// ```
-    pub fn ip(address: impl Into<IpAddr>) -> Self {
-        Self::default().and_ip(address)
-    }
-
-    /// A key about a secret, such as an API key or a bearer token: `{name}:sha256={fingerprint}`.
-    ///
-    /// Only the SHA-256 of the secret (FIPS 180-4, in hexadecimal) is in the key, and so in the backend and in logs.
-    /// A secret that can be guessed, such as a PIN, can be guessed from its fingerprint too.
-    pub fn secret(name: &str, secret: impl AsRef<[u8]>) -> Self {
-        Self::default().and_secret(name, secret)
-    }
-
-    /// A key with a part of your own naming: `{name}:{value}`.
-    pub fn part(name: &str, value: &str) -> Self {
-        Self::default().and(name, value)
-    }
-}
-
-/// # Adding to a key
-///
-/// Added to a plain string, a part follows it as it would follow another part: `Key::from("login").user("7")` is
-/// `login:user:7`.
-impl Key<'_> {
-    /// Adds `user:{user}`.
+    /// Appends a user: `user:{user}`.
     #[must_use]
     pub fn user(self, user: impl Into<String>) -> Key<'static> {
         let user = user.into();
-        let mut key = self.and("user", &user);
+        let mut key = self.part("user", &user);
         key.dimensions_mut().user = Some(user);
         key
     }
 
-    /// Adds `ip:{address}`, as [`Key::ip`] does.
+    /// Appends an address: `ip:{address}`.
+    ///
+    /// An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address. The colons of an IPv6 address
+    /// are escaped like any other colon.
+    ///
+    /// ```
+    /// # use limited_core::Key;
+    /// # use std::net::IpAddr;
+    /// assert_eq!(Key::new().ip([192, 0, 2, 1]).as_str(), "ip:192.0.2.1");
+    /// let mapped: IpAddr = "::ffff:192.0.2.1".parse()?;
+    /// assert_eq!(Key::new().ip(mapped), Key::new().ip([192, 0, 2, 1]));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     #[must_use]
-    pub fn and_ip(self, address: impl Into<IpAddr>) -> Key<'static> {
+    pub fn ip(self, address: impl Into<IpAddr>) -> Key<'static> {
         let address = address.into().to_canonical();
-        let mut key = self.and("ip", &address.to_string());
+        let mut key = self.part("ip", &address.to_string());
         key.dimensions_mut().ip = Some(address);
         key
     }
 
-    /// Adds `{name}:sha256={fingerprint}`, as [`Key::secret`] does.
+    /// Appends the SHA-256 hash of a secret, such as an API key or a bearer token: `{name}:sha256={hash}`.
+    ///
+    /// The key, the backend and the logs contain only the hash (FIPS 180-4, in hexadecimal). A secret that can be
+    /// guessed, such as a PIN, can also be guessed from its hash.
     #[must_use]
-    pub fn and_secret(self, name: &str, secret: impl AsRef<[u8]>) -> Key<'static> {
-        let mut key = self.and(name, "");
+    pub fn secret(self, name: &str, secret: impl AsRef<[u8]>) -> Key<'static> {
+        let mut key = self.part(name, "");
         let rendered = key.rendered.to_mut();
         rendered.push_str("sha256=");
         for byte in Sha256::digest(secret.as_ref()) {
@@ -144,9 +123,9 @@ impl Key<'_> {
         key
     }
 
-    /// Adds a part of your own naming: `{name}:{value}`.
+    /// Appends a named part: `{name}:{value}`.
     #[must_use]
-    pub fn and(self, name: &str, value: &str) -> Key<'static> {
+    pub fn part(self, name: &str, value: &str) -> Key<'static> {
         let mut rendered = self.rendered.into_owned();
         if !rendered.is_empty() {
             rendered.push(':');
@@ -159,6 +138,13 @@ impl Key<'_> {
 
     fn dimensions_mut(&mut self) -> &mut Dimensions {
         Arc::make_mut(self.dimensions.get_or_insert_default())
+    }
+}
+
+impl Key<'static> {
+    /// Creates an empty key to append parts to. [No backend accepts it](InvalidKey::Empty) as it is.
+    pub const fn new() -> Self {
+        Self { rendered: Cow::Borrowed(""), dimensions: None }
     }
 }
 
@@ -193,9 +179,8 @@ impl Key<'_> {
 }
 
 impl Default for Key<'static> {
-    /// An empty key, to add parts to. As it is, [no backend takes it](InvalidKey::Empty).
     fn default() -> Self {
-        Self { rendered: Cow::Borrowed(""), dimensions: None }
+        Self::new()
     }
 }
 
@@ -232,7 +217,7 @@ impl<'a> From<&'a Key<'_>> for Key<'a> {
 /// A scope and a name in it, such as `("password-reset", "user-123")`: the key [`Key::part`] makes of them.
 impl<S: AsRef<str>, N: AsRef<str>> From<(S, N)> for Key<'static> {
     fn from((scope, name): (S, N)) -> Self {
-        Self::part(scope.as_ref(), name.as_ref())
+        Self::new().part(scope.as_ref(), name.as_ref())
     }
 }
 
@@ -293,24 +278,24 @@ mod tests {
 
     #[test]
     fn a_secret_leaves_nothing_of_itself_in_the_key() {
-        let key = Key::secret("api_key", "abc");
+        let key = Key::new().secret("api_key", "abc");
         // The SHA-256 of "abc", from FIPS 180-4, appendix B.1.
         let fingerprint = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(key.as_str(), format!("api_key:sha256={fingerprint}"));
-        assert_ne!(key, Key::part("api_key", &format!("sha256={fingerprint}")));
-        assert!(!format!("{:?}", Key::secret("pin", "hunter2")).contains("hunter2"));
+        assert_ne!(key, Key::new().part("api_key", &format!("sha256={fingerprint}")));
+        assert!(!format!("{:?}", Key::new().secret("pin", "hunter2")).contains("hunter2"));
     }
 
     #[test]
     fn a_composed_key_carries_its_dimensions() {
-        let key = Key::tenant("4:2").user("7").and_ip([192, 0, 2, 1]).and("route", "/login");
+        let key = Key::new().tenant("4:2").user("7").ip([192, 0, 2, 1]).part("route", "/login");
         assert_eq!(key.as_str(), "tenant:4%3A2:user:7:ip:192.0.2.1:route:/login");
         let dimensions = key.dimensions().unwrap();
         assert_eq!(dimensions.tenant.as_deref(), Some("4:2"));
         assert_eq!(dimensions.user.as_deref(), Some("7"));
         assert_eq!(dimensions.ip, Some([192, 0, 2, 1].into()));
         assert_eq!(Key::from(&key).dimensions(), Some(dimensions));
-        assert_eq!(Key::of_user("7").as_str(), "user:7");
+        assert_eq!(Key::new().user("7").as_str(), "user:7");
         assert_eq!(Key::from("plain").dimensions(), None);
     }
 
@@ -342,9 +327,9 @@ mod tests {
     }
 
     fn compose(parts: &[Part]) -> Key<'static> {
-        parts.iter().fold(Key::default(), |key, part| match part {
-            Part::Text(name, value) => key.and(name, value),
-            Part::Secret(name, secret) => key.and_secret(name, secret),
+        parts.iter().fold(Key::new(), |key, part| match part {
+            Part::Text(name, value) => key.part(name, value),
+            Part::Secret(name, secret) => key.secret(name, secret),
         })
     }
 

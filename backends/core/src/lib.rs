@@ -6,13 +6,13 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | the trait | [`Backend`], [`ImmediateBackend`], [`DynBackend`] |
+//! | the trait | [`Backend`], [`Immediate`], [`Operation`] |
 //! | what it is asked | [`Counter`] ([`Key`], [`Window`]), [`Hit`], [`Timestamp`] |
 //! | | [`ClaimKey`], [`ClaimRequest`], [`Completion`] |
-//! | what it answers | [`Tally`], [`BackendError`] |
-//! | | [`Claimed`], [`Recorded`], [`Ownership`], [`Record`] |
+//! | what it answers | [`CounterState`], [`BackendError`] |
+//! | | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`] |
 //! | where time comes from | [`Clock`], [`SystemClock`], [`CoarseClock`], [`ManualClock`] |
-//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`forgotten_from`], [`has_come`], [`bucket_full_at`], [`sliding`], [`has_expired`], [`Fence::seed`] |
+//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`], [`has_expired`], [`FencingToken::seed`] |
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
@@ -22,30 +22,30 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod counter;
-mod dyn_backend;
 mod error;
-mod forward_claims;
+mod forward;
 mod key;
 mod manual_clock;
-mod pointers;
+mod operation;
 pub mod sliding;
 mod time;
 mod window;
 
-pub use backend::{Backend, ImmediateBackend};
+pub use async_trait::async_trait;
+pub use backend::{Backend, Immediate};
 pub use claim::{
-    ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fence, Fingerprint, Finished, Grant,
-    InProgress, LAPSED_CLAIM_KEPT, Owner, Ownership, Record, Recorded, StoredResult, has_expired,
-    lapsed_claim_expires,
+    Acquisition, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FencingToken, FinishResult,
+    Finished, Grant, InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, RequestHash, StoredResult,
+    has_expired, lapsed_claim_expires,
 };
 pub use clock::{Clock, CoarseClock, Sleep, SystemClock};
-pub use counter::{Counter, Generation, Hit, Opening, Tally};
-pub use dyn_backend::DynBackend;
+pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
 pub use error::{BackendError, Cause};
 pub use key::{Dimensions, InvalidKey, Key};
 pub use manual_clock::ManualClock;
+pub use operation::Operation;
 pub use time::Timestamp;
 pub use window::{
-    ALLOWED_SKEW, InvalidWindowLength, Window, WindowLength, bucket_full_at, forgotten_from, has_come,
-    has_ended,
+    InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,
+    retained_until,
 };

@@ -4,7 +4,7 @@
 //! Since everything but the weighted share is whole, that is `current + cost ≤ limit − share` with the share rounded
 //! up, and so one hit with a lower ceiling. Nothing else is rounded, and nothing overflows.
 
-use crate::{Backend, BackendError, Counter, Hit, ImmediateBackend, Tally, Timestamp, Window, WindowLength};
+use crate::{Backend, BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowLength};
 
 /// What the window before still weighs `elapsed` nanoseconds into the current one, rounded up:
 /// `previous · (length − elapsed) / length`.
@@ -32,7 +32,7 @@ const fn weight_of_any(previous: u128, left: u128, length: u128) -> u128 {
 
 /// The hit as it goes to the current window, once the count of the window before is known.
 #[inline]
-pub fn weighed<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
+pub fn with_previous<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
     let Window::Aligned { start, length } = window else {
         return *hit;
     };
@@ -45,81 +45,74 @@ pub fn weighed<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp
     }
 }
 
-/// [`Backend::increment_sliding`] in two steps, for backends without a better way.
-pub(crate) async fn increment<B: Backend + ?Sized>(
-    backend: &B,
-    counter: &Counter<'_>,
-    hit: &Hit<'_>,
-    now: Timestamp,
-) -> Result<Tally, BackendError> {
-    let previous = match before(counter)? {
-        Some(before) => backend.get(&before, now).await?.value,
-        None => 0,
-    };
-    let tally = backend.increment(counter, &weighed(hit, previous, counter.window(), now), now).await?;
-    Ok(beside(previous, counter.window(), tally))
-}
-
-/// [`Backend::get_sliding`] in two steps.
-pub(crate) async fn get<B: Backend + ?Sized>(
-    backend: &B,
-    counter: &Counter<'_>,
-    now: Timestamp,
-) -> Result<Tally, BackendError> {
-    let previous = match before(counter)? {
-        Some(before) => backend.get(&before, now).await?.value,
-        None => 0,
-    };
-    Ok(beside(previous, counter.window(), backend.get(counter, now).await?))
-}
-
-/// [`ImmediateBackend::increment_sliding_now`] in two steps.
-pub(crate) fn increment_now<B: ImmediateBackend + ?Sized>(
-    backend: &B,
-    counter: &Counter<'_>,
-    hit: &Hit<'_>,
-    now: Timestamp,
-) -> Result<Tally, BackendError> {
-    let previous = match before(counter)? {
-        Some(before) => backend.get_now(&before, now)?.value,
-        None => 0,
-    };
-    let tally = backend.increment_now(counter, &weighed(hit, previous, counter.window(), now), now)?;
-    Ok(beside(previous, counter.window(), tally))
-}
-
-/// [`ImmediateBackend::get_sliding_now`] in two steps.
-pub(crate) fn get_now<B: ImmediateBackend + ?Sized>(
-    backend: &B,
-    counter: &Counter<'_>,
-    now: Timestamp,
-) -> Result<Tally, BackendError> {
-    let previous = match before(counter)? {
-        Some(before) => backend.get_now(&before, now)?.value,
-        None => 0,
-    };
-    Ok(beside(previous, counter.window(), backend.get_now(counter, now)?))
-}
-
-/// The counter of the window before: `None` in the first window since the epoch.
+/// Counts a hit on a [sliding](Counter::is_sliding) counter in two steps: reads the previous window, then increments
+/// the current one with a lower ceiling.
+///
+/// For backends that cannot do it in one step. A closed window changes only by hits that arrive late, so the second
+/// step decides alone.
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) for a counter whose window is not aligned, and has none before it by its kind.
-pub fn before<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
+/// The errors of [`Backend::get`] and [`Backend::increment`]; [`Invalid`](BackendError::Invalid) if the window is not
+/// aligned.
+pub async fn increment<B: Backend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    hit: &Hit<'_>,
+    now: Timestamp,
+) -> Result<CounterState, BackendError> {
+    let previous = previous_value(backend, counter, now).await?;
+    let hit = with_previous(hit, previous, counter.window(), now);
+    let state = backend.increment(&counter.fixed(), &hit, now).await?;
+    Ok(merge_previous(previous, counter.window(), state))
+}
+
+/// Reads a [sliding](Counter::is_sliding) counter in two steps: the previous window, then the current one.
+///
+/// # Errors
+///
+/// The errors of [`Backend::get`]; [`Invalid`](BackendError::Invalid) if the window is not aligned.
+pub async fn get<B: Backend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    now: Timestamp,
+) -> Result<CounterState, BackendError> {
+    let previous = previous_value(backend, counter, now).await?;
+    Ok(merge_previous(previous, counter.window(), backend.get(&counter.fixed(), now).await?))
+}
+
+async fn previous_value<B: Backend + ?Sized>(
+    backend: &B,
+    counter: &Counter<'_>,
+    now: Timestamp,
+) -> Result<u128, BackendError> {
+    match previous_window(counter)? {
+        Some(previous) => Ok(backend.get(&previous, now).await?.value),
+        None => Ok(0),
+    }
+}
+
+/// Returns the counter of the previous window; `None` in the first window since the epoch.
+///
+/// # Errors
+///
+/// [`Invalid`](BackendError::Invalid) if the window is not aligned, and so has no previous one.
+pub fn previous_window<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
     match counter.window() {
-        window @ Window::Aligned { .. } => Ok(window.previous().map(|before| counter.with_window(before))),
-        Window::Opened { .. } | Window::Bucket { .. } => {
-            Err(BackendError::invalid("only an aligned window has a window before it to weigh"))
+        window @ Window::Aligned { .. } => {
+            Ok(window.previous().map(|previous| counter.with_window(previous).fixed()))
+        }
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => {
+            Err(BackendError::invalid("only an aligned window can slide: it has a previous window"))
         }
     }
 }
 
-/// The tally with the value of the window before, unless it is about a later window than was asked for.
-fn beside(previous: u128, asked: Window, tally: Tally) -> Tally {
-    match (asked, tally.start) {
-        (Window::Aligned { start, .. }, Some(told)) if told != start => tally,
-        _ => tally.with_previous(previous),
+/// Returns the state with the value of the previous window, unless the state is about a later window than requested.
+fn merge_previous(previous: u128, requested: Window, state: CounterState) -> CounterState {
+    match (requested, state.start) {
+        (Window::Aligned { start, .. }, Some(seen)) if seen != start => state,
+        _ => state.with_previous(previous),
     }
 }
 

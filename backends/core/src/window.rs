@@ -9,7 +9,7 @@ use crate::time::nanos;
 /// before a backend may have forgotten what it would need to know.
 ///
 /// A window stays known for one length and this long past its end. A backend may let its users set another value.
-pub const ALLOWED_SKEW: Duration = Duration::from_secs(5);
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// The length of a window: from one millisecond to a hundred years, in whole nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,8 +71,8 @@ pub enum Window {
         /// How long it lasts.
         length: WindowLength,
     },
-    /// Opened by its first hit, for `length` from then on. The first hit gives it a generation and a note.
-    Opened {
+    /// Opened by its first hit, for `length` from then on. The first hit gives it an id and metadata.
+    FromFirstHit {
         /// How long it lasts once opened.
         length: WindowLength,
     },
@@ -106,14 +106,16 @@ impl Window {
                 Some(start) => Some(Self::Aligned { start: Timestamp::from_nanos(start), length }),
                 None => None,
             },
-            Self::Opened { .. } | Self::Bucket { .. } => None,
+            Self::FromFirstHit { .. } | Self::Bucket { .. } => None,
         }
     }
 
     /// How long it lasts; of a bucket, the time in which `limit` tokens flow in.
     pub const fn length(self) -> WindowLength {
         match self {
-            Self::Aligned { length, .. } | Self::Opened { length } | Self::Bucket { length, .. } => length,
+            Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length, .. } => {
+                length
+            }
         }
     }
 }
@@ -126,15 +128,15 @@ pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -
 }
 
 /// From when on a backend may forget a window that started at `start`: one length and the allowed skew past its end.
-/// Where that is beyond the last [`Timestamp`], it is that one, and [never comes](has_come).
+/// Where that is beyond the last [`Timestamp`], it is that one, and [never comes](has_passed).
 ///
 /// Until then a sliding window still weighs it, and a clock that jumps back still finds it.
-pub const fn forgotten_from(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
+pub const fn retained_until(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
     start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
 }
 
 /// When a bucket whose value is `value` is full again, rounded up to the nanosecond. Where that is beyond the last
-/// [`Timestamp`], it is that one, and [never comes](has_come).
+/// [`Timestamp`], it is that one, and [never comes](has_passed).
 ///
 /// From then on it is the same as an absent one.
 pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
@@ -146,9 +148,9 @@ pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
     }
 }
 
-/// Whether a time such as [`forgotten_from`] has come. The last [`Timestamp`] stands for all times beyond it, and never
+/// Whether a time such as [`retained_until`] has come. The last [`Timestamp`] stands for all times beyond it, and never
 /// comes.
-pub const fn has_come(time: Timestamp, now: Timestamp) -> bool {
+pub const fn has_passed(time: Timestamp, now: Timestamp) -> bool {
     time.as_nanos() <= now.as_nanos() && time.as_nanos() < u64::MAX
 }
 
@@ -173,11 +175,11 @@ mod tests {
 
     #[test]
     fn the_last_timestamp_never_comes() {
-        let forgotten = forgotten_from(Timestamp::MAX, WindowLength::MIN, ALLOWED_SKEW);
-        assert!(!has_come(forgotten, Timestamp::MAX));
-        assert!(!has_come(bucket_full_at(u128::MAX, 1), Timestamp::MAX));
-        assert!(!has_come(bucket_full_at(1, 0), Timestamp::MAX));
-        assert!(has_come(bucket_full_at(0, 0), Timestamp::EPOCH));
+        let forgotten = retained_until(Timestamp::MAX, WindowLength::MIN, MAX_CLOCK_SKEW);
+        assert!(!has_passed(forgotten, Timestamp::MAX));
+        assert!(!has_passed(bucket_full_at(u128::MAX, 1), Timestamp::MAX));
+        assert!(!has_passed(bucket_full_at(1, 0), Timestamp::MAX));
+        assert!(has_passed(bucket_full_at(0, 0), Timestamp::EPOCH));
     }
 
     proptest! {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::thread;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Counter, DynBackend,
-    Generation, Hit, ImmediateBackend, InvalidKey, Key, Owner, Ownership, Record, Recorded, Tally, Timestamp,
-    Window, WindowLength,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, CounterState,
+    DynBackend, FinishResult, Hit, ImmediateBackend, InvalidKey, Key, LeaseStatus, Owner, Record, Timestamp,
+    Window, WindowId, WindowLength,
 };
 
 /// Answers every operation with an error that names it and its arguments: what no default would answer.
@@ -39,7 +39,7 @@ macro_rules! operations {
         $(
             fn $unwaited(
                 &self, counter: &Counter<'_>, $asked: $asked_type, now: Timestamp,
-            ) -> Option<Result<Tally, BackendError>> {
+            ) -> Option<Result<CounterState, BackendError>> {
                 Some(Err(named(stringify!($unwaited), counter, $asked, now)))
             }
         )+
@@ -97,30 +97,30 @@ macro_rules! operations {
 
 operations! {
     Backend {
-        increment(hit: &Hit<'_> = &HIT) -> Tally;
-        get() -> Tally;
-        reset(generation: Option<Generation> = GENERATION) -> ();
-        increment_sliding(hit: &Hit<'_> = &HIT) -> Tally;
-        get_sliding() -> Tally;
+        increment(hit: &Hit<'_> = &HIT) -> CounterState;
+        get() -> CounterState;
+        reset(window_id: Option<WindowId> = GENERATION) -> ();
+        increment_sliding(hit: &Hit<'_> = &HIT) -> CounterState;
+        get_sliding() -> CounterState;
     }
     Backend at once {
         increment_at_once(hit: &Hit<'_> = &HIT);
         increment_sliding_at_once(hit: &Hit<'_> = &HIT);
     }
     Claims {
-        claim(request: &ClaimRequest<'_> = &REQUEST) -> Claimed;
-        finish(completion: &Completion<'_> = &COMPLETION) -> Recorded;
-        renew(owner: Owner = OWNER, until: Timestamp = UNTIL) -> Ownership;
-        release(owner: Owner = OWNER) -> Ownership;
+        claim(request: &ClaimRequest<'_> = &REQUEST) -> Acquisition;
+        finish(completion: &Completion<'_> = &COMPLETION) -> FinishResult;
+        renew(owner: Owner = OWNER, expires_at: Timestamp = UNTIL) -> LeaseStatus;
+        release(owner: Owner = OWNER) -> LeaseStatus;
         find() -> Option<Record>;
         forget() -> ();
     }
     ImmediateBackend {
-        increment_now(hit: &Hit<'_> = &HIT) -> Tally;
-        get_now() -> Tally;
-        reset_now(generation: Option<Generation> = GENERATION) -> ();
-        increment_sliding_now(hit: &Hit<'_> = &HIT) -> Tally;
-        get_sliding_now() -> Tally;
+        increment_now(hit: &Hit<'_> = &HIT) -> CounterState;
+        get_now() -> CounterState;
+        reset_now(window_id: Option<WindowId> = GENERATION) -> ();
+        increment_sliding_now(hit: &Hit<'_> = &HIT) -> CounterState;
+        get_sliding_now() -> CounterState;
     }
 }
 
@@ -129,8 +129,8 @@ const OWNER: Owner = Owner(9);
 const UNTIL: Timestamp = Timestamp::from_secs(100);
 const REQUEST: ClaimRequest<'static> = ClaimRequest::new(OWNER, UNTIL);
 static COMPLETION: Completion<'static> = Completion::new(OWNER);
-const GENERATION: Option<Generation> = Some(Generation(7));
-const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).opening(Generation(3), Some("note"));
+const GENERATION: Option<WindowId> = Some(WindowId(7));
+const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).with_window_meta(WindowId(3), Some("note"));
 
 /// A counter whose window has one before it, which a default would ask for.
 fn counter<'a>(key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use limited::contract::{Counter, Hit, Window, WindowLength};
+use limited::backend::{Counter, Hit, Window, WindowLength};
 use limited::{Backend, Clock, Key, Limiter, Quota, SystemClock};
 use limited_dynamodb::DynamoDbBackend;
 use tokio::runtime::Runtime;

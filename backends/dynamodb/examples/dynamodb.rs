@@ -49,7 +49,7 @@ async fn main() -> Result<(), Failure> {
 
     // So that each run has keys of its own.
     let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis().to_string();
-    let user = |name: &str| Key::tenant("example").user(format!("{name}-{run}"));
+    let user = |name: &str| Key::new().tenant("example").user(format!("{name}-{run}"));
 
     println!("\nThree an hour, asked four times:");
     let limiter = Limiter::new(backend.clone()).namespace("example").quota(Quota::per_hour(3));

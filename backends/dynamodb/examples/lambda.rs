@@ -84,11 +84,11 @@ pub(crate) async fn handle<B: Backend>(
 /// The API key, of which only a fingerprint goes to the table, or else the caller's address.
 fn key_of(request: &Request) -> Option<Key<'static>> {
     if let Some(api_key) = request.headers().get("x-api-key") {
-        return Some(Key::secret("api_key", api_key.as_bytes()));
+        return Some(Key::new().secret("api_key", api_key.as_bytes()));
     }
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
     let address: IpAddr = context.http.source_ip.as_deref()?.parse().ok()?;
-    Some(Key::ip(address))
+    Some(Key::new().ip(address))
 }
 
 /// How long the decision may take, so that there is still an answer before Lambda's deadline.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::{BackendError, Generation, Opening, Tally, Timestamp, Window, WindowLength, has_ended};
+use limited_core::{
+    BackendError, CounterState, Timestamp, Window, WindowId, WindowLength, WindowMeta, has_ended,
+};
 
 use crate::item::parse_timestamp;
 
@@ -59,7 +61,7 @@ pub(crate) struct Seen {
     pub(crate) value: u128,
     /// Whether there is an item at all.
     pub(crate) is_there: bool,
-    opened: Option<(Timestamp, Arc<Opening>)>,
+    opened: Option<(Timestamp, Arc<WindowMeta>)>,
     /// When a hit-opened window was opened, as the item says it.
     pub(crate) opened_at: Option<String>,
     /// Each writer's slot: the number of its last write.
@@ -73,18 +75,20 @@ impl Seen {
             None => 0,
         };
         let opened = match (window, item.get(OPENED_AT)) {
-            (Window::Opened { .. }, Some(at)) => {
+            (Window::FromFirstHit { .. }, Some(at)) => {
                 let at =
                     at.as_s().ok().and_then(|at| parse_timestamp(at)).ok_or_else(|| unreadable(OPENED_AT))?;
-                let generation = match item.get(GENERATION) {
+                let window_id = match item.get(GENERATION) {
                     Some(AttributeValue::S(text)) => {
                         u128::from_str_radix(text, 16).map_err(|_| unreadable(GENERATION))?
                     }
                     _ => 0,
                 };
-                let note =
-                    item.get(NOTE).and_then(|note| note.as_s().ok()).map(|note| Arc::from(note.as_str()));
-                Some((at, Arc::new(Opening { generation: Generation(generation), note })))
+                let metadata = item
+                    .get(NOTE)
+                    .and_then(|metadata| metadata.as_s().ok())
+                    .map(|metadata| Arc::from(metadata.as_str()));
+                Some((at, Arc::new(WindowMeta { id: WindowId(window_id), metadata })))
             }
             _ => None,
         };
@@ -106,23 +110,23 @@ impl Seen {
 
     pub(crate) fn has_ended(&self, window: Window, now: Timestamp) -> bool {
         match (window, &self.opened) {
-            (Window::Opened { length }, Some((start, _))) => has_ended(*start, length, now),
+            (Window::FromFirstHit { length }, Some((start, _))) => has_ended(*start, length, now),
             // A window that nobody opened, and a bucket that is full, are the same as none.
-            (Window::Opened { .. }, None) => true,
+            (Window::FromFirstHit { .. }, None) => true,
             (Window::Bucket { limit, .. }, _) => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
             (Window::Aligned { .. }, _) => false,
         }
     }
 
     /// What to answer when the value is `value`.
-    pub(crate) fn tally(&self, counted: bool, value: u128, window: Window) -> Tally {
-        let tally = Tally::new(counted, value);
+    pub(crate) fn tally(&self, counted: bool, value: u128, window: Window) -> CounterState {
+        let tally = CounterState::new(counted, value);
         match (window, &self.opened) {
             (Window::Aligned { start, .. }, _) => tally.with_start(start),
-            (Window::Opened { .. }, Some((start, opening))) => {
-                tally.with_start(*start).with_opening(Arc::clone(opening))
+            (Window::FromFirstHit { .. }, Some((start, meta))) => {
+                tally.with_start(*start).with_meta(Arc::clone(meta))
             }
-            (Window::Opened { .. }, None) | (Window::Bucket { .. }, _) => tally,
+            (Window::FromFirstHit { .. }, None) | (Window::Bucket { .. }, _) => tally,
         }
     }
 }
@@ -139,6 +143,6 @@ pub(crate) fn unreadable(name: &str) -> BackendError {
 pub(crate) const fn aligned_length(window: Window) -> Option<WindowLength> {
     match window {
         Window::Aligned { length, .. } => Some(length),
-        Window::Opened { .. } | Window::Bucket { .. } => None,
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => None,
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit, Owner,
-    Ownership, Record, Recorded, Tally, Timestamp, Window, WindowLength, forgotten_from, has_come, sliding,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, Window, WindowId, WindowLength, async_trait,
+    has_passed, retained_until, sliding,
 };
 use lru::LruCache;
 
@@ -35,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) table: String,
     pub(crate) idempotency_table: String,
     pub(crate) format: WindowTimeFormat,
-    pub(crate) allowed_skew: Duration,
+    pub(crate) max_clock_skew: Duration,
     pub(crate) operation_timeout: Duration,
     pub(crate) indexes: Vec<Index>,
     pub(crate) claim_indexes: Vec<ClaimIndex>,
@@ -138,13 +139,19 @@ impl Shared {
     }
 }
 
+#[async_trait]
 impl Backend for DynamoDbBackend {
     async fn increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
+        if counter.is_sliding() {
+            let previous = self.0.previous(counter, now).await?;
+            let hit = sliding::with_previous(hit, previous, counter.window(), now);
+            return Ok(self.increment(&counter.fixed(), &hit, now).await?.with_previous(previous));
+        }
         let item = self.0.item(counter)?;
         let target = Target {
             item: item.clone(),
@@ -156,12 +163,16 @@ impl Backend for DynamoDbBackend {
         self.0.lanes.travel(&item, Waiting::new(hit, now), move |hits| shared.write(target, hits)).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        if counter.is_sliding() {
+            let previous = self.0.previous(counter, now).await?;
+            return Ok(self.get(&counter.fixed(), now).await?.with_previous(previous));
+        }
         let window = counter.window();
         if let Window::Aligned { start, length } = window
-            && has_come(forgotten_from(start, length, self.0.settings.allowed_skew), now)
+            && has_passed(retained_until(start, length, self.0.settings.max_clock_skew), now)
         {
-            return Ok(Tally::new(false, 0).with_start(start));
+            return Ok(CounterState::new(false, 0).with_start(start));
         }
         let seen = self.0.read(&self.0.item(counter)?, window).await?.live(window, now);
         Ok(seen.tally(false, seen.value, window))
@@ -170,26 +181,10 @@ impl Backend for DynamoDbBackend {
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         _now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.0.reset(counter, generation).await
-    }
-
-    async fn increment_sliding(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        let previous = self.0.previous(counter, now).await?;
-        let hit = sliding::weighed(hit, previous, counter.window(), now);
-        Ok(self.increment(counter, &hit, now).await?.with_previous(previous))
-    }
-
-    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        let previous = self.0.previous(counter, now).await?;
-        Ok(self.get(counter, now).await?.with_previous(previous))
+        self.0.reset(counter, window_id).await
     }
 
     async fn claim(
@@ -197,7 +192,7 @@ impl Backend for DynamoDbBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         self.0.claim(key, request, now).await
     }
 
@@ -206,7 +201,7 @@ impl Backend for DynamoDbBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         self.0.finish(key, completion, now).await
     }
 
@@ -214,10 +209,10 @@ impl Backend for DynamoDbBackend {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.0.renew(key, owner, until, now).await
+    ) -> Result<LeaseStatus, BackendError> {
+        self.0.renew(key, owner, expires_at, now).await
     }
 
     async fn release(
@@ -225,7 +220,7 @@ impl Backend for DynamoDbBackend {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         self.0.release(key, owner, now).await
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use limited_core::{Generation, Hit, Timestamp};
+use limited_core::{Hit, Timestamp, WindowId};
 
 /// A hit that waits to be written.
 #[derive(Clone, Debug)]
@@ -13,8 +13,8 @@ pub(crate) struct Waiting {
     pub(crate) cost: u128,
     pub(crate) floor: u128,
     pub(crate) ceiling: u128,
-    pub(crate) generation: Generation,
-    pub(crate) note: Option<Arc<str>>,
+    pub(crate) window_id: WindowId,
+    pub(crate) metadata: Option<Arc<str>>,
     pub(crate) now: Timestamp,
 }
 
@@ -24,8 +24,8 @@ impl Waiting {
             cost: hit.cost,
             floor: hit.floor,
             ceiling: hit.ceiling,
-            generation: hit.generation,
-            note: hit.note.map(Arc::from),
+            window_id: hit.window_id,
+            metadata: hit.metadata.map(Arc::from),
             now,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use limited_core::ALLOWED_SKEW;
+use limited_core::MAX_CLOCK_SKEW;
 
 use crate::backend::{Settings, Shared};
 use crate::capacity::Listener;
@@ -30,7 +30,7 @@ impl DynamoDbBackendBuilder {
                 table: "rate-limits".to_owned(),
                 idempotency_table: "idempotency".to_owned(),
                 format: WindowTimeFormat::default(),
-                allowed_skew: ALLOWED_SKEW,
+                max_clock_skew: MAX_CLOCK_SKEW,
                 operation_timeout: Duration::from_millis(250),
                 indexes: Vec::new(),
                 claim_indexes: Vec::new(),
@@ -61,8 +61,8 @@ impl DynamoDbBackendBuilder {
     }
 
     /// How far the clocks of the processes may be apart; 5 seconds unless set.
-    pub fn allowed_skew(mut self, allowed_skew: Duration) -> Self {
-        self.settings.allowed_skew = allowed_skew;
+    pub fn max_clock_skew(mut self, max_clock_skew: Duration) -> Self {
+        self.settings.max_clock_skew = max_clock_skew;
         self
     }
 

@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use limited_core::{
-    BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Grant, Owner, Ownership, Record, Recorded,
-    StoredResult, Timestamp,
+    Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, FinishResult, Grant, LeaseStatus, Owner,
+    Record, StoredResult, Timestamp,
 };
 
 use self::record::{Status, Stored};
@@ -38,15 +38,15 @@ impl Shared {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         let item = ClaimItem::of(key);
-        let tenant = tenant(key, request.details.tenant);
-        Rest::of(&item, tenant, &request.details).check()?;
+        let tenant = tenant(key, request.metadata.tenant);
+        Rest::of(&item, tenant, &request.metadata).check()?;
         let update = expressions::claim(request, tenant, now);
         let old = match self.write_claim(&item, update, ReturnValue::UpdatedNew).await {
             Ok(Outcome::Written(new)) => {
-                let fence = record::fence(&new)?;
-                return Ok(Claimed::Granted(Grant { fence, until: request.until }));
+                let fencing_token = record::fencing_token(&new)?;
+                return Ok(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at }));
             }
             Ok(Outcome::Refused(Some(old))) => old,
             // There is an item, and the server does not show it.
@@ -55,10 +55,11 @@ impl Shared {
         };
         let record = old.live(now)?;
         match record {
-            Some(Record::InProgress(held)) if old.is_of(request.owner) => {
-                Ok(Claimed::Granted(Grant { fence: held.fence, until: held.until }))
-            }
-            Some(record) => Ok(Claimed::Taken(record)),
+            Some(Record::InProgress(held)) if old.is_of(request.owner) => Ok(Acquisition::Acquired(Grant {
+                fencing_token: held.fencing_token,
+                expires_at: held.expires_at,
+            })),
+            Some(record) => Ok(Acquisition::Held(record)),
             None if old.is_of(request.owner) => Err(BackendError::invalid(
                 "this owner has claimed the key before, and given it up or let it expire: each claim takes a new owner",
             )),
@@ -71,9 +72,9 @@ impl Shared {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         let item = ClaimItem::of(key);
-        let rest = Rest::of(&item, tenant(key, completion.details.tenant), &completion.details);
+        let rest = Rest::of(&item, tenant(key, completion.metadata.tenant), &completion.metadata);
         let mut left_out = rest.left_out(&completion.result);
         let mut answer = self.write_finished(&item, completion, left_out.as_ref(), now).await;
         if left_out.is_none() && answer.as_ref().is_err_and(is_too_large) {
@@ -91,25 +92,25 @@ impl Shared {
         {
             return Ok(recorded(Some(finished), &completion.result));
         }
-        Ok(Recorded::Lost(lost(old, now)?))
+        Ok(FinishResult::Lost(lost(old, now)?))
     }
 
     pub(crate) async fn renew(
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        let old = match self.change_claim(key, expressions::renew(owner, until, now)).await? {
-            Outcome::Written(_) => return Ok(Ownership::Owned),
+    ) -> Result<LeaseStatus, BackendError> {
+        let old = match self.change_claim(key, expressions::renew(owner, expires_at, now)).await? {
+            Outcome::Written(_) => return Ok(LeaseStatus::Owned),
             Outcome::Refused(old) => old,
         };
         let own = old.as_ref().is_some_and(|old| old.is_of(owner));
         match lost(old, now)? {
-            Some(Record::InProgress(held)) if own && held.until >= until => Ok(Ownership::Owned),
+            Some(Record::InProgress(held)) if own && held.expires_at >= expires_at => Ok(LeaseStatus::Owned),
             Some(Record::InProgress(_)) if own => Err(contradiction()),
-            record => Ok(Ownership::Lost(record)),
+            record => Ok(LeaseStatus::Lost(record)),
         }
     }
 
@@ -118,9 +119,9 @@ impl Shared {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         let old = match self.change_claim(key, expressions::release(owner, now)).await? {
-            Outcome::Written(_) => return Ok(Ownership::Owned),
+            Outcome::Written(_) => return Ok(LeaseStatus::Owned),
             Outcome::Refused(old) => old,
         };
         if let Some(old) = &old
@@ -128,9 +129,9 @@ impl Shared {
             && !old.has_expired(now)?
             && old.status()? == Status::Failed
         {
-            return Ok(Ownership::Owned);
+            return Ok(LeaseStatus::Owned);
         }
-        Ok(Ownership::Lost(lost(old, now)?))
+        Ok(LeaseStatus::Lost(lost(old, now)?))
     }
 
     pub(crate) async fn find(
@@ -205,12 +206,12 @@ fn lost(old: Option<Stored>, now: Timestamp) -> Result<Option<Record>, BackendEr
 }
 
 /// What to answer where `stored` is in the record instead of the result, if anything is.
-fn recorded(stored: Option<StoredResult>, result: &StoredResult) -> Recorded {
+fn recorded(stored: Option<StoredResult>, result: &StoredResult) -> FinishResult {
     match (stored, result) {
         // What could not be kept before it came here is kept as that.
-        (_, StoredResult::NotKept { .. }) => Recorded::Kept,
-        (Some(StoredResult::NotKept { reason }), _) => Recorded::NotKept { reason },
-        _ => Recorded::Kept,
+        (_, StoredResult::Omitted { .. }) => FinishResult::Stored,
+        (Some(StoredResult::Omitted { reason }), _) => FinishResult::Omitted { reason },
+        _ => FinishResult::Stored,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use limited_core::{BackendError, Counter, Generation, Timestamp, Window, has_come, sliding};
+use limited_core::{BackendError, Counter, Timestamp, Window, WindowId, has_passed, sliding};
 
 use crate::WindowTimeFormat;
 use crate::attributes::{GENERATION, Seen, aligned_length};
@@ -13,7 +13,7 @@ use crate::capacity::Operation;
 use crate::error::backend_error;
 use crate::item::ItemKey;
 use crate::lane::lock;
-use crate::update::generation_text;
+use crate::update::window_id_text;
 use crate::write::{Target, key_of};
 
 impl Shared {
@@ -60,7 +60,7 @@ impl Shared {
 
     /// The count of the window before: remembered once it is settled, read until then.
     pub(crate) async fn previous(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
-        let Some(before) = sliding::before(counter)? else { return Ok(0) };
+        let Some(before) = sliding::previous_window(counter)? else { return Ok(0) };
         let Window::Aligned { start, length } = before.window() else { return Ok(0) };
         let item = self.item(&before)?;
         if let Some(value) = lock(&self.settled).get(&item) {
@@ -70,9 +70,9 @@ impl Shared {
         let value = self.read(&item, before.window()).await?.value;
         let settled = start
             .saturating_add(length.as_duration())
-            .saturating_add(self.settings.allowed_skew)
+            .saturating_add(self.settings.max_clock_skew)
             .saturating_add(self.settings.operation_timeout);
-        if has_come(settled, now) {
+        if has_passed(settled, now) {
             let mut remembered = lock(&self.settled);
             // What was read may be what a reset has removed since.
             if self.resets.load(Ordering::Acquire) == resets {
@@ -85,7 +85,7 @@ impl Shared {
     pub(crate) async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
     ) -> Result<(), BackendError> {
         let item = self.item(counter)?;
         let mut request = self
@@ -94,12 +94,12 @@ impl Shared {
             .table_name(&self.settings.table)
             .set_key(Some(key_of(&item)))
             .set_return_consumed_capacity(self.wanted_capacity());
-        if let Some(generation) = generation {
+        if let Some(window_id) = window_id {
             request = request
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .condition_expression("#generation = :generation")
                 .expression_attribute_names("#generation", GENERATION)
-                .expression_attribute_values(":generation", AttributeValue::S(generation_text(generation)));
+                .expression_attribute_values(":generation", AttributeValue::S(window_id_text(window_id)));
         }
         let answer = request.customize().config_override(self.overrides.clone()).send().await;
         // Not before: who reads in the meantime remembers what was there.

@@ -69,8 +69,8 @@ fn identifier(namespace: &str, key: &str, longest: usize) -> String {
         return identifier;
     }
     // `sha256=` and the fingerprint hold no `#`, so that no key without a namespace is written like this.
-    let fingerprint = Key::secret("", &identifier);
-    format!("#{}", fingerprint.as_str().trim_start_matches(':'))
+    let request_hash = Key::new().secret("", &identifier);
+    format!("#{}", request_hash.as_str().trim_start_matches(':'))
 }
 
 fn window_time(window: Window, format: WindowTimeFormat) -> String {
@@ -79,7 +79,7 @@ fn window_time(window: Window, format: WindowTimeFormat) -> String {
             format!("{}/{}", start_time(start), iso_duration(length))
         }
         (Window::Aligned { start, .. }, WindowTimeFormat::Start) => start_time(start),
-        (Window::Opened { length }, _) => format!("OPENED/{}", iso_duration(length)),
+        (Window::FromFirstHit { length }, _) => format!("OPENED/{}", iso_duration(length)),
         (Window::Bucket { limit, length }, _) => format!("BUCKET/{limit}/{}", iso_duration(length)),
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(iso_duration(length(Duration::from_millis(1))), "PT0.001S");
         assert_eq!(iso_duration(length(Duration::from_millis(60_500))), "PT1M0.5S");
         assert_eq!(
-            window_time(Window::Opened { length: WindowLength::HOUR }, WindowTimeFormat::Interval),
+            window_time(Window::FromFirstHit { length: WindowLength::HOUR }, WindowTimeFormat::Interval),
             "OPENED/PT1H"
         );
         let bucket = Window::Bucket { limit: 100, length: WindowLength::MINUTE };

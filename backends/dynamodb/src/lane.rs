@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use limited_core::{BackendError, Tally};
+use limited_core::{BackendError, CounterState};
 
 use crate::batch::Waiting;
 use crate::item::ItemKey;
 
 /// What each hit of a batch is answered, in order.
-pub(crate) type Answers = Vec<Result<Tally, BackendError>>;
+pub(crate) type Answers = Vec<Result<CounterState, BackendError>>;
 
 type SharedWrite = Shared<BoxFuture<'static, Arc<Answers>>>;
 
@@ -39,7 +39,7 @@ impl Lanes {
         key: &ItemKey,
         hit: Waiting,
         write: impl FnOnce(Vec<Waiting>) -> F + Send + 'static,
-    ) -> Result<Tally, BackendError>
+    ) -> Result<CounterState, BackendError>
     where
         F: Future<Output = Answers> + Send + 'static,
     {
@@ -197,7 +197,7 @@ mod tests {
     async fn write(writes: &AtomicUsize, gate: &Mutex<bool>, hits: Vec<Waiting>) -> Answers {
         writes.fetch_add(1, Ordering::Relaxed);
         std::future::poll_fn(|_| if *lock(gate) { Poll::Ready(()) } else { Poll::Pending }).await;
-        hits.iter().map(|hit| Ok(Tally::new(true, hit.cost))).collect()
+        hits.iter().map(|hit| Ok(CounterState::new(true, hit.cost))).collect()
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         let write = |hits: Vec<Waiting>| async move {
-                            hits.iter().map(|_| Ok(Tally::new(true, 1))).collect::<Answers>()
+                            hits.iter().map(|_| Ok(CounterState::new(true, 1))).collect::<Answers>()
                         };
                         drive(lanes.travel(&key, hit(1), write)).unwrap()
                     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::{BackendError, Dimensions, Generation, Timestamp, Window, bucket_full_at, forgotten_from};
+use limited_core::{BackendError, Dimensions, Timestamp, Window, WindowId, bucket_full_at, retained_until};
 
 use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, GENERATION, IP_ADDRESS, NOTE, OPENED_AT, TENANT_ID,
@@ -73,8 +73,8 @@ impl Update {
         update.name("#count", COUNT);
         update.stamped(stamp);
         let expiry = match window {
-            Window::Aligned { start, length } => forgotten_from(start, length, stamp.skew),
-            Window::Opened { length } => forgotten_from(stamp.now, length, stamp.skew),
+            Window::Aligned { start, length } => retained_until(start, length, stamp.skew),
+            Window::FromFirstHit { length } => retained_until(stamp.now, length, stamp.skew),
             Window::Bucket { limit, length } => bucket_full_at(highest_ceiling, limit)
                 .saturating_add(length.as_duration())
                 .saturating_add(stamp.skew),
@@ -181,22 +181,22 @@ impl Update {
     fn opens(&mut self, first: &Waiting, set: impl Fn(&str, &str) -> String) {
         self.name("#opened", OPENED_AT);
         self.name("#generation", GENERATION);
-        self.text(":generation", generation_text(first.generation));
+        self.text(":generation", window_id_text(first.window_id));
         self.set.push(set("#opened", ":now"));
         self.set.push(set("#generation", ":generation"));
         // The first hit's note stays, even where it brought none.
-        let note = first
-            .note
+        let metadata = first
+            .metadata
             .as_ref()
-            .map_or(AttributeValue::Null(true), |note| AttributeValue::S(note.to_string()));
+            .map_or(AttributeValue::Null(true), |metadata| AttributeValue::S(metadata.to_string()));
         self.name("#note", NOTE);
-        self.values.insert(":note".into(), note);
+        self.values.insert(":note".into(), metadata);
         self.set.push(set("#note", ":note"));
     }
 }
 
-pub(crate) fn generation_text(generation: Generation) -> String {
-    format!("{:032x}", generation.0)
+pub(crate) fn window_id_text(window_id: WindowId) -> String {
+    format!("{:032x}", window_id.0)
 }
 
 /// When the last window that has ended by `now` was opened at the latest.

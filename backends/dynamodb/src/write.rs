@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use limited_core::{BackendError, Dimensions, Tally, Timestamp, Window};
+use limited_core::{BackendError, CounterState, Dimensions, Timestamp, Window};
 
 use crate::attributes::{IDENTIFIER, Item, Seen, WINDOW_TIME};
 use crate::backend::Shared;
@@ -47,7 +47,7 @@ impl Shared {
         }
     }
 
-    async fn try_write(&self, target: &Target, hits: &[Waiting]) -> Result<Vec<Tally>, BackendError> {
+    async fn try_write(&self, target: &Target, hits: &[Waiting]) -> Result<Vec<CounterState>, BackendError> {
         let window = target.window;
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
         let mut seen: Option<Seen> = None;
@@ -93,10 +93,12 @@ impl Shared {
     fn case(&self, target: &Target, seen: Option<&Seen>, composed: &Composed, now: Timestamp) -> Case {
         let opening = match (target.window, seen) {
             (Window::Aligned { .. } | Window::Bucket { .. }, _) => Opening::Never,
-            (Window::Opened { .. }, Some(seen)) if seen.is_there && seen.has_ended(target.window, now) => {
+            (Window::FromFirstHit { .. }, Some(seen))
+                if seen.is_there && seen.has_ended(target.window, now) =>
+            {
                 Opening::Ended(seen.opened_at.clone())
             }
-            (Window::Opened { .. }, _) => Opening::Open,
+            (Window::FromFirstHit { .. }, _) => Opening::Open,
         };
         let value = match seen.map(|seen| seen.value).or_else(|| self.last_seen(target)) {
             _ if composed.floor() == 0 => Value::FromZero,
@@ -116,7 +118,7 @@ impl Shared {
         now: Timestamp,
     ) -> Result<Attempt, BackendError> {
         let number = self.next_number(now);
-        let stamp = Stamp { slot: &self.slot, number, now, skew: self.settings.allowed_skew };
+        let stamp = Stamp { slot: &self.slot, number, now, skew: self.settings.max_clock_skew };
         let highest = chosen.iter().map(|&index| hits[index].ceiling).max().unwrap_or_default();
         let first = &hits[chosen[0]];
         let mut update = Update::counting(case, composed, target.window, first, highest, &stamp)?;
@@ -175,8 +177,15 @@ impl Shared {
     }
 }
 
-fn answers(hits: &[Waiting], chosen: &[usize], before: u128, after: &Seen, window: Window) -> Vec<Tally> {
-    let mut tallies: Vec<Tally> = hits.iter().map(|_| after.tally(false, after.value, window)).collect();
+fn answers(
+    hits: &[Waiting],
+    chosen: &[usize],
+    before: u128,
+    after: &Seen,
+    window: Window,
+) -> Vec<CounterState> {
+    let mut tallies: Vec<CounterState> =
+        hits.iter().map(|_| after.tally(false, after.value, window)).collect();
     for (&index, value) in chosen.iter().zip(values_after(hits, chosen, before)) {
         tallies[index] = after.tally(true, value, window);
     }

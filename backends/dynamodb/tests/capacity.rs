@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::Builder;
-use limited_core::{Backend, Counter, Generation, Hit, Key, Window, WindowLength};
+use limited_core::{Backend, Counter, Hit, Key, Window, WindowId, WindowLength};
 use limited_dynamodb::{DynamoDbBackend, Index, Operation};
 use loopback::{NOON, builder, config, hit};
 use support::Wire;
@@ -55,13 +55,13 @@ async fn reading_is_told_too() {
 async fn a_reset_is_told_whether_or_not_it_deletes() {
     let (backend, told) = backend(&[]).await;
     let key = Key::from("signup");
-    let counter = Counter::new("api", &key, Window::Opened { length: WindowLength::MINUTE }).unwrap();
-    let opening = Hit::new(1, 1).opening(Generation(7), None);
-    backend.increment(&counter, &opening, NOON).await.unwrap();
+    let counter = Counter::new("api", &key, Window::FromFirstHit { length: WindowLength::MINUTE }).unwrap();
+    let meta = Hit::new(1, 1).with_window_meta(WindowId(7), None);
+    backend.increment(&counter, &meta, NOON).await.unwrap();
     told();
-    backend.reset(&counter, Some(Generation(8)), NOON).await.unwrap();
+    backend.reset(&counter, Some(WindowId(8)), NOON).await.unwrap();
     assert_eq!(told(), [(Operation::DeleteItem, 1.0, true)]);
-    backend.reset(&counter, Some(Generation(7)), NOON).await.unwrap();
+    backend.reset(&counter, Some(WindowId(7)), NOON).await.unwrap();
     assert_eq!(told(), [(Operation::DeleteItem, 1.0, false)]);
 }
 
@@ -69,7 +69,7 @@ async fn a_reset_is_told_whether_or_not_it_deletes() {
 async fn a_refusal_pays_for_the_size_of_the_item() {
     let (backend, told) = backend(&[]).await;
     // The key is written twice: in `Identifier`, and in `BucketKey`.
-    let key = Key::tenant("t".repeat(1_000));
+    let key = Key::new().tenant("t".repeat(1_000));
     hit(&backend, &key, 1, 1, NOON).await;
     let (_, made, _) = told()[0];
     hit(&backend, &key, 1, 1, NOON).await;
@@ -80,7 +80,7 @@ async fn a_refusal_pays_for_the_size_of_the_item() {
 #[tokio::test]
 async fn an_index_costs_a_write_for_the_first_hit_of_a_window_and_none_after_it() {
     let (backend, told) = backend(&Index::ALL).await;
-    let key = Key::tenant("acme").user("7").and_ip([192, 0, 2, 1]);
+    let key = Key::new().tenant("acme").user("7").ip([192, 0, 2, 1]);
     for units in [5.0, 1.0, 1.0] {
         hit(&backend, &key, 1, 10, NOON).await;
         assert_eq!(told(), [(Operation::UpdateItem, units, false)]);
@@ -93,7 +93,7 @@ async fn what_is_told_is_what_is_billed() {
     let (backend, told) = backend_over(support::config(&wire), &[Index::Tenant]).await;
     wire.clear();
     for length in [1, 500, 1_000] {
-        let key = Key::tenant("t".repeat(length));
+        let key = Key::new().tenant("t".repeat(length));
         for _ in 0..4 {
             hit(&backend, &key, 1, 2, NOON).await;
         }

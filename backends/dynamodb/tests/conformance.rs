@@ -40,7 +40,7 @@ impl Harness for OverWire {
         RUNTIME.block_on(future)
     }
 
-    fn lose_next_answer(&self, backend: &DynamoDbBackend) -> bool {
+    fn lose_next_response(&self, backend: &DynamoDbBackend) -> bool {
         let wires = self.0.lock().unwrap();
         let (_, wire) =
             wires.iter().find(|(table, _)| table == backend.table_name()).expect("a wire of the suite's");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use limited::contract::{Record, StoredResult};
+use limited::backend::{Record, StoredResult};
 use limited::{
     AttemptError, Clock, DoOnce, Done, Idempotency, IdempotencyError, LimitedAttempt, Outcome, Timestamp,
 };
@@ -61,7 +61,7 @@ async fn of_64_callers_in_four_processes_one_executes_and_all_get_the_same_bytes
         let callers: Vec<_> = (0..64)
             .map(|caller| {
                 let idempotency = Idempotency::new(processes[caller % 4].clone()).clock(clock);
-                let idempotency = idempotency.wait_up_to(LEASE).find_first(caller % 8 < 4);
+                let idempotency = idempotency.wait_timeout(LEASE).read_before_claim(caller % 8 < 4);
                 let runs = Arc::clone(&runs);
                 tokio::spawn(async move {
                     sleep(Duration::from_millis(caller as u64 % (1 + round))).await;
@@ -98,12 +98,12 @@ async fn of_64_callers_in_four_processes_one_does_it_once_and_three_attempts_pas
                     Err(AttemptError::TooManyAttempts { .. }) => None,
                     Err(error) => panic!("{error}"),
                 };
-                let once = DoOnce::new(backend).clock(clock).wait_up_to(LEASE);
+                let once = DoOnce::new(backend).clock(clock).wait_timeout(LEASE);
                 let done = once.run("user", "mail", async || {
                     sleep(Duration::from_millis(40)).await;
                     Ok::<_, String>(())
                 });
-                (attempt, matches!(done.await.unwrap(), Done::Now { .. }))
+                (attempt, matches!(done.await.unwrap(), Done::Executed { .. }))
             })
         })
         .collect();
@@ -192,7 +192,7 @@ async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progres
                     assert!(!over);
                     let told = run_again(2).await;
                     assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
-                    sleep(record.until.saturating_since(clock.now())).await;
+                    sleep(record.expires_at.saturating_since(clock.now())).await;
                     assert_eq!(run_again(3).await.unwrap(), Outcome::Executed(3));
                     assert_eq!(run_again(4).await.unwrap(), Outcome::Replayed(3));
                 }
@@ -223,12 +223,14 @@ async fn a_result_beyond_an_items_size_is_told_and_the_handler_never_runs_again(
     };
     wire.clear();
     match run().await {
-        Err(IdempotencyError::NotKept { outcome: Some(Ok(result)), .. }) => assert_eq!(result.len(), 450_000),
+        Err(IdempotencyError::NotStored { outcome: Some(Ok(result)), .. }) => {
+            assert_eq!(result.len(), 450_000)
+        }
         other => panic!("{:?}", other.map(|_| ())),
     }
     assert_eq!(wire.count("UpdateItem"), 2, "it is found before it is sent");
     for _ in 0..2 {
-        assert!(matches!(run().await, Err(IdempotencyError::NotKept { outcome: None, .. })));
+        assert!(matches!(run().await, Err(IdempotencyError::NotStored { outcome: None, .. })));
     }
     assert_eq!(runs.load(Ordering::Relaxed), 1);
 }

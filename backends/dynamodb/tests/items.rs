@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, Counter, Generation, Hit, Key, Tally, Timestamp, Window, WindowLength,
+    Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder, WindowTimeFormat};
 use support::{Wire, client, raw_item};
@@ -31,7 +31,7 @@ async fn hit(
     window: Window,
     hit: Hit<'_>,
     now: Timestamp,
-) -> Tally {
+) -> CounterState {
     backend.increment(&Counter::new("api", key, window).unwrap(), &hit, now).await.unwrap()
 }
 
@@ -69,7 +69,7 @@ async fn an_aligned_window_has_exactly_the_documented_attributes() {
 #[tokio::test]
 async fn a_composed_key_has_its_dimensions_beside_it() {
     let (wire, backend) = table(|builder| builder).await;
-    let key = Key::tenant("4:2").user("7").and_ip([192, 0, 2, 1]);
+    let key = Key::new().tenant("4:2").user("7").ip([192, 0, 2, 1]);
     hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
     let identifier = format!("api#{key}");
     let item = raw_item(&client(&wire), "limits", &identifier, "2026-11-21T12:00:00Z/PT1M").await;
@@ -83,8 +83,8 @@ async fn a_composed_key_has_its_dimensions_beside_it() {
 async fn a_hit_opened_window_and_a_bucket_have_theirs() {
     let (wire, backend) = table(|builder| builder).await;
     let key = Key::from("user:7");
-    let opening = Hit::new(1, 3).opening(Generation(0xab), Some("first"));
-    hit(&backend, &key, Window::Opened { length: WindowLength::HOUR }, opening, NOON).await;
+    let meta = Hit::new(1, 3).with_window_meta(WindowId(0xab), Some("first"));
+    hit(&backend, &key, Window::FromFirstHit { length: WindowLength::HOUR }, meta, NOON).await;
     let item = raw_item(&client(&wire), "limits", "api#user:7", "OPENED/PT1H").await;
     assert_eq!(item["OpenedAt"], text("2026-11-21T12:00:00.000000000Z"));
     assert_eq!(item["Generation"], text("000000000000000000000000000000ab"));

@@ -106,7 +106,7 @@ async fn opening_a_window_over_one_that_has_ended_takes_two_requests() {
     let wire = Wire::new();
     let backend = wire.backend().await;
     let key = Key::from("key");
-    let counter = Counter::new("", &key, Window::Opened { length: WindowLength::MINUTE }).unwrap();
+    let counter = Counter::new("", &key, Window::FromFirstHit { length: WindowLength::MINUTE }).unwrap();
     let start = Timestamp::from_secs(1_795_262_400);
     for (later, operations) in [(0, 1), (59, 1), (60, 2), (119, 1), (180, 2)] {
         let now = start.saturating_add(Duration::from_secs(later));

@@ -54,8 +54,8 @@ fn number(number: impl ToString) -> AttributeValue {
 #[tokio::test]
 async fn usage_is_found_by_tenant_user_address_and_key() {
     let backend = backend().await;
-    let (one, other) = (Key::tenant("acme").user("7"), Key::tenant("acme").user("8"));
-    let from = Key::of_user("7").and_ip([192, 0, 2, 1]);
+    let (one, other) = (Key::new().tenant("acme").user("7"), Key::new().tenant("acme").user("8"));
+    let from = Key::new().user("7").ip([192, 0, 2, 1]);
     for (key, cost) in [(&one, 3), (&other, 4), (&from, 5), (&Key::from("plain"), 6)] {
         hit(&backend, key, cost, 100, NOON).await;
     }
@@ -76,7 +76,7 @@ async fn usage_is_found_by_tenant_user_address_and_key() {
 #[tokio::test]
 async fn usage_tells_all_that_the_item_does() {
     let backend = backend().await;
-    let key = Key::tenant("acme").user("7").and_ip([192, 0, 2, 1]);
+    let key = Key::new().tenant("acme").user("7").ip([192, 0, 2, 1]);
     hit(&backend, &key, 1, 100, NOON).await;
     let later = NOON.saturating_add(Duration::from_millis(1_500));
     hit(&backend, &key, 1, 100, later).await;
@@ -124,7 +124,7 @@ async fn more_than_a_page_is_found_by_two_requests_for_each_hundred() {
 #[tokio::test]
 async fn what_has_expired_is_left_out() {
     let backend = backend().await;
-    let (earlier, now) = (Key::tenant("acme").user("earlier"), Key::tenant("acme").user("now"));
+    let (earlier, now) = (Key::new().tenant("acme").user("earlier"), Key::new().tenant("acme").user("now"));
     hit(&backend, &earlier, 1, 100, NOON).await;
     let later = NOON.saturating_add(Duration::from_secs(124));
     hit(&backend, &now, 1, 100, later).await;
@@ -157,7 +157,7 @@ async fn items_with_unknown_and_without_known_attributes_are_read() {
 #[tokio::test]
 async fn an_item_that_cannot_be_read_is_an_error_and_the_rest_follows() {
     let backend = backend().await;
-    let key = Key::tenant("acme");
+    let key = Key::new().tenant("acme");
     hit(&backend, &key, 1, 100, NOON).await;
     put(
         &backend,
@@ -249,7 +249,7 @@ async fn stingy_backend(answers: u32) -> DynamoDbBackend {
     let stingy = Stingy { answers: Arc::new(AtomicU32::new(answers)), ..Stingy::default() };
     let backend = builder(support::config(&Wire::new()).interceptor(stingy)).indexes([Index::Tenant]).build();
     backend.create_rate_limit_table().await.unwrap();
-    hit(&backend, &Key::tenant("acme"), 2, 100, NOON).await;
+    hit(&backend, &Key::new().tenant("acme"), 2, 100, NOON).await;
     backend
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp, sliding,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait, sliding,
 };
 
 use crate::MemoryBackendBuilder;
@@ -47,7 +47,7 @@ use crate::windows::View;
 /// # Clocks that jump back
 ///
 /// Of each key the latest window with hits and the two before it are known. A hit for an older one is refused, since its
-/// count is gone, until the clock has come to a known window ([`Tally::start`]). With windows longer than the allowed
+/// count is gone, until the clock has come to a known window ([`CounterState::start`]). With windows longer than the allowed
 /// skew that takes a jump beyond it; with windows of some milliseconds it may also meet a thread that was held up
 /// between reading the clock and asking.
 ///
@@ -65,10 +65,10 @@ use crate::windows::View;
 /// between processes nothing is shared. Fencing numbers go on higher after it, since they start from the time.
 ///
 /// A finished record leaves at its expiry and the allowed skew, and one that nobody finished a day
-/// ([`LAPSED_CLAIM_KEPT`](limited_core::LAPSED_CLAIM_KEPT)) and the allowed skew after its lease, up to four with each
+/// ([`LAPSED_CLAIM_TTL`](limited_core::LAPSED_CLAIM_TTL)) and the allowed skew after its lease, up to four with each
 /// operation on any claim. What is released or forgotten leaves at once, and nothing is kept of it: a release that is
 /// repeated finds nothing. Results are kept whatever their size, and
-/// [details](limited_core::Details) are not, since nobody can look at them here.
+/// [details](limited_core::ClaimMetadata) are not, since nobody can look at them here.
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Stores>);
 
@@ -130,100 +130,42 @@ impl fmt::Debug for MemoryBackend {
     }
 }
 
-impl ImmediateBackend for MemoryBackend {
-    fn increment_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        self.0.counters.increment(counter, hit, now, View::Fixed)
-    }
+impl Immediate for MemoryBackend {}
 
-    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        Ok(self.0.counters.get(counter, now, View::Fixed))
-    }
-
-    fn reset_now(
-        &self,
-        counter: &Counter<'_>,
-        generation: Option<Generation>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        self.0.counters.reset(counter, generation, now);
-        Ok(())
-    }
-
-    fn increment_sliding_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        sliding::before(counter)?;
-        self.0.counters.increment(counter, hit, now, View::Sliding)
-    }
-
-    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        sliding::before(counter)?;
-        Ok(self.0.counters.get(counter, now, View::Sliding))
-    }
-}
-
+#[async_trait]
 impl Backend for MemoryBackend {
+    #[inline(always)]
+    fn try_increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<CounterState, BackendError>> {
+        let view = if counter.is_sliding() { View::Sliding } else { View::Fixed };
+        self.0.counters.increment_at_hand(counter, hit, now, view).map(Ok)
+    }
+
     async fn increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        self.increment_now(counter, hit, now)
+    ) -> Result<CounterState, BackendError> {
+        self.0.counters.increment(counter, hit, now, view(counter)?)
     }
 
-    #[inline(always)]
-    fn increment_at_once(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
-        self.0.counters.increment_at_hand(counter, hit, now, View::Fixed).map(Ok)
-    }
-
-    #[inline(always)]
-    fn increment_sliding_at_once(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Option<Result<Tally, BackendError>> {
-        self.0.counters.increment_at_hand(counter, hit, now, View::Sliding).map(Ok)
-    }
-
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        self.get_now(counter, now)
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        Ok(self.0.counters.get(counter, now, view(counter)?))
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.reset_now(counter, generation, now)
-    }
-
-    async fn increment_sliding(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        self.increment_sliding_now(counter, hit, now)
-    }
-
-    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        self.get_sliding_now(counter, now)
+        self.0.counters.reset(counter, window, now);
+        Ok(())
     }
 
     async fn claim(
@@ -231,7 +173,7 @@ impl Backend for MemoryBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         self.0.claims.claim(key, request, now)
     }
 
@@ -240,7 +182,7 @@ impl Backend for MemoryBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         Ok(self.0.claims.finish(key, completion, now))
     }
 
@@ -248,10 +190,10 @@ impl Backend for MemoryBackend {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        Ok(self.0.claims.renew(key, owner, until, now))
+    ) -> Result<LeaseStatus, BackendError> {
+        Ok(self.0.claims.renew(key, owner, expires_at, now))
     }
 
     async fn release(
@@ -259,7 +201,7 @@ impl Backend for MemoryBackend {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         Ok(self.0.claims.release(key, owner, now))
     }
 
@@ -271,4 +213,17 @@ impl Backend for MemoryBackend {
         self.0.claims.forget(key, now);
         Ok(())
     }
+}
+
+/// Returns how the counter is weighed.
+///
+/// # Errors
+///
+/// [`Invalid`](BackendError::Invalid) if the counter is sliding and its window is not aligned.
+fn view(counter: &Counter<'_>) -> Result<View, BackendError> {
+    if !counter.is_sliding() {
+        return Ok(View::Fixed);
+    }
+    sliding::previous_window(counter)?;
+    Ok(View::Sliding)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::ALLOWED_SKEW;
+use limited_core::MAX_CLOCK_SKEW;
 
 use crate::MemoryBackend;
 use crate::claims::Claims;
@@ -31,7 +31,7 @@ pub struct MemoryBackendBuilder {
     max_keys: usize,
     when_full: WhenFull,
     max_claims: usize,
-    allowed_skew: Duration,
+    max_clock_skew: Duration,
 }
 
 impl MemoryBackendBuilder {
@@ -40,7 +40,7 @@ impl MemoryBackendBuilder {
             max_keys: usize::MAX,
             when_full: WhenFull::Refuse,
             max_claims: usize::MAX,
-            allowed_skew: ALLOWED_SKEW,
+            max_clock_skew: MAX_CLOCK_SKEW,
         }
     }
 
@@ -73,16 +73,16 @@ impl MemoryBackendBuilder {
 
     /// How far the clock may jump back and still find every window that it has left, and every record; 5 seconds unless
     /// set.
-    pub const fn allowed_skew(mut self, allowed_skew: Duration) -> Self {
-        self.allowed_skew = allowed_skew;
+    pub const fn max_clock_skew(mut self, max_clock_skew: Duration) -> Self {
+        self.max_clock_skew = max_clock_skew;
         self
     }
 
     /// The backend.
     pub fn build(self) -> MemoryBackend {
         MemoryBackend::over(
-            Store::new(self.max_keys, self.when_full, self.allowed_skew),
-            Claims::new(self.max_claims, self.allowed_skew),
+            Store::new(self.max_keys, self.when_full, self.max_clock_skew),
+            Claims::new(self.max_claims, self.max_clock_skew),
         )
     }
 }

@@ -6,8 +6,8 @@ mod key;
 use std::time::Duration;
 
 use limited_core::{
-    BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Fence, Grant, Owner, Ownership, Record,
-    Recorded, Timestamp, has_come,
+    Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, FencingToken, FinishResult, Grant,
+    LeaseStatus, Owner, Record, Timestamp, has_passed,
 };
 
 use self::claim::Claim;
@@ -39,7 +39,7 @@ pub(crate) struct Claims {
     /// Places taken: one for each entry.
     taken: AtomicUsize,
     /// The number of the last grant of any key. One for all, so that it outlives every record.
-    last_fence: AtomicU64,
+    last_fencing_token: AtomicU64,
     max_claims: usize,
     skew: Duration,
 }
@@ -50,7 +50,7 @@ impl Claims {
             map: Map::with_shards(SHARDS),
             queue: Queue::default(),
             taken: AtomicUsize::new(0),
-            last_fence: AtomicU64::new(0),
+            last_fencing_token: AtomicU64::new(0),
             max_claims,
             skew,
         }
@@ -65,7 +65,7 @@ impl Claims {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         self.sweep(now);
         let key = StoredKey::from(key);
         let mut looks_left = LOOKED_AT_WHEN_FULL;
@@ -79,10 +79,13 @@ impl Claims {
                 if !self.take_place() {
                     return (None, None);
                 }
-                let fence = self.next_fence(now);
-                let mut entry = Entry { claim: Claim::granted(request, fence), ticket: None };
+                let fencing_token = self.next_fence(now);
+                let mut entry = Entry { claim: Claim::granted(request, fencing_token), ticket: None };
                 self.queue_again(key, &mut entry);
-                (Some(entry), Some(Claimed::Granted(Grant { fence, until: request.until })))
+                (
+                    Some(entry),
+                    Some(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at })),
+                )
             };
             if let Some(claimed) = self.map.update_or_insert(key.clone(), take_over, insert) {
                 return Ok(claimed);
@@ -94,25 +97,30 @@ impl Claims {
         }
     }
 
-    pub(crate) fn finish(&self, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) -> Recorded {
-        self.update(key, now, |claim| claim.finish(completion, now)).unwrap_or(Recorded::Lost(None))
+    pub(crate) fn finish(
+        &self,
+        key: &ClaimKey<'_>,
+        completion: &Completion<'_>,
+        now: Timestamp,
+    ) -> FinishResult {
+        self.update(key, now, |claim| claim.finish(completion, now)).unwrap_or(FinishResult::Lost(None))
     }
 
     pub(crate) fn renew(
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Ownership {
-        self.update(key, now, |claim| claim.renew(owner, until, now)).unwrap_or(Ownership::Lost(None))
+    ) -> LeaseStatus {
+        self.update(key, now, |claim| claim.renew(owner, expires_at, now)).unwrap_or(LeaseStatus::Lost(None))
     }
 
-    pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Ownership {
-        let mut answer = Ownership::Lost(None);
+    pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
+        let mut answer = LeaseStatus::Lost(None);
         self.remove_if(key, now, |claim| {
             answer = claim.release(owner, now);
-            answer == Ownership::Owned
+            answer == LeaseStatus::Owned
         });
         answer
     }
@@ -156,9 +164,9 @@ impl Claims {
     }
 
     /// The number of a grant, higher than all before it.
-    fn next_fence(&self, now: Timestamp) -> Fence {
-        self.last_fence.fetch_max(Fence::seed(now).0, Ordering::Relaxed);
-        Fence(self.last_fence.fetch_add(1, Ordering::Relaxed)).next()
+    fn next_fence(&self, now: Timestamp) -> FencingToken {
+        self.last_fencing_token.fetch_max(FencingToken::seed(now).0, Ordering::Relaxed);
+        FencingToken(self.last_fencing_token.fetch_add(1, Ordering::Relaxed)).next()
     }
 
     /// Sees to it that the entry is looked at by the time at which it is to be removed. A ticket that is due earlier
@@ -183,7 +191,7 @@ impl Claims {
             return;
         }
         for _ in 0..LOOKED_AT_PER_CALL {
-            let Some(popped) = self.queue.try_pop(|ticket| has_come(ticket.due, now)) else {
+            let Some(popped) = self.queue.try_pop(|ticket| has_passed(ticket.due, now)) else {
                 return;
             };
             self.settle(&popped, now);
@@ -205,7 +213,7 @@ impl Claims {
     /// Looks at the next record whose time may have come. Tells how many looks are left: none where there is nothing
     /// more to look at, and only a place that somebody else gave back can help.
     fn make_room(&self, now: Timestamp, looks_left: usize) -> usize {
-        match self.queue.pop(|ticket| has_come(ticket.due, now)) {
+        match self.queue.pop(|ticket| has_passed(ticket.due, now)) {
             Some(popped) => self.settle(&popped, now),
             // A record that somebody else is looking at may be about to leave.
             None if self.queue.is_settling() => yield_now(),
@@ -222,7 +230,7 @@ impl Claims {
                 return false;
             }
             let due = entry.claim.removed_from(self.skew);
-            let goes = due.is_some_and(|due| has_come(due, now));
+            let goes = due.is_some_and(|due| has_passed(due, now));
             if goes {
                 self.give_place_back();
             } else {
@@ -235,7 +243,7 @@ impl Claims {
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
-    use limited_core::{ALLOWED_SKEW, ClaimKind, Key};
+    use limited_core::{ClaimKind, Key, MAX_CLOCK_SKEW};
 
     use super::*;
 
@@ -243,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_record_that_expires_has_one_ticket_whatever_happens_to_it() {
-        let claims = Claims::new(usize::MAX, ALLOWED_SKEW);
+        let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
         let keys: Vec<_> = (0..31_u64).map(|key| Key::from(key.to_string())).collect();
         let keys: Vec<_> =
             keys.iter().map(|key| ClaimKey::new("", ClaimKind::DoOnce, key).unwrap()).collect();
@@ -257,18 +265,18 @@ mod tests {
             };
             let key = &keys[usize::try_from(round * 7 % 31).unwrap()];
             let owner = Owner((round % 3).into());
-            let until = now.saturating_add(Duration::from_secs(round % 5));
+            let expires_at = now.saturating_add(Duration::from_secs(round % 5));
             match round % 11 {
                 0 => claims.forget(key, now),
                 1 | 2 => drop(claims.release(key, owner, now)),
-                3 => drop(claims.renew(key, owner, until, now)),
+                3 => drop(claims.renew(key, owner, expires_at, now)),
                 // Sooner than the ticket is due, and for ever.
                 4 => {
-                    let completion = Completion { expires: Some(until), ..Completion::new(owner) };
+                    let completion = Completion { expires: Some(expires_at), ..Completion::new(owner) };
                     claims.finish(key, &completion, now);
                 }
                 5 => drop(claims.finish(key, &Completion::new(owner), now)),
-                _ => drop(claims.claim(key, &ClaimRequest::new(owner, until), now).unwrap()),
+                _ => drop(claims.claim(key, &ClaimRequest::new(owner, expires_at), now).unwrap()),
             }
             let entries = keys
                 .iter()
@@ -282,12 +290,12 @@ mod tests {
 
     #[test]
     fn numbers_of_grants_follow_the_time_and_each_other() {
-        let claims = Claims::new(usize::MAX, ALLOWED_SKEW);
-        let seed = Fence::seed(START);
+        let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
+        let seed = FencingToken::seed(START);
         assert_eq!(claims.next_fence(START), seed.next());
         assert_eq!(claims.next_fence(START), seed.next().next());
         assert_eq!(claims.next_fence(Timestamp::EPOCH), seed.next().next().next());
         let later = START.saturating_add(Duration::from_secs(1));
-        assert_eq!(claims.next_fence(later), Fence::seed(later).next());
+        assert_eq!(claims.next_fence(later), FencingToken::seed(later).next());
     }
 }

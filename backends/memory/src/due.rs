@@ -1,6 +1,6 @@
 //! When the shards have to be looked at again, to be seen without their locks.
 
-use limited_core::{Timestamp, has_come};
+use limited_core::{Timestamp, has_passed};
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -24,7 +24,7 @@ impl Due {
 
     /// Whether this shard is due.
     pub(crate) fn is(&self, shard: usize, now: Timestamp) -> bool {
-        has_come(Timestamp::from_nanos(self.shards[shard].load(Ordering::Relaxed)), now)
+        has_passed(Timestamp::from_nanos(self.shards[shard].load(Ordering::Relaxed)), now)
     }
 
     /// An entry of the shard expires at this time: look again by then. The shard is locked.
@@ -46,7 +46,7 @@ impl Due {
     ///
     /// None that becomes due earlier meanwhile is missed: whoever lowers the time of a shard lowers the first of all
     /// either before this sets it to the end of time, and then the time of the shard is seen here, or after that.
-    pub(crate) fn find_first(&self) {
+    pub(crate) fn read_before_claim(&self) {
         self.first.swap(u64::MAX, Ordering::AcqRel);
         let first = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();
         self.first.fetch_min(first.unwrap_or(u64::MAX), Ordering::AcqRel);

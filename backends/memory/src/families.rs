@@ -16,7 +16,7 @@ impl From<Window> for Kind {
     fn from(window: Window) -> Self {
         match window {
             Window::Aligned { length, .. } => Self::Aligned { length },
-            Window::Opened { length } => Self::Opened { length },
+            Window::FromFirstHit { length } => Self::Opened { length },
             Window::Bucket { limit, length } => Self::Bucket { limit, length },
         }
     }

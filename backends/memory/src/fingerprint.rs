@@ -132,7 +132,7 @@ impl Secret {
     fn head(&self, counter: &Counter<'_>, key: usize, namespace: usize) -> Sums {
         let (kind, limit, limit_apart) = match counter.window() {
             Window::Aligned { .. } => (0, 0, None),
-            Window::Opened { .. } => (1, 0, None),
+            Window::FromFirstHit { .. } => (1, 0, None),
             Window::Bucket { limit, .. } if limit < 1 << 30 => (2, limit, None),
             Window::Bucket { limit, .. } => (3, 0, Some(limit)),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limited_core::{Timestamp, has_come};
+use limited_core::{Timestamp, has_passed};
 
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
@@ -66,7 +66,7 @@ impl<K> Queue<K> {
 
     /// Whether a ticket is due; a guess, but one that the next call corrects.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        has_come(Timestamp::from_nanos(self.next_due.load(Ordering::Relaxed)), now)
+        has_passed(Timestamp::from_nanos(self.next_due.load(Ordering::Relaxed)), now)
     }
 
     /// The first ticket, if `wanted`. Nothing where somebody else is at the queue right now.

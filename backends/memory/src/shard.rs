@@ -1,6 +1,6 @@
 //! One shard of the store: a table of slots, and the states that do not fit into them. Whoever is here holds its lock.
 
-use limited_core::{Generation, Hit, Tally, Timestamp, Window, has_come};
+use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
 use crate::due::Due;
 use crate::families::{Families, Family, Kind, UNLISTED};
@@ -58,13 +58,13 @@ impl Default for Shard {
 }
 
 /// What a hit is told of a counter that is not there, and what it leaves behind if it is counted.
-pub(crate) fn first(asked: &Asked, hit: &Hit<'_>, view: View) -> (Tally, Option<First>) {
+pub(crate) fn first(asked: &Asked, hit: &Hit<'_>, view: View) -> (CounterState, Option<First>) {
     match asked.window {
         Window::Aligned { start, length } => {
             let (tally, after) = Windows::increment(None, hit, asked.when.at(start, length), view);
             (tally, after.map(First::Windows))
         }
-        Window::Opened { .. } => {
+        Window::FromFirstHit { .. } => {
             let (tally, after) = Opened::by(hit, asked.when.now);
             (tally, after.map(First::Opened))
         }
@@ -87,12 +87,18 @@ impl Shard {
         hit: &Hit<'_>,
         now: Timestamp,
         view: View,
-    ) -> Option<Tally> {
+    ) -> Option<CounterState> {
         count_at_hand(self.table.slot_of(print)?, window, hit, now, view)
     }
 
     /// Counts a hit on a counter that is there; `None` where it is not. A refused hit changes nothing.
-    pub(crate) fn increment(&mut self, asked: &Asked, hit: &Hit<'_>, view: View, due: &Due) -> Option<Tally> {
+    pub(crate) fn increment(
+        &mut self,
+        asked: &Asked,
+        hit: &Hit<'_>,
+        view: View,
+        due: &Due,
+    ) -> Option<CounterState> {
         let at = self.table.find(asked.print).ok()?;
         let slot = self.table.slot(at);
         if let Some(tally) = count_at_hand(slot, asked.window, hit, asked.when.now, view) {
@@ -113,9 +119,9 @@ impl Shard {
         hit: &Hit<'_>,
         view: View,
         due: &Due,
-    ) -> Tally {
+    ) -> CounterState {
         let Window::Aligned { start, length } = asked.window else {
-            return Tally::default();
+            return CounterState::default();
         };
         let known = self.table.slot(at).known(length);
         let (tally, after) = Windows::increment(Some(&known), hit, asked.when.at(start, length), view);
@@ -130,12 +136,19 @@ impl Shard {
         tally
     }
 
-    fn increment_wide(&mut self, at: usize, asked: &Asked, hit: &Hit<'_>, view: View, due: &Due) -> Tally {
+    fn increment_wide(
+        &mut self,
+        at: usize,
+        asked: &Asked,
+        hit: &Hit<'_>,
+        view: View,
+        due: &Due,
+    ) -> CounterState {
         let Some(wide) = self.wide_at(at) else {
-            return Tally::default();
+            return CounterState::default();
         };
         let tally = wide.state.increment(asked.window, hit, asked.when, view);
-        let expiry = wide.state.forgotten_from(wide.kind, asked.when);
+        let expiry = wide.state.retained_until(wide.kind, asked.when);
         self.expires(expiry, asked, due);
         tally
     }
@@ -154,14 +167,14 @@ impl Shard {
             First::Opened(opened) => State::Opened(opened),
             First::Bucket(value) => State::Bucket { value },
         };
-        let expiry = state.forgotten_from(kind, asked.when);
+        let expiry = state.retained_until(kind, asked.when);
         let slot = packed.unwrap_or_else(|| self.widen(asked, state));
         self.table.insert(slot);
         self.expires(expiry, asked, due);
     }
 
     /// Reads. `None` where there is no such counter.
-    pub(crate) fn get(&self, asked: &Asked, view: View) -> Option<Tally> {
+    pub(crate) fn get(&self, asked: &Asked, view: View) -> Option<CounterState> {
         let slot = self.table.get(self.table.find(asked.print).ok()?)?;
         let when = asked.when;
         Some(match (slot.held(), asked.window) {
@@ -169,32 +182,32 @@ impl Shard {
                 Windows::get(Some(&slot.known(length)), when.at(start, length), view)
             }
             (Held::Packed(_), Window::Bucket { limit, .. }) => {
-                Tally::new(false, unless_full(slot.value(), limit, when.now))
+                CounterState::new(false, unless_full(slot.value(), limit, when.now))
             }
             (Held::Wide(position), window) => {
                 self.wide.as_ref()?.get(position)?.state.get(window, when, view)
             }
-            _ => Tally::default(),
+            _ => CounterState::default(),
         })
     }
 
     /// Forgets the window, or where a generation is named, only that one. Tells whether that removed the entry.
-    pub(crate) fn reset(&mut self, asked: &Asked, generation: Option<Generation>) -> bool {
+    pub(crate) fn reset(&mut self, asked: &Asked, window_id: Option<WindowId>) -> bool {
         let Ok(at) = self.table.find(asked.print) else {
             return false;
         };
         let slot = self.table.slot(at);
         let is_gone = match (slot.held(), asked.window) {
             (Held::Wide(_), window) => {
-                self.wide_at(at).is_some_and(|wide| wide.state.reset(window, generation))
+                self.wide_at(at).is_some_and(|wide| wide.state.reset(window, window_id))
             }
-            (Held::Packed(family), Window::Aligned { start, length }) if generation.is_none() => {
+            (Held::Packed(family), Window::Aligned { start, length }) if window_id.is_none() => {
                 let mut known = slot.known(length);
                 known.remove(start, length);
                 *slot = Slot::windows(asked.print, family, &known).unwrap_or(*slot);
                 known.is_empty()
             }
-            (_, _) => generation.is_none(),
+            (_, _) => window_id.is_none(),
         };
         if is_gone {
             self.remove(at);
@@ -225,7 +238,7 @@ impl Shard {
             }
             budget.looks -= 1;
             let (expiry, look_again) = self.expiry(slot, families, when);
-            if has_come(expiry, when.now) {
+            if has_passed(expiry, when.now) {
                 // What comes after it moves up to where it was.
                 self.remove(at);
                 budget.removals -= 1;
@@ -294,7 +307,7 @@ impl Shard {
             },
             Held::Wide(position) => match self.wide.as_ref().and_then(|wide| wide.get(position)) {
                 Some(Wide { kind, state, .. }) => {
-                    let expiry = state.forgotten_from(*kind, when);
+                    let expiry = state.retained_until(*kind, when);
                     (expiry, together(expiry, *kind, when))
                 }
                 None => (Timestamp::EPOCH, Timestamp::EPOCH),
@@ -348,7 +361,7 @@ fn count_at_hand(
     hit: &Hit<'_>,
     now: Timestamp,
     view: View,
-) -> Option<Tally> {
+) -> Option<CounterState> {
     match (window, view) {
         _ if !slot.is_packed() => None,
         (Window::Aligned { start, length }, _) => slot.count(start, length, hit, now, view),

@@ -1,6 +1,6 @@
 //! One entry of a table: 32 bytes that say whose counter it is and what is counted.
 
-use limited_core::{Hit, Tally, Timestamp, WindowLength};
+use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
 use crate::families::{Family, UNLISTED};
 use crate::fingerprint::Fingerprint;
@@ -144,7 +144,7 @@ impl Slot {
         hit: &Hit<'_>,
         now: Timestamp,
         view: View,
-    ) -> Option<Tally> {
+    ) -> Option<CounterState> {
         if self.start() != start.as_nanos() >> DROPPED || hit.floor != 0 {
             return None;
         }
@@ -165,7 +165,7 @@ impl Slot {
             self.0[2] = (self.0[2] & 0xFFFF_FFFF) | u64::from(after) << 32;
         }
         let value = if counted { after } else { count };
-        Some(Tally::new(counted, value.into()).with_start(start).with_previous(previous.into()))
+        Some(CounterState::new(counted, value.into()).with_start(start).with_previous(previous.into()))
     }
 }
 

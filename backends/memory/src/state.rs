@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
-    Generation, Hit, Opening, Tally, Timestamp, Window, WindowLength, bucket_full_at, forgotten_from,
-    has_ended,
+    CounterState, Hit, Timestamp, Window, WindowId, WindowLength, WindowMeta, bucket_full_at, has_ended,
+    retained_until,
 };
 
 use crate::families::Kind;
@@ -24,7 +24,7 @@ pub(crate) enum State {
 pub(crate) struct Opened {
     start: Timestamp,
     value: u128,
-    opening: Arc<Opening>,
+    meta: Arc<WindowMeta>,
 }
 
 /// When an operation happens, and how far clocks may be apart.
@@ -42,14 +42,20 @@ impl When {
 
 impl State {
     /// Counts `hit`, or leaves everything as it was. `view` is about aligned windows only.
-    pub(crate) fn increment(&mut self, window: Window, hit: &Hit<'_>, when: When, view: View) -> Tally {
+    pub(crate) fn increment(
+        &mut self,
+        window: Window,
+        hit: &Hit<'_>,
+        when: When,
+        view: View,
+    ) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
                 let (tally, after) = Windows::increment(Some(windows), hit, when.at(start, length), view);
                 **windows = after.unwrap_or(**windows);
                 tally
             }
-            (Self::Opened(opened), Window::Opened { length }) => {
+            (Self::Opened(opened), Window::FromFirstHit { length }) => {
                 if has_ended(opened.start, length, when.now) {
                     let (tally, after) = Opened::by(hit, when.now);
                     if let Some(after) = after {
@@ -67,42 +73,46 @@ impl State {
     }
 
     /// Reads. `view` is about aligned windows only.
-    pub(crate) fn get(&self, window: Window, when: When, view: View) -> Tally {
+    pub(crate) fn get(&self, window: Window, when: When, view: View) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
                 Windows::get(Some(windows), when.at(start, length), view)
             }
-            (Self::Opened(opened), Window::Opened { length }) => {
-                if has_ended(opened.start, length, when.now) { Tally::default() } else { opened.tally(false) }
+            (Self::Opened(opened), Window::FromFirstHit { length }) => {
+                if has_ended(opened.start, length, when.now) {
+                    CounterState::default()
+                } else {
+                    opened.tally(false)
+                }
             }
             (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
-                Tally::new(false, unless_full(*value, limit, when.now))
+                CounterState::new(false, unless_full(*value, limit, when.now))
             }
             _ => Self::mismatch(),
         }
     }
 
     /// Forgets the window, or where a generation is named, only that one. Tells whether nothing is left.
-    pub(crate) fn reset(&mut self, window: Window, generation: Option<Generation>) -> bool {
-        match (self, window, generation) {
+    pub(crate) fn reset(&mut self, window: Window, window_id: Option<WindowId>) -> bool {
+        match (self, window, window_id) {
             (Self::Aligned(windows), Window::Aligned { start, length }, None) => {
                 windows.remove(start, length);
                 windows.is_empty()
             }
-            (Self::Opened(opened), _, Some(named)) => named == opened.opening.generation,
+            (Self::Opened(opened), _, Some(named)) => named == opened.meta.id,
             (_, _, named) => named.is_none(),
         }
     }
 
     /// From when on the entry is the same as none, and a clock that jumps back within the allowed skew does not find
     /// a difference either.
-    pub(crate) fn forgotten_from(&self, kind: Kind, when: When) -> Timestamp {
+    pub(crate) fn retained_until(&self, kind: Kind, when: When) -> Timestamp {
         match (self, kind) {
             (Self::Aligned(windows), Kind::Aligned { length }) => {
                 windows_forgotten_from(Timestamp::from_nanos(windows.newest), length, when)
             }
             (Self::Opened(opened), Kind::Opened { length }) => {
-                forgotten_from(opened.start, length, when.skew)
+                retained_until(opened.start, length, when.skew)
             }
             (Self::Bucket { value }, Kind::Bucket { limit, length }) => {
                 bucket_forgotten_from(*value, limit, length, when)
@@ -113,36 +123,36 @@ impl State {
 
     /// The kind of a window is part of what an entry is found by, so that the two always agree. Refusing is the safe
     /// answer all the same.
-    fn mismatch() -> Tally {
+    fn mismatch() -> CounterState {
         debug_assert!(false, "an entry has the kind of window that it is found by");
-        Tally::default()
+        CounterState::default()
     }
 }
 
-/// [`State::forgotten_from`] of aligned windows.
+/// [`State::retained_until`] of aligned windows.
 pub(crate) fn windows_forgotten_from(newest: Timestamp, length: WindowLength, when: When) -> Timestamp {
     if is_implausible(newest, length, when.now, when.skew) {
         // Counted by a clock that was wrong: it keeps nobody.
         Timestamp::EPOCH
     } else {
-        forgotten_from(newest, length, when.skew)
+        retained_until(newest, length, when.skew)
     }
 }
 
-/// [`State::forgotten_from`] of a bucket.
+/// [`State::retained_until`] of a bucket.
 pub(crate) fn bucket_forgotten_from(value: u128, limit: u64, length: WindowLength, when: When) -> Timestamp {
     bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(when.skew)
 }
 
 /// Counts `hit` in a bucket, or leaves it as it was.
 #[inline(always)]
-pub(crate) fn fill(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> Tally {
+pub(crate) fn fill(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> CounterState {
     match hit.apply(*value) {
         Some(after) => {
             *value = after;
-            Tally::new(true, after)
+            CounterState::new(true, after)
         }
-        None => Tally::new(false, unless_full(*value, limit, now)),
+        None => CounterState::new(false, unless_full(*value, limit, now)),
     }
 }
 
@@ -154,16 +164,16 @@ pub(crate) fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
 
 impl Opened {
     /// The window that a hit opens, if it is counted.
-    pub(crate) fn by(hit: &Hit<'_>, now: Timestamp) -> (Tally, Option<Self>) {
+    pub(crate) fn by(hit: &Hit<'_>, now: Timestamp) -> (CounterState, Option<Self>) {
         let Some(value) = hit.apply(0) else {
-            return (Tally::default(), None);
+            return (CounterState::default(), None);
         };
-        let opening = Opening { generation: hit.generation, note: hit.note.map(Arc::from) };
-        let opened = Self { start: now, value, opening: Arc::new(opening) };
+        let meta = WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Arc::from) };
+        let opened = Self { start: now, value, meta: Arc::new(meta) };
         (opened.tally(true), Some(opened))
     }
 
-    fn tally(&self, counted: bool) -> Tally {
-        Tally::new(counted, self.value).with_start(self.start).with_opening(Arc::clone(&self.opening))
+    fn tally(&self, counted: bool) -> CounterState {
+        CounterState::new(counted, self.value).with_start(self.start).with_meta(Arc::clone(&self.meta))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, Generation, Hit, Tally, Timestamp, Window};
+use limited_core::{BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId};
 
 use crate::WhenFull;
 use crate::brief::{Brief, BriefGuard};
@@ -107,7 +107,7 @@ impl Store {
         hit: &Hit<'_>,
         now: Timestamp,
         view: View,
-    ) -> Option<Tally> {
+    ) -> Option<CounterState> {
         if self.due.has_any(now) {
             self.sweep(When { now, skew: self.skew });
         }
@@ -121,7 +121,7 @@ impl Store {
         hit: &Hit<'_>,
         now: Timestamp,
         view: View,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         let asked = self.asked(counter, now);
         let mut shard = self.shard(asked.print.shard());
         if let Some(tally) = shard.increment(&asked, hit, view, &self.due) {
@@ -137,7 +137,7 @@ impl Store {
         hit: &Hit<'_>,
         view: View,
         mut shard: BriefGuard<'_, Shard>,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         let (tally, after) = first(asked, hit, view);
         if let Some(after) = after {
             if !self.take_place() {
@@ -151,7 +151,12 @@ impl Store {
 
     /// One at a time: so no place is out of everybody's sight while it changes hands.
     #[cold]
-    fn increment_when_full(&self, asked: &Asked, hit: &Hit<'_>, view: View) -> Result<Tally, BackendError> {
+    fn increment_when_full(
+        &self,
+        asked: &Asked,
+        hit: &Hit<'_>,
+        view: View,
+    ) -> Result<CounterState, BackendError> {
         let mut sweeper = lock(&self.sweeper);
         let mut has_place = false;
         loop {
@@ -180,19 +185,19 @@ impl Store {
         }
     }
 
-    pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, view: View) -> Tally {
+    pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, view: View) -> CounterState {
         let asked = self.asked(counter, now);
         let known = self.shard(asked.print.shard()).get(&asked, view);
         known.unwrap_or_else(|| match asked.window {
             Window::Aligned { start, length } => Windows::get(None, asked.when.at(start, length), view),
-            Window::Opened { .. } | Window::Bucket { .. } => Tally::default(),
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::default(),
         })
     }
 
-    pub(crate) fn reset(&self, counter: &Counter<'_>, generation: Option<Generation>, now: Timestamp) {
+    pub(crate) fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) {
         let asked = self.asked(counter, now);
         let mut shard = self.shard(asked.print.shard());
-        if shard.reset(&asked, generation) {
+        if shard.reset(&asked, window_id) {
             // While the shard is locked: who does not find the entry any more finds its place.
             self.give_places_back(1);
         }
@@ -246,7 +251,7 @@ impl Store {
             }
             sweeper.shard = (sweeper.shard + 1) % SHARDS;
         }
-        self.due.find_first();
+        self.due.read_before_claim();
     }
 
     /// Takes one of the places that there are for keys.

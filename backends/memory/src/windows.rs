@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::{Hit, Tally, Timestamp, Window, WindowLength, forgotten_from, has_come, sliding};
+use limited_core::{CounterState, Hit, Timestamp, Window, WindowLength, has_passed, retained_until, sliding};
 
 /// How many windows are known. The current one and the one before decide a sliding window; one more keeps both of
 /// them known when the clock jumps back into the window before.
@@ -40,7 +40,7 @@ pub(crate) struct At {
 /// Whether a window that starts at `start` lies further ahead than any jump back within the allowed skew explains.
 /// Somebody's clock was wrong when it was counted in, and has been corrected since.
 pub(crate) fn is_implausible(start: Timestamp, length: WindowLength, now: Timestamp, skew: Duration) -> bool {
-    start > forgotten_from(now, length, skew)
+    start > retained_until(now, length, skew)
 }
 
 impl Windows {
@@ -51,22 +51,25 @@ impl Windows {
         hit: &Hit<'_>,
         at: At,
         view: View,
-    ) -> (Tally, Option<Self>) {
+    ) -> (CounterState, Option<Self>) {
         let known = match Self::decidable(known, at, view) {
             Decidable::Here => known,
             Decidable::Afresh => None,
             Decidable::From(start) => return (Self::tally(known, start, at, view), None),
         };
         let before = Self::value_before(known, at.start, at.length, view);
-        let weighed = match view {
+        let with_previous = match view {
             View::Fixed => *hit,
-            View::Sliding => {
-                sliding::weighed(hit, before, Window::Aligned { start: at.start, length: at.length }, at.now)
-            }
+            View::Sliding => sliding::with_previous(
+                hit,
+                before,
+                Window::Aligned { start: at.start, length: at.length },
+                at.now,
+            ),
         };
-        match weighed.apply(Self::value(known, at.start, at.length)) {
+        match with_previous.apply(Self::value(known, at.start, at.length)) {
             Some(value) => {
-                let tally = Tally::new(true, value).with_start(at.start).with_previous(before);
+                let tally = CounterState::new(true, value).with_start(at.start).with_previous(before);
                 (tally, Some(Self::with(known, value, at)))
             }
             None => (Self::tally(known, at.start, at, view), None),
@@ -74,13 +77,13 @@ impl Windows {
     }
 
     /// Reads.
-    pub(crate) fn get(known: Option<&Self>, at: At, view: View) -> Tally {
-        if has_come(forgotten_from(at.start, at.length, at.skew), at.now) {
-            return Tally::new(false, 0).with_start(at.start);
+    pub(crate) fn get(known: Option<&Self>, at: At, view: View) -> CounterState {
+        if has_passed(retained_until(at.start, at.length, at.skew), at.now) {
+            return CounterState::new(false, 0).with_start(at.start);
         }
         match Self::decidable(known, at, view) {
             Decidable::Here => Self::tally(known, at.start, at, view),
-            Decidable::Afresh => Tally::new(false, 0).with_start(at.start),
+            Decidable::Afresh => CounterState::new(false, 0).with_start(at.start),
             Decidable::From(start) => Self::tally(known, start, at, view),
         }
     }
@@ -97,8 +100,8 @@ impl Windows {
         self.counts == [0; KNOWN]
     }
 
-    fn tally(known: Option<&Self>, start: Timestamp, at: At, view: View) -> Tally {
-        Tally::new(false, Self::value(known, start, at.length))
+    fn tally(known: Option<&Self>, start: Timestamp, at: At, view: View) -> CounterState {
+        CounterState::new(false, Self::value(known, start, at.length))
             .with_start(start)
             .with_previous(Self::value_before(known, start, at.length, view))
     }
@@ -194,13 +197,13 @@ mod tests {
     struct Key(Option<Windows>);
 
     impl Key {
-        fn increment(&mut self, hit: &Hit<'_>, at: At, view: View) -> Tally {
+        fn increment(&mut self, hit: &Hit<'_>, at: At, view: View) -> CounterState {
             let (tally, after) = Windows::increment(self.0.as_ref(), hit, at, view);
             self.0 = after.or(self.0);
             tally
         }
 
-        fn get(&self, at: At, view: View) -> Tally {
+        fn get(&self, at: At, view: View) -> CounterState {
             Windows::get(self.0.as_ref(), at, view)
         }
     }
@@ -263,7 +266,7 @@ mod tests {
                 // Of a sliding window the one before has to be known too.
                 let needed = at.start.as_nanos() - if step.view == View::Sliding { length.as_nanos() } else { 0 };
                 let needed = Timestamp::from_nanos(needed);
-                if Timestamp::from_nanos(latest) >= forgotten_from(needed, length, skew) {
+                if Timestamp::from_nanos(latest) >= retained_until(needed, length, skew) {
                     continue;
                 }
                 let before = windows.clone();

@@ -1,7 +1,7 @@
 //! What is answered at once is what would be answered in full.
 
 use limited_core::{
-    Backend, Counter, Generation, Hit, ImmediateBackend, Key, Tally, Timestamp, Window, WindowLength,
+    Backend, Counter, CounterState, Hit, ImmediateBackend, Key, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_memory::MemoryBackend;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn window(kind: usize, now: Timestamp) -> Window {
     match kind {
         0 => Window::aligned(now, WindowLength::SECOND),
         1 => Window::aligned(now, WindowLength::MINUTE),
-        2 => Window::Opened { length: WindowLength::SECOND },
+        2 => Window::FromFirstHit { length: WindowLength::SECOND },
         3 => Window::Bucket { limit: 7, length: WindowLength::SECOND },
         _ => Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
     }
@@ -43,7 +43,7 @@ fn hit(step: &Step, window: Window, now: Timestamp) -> Hit<'static> {
                 (u128::from(now.as_nanos()) * u128::from(limit), u128::from(length.as_nanos()));
             Hit::new(step.cost * length, now.saturating_add(step.ceiling % 16 * length)).with_floor(now)
         }
-        _ => Hit::new(step.cost, step.ceiling).opening(Generation(step.cost), None),
+        _ => Hit::new(step.cost, step.ceiling).with_window_meta(WindowId(step.cost), None),
     }
 }
 
@@ -120,7 +120,11 @@ fn a_known_key_is_answered_at_once_and_a_new_one_is_not() {
         );
         for counted in [true, false] {
             let answer = backend.increment_at_once(&counter, &hit, now).map(Result::unwrap);
-            assert_eq!(answer.map(|tally: Tally| tally.counted), is_simple.then_some(counted), "{window:?}");
+            assert_eq!(
+                answer.map(|tally: CounterState| tally.counted),
+                is_simple.then_some(counted),
+                "{window:?}"
+            );
         }
     }
 }

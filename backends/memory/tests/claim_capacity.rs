@@ -9,8 +9,8 @@ use common::{
     LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
 };
 use limited_core::{
-    ALLOWED_SKEW, BackendError, Claimed, Completion, Counter, Hit, ImmediateBackend, Key, Owner, Ownership,
-    Record, Recorded, Window, WindowLength,
+    Acquisition, BackendError, Completion, Counter, FinishResult, Hit, ImmediateBackend, Key, LeaseStatus,
+    MAX_CLOCK_SKEW, Owner, Record, Window, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
 
@@ -43,11 +43,11 @@ fn keys_that_are_there_go_on_as_before_in_a_full_store() {
     let backend = of(1);
     let grant = granted(&backend, "a", ONE, START);
     assert_eq!(granted(&backend, "a", ONE, START), grant, "a repeated claim");
-    assert_eq!(renew(&backend, "a", ONE, START), Ownership::Owned);
+    assert_eq!(renew(&backend, "a", ONE, START), LeaseStatus::Owned);
     // Whose lease has ended is taken over in its own place.
     let lapsed = after(START, LEASE);
-    assert!(granted(&backend, "a", OTHER, lapsed).fence > grant.fence);
-    assert_eq!(finish(&backend, "a", &Completion::new(OTHER), lapsed), Recorded::Kept);
+    assert!(granted(&backend, "a", OTHER, lapsed).fencing_token > grant.fencing_token);
+    assert_eq!(finish(&backend, "a", &Completion::new(OTHER), lapsed), FinishResult::Stored);
     assert_eq!(backend.claims(), 1);
 }
 
@@ -59,7 +59,7 @@ fn an_expired_record_makes_room_for_a_new_claim() {
         granted(&backend, &key, ONE, START);
         finish(&backend, &key, &done(ONE, SECOND), START);
     }
-    let gone = after(START, SECOND + ALLOWED_SKEW);
+    let gone = after(START, SECOND + MAX_CLOCK_SKEW);
     for key in 100..200 {
         granted(&backend, &key.to_string(), ONE, gone);
     }
@@ -84,7 +84,7 @@ fn an_expired_record_is_found_behind_a_hundred_that_were_renewed() {
     for key in 0..100 {
         renew(&backend, &key.to_string(), ONE, after(START, 50_000 * SECOND));
     }
-    granted(&backend, "new", ONE, after(later, 90_000 * SECOND + ALLOWED_SKEW));
+    granted(&backend, "new", ONE, after(later, 90_000 * SECOND + MAX_CLOCK_SKEW));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn no_cap_is_ever_exceeded_by_threads_that_bring_new_claims() {
                     for number in 0..50_u64 {
                         let (owner, key) = (Owner(round << 64 | thread), format!("{thread} {}", number % 20));
                         let now = after(START, SECOND * u32::try_from(number).unwrap());
-                        if let Ok(Claimed::Granted(_)) = claim(backend, &key, owner, now) {
+                        if let Ok(Acquisition::Acquired(_)) = claim(backend, &key, owner, now) {
                             match number % 3 {
                                 0 => drop(release(backend, &key, owner, now)),
                                 1 => drop(finish(backend, &key, &done(owner, SECOND), now)),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use common::START;
 use limited_core::{
-    ALLOWED_SKEW, Backend, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Fence, Fingerprint,
-    Finished, InProgress, Key, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_come,
-    has_expired, lapsed_claim_expires,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken, FinishResult,
+    Finished, InProgress, Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, RequestHash, StoredResult,
+    Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 use limited_memory::MemoryBackend;
 use pollster::block_on;
@@ -16,8 +16,8 @@ use proptest::prelude::*;
 
 /// What happened to a key.
 enum Event {
-    Granted(InProgress),
-    Renewed { until: Timestamp },
+    Acquired(InProgress),
+    Renewed { expires_at: Timestamp },
     Finished(Finished, Option<Timestamp>),
     GivenUp,
 }
@@ -30,14 +30,14 @@ impl Log {
         let (mut record, mut expires) = (None, None);
         for event in &self.0 {
             match event {
-                Event::Granted(held) => {
+                Event::Acquired(held) => {
                     record = Some(Record::InProgress(held.clone()));
-                    expires = Some(lapsed_claim_expires(held.until));
+                    expires = Some(lapsed_claim_expires(held.expires_at));
                 }
-                Event::Renewed { until } => {
+                Event::Renewed { expires_at } => {
                     let Some(Record::InProgress(held)) = &mut record else { unreachable!() };
-                    held.until = held.until.max(*until);
-                    expires = Some(lapsed_claim_expires(held.until));
+                    held.expires_at = held.expires_at.max(*expires_at);
+                    expires = Some(lapsed_claim_expires(held.expires_at));
                 }
                 Event::Finished(done, expiry) => {
                     record = Some(Record::Finished(done.clone()));
@@ -55,15 +55,15 @@ impl Log {
     }
 
     /// What the owner is told who renews or releases.
-    fn ownership(&self, owner: Owner, now: Timestamp) -> Ownership {
-        if self.is_held_by(owner, now) { Ownership::Owned } else { Ownership::Lost(self.find(now)) }
+    fn ownership(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
+        if self.is_held_by(owner, now) { LeaseStatus::Owned } else { LeaseStatus::Lost(self.find(now)) }
     }
 }
 
 /// What is asked. Times are nanoseconds from the time of asking.
 #[derive(Clone, Debug)]
 enum Operation {
-    Claim { lease: u64, fingerprint: u8 },
+    Claim { lease: u64, request_hash: u8 },
     Finish { kept_for: Option<u64>, status_code: Option<u16> },
     Renew { lease: u64 },
     Release,
@@ -92,7 +92,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     let claim = (any_while(), any::<u8>());
     let finish = (prop::option::of(any_while()), prop::option::of(200..600_u16));
     prop_oneof![
-        6 => claim.prop_map(|(lease, fingerprint)| Operation::Claim { lease, fingerprint }),
+        6 => claim.prop_map(|(lease, request_hash)| Operation::Claim { lease, request_hash }),
         3 => finish.prop_map(|(kept_for, status_code)| Operation::Finish { kept_for, status_code }),
         3 => any_while().prop_map(|lease| Operation::Renew { lease }),
         2 => Just(Operation::Release),
@@ -102,7 +102,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let skew = u64::try_from(ALLOWED_SKEW.as_nanos()).unwrap();
+    let skew = u64::try_from(MAX_CLOCK_SKEW.as_nanos()).unwrap();
     let back = prop_oneof![3 => Just(0), 1 => 0..=skew, 1 => Just(skew)];
     (0..3_usize, 1..4_u128, any_while(), back, any_operation())
         .prop_map(|(key, owner, forward, back, operation)| Step { key, owner, forward, back, operation })
@@ -118,7 +118,7 @@ proptest! {
         let keys = [(ClaimKind::DoOnce, &a), (ClaimKind::Idempotency, &a), (ClaimKind::DoOnce, &b)]
             .map(|(kind, key)| ClaimKey::new("", kind, key).unwrap());
         let mut logs = [const { Log(Vec::new()) }; 3];
-        let (mut last_fence, mut latest) = (Fence(0), START);
+        let (mut last_fencing_token, mut latest) = (FencingToken(0), START);
         for Step { key, owner, forward, back, operation } in steps {
             let (key, log, owner) = (&keys[key], &mut logs[key], Owner(owner));
             latest = latest.saturating_add(Duration::from_nanos(forward));
@@ -126,23 +126,23 @@ proptest! {
             let later = |nanos| now.saturating_add(Duration::from_nanos(nanos));
             let found = log.find(now);
             match operation {
-                Operation::Claim { lease, fingerprint } => {
-                    let (until, fingerprint) = (later(lease), Some(Fingerprint([fingerprint; 32])));
-                    let request = ClaimRequest { fingerprint, ..ClaimRequest::new(owner, until) };
+                Operation::Claim { lease, request_hash } => {
+                    let (expires_at, request_hash) = (later(lease), Some(RequestHash([request_hash; 32])));
+                    let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
                     let claimed = block_on(backend.claim(key, &request, now)).unwrap();
                     match (claimed, found) {
-                        (Claimed::Granted(grant), Some(Record::InProgress(held))) if held.owner == owner => {
-                            prop_assert_eq!((grant.fence, grant.until), (held.fence, held.until));
+                        (Acquisition::Acquired(grant), Some(Record::InProgress(held))) if held.owner == owner => {
+                            prop_assert_eq!((grant.fencing_token, grant.expires_at), (held.fencing_token, held.expires_at));
                         }
-                        (Claimed::Granted(grant), found) => {
+                        (Acquisition::Acquired(grant), found) => {
                             let is_free = found.as_ref().is_none_or(|record| is_lapsed(record, now));
                             prop_assert!(is_free, "{grant:?} beside {found:?}");
-                            prop_assert!(grant.fence > last_fence && grant.fence > Fence::seed(now));
-                            prop_assert_eq!(grant.until, until);
-                            last_fence = grant.fence;
-                            log.0.push(Event::Granted(InProgress { owner, fence: grant.fence, until, fingerprint }));
+                            prop_assert!(grant.fencing_token > last_fencing_token && grant.fencing_token > FencingToken::seed(now));
+                            prop_assert_eq!(grant.expires_at, expires_at);
+                            last_fencing_token = grant.fencing_token;
+                            log.0.push(Event::Acquired(InProgress { owner, fencing_token: grant.fencing_token, expires_at, request_hash }));
                         }
-                        (Claimed::Taken(record), found) => {
+                        (Acquisition::Held(record), found) => {
                             prop_assert!(!is_lapsed(&record, now), "free to claim: {:?}", record);
                             prop_assert_eq!(Some(record), found);
                         }
@@ -154,21 +154,21 @@ proptest! {
                     let recorded = block_on(backend.finish(key, &completion, now)).unwrap();
                     match found {
                         Some(Record::InProgress(held)) if held.owner == owner => {
-                            prop_assert_eq!(recorded, Recorded::Kept);
+                            prop_assert_eq!(recorded, FinishResult::Stored);
                             log.0.push(Event::Finished(finished(held, &completion, now), expires));
                         }
                         Some(Record::Finished(done)) if done.owner == owner => {
-                            prop_assert_eq!(recorded, Recorded::Kept);
+                            prop_assert_eq!(recorded, FinishResult::Stored);
                         }
-                        found => prop_assert_eq!(recorded, Recorded::Lost(found)),
+                        found => prop_assert_eq!(recorded, FinishResult::Lost(found)),
                     }
                 }
                 Operation::Renew { lease } => {
-                    let until = later(lease);
-                    let owned = block_on(backend.renew(key, owner, until, now)).unwrap();
+                    let expires_at = later(lease);
+                    let owned = block_on(backend.renew(key, owner, expires_at, now)).unwrap();
                     prop_assert_eq!(owned, log.ownership(owner, now));
                     if log.is_held_by(owner, now) {
-                        log.0.push(Event::Renewed { until });
+                        log.0.push(Event::Renewed { expires_at });
                     }
                 }
                 Operation::Release => {
@@ -190,11 +190,11 @@ proptest! {
 }
 
 fn is_lapsed(record: &Record, now: Timestamp) -> bool {
-    matches!(record, Record::InProgress(held) if has_come(held.until, now))
+    matches!(record, Record::InProgress(held) if has_passed(held.expires_at, now))
 }
 
 fn finished(held: InProgress, completion: &Completion<'_>, at: Timestamp) -> Finished {
-    let InProgress { owner, fence, fingerprint, .. } = held;
+    let InProgress { owner, fencing_token, request_hash, .. } = held;
     let (result, status_code) = (completion.result.clone(), completion.status_code);
-    Finished { owner, fence, at, result, status_code, fingerprint }
+    Finished { owner, fencing_token, at, result, status_code, request_hash }
 }

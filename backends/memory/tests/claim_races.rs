@@ -5,7 +5,7 @@ mod common;
 use std::sync::Barrier;
 
 use common::{LEASE, START, after, claim, finish, granted, release};
-use limited_core::{Claimed, Completion, Fence, Owner, Ownership, Recorded};
+use limited_core::{Acquisition, Completion, FencingToken, FinishResult, LeaseStatus, Owner};
 use limited_memory::MemoryBackend;
 
 const THREADS: u128 = 8;
@@ -27,10 +27,10 @@ fn at_once<R: Send>(act: impl Fn(Owner) -> R + Sync) -> Vec<R> {
     })
 }
 
-fn granted_fence(claimed: Claimed) -> Option<Fence> {
+fn granted_fence(claimed: Acquisition) -> Option<FencingToken> {
     match claimed {
-        Claimed::Granted(grant) => Some(grant.fence),
-        Claimed::Taken(_) => None,
+        Acquisition::Acquired(grant) => Some(grant.fencing_token),
+        Acquisition::Held(_) => None,
     }
 }
 
@@ -51,13 +51,13 @@ fn one_of_many_threads_takes_a_lapsed_claim_over_or_its_owner_finishes() {
     let (first, lapsed) = (Owner(0), after(START, LEASE));
     for round in 0..500 {
         let key = format!("key {round}");
-        let first_fence = granted(&backend, &key, first, START).fence;
+        let first_fence = granted(&backend, &key, first, START).fencing_token;
         let owned = at_once(|owner| {
             if owner == first {
-                finish(&backend, &key, &Completion::new(first), lapsed) == Recorded::Kept
+                finish(&backend, &key, &Completion::new(first), lapsed) == FinishResult::Stored
             } else {
-                let fence = granted_fence(claim(&backend, &key, owner, lapsed).unwrap());
-                fence.inspect(|fence| assert!(*fence > first_fence)).is_some()
+                let fencing_token = granted_fence(claim(&backend, &key, owner, lapsed).unwrap());
+                fencing_token.inspect(|fencing_token| assert!(*fencing_token > first_fence)).is_some()
             }
         });
         assert_eq!(owned.into_iter().filter(|owned| *owned).count(), 1);
@@ -70,9 +70,9 @@ fn numbers_of_grants_rise_whoever_claims_and_releases() {
     let fences = at_once(|owner| {
         let mut fences = Vec::new();
         for _ in 0..2_000 {
-            if let Some(fence) = granted_fence(claim(&backend, "key", owner, START).unwrap()) {
-                fences.push(fence);
-                assert_eq!(release(&backend, "key", owner, START), Ownership::Owned);
+            if let Some(fencing_token) = granted_fence(claim(&backend, "key", owner, START).unwrap()) {
+                fences.push(fencing_token);
+                assert_eq!(release(&backend, "key", owner, START), LeaseStatus::Owned);
             }
         }
         fences

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use limited_core::{
-    ALLOWED_SKEW, Counter, Generation, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength,
+    Counter, Hit, ImmediateBackend, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_memory::MemoryBackend;
 
@@ -17,7 +17,7 @@ type WindowAt = fn(Timestamp) -> Window;
 /// A window of each kind.
 const KINDS: [WindowAt; 3] = [
     |now| Window::aligned(now, WindowLength::MINUTE),
-    |_| Window::Opened { length: WindowLength::MINUTE },
+    |_| Window::FromFirstHit { length: WindowLength::MINUTE },
     |_| Window::Bucket { limit: 10, length: WindowLength::MINUTE },
 ];
 
@@ -48,7 +48,7 @@ fn a_key_leaves_one_length_and_the_allowed_skew_after_its_end() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         assert!(count(&backend, "a", window, START));
-        let gone = START.saturating_add(MINUTE).saturating_add(MINUTE).saturating_add(ALLOWED_SKEW);
+        let gone = START.saturating_add(MINUTE).saturating_add(MINUTE).saturating_add(MAX_CLOCK_SKEW);
         look(&backend, "b", window, gone.saturating_sub(TICK));
         assert_eq!(backend.len(), 1, "{:?}", window(START));
         look(&backend, "b", window, gone);
@@ -107,13 +107,13 @@ fn reset_gives_the_place_back() {
         for round in 0..100 {
             let key = Key::from(format!("key {round}"));
             let counter = Counter::new("", &key, window(START)).unwrap();
-            let opening = hit(window(START), START).opening(Generation(round), None);
-            assert!(backend.increment_now(&counter, &opening, START).unwrap().counted);
+            let meta = hit(window(START), START).with_window_meta(WindowId(round), None);
+            assert!(backend.increment_now(&counter, &meta, START).unwrap().counted);
             // A generation is named only of a hit-opened window: it forgets nothing else.
-            backend.reset_now(&counter, Some(Generation(u128::MAX)), START).unwrap();
+            backend.reset_now(&counter, Some(WindowId(u128::MAX)), START).unwrap();
             assert_eq!(backend.len(), 1);
-            let opened = matches!(counter.window(), Window::Opened { .. });
-            backend.reset_now(&counter, opened.then_some(Generation(round)), START).unwrap();
+            let opened = matches!(counter.window(), Window::FromFirstHit { .. });
+            backend.reset_now(&counter, opened.then_some(WindowId(round)), START).unwrap();
             assert_eq!(backend.len(), 0);
             // A place left behind by a reset would leave none for the next key.
             assert!(count(&backend, "stays", window, START));
@@ -126,7 +126,7 @@ fn reset_gives_the_place_back() {
 
 #[test]
 fn another_allowed_skew_keeps_keys_for_longer() {
-    let backend = MemoryBackend::builder().allowed_skew(10 * MINUTE).build();
+    let backend = MemoryBackend::builder().max_clock_skew(10 * MINUTE).build();
     assert!(count(&backend, "a", KINDS[0], START));
     look(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE).saturating_sub(TICK));
     assert_eq!(backend.len(), 1);
@@ -162,12 +162,12 @@ fn keys_that_are_used_and_keys_that_are_not_leave_as_they_should() {
         for key in 0..2_000 {
             assert!(count(&backend, &format!("stays {key}"), window, START.saturating_add(MINUTE)));
         }
-        let later = START.saturating_add(2 * MINUTE + ALLOWED_SKEW);
+        let later = START.saturating_add(2 * MINUTE + MAX_CLOCK_SKEW);
         for _ in 0..2_000 {
             look(&backend, "someone else", window, later);
         }
         assert_eq!(backend.len(), 2_000, "{:?}", window(START));
-        let later = START.saturating_add(3 * MINUTE + 2 * ALLOWED_SKEW);
+        let later = START.saturating_add(3 * MINUTE + 2 * MAX_CLOCK_SKEW);
         for _ in 0..2_000 {
             look(&backend, "someone else", window, later);
         }

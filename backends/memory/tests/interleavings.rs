@@ -12,8 +12,9 @@ use common::{
     LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
 };
 use limited_core::{
-    ALLOWED_SKEW, Backend, BackendError, Claimed, Completion, Counter, Fence, Generation, Hit,
-    ImmediateBackend, Key, Owner, Ownership, Record, Recorded, Timestamp, Window, WindowLength,
+    Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit,
+    ImmediateBackend, Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Timestamp, Window, WindowId,
+    WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
 use shuttle::thread;
@@ -36,7 +37,7 @@ fn hit(
 ) -> Result<bool, BackendError> {
     let key = Key::from(key);
     let counter = Counter::new("", &key, window).unwrap();
-    let hit = Hit::new(cost, 3).opening(Generation(7), None);
+    let hit = Hit::new(cost, 3).with_window_meta(WindowId(7), None);
     // As a limiter asks.
     let at_once = backend.increment_at_once(&counter, &hit, now);
     Ok(at_once.unwrap_or_else(|| backend.increment_now(&counter, &hit, now))?.counted)
@@ -173,7 +174,7 @@ fn a_key_always_gives_way_however_they_come_and_go() {
 fn a_reset_in_between_loses_no_place() {
     explore(|| {
         let backend = MemoryBackend::new();
-        let window = Window::Opened { length: WindowLength::MINUTE };
+        let window = Window::FromFirstHit { length: WindowLength::MINUTE };
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let backend = backend.clone();
@@ -181,7 +182,7 @@ fn a_reset_in_between_loses_no_place() {
                     if number == 3 {
                         let key = Key::from("a");
                         let counter = Counter::new("", &key, window).unwrap();
-                        backend.reset_now(&counter, Some(Generation(7)), START).unwrap();
+                        backend.reset_now(&counter, Some(WindowId(7)), START).unwrap();
                     } else {
                         hit(&backend, "a", window, 1, START).unwrap();
                     }
@@ -289,10 +290,10 @@ fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
 }
 
 /// Whether somebody is granted the key, and with which number.
-fn grant(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Option<Fence> {
+fn grant(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Option<FencingToken> {
     match claim(backend, key, owner, now).unwrap() {
-        Claimed::Granted(grant) => Some(grant.fence),
-        Claimed::Taken(_) => None,
+        Acquisition::Acquired(grant) => Some(grant.fencing_token),
+        Acquisition::Held(_) => None,
     }
 }
 
@@ -302,14 +303,14 @@ fn join<R>(threads: Vec<thread::JoinHandle<R>>) -> Vec<R> {
 
 /// When what was finished at [`START`], and kept for a minute, may be removed.
 fn removed() -> Timestamp {
-    after(START, LEASE + ALLOWED_SKEW)
+    after(START, LEASE + MAX_CLOCK_SKEW)
 }
 
 #[test]
 fn one_claimant_of_a_lapsed_key_is_granted_it() {
     explore(|| {
         let backend = MemoryBackend::new();
-        let first = granted(&backend, "a", ONE, START).fence;
+        let first = granted(&backend, "a", ONE, START).fencing_token;
         let threads = (2..5)
             .map(|owner| {
                 let backend = backend.clone();
@@ -317,7 +318,7 @@ fn one_claimant_of_a_lapsed_key_is_granted_it() {
             })
             .collect();
         let fences: Vec<_> = join(threads).into_iter().flatten().collect();
-        assert!(matches!(fences[..], [fence] if fence > first), "{fences:?}");
+        assert!(matches!(fences[..], [fencing_token] if fencing_token > first), "{fences:?}");
         assert_eq!(backend.claims(), 1);
     });
 }
@@ -338,11 +339,11 @@ fn a_late_owner_finishes_or_is_taken_over_from_and_never_both() {
         };
         let taken_over = grant(&backend, "a", OTHER, late).is_some();
         let (finished, renewed) = (finishing.join().unwrap(), renewing.join().unwrap());
-        assert_eq!(finished == Recorded::Kept, !taken_over);
+        assert_eq!(finished == FinishResult::Stored, !taken_over);
         match find(&backend, "a", late) {
             Some(Record::InProgress(held)) => {
                 assert!(taken_over && held.owner == OTHER, "{held:?}");
-                assert!(matches!(renewed, Ownership::Lost(Some(_))));
+                assert!(matches!(renewed, LeaseStatus::Lost(Some(_))));
             }
             Some(Record::Finished(done)) => assert!(!taken_over && done.owner == ONE, "{done:?}"),
             None => unreachable!("nobody gave it up"),
@@ -392,7 +393,7 @@ fn the_cap_on_claims_holds_and_an_expired_record_always_makes_room() {
             .collect();
         for claimed in join(threads) {
             let claimed = claimed.expect("two places are free, since two records have expired");
-            assert!(matches!(claimed, Claimed::Granted(_)));
+            assert!(matches!(claimed, Acquisition::Acquired(_)));
         }
         assert_eq!(backend.claims(), 2);
         assert!(matches!(claim(&backend, "e", ONE, removed()), Err(BackendError::Full { max_keys: 2 })));
@@ -412,7 +413,7 @@ fn the_same_new_claim_takes_the_last_place_once() {
             .collect();
         let claimed: Vec<_> =
             join(threads).into_iter().map(|claimed| claimed.expect("a place for it")).collect();
-        let granted = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Granted(_))).count();
+        let granted = claimed.iter().filter(|claimed| matches!(claimed, Acquisition::Acquired(_))).count();
         assert_eq!((granted, backend.claims()), (1, 2));
         taken(&backend, "stays", OTHER, START);
     });
@@ -453,9 +454,9 @@ fn numbers_of_grants_rise_across_releases() {
                 let backend = backend.clone();
                 let owner = Owner(owner);
                 thread::spawn(move || {
-                    let fence = grant(&backend, "a", owner, START)?;
-                    assert_eq!(release(&backend, "a", owner, START), Ownership::Owned);
-                    Some(fence)
+                    let fencing_token = grant(&backend, "a", owner, START)?;
+                    assert_eq!(release(&backend, "a", owner, START), LeaseStatus::Owned);
+                    Some(fencing_token)
                 })
             })
             .collect();
@@ -464,7 +465,7 @@ fn numbers_of_grants_rise_across_releases() {
         fences.sort_unstable();
         fences.dedup();
         assert!(grants > 0 && fences.len() == grants);
-        let last = granted(&backend, "a", Owner(9), START).fence;
-        assert!(fences.into_iter().all(|fence| fence < last));
+        let last = granted(&backend, "a", Owner(9), START).fencing_token;
+        assert!(fences.into_iter().all(|fencing_token| fencing_token < last));
     });
 }

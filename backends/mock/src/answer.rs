@@ -1,6 +1,6 @@
 //! What a backend answers.
 
-use limited_core::{Claimed, Ownership, Record, Recorded, Tally};
+use limited_core::{Acquisition, CounterState, FinishResult, LeaseStatus, Record};
 
 use crate::Operation;
 
@@ -8,11 +8,11 @@ use crate::Operation;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// To an increment or a read of a counter.
-    Tally(Tally),
-    Claimed(Claimed),
-    Recorded(Recorded),
+    CounterState(CounterState),
+    Acquisition(Acquisition),
+    FinishResult(FinishResult),
     /// To a renewal or a release.
-    Ownership(Ownership),
+    LeaseStatus(LeaseStatus),
     Found(Option<Record>),
     /// To a reset or a forgetting, which have no more to say.
     Done,
@@ -22,10 +22,10 @@ impl Answer {
     /// Whether this is an answer to that operation.
     pub(crate) const fn fits(&self, operation: Operation) -> bool {
         match operation {
-            Operation::Increment | Operation::Get => matches!(self, Self::Tally(_)),
-            Operation::Claim => matches!(self, Self::Claimed(_)),
-            Operation::Finish => matches!(self, Self::Recorded(_)),
-            Operation::Renew | Operation::Release => matches!(self, Self::Ownership(_)),
+            Operation::Increment | Operation::Get => matches!(self, Self::CounterState(_)),
+            Operation::Claim => matches!(self, Self::Acquisition(_)),
+            Operation::Finish => matches!(self, Self::FinishResult(_)),
+            Operation::Renew | Operation::Release => matches!(self, Self::LeaseStatus(_)),
             Operation::Find => matches!(self, Self::Found(_)),
             Operation::Reset | Operation::Forget => matches!(self, Self::Done),
         }
@@ -36,20 +36,20 @@ impl Answer {
 ///
 /// The stores answer what fits, and a fault is met only by operations that its answer fits.
 impl Answer {
-    pub(crate) fn into_tally(self) -> Tally {
-        if let Self::Tally(tally) = self { tally } else { self.does_not_fit() }
+    pub(crate) fn into_tally(self) -> CounterState {
+        if let Self::CounterState(tally) = self { tally } else { self.does_not_fit() }
     }
 
-    pub(crate) fn into_claimed(self) -> Claimed {
-        if let Self::Claimed(claimed) = self { claimed } else { self.does_not_fit() }
+    pub(crate) fn into_claimed(self) -> Acquisition {
+        if let Self::Acquisition(claimed) = self { claimed } else { self.does_not_fit() }
     }
 
-    pub(crate) fn into_recorded(self) -> Recorded {
-        if let Self::Recorded(recorded) = self { recorded } else { self.does_not_fit() }
+    pub(crate) fn into_recorded(self) -> FinishResult {
+        if let Self::FinishResult(recorded) = self { recorded } else { self.does_not_fit() }
     }
 
-    pub(crate) fn into_ownership(self) -> Ownership {
-        if let Self::Ownership(ownership) = self { ownership } else { self.does_not_fit() }
+    pub(crate) fn into_ownership(self) -> LeaseStatus {
+        if let Self::LeaseStatus(ownership) = self { ownership } else { self.does_not_fit() }
     }
 
     pub(crate) fn into_found(self) -> Option<Record> {

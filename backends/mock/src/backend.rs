@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Owner, Ownership, Record, Recorded, Tally, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Timestamp, WindowId, async_trait,
+    sliding,
 };
 
 use crate::answer::Answer;
@@ -14,7 +15,7 @@ use crate::counters::Counters;
 use crate::fault::{Effect, Script};
 use crate::gate::{Door, Side};
 use crate::operation::{OfClaim, OfCounter, Request};
-use crate::{Call, Fault, Gate, Operation};
+use crate::{Call, Fault, Gate};
 
 /// A backend for tests. It counts, and grants claims, as the contract says, unless it is told to do otherwise; it records
 /// every call.
@@ -64,12 +65,12 @@ impl MockBackend {
 /// [`Fault`].
 ///
 /// ```
-/// # use limited_core::{BackendError, Counter, ImmediateBackend, Key, Tally, Timestamp, Window, WindowLength};
+/// # use limited_core::{BackendError, Counter, ImmediateBackend, Key, CounterState, Timestamp, Window, WindowLength};
 /// # use limited_mock::MockBackend;
 /// # let (key, now) = (Key::from("user:7"), Timestamp::EPOCH);
 /// # let counter = Counter::new("", &key, Window::aligned(now, WindowLength::MINUTE))?;
 /// let mock = MockBackend::new();
-/// mock.answer_next(Tally::new(false, 100));
+/// mock.return_next(CounterState::new(false, 100));
 /// mock.fail_next(BackendError::unavailable("an outage"));
 ///
 /// assert_eq!(mock.get_now(&counter, now)?.value, 100);
@@ -95,8 +96,8 @@ impl MockBackend {
 
     /// Answers the next increment or read of a counter with `tally`, whatever is stored. Short for a [`Fault::answer`] that is met
     /// once.
-    pub fn answer_next(&self, tally: Tally) {
-        self.inject(Fault::answer(tally));
+    pub fn return_next(&self, tally: CounterState) {
+        self.inject(Fault::counter_state(tally));
     }
 
     /// How many faults are still to come: zero tells a test that everything it scripted has happened.
@@ -169,7 +170,7 @@ impl MockBackend {
     /// Holds answers of this operation on their way back, from now on and until the gate is released.
     ///
     /// A held call has been carried out and recorded. Dropped, it has happened, and nobody was told.
-    pub fn hold_answers(&self, operation: Operation) -> Gate {
+    pub fn hold_responses(&self, operation: Operation) -> Gate {
         self.close(operation, Side::Answer)
     }
 
@@ -229,21 +230,6 @@ impl MockBackend {
             door.pass().await;
         }
     }
-
-    fn call_now(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
-        let mut state = self.state();
-        let operation = request.operation();
-        let held = BackendError::timed_out("a gate holds the call, and an immediate call cannot wait");
-        let outcome = if state.is_held(operation, Side::Request) {
-            Err(held)
-        } else if state.is_held(operation, Side::Answer) {
-            state.decide(request, now).and(Err(held))
-        } else {
-            state.decide(request, now)
-        };
-        state.record(request, now, &outcome);
-        outcome
-    }
 }
 
 impl State {
@@ -284,10 +270,6 @@ impl State {
         let doors = self.doors.iter();
         doors.filter(|door| door.is_for(operation, side)).cloned().collect()
     }
-
-    fn is_held(&mut self, operation: Operation, side: Side) -> bool {
-        !self.closed_doors(operation, side).is_empty()
-    }
 }
 
 impl fmt::Debug for MockBackend {
@@ -302,18 +284,28 @@ impl fmt::Debug for MockBackend {
     }
 }
 
+/// Every call is ready at its first poll, unless a [gate](Gate) holds it.
+impl Immediate for MockBackend {}
+
+#[async_trait]
 impl Backend for MockBackend {
     async fn increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
+        if counter.is_sliding() {
+            return sliding::increment(self, counter, hit, now).await;
+        }
         let request = Request::OfCounter(counter, OfCounter::Increment(hit));
         self.call(request, now).await.map(Answer::into_tally)
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        if counter.is_sliding() {
+            return sliding::get(self, counter, now).await;
+        }
         let request = Request::OfCounter(counter, OfCounter::Get);
         self.call(request, now).await.map(Answer::into_tally)
     }
@@ -321,10 +313,10 @@ impl Backend for MockBackend {
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        let request = Request::OfCounter(counter, OfCounter::Reset(generation));
+        let request = Request::OfCounter(counter, OfCounter::Reset(window_id));
         self.call(request, now).await.map(drop)
     }
 
@@ -333,7 +325,7 @@ impl Backend for MockBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         let request = Request::OfClaim(key, OfClaim::Claim(request));
         self.call(request, now).await.map(Answer::into_claimed)
     }
@@ -343,7 +335,7 @@ impl Backend for MockBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         let request = Request::OfClaim(key, OfClaim::Finish(completion));
         self.call(request, now).await.map(Answer::into_recorded)
     }
@@ -352,10 +344,10 @@ impl Backend for MockBackend {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Renew { owner, until });
+    ) -> Result<LeaseStatus, BackendError> {
+        let request = Request::OfClaim(key, OfClaim::Renew { owner, expires_at });
         self.call(request, now).await.map(Answer::into_ownership)
     }
 
@@ -364,7 +356,7 @@ impl Backend for MockBackend {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         let request = Request::OfClaim(key, OfClaim::Release(owner));
         self.call(request, now).await.map(Answer::into_ownership)
     }
@@ -377,32 +369,5 @@ impl Backend for MockBackend {
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
         let request = Request::OfClaim(key, OfClaim::Forget);
         self.call(request, now).await.map(drop)
-    }
-}
-
-impl ImmediateBackend for MockBackend {
-    fn increment_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<Tally, BackendError> {
-        let request = Request::OfCounter(counter, OfCounter::Increment(hit));
-        self.call_now(request, now).map(Answer::into_tally)
-    }
-
-    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        let request = Request::OfCounter(counter, OfCounter::Get);
-        self.call_now(request, now).map(Answer::into_tally)
-    }
-
-    fn reset_now(
-        &self,
-        counter: &Counter<'_>,
-        generation: Option<Generation>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        let request = Request::OfCounter(counter, OfCounter::Reset(generation));
-        self.call_now(request, now).map(drop)
     }
 }

@@ -1,8 +1,8 @@
 //! What a mock was asked, and what it answered.
 
 use limited_core::{
-    BackendError, ClaimKind, ClaimRequest, Claimed, Completion, Details, Generation, Hit, Owner, Ownership,
-    Record, Recorded, Tally, Timestamp, Window,
+    Acquisition, BackendError, ClaimKind, ClaimMetadata, ClaimRequest, Completion, CounterState,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, Window, WindowId,
 };
 
 use crate::Operation;
@@ -47,24 +47,24 @@ enum Asked {
 
 #[derive(Clone, Debug)]
 enum CounterAsked {
-    Increment { hit: Hit<'static>, note: Option<String> },
+    Increment { hit: Hit<'static>, metadata: Option<String> },
     Get,
-    Reset { generation: Option<Generation> },
+    Reset { window_id: Option<WindowId> },
 }
 
 #[derive(Clone, Debug)]
 enum ClaimAsked {
-    Claim { request: ClaimRequest<'static>, details: OwnedDetails },
-    Finish { completion: Completion<'static>, details: OwnedDetails },
-    Renew { owner: Owner, until: Timestamp },
+    Claim { request: ClaimRequest<'static>, metadata: OwnedMetadata },
+    Finish { completion: Completion<'static>, metadata: OwnedMetadata },
+    Renew { owner: Owner, expires_at: Timestamp },
     Release { owner: Owner },
     Find,
     Forget,
 }
 
-/// [`Details`] that own their texts.
+/// [`ClaimMetadata`] that own their texts.
 #[derive(Clone, Debug)]
-struct OwnedDetails {
+struct OwnedMetadata {
     function_name: Option<String>,
     tenant: Option<String>,
     request: Option<String>,
@@ -94,12 +94,12 @@ impl Call {
 impl From<OfCounter<'_>> for CounterAsked {
     fn from(request: OfCounter<'_>) -> Self {
         match request {
-            OfCounter::Increment(&Hit { cost, floor, ceiling, generation, note }) => Self::Increment {
-                hit: Hit { cost, floor, ceiling, generation, note: None },
-                note: note.map(Into::into),
+            OfCounter::Increment(&Hit { cost, floor, ceiling, window_id, metadata }) => Self::Increment {
+                hit: Hit { cost, floor, ceiling, window_id, metadata: None },
+                metadata: metadata.map(Into::into),
             },
             OfCounter::Get => Self::Get,
-            OfCounter::Reset(generation) => Self::Reset { generation },
+            OfCounter::Reset(window_id) => Self::Reset { window_id },
         }
     }
 }
@@ -107,24 +107,24 @@ impl From<OfCounter<'_>> for CounterAsked {
 impl From<OfClaim<'_>> for ClaimAsked {
     fn from(request: OfClaim<'_>) -> Self {
         match request {
-            OfClaim::Claim(&ClaimRequest { owner, until, fingerprint, details }) => Self::Claim {
-                request: ClaimRequest { owner, until, fingerprint, details: Details::default() },
-                details: details.into(),
+            OfClaim::Claim(&ClaimRequest { owner, expires_at, request_hash, metadata }) => Self::Claim {
+                request: ClaimRequest { owner, expires_at, request_hash, metadata: ClaimMetadata::default() },
+                metadata: metadata.into(),
             },
             OfClaim::Finish(completion) => {
-                let Completion { owner, result, status_code, expires, details } = completion.clone();
+                let Completion { owner, result, status_code, expires, metadata } = completion.clone();
                 Self::Finish {
                     completion: Completion {
                         owner,
                         result,
                         status_code,
                         expires,
-                        details: Details::default(),
+                        metadata: ClaimMetadata::default(),
                     },
-                    details: details.into(),
+                    metadata: metadata.into(),
                 }
             }
-            OfClaim::Renew { owner, until } => Self::Renew { owner, until },
+            OfClaim::Renew { owner, expires_at } => Self::Renew { owner, expires_at },
             OfClaim::Release(owner) => Self::Release { owner },
             OfClaim::Find => Self::Find,
             OfClaim::Forget => Self::Forget,
@@ -132,18 +132,18 @@ impl From<OfClaim<'_>> for ClaimAsked {
     }
 }
 
-impl From<Details<'_>> for OwnedDetails {
-    fn from(details: Details<'_>) -> Self {
-        let Details { function_name, tenant, request } = details;
+impl From<ClaimMetadata<'_>> for OwnedMetadata {
+    fn from(metadata: ClaimMetadata<'_>) -> Self {
+        let ClaimMetadata { function_name, tenant, request } = metadata;
         let [function_name, tenant, request] =
             [function_name, tenant, request].map(|text| text.map(ToOwned::to_owned));
         Self { function_name, tenant, request }
     }
 }
 
-impl OwnedDetails {
-    fn borrow(&self) -> Details<'_> {
-        Details {
+impl OwnedMetadata {
+    fn borrow(&self) -> ClaimMetadata<'_> {
+        ClaimMetadata {
             function_name: self.function_name.as_deref(),
             tenant: self.tenant.as_deref(),
             request: self.request.as_deref(),
@@ -187,8 +187,8 @@ impl Call {
     /// The hit of an increment; `None` of other operations. Of a sliding hit it is the weighed one.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.asked {
-            Asked::OfCounter(_, CounterAsked::Increment { hit, note }) => {
-                Some(Hit { note: note.as_deref(), ..*hit })
+            Asked::OfCounter(_, CounterAsked::Increment { hit, metadata }) => {
+                Some(Hit { metadata: metadata.as_deref(), ..*hit })
             }
             _ => None,
         }
@@ -197,9 +197,9 @@ impl Call {
     /// The generation that a reset named; `None` where it named none, and of other operations.
     ///
     /// That of an increment is in its [`hit`](Self::hit).
-    pub const fn generation(&self) -> Option<Generation> {
+    pub const fn window_id(&self) -> Option<WindowId> {
         match self.asked {
-            Asked::OfCounter(_, CounterAsked::Reset { generation }) => generation,
+            Asked::OfCounter(_, CounterAsked::Reset { window_id }) => window_id,
             _ => None,
         }
     }
@@ -230,13 +230,13 @@ impl Call {
     }
 
     /// The end of the lease that a claim or a renewal asked for; `None` of other operations.
-    pub const fn until(&self) -> Option<Timestamp> {
+    pub const fn expires_at(&self) -> Option<Timestamp> {
         match &self.asked {
             Asked::OfClaim(
                 _,
-                ClaimAsked::Claim { request: ClaimRequest { until, .. }, .. }
-                | ClaimAsked::Renew { until, .. },
-            ) => Some(*until),
+                ClaimAsked::Claim { request: ClaimRequest { expires_at, .. }, .. }
+                | ClaimAsked::Renew { expires_at, .. },
+            ) => Some(*expires_at),
             _ => None,
         }
     }
@@ -244,8 +244,8 @@ impl Call {
     /// The whole of a claim; `None` of other operations.
     pub fn claim_request(&self) -> Option<ClaimRequest<'_>> {
         match &self.asked {
-            Asked::OfClaim(_, ClaimAsked::Claim { request, details }) => {
-                Some(ClaimRequest { details: details.borrow(), ..*request })
+            Asked::OfClaim(_, ClaimAsked::Claim { request, metadata }) => {
+                Some(ClaimRequest { metadata: metadata.borrow(), ..*request })
             }
             _ => None,
         }
@@ -254,8 +254,8 @@ impl Call {
     /// What was finished; `None` of other operations.
     pub fn completion(&self) -> Option<Completion<'_>> {
         match &self.asked {
-            Asked::OfClaim(_, ClaimAsked::Finish { completion, details }) => {
-                Some(Completion { details: details.borrow(), ..completion.clone() })
+            Asked::OfClaim(_, ClaimAsked::Finish { completion, metadata }) => {
+                Some(Completion { metadata: metadata.borrow(), ..completion.clone() })
             }
             _ => None,
         }
@@ -267,23 +267,23 @@ impl Call {
 /// Each is `None` of operations that answer something else, and where the caller got an error.
 impl Call {
     /// The tally that the caller of an increment or a read got.
-    pub fn tally(&self) -> Option<&Tally> {
-        if let Ok(Answer::Tally(tally)) = &self.outcome { Some(tally) } else { None }
+    pub fn tally(&self) -> Option<&CounterState> {
+        if let Ok(Answer::CounterState(tally)) = &self.outcome { Some(tally) } else { None }
     }
 
     /// What the caller of a claim got.
-    pub fn claimed(&self) -> Option<&Claimed> {
-        if let Ok(Answer::Claimed(claimed)) = &self.outcome { Some(claimed) } else { None }
+    pub fn claimed(&self) -> Option<&Acquisition> {
+        if let Ok(Answer::Acquisition(claimed)) = &self.outcome { Some(claimed) } else { None }
     }
 
     /// What was said to who finished.
-    pub fn recorded(&self) -> Option<&Recorded> {
-        if let Ok(Answer::Recorded(recorded)) = &self.outcome { Some(recorded) } else { None }
+    pub fn recorded(&self) -> Option<&FinishResult> {
+        if let Ok(Answer::FinishResult(recorded)) = &self.outcome { Some(recorded) } else { None }
     }
 
     /// What was said to who renewed or released.
-    pub fn ownership(&self) -> Option<&Ownership> {
-        if let Ok(Answer::Ownership(ownership)) = &self.outcome { Some(ownership) } else { None }
+    pub fn ownership(&self) -> Option<&LeaseStatus> {
+        if let Ok(Answer::LeaseStatus(ownership)) = &self.outcome { Some(ownership) } else { None }
     }
 
     /// What was found; `None` also where there was nothing.
@@ -303,7 +303,7 @@ impl Call {
 
     /// Whether the caller was told that the key is its own.
     pub fn is_granted(&self) -> bool {
-        matches!(self.claimed(), Some(Claimed::Granted(_)))
+        matches!(self.claimed(), Some(Acquisition::Acquired(_)))
     }
 }
 
@@ -316,14 +316,14 @@ mod tests {
     #[test]
     fn a_call_gives_back_the_hit_as_it_was() {
         let key = Key::from("user");
-        let window = Window::Opened { length: WindowLength::HOUR };
+        let window = Window::FromFirstHit { length: WindowLength::HOUR };
         let counter = Counter::new("ns", &key, window).unwrap();
-        let hit = Hit::new(3, 9).with_floor(2).opening(Generation(7), Some("from 192.0.2.1"));
-        let answer = Tally::new(true, 5);
+        let hit = Hit::new(3, 9).with_floor(2).with_window_meta(WindowId(7), Some("from 192.0.2.1"));
+        let answer = CounterState::new(true, 5);
         let request = Request::OfCounter(&counter, OfCounter::Increment(&hit));
-        let call = Call::new(request, Timestamp::EPOCH, Ok(Answer::Tally(answer.clone())));
+        let call = Call::new(request, Timestamp::EPOCH, Ok(Answer::CounterState(answer.clone())));
         assert_eq!(call.hit(), Some(hit));
-        assert_eq!(call.generation(), None);
+        assert_eq!(call.window_id(), None);
         assert_eq!(call.tally(), Some(&answer));
         assert!(call.is_counted() && call.error().is_none());
     }
@@ -333,10 +333,10 @@ mod tests {
         let key = Key::from("user");
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::HOUR);
         let counter = Counter::new("", &key, window).unwrap();
-        let request = Request::OfCounter(&counter, OfCounter::Reset(Some(Generation(7))));
+        let request = Request::OfCounter(&counter, OfCounter::Reset(Some(WindowId(7))));
         let call = Call::new(request, Timestamp::EPOCH, Ok(Answer::Done));
         assert_eq!(call.operation(), Operation::Reset);
-        assert_eq!(call.generation(), Some(Generation(7)));
+        assert_eq!(call.window_id(), Some(WindowId(7)));
         assert_eq!((call.hit(), call.tally()), (None, None));
         assert!(call.error().is_none());
     }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use limited_core::{
-    BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Fence, Fingerprint, Finished,
-    Grant, InProgress, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_come, has_expired,
-    lapsed_claim_expires,
+    Acquisition, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken, FinishResult,
+    Finished, Grant, InProgress, LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp,
+    has_expired, has_passed, lapsed_claim_expires,
 };
 
 use crate::answer::Answer;
@@ -16,7 +16,7 @@ use crate::operation::OfClaim;
 pub(crate) struct Claims {
     states: HashMap<Identity, State>,
     /// The number of the last grant of any key.
-    last_fence: Fence,
+    last_fencing_token: FencingToken,
 }
 
 /// What makes two claims the same.
@@ -31,8 +31,8 @@ struct Identity {
 #[derive(Debug)]
 struct State {
     owner: Owner,
-    fence: Fence,
-    fingerprint: Option<Fingerprint>,
+    fencing_token: FencingToken,
+    request_hash: Option<RequestHash>,
     stage: Stage,
     expires: Option<Timestamp>,
 }
@@ -40,7 +40,7 @@ struct State {
 #[derive(Debug)]
 enum Stage {
     InProgress {
-        until: Timestamp,
+        expires_at: Timestamp,
     },
     Finished {
         at: Timestamp,
@@ -53,7 +53,7 @@ enum Stage {
 
 impl Default for Claims {
     fn default() -> Self {
-        Self { states: HashMap::new(), last_fence: Fence(0) }
+        Self { states: HashMap::new(), last_fencing_token: FencingToken(0) }
     }
 }
 
@@ -67,10 +67,12 @@ impl Claims {
     ) -> Result<Answer, BackendError> {
         let id = Identity::of(key);
         Ok(match request {
-            OfClaim::Claim(request) => Answer::Claimed(self.claim(id, request, now)?),
-            OfClaim::Finish(completion) => Answer::Recorded(self.finish(&id, completion, now)),
-            OfClaim::Renew { owner, until } => Answer::Ownership(self.renew(&id, owner, until, now)),
-            OfClaim::Release(owner) => Answer::Ownership(self.release(&id, owner, now)),
+            OfClaim::Claim(request) => Answer::Acquisition(self.claim(id, request, now)?),
+            OfClaim::Finish(completion) => Answer::FinishResult(self.finish(&id, completion, now)),
+            OfClaim::Renew { owner, expires_at } => {
+                Answer::LeaseStatus(self.renew(&id, owner, expires_at, now))
+            }
+            OfClaim::Release(owner) => Answer::LeaseStatus(self.release(&id, owner, now)),
             OfClaim::Find => Answer::Found(self.find(&id, now)),
             OfClaim::Forget => {
                 self.states.remove(&id);
@@ -89,64 +91,67 @@ impl Claims {
         id: Identity,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
-        let &ClaimRequest { owner, until, fingerprint, .. } = request;
+    ) -> Result<Acquisition, BackendError> {
+        let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
         match self.live(&id, now) {
             Some(State { stage: Stage::GivenUp, owner: last, .. }) if *last == owner => {
                 return Err(BackendError::invalid(
                     "this owner has given the key up: who claims it again is a new owner, with a token of its own",
                 ));
             }
-            Some(&mut State { stage: Stage::InProgress { until }, owner: holder, fence, .. })
-                if holder == owner =>
-            {
-                return Ok(Claimed::Granted(Grant { fence, until }));
+            Some(&mut State {
+                stage: Stage::InProgress { expires_at },
+                owner: holder,
+                fencing_token,
+                ..
+            }) if holder == owner => {
+                return Ok(Acquisition::Acquired(Grant { fencing_token, expires_at }));
             }
             _ => {}
         }
         match self.find(&id, now) {
-            Some(Record::InProgress(held)) if has_come(held.until, now) => {}
-            Some(record) => return Ok(Claimed::Taken(record)),
+            Some(Record::InProgress(held)) if has_passed(held.expires_at, now) => {}
+            Some(record) => return Ok(Acquisition::Held(record)),
             None => {}
         }
-        let fence = self.last_fence.max(Fence::seed(now)).next();
-        self.last_fence = fence;
-        let (stage, expires) = (Stage::InProgress { until }, Some(lapsed_claim_expires(until)));
-        self.states.insert(id, State { owner, fence, fingerprint, stage, expires });
-        Ok(Claimed::Granted(Grant { fence, until }))
+        let fencing_token = self.last_fencing_token.max(FencingToken::seed(now)).next();
+        self.last_fencing_token = fencing_token;
+        let (stage, expires) = (Stage::InProgress { expires_at }, Some(lapsed_claim_expires(expires_at)));
+        self.states.insert(id, State { owner, fencing_token, request_hash, stage, expires });
+        Ok(Acquisition::Acquired(Grant { fencing_token, expires_at }))
     }
 
-    fn finish(&mut self, id: &Identity, completion: &Completion<'_>, now: Timestamp) -> Recorded {
+    fn finish(&mut self, id: &Identity, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
         match self.live_of(completion.owner, id, now) {
             Some(state @ State { stage: Stage::InProgress { .. }, .. }) => {
                 let Completion { result, status_code, expires, .. } = completion.clone();
                 state.stage = Stage::Finished { at: now, result, status_code };
                 state.expires = expires;
-                Recorded::Kept
+                FinishResult::Stored
             }
-            Some(State { stage: Stage::Finished { .. }, .. }) => Recorded::Kept,
-            _ => Recorded::Lost(self.find(id, now)),
+            Some(State { stage: Stage::Finished { .. }, .. }) => FinishResult::Stored,
+            _ => FinishResult::Lost(self.find(id, now)),
         }
     }
 
-    fn renew(&mut self, id: &Identity, owner: Owner, to: Timestamp, now: Timestamp) -> Ownership {
+    fn renew(&mut self, id: &Identity, owner: Owner, to: Timestamp, now: Timestamp) -> LeaseStatus {
         match self.live_of(owner, id, now) {
-            Some(State { stage: Stage::InProgress { until }, expires, .. }) => {
-                *until = to.max(*until);
-                *expires = Some(lapsed_claim_expires(*until));
-                Ownership::Owned
+            Some(State { stage: Stage::InProgress { expires_at }, expires, .. }) => {
+                *expires_at = to.max(*expires_at);
+                *expires = Some(lapsed_claim_expires(*expires_at));
+                LeaseStatus::Owned
             }
-            _ => Ownership::Lost(self.find(id, now)),
+            _ => LeaseStatus::Lost(self.find(id, now)),
         }
     }
 
-    fn release(&mut self, id: &Identity, owner: Owner, now: Timestamp) -> Ownership {
+    fn release(&mut self, id: &Identity, owner: Owner, now: Timestamp) -> LeaseStatus {
         match self.live_of(owner, id, now) {
             Some(State { stage: stage @ (Stage::InProgress { .. } | Stage::GivenUp), .. }) => {
                 *stage = Stage::GivenUp;
-                Ownership::Owned
+                LeaseStatus::Owned
             }
-            _ => Ownership::Lost(self.find(id, now)),
+            _ => LeaseStatus::Lost(self.find(id, now)),
         }
     }
 
@@ -175,18 +180,18 @@ impl Identity {
 
 impl State {
     fn record(&self) -> Option<Record> {
-        let &Self { owner, fence, fingerprint, .. } = self;
+        let &Self { owner, fencing_token, request_hash, .. } = self;
         match &self.stage {
-            &Stage::InProgress { until } => {
-                Some(Record::InProgress(InProgress { owner, fence, until, fingerprint }))
+            &Stage::InProgress { expires_at } => {
+                Some(Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash }))
             }
             &Stage::Finished { at, ref result, status_code } => Some(Record::Finished(Finished {
                 owner,
-                fence,
+                fencing_token,
                 at,
                 result: result.clone(),
                 status_code,
-                fingerprint,
+                request_hash,
             })),
             Stage::GivenUp => None,
         }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use limited_core::{ALLOWED_SKEW, Counter, Generation, Hit, Opening, Tally, Timestamp, Window, has_ended};
+use limited_core::{
+    Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended,
+};
 
 use crate::answer::Answer;
 use crate::operation::OfCounter;
@@ -32,7 +34,7 @@ struct Identity {
 struct State {
     value: u128,
     start: Option<Timestamp>,
-    opening: Option<Arc<Opening>>,
+    meta: Option<Arc<WindowMeta>>,
     /// Since only a counted hit changes a state, the state is also the answer to this write.
     last_write: WriteNumber,
 }
@@ -53,10 +55,10 @@ impl Counters {
         now: Timestamp,
     ) -> Answer {
         match request {
-            OfCounter::Increment(hit) => Answer::Tally(self.increment(write, counter, hit, now)),
-            OfCounter::Get => Answer::Tally(self.get(counter, now)),
-            OfCounter::Reset(generation) => {
-                self.reset(counter, generation);
+            OfCounter::Increment(hit) => Answer::CounterState(self.increment(write, counter, hit, now)),
+            OfCounter::Get => Answer::CounterState(self.get(counter, now)),
+            OfCounter::Reset(window_id) => {
+                self.reset(counter, window_id);
                 Answer::Done
             }
         }
@@ -73,7 +75,7 @@ impl Counters {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Tally {
+    ) -> CounterState {
         let window = counter.window();
         let identity = Identity::of(counter);
         let stored = self.states.get(&identity);
@@ -81,26 +83,26 @@ impl Counters {
             return state.tally(true);
         }
         if let Some(start) = earliest_known(window, now) {
-            return Tally::new(false, 0).with_start(start);
+            return CounterState::new(false, 0).with_start(start);
         }
         let live = stored.filter(|state| !state.has_expired(window, now));
         let before = live.map_or(0, |state| state.value);
         let Some(value) = hit.apply(before) else {
             return live.map_or_else(|| absent(window), |state| state.tally(false));
         };
-        let (start, opening) = match (window, live) {
-            (_, Some(state)) => (state.start, state.opening.clone()),
+        let (start, meta) = match (window, live) {
+            (_, Some(state)) => (state.start, state.meta.clone()),
             (Window::Aligned { start, .. }, None) => (Some(start), None),
-            (Window::Opened { .. }, None) => (Some(now), Some(opening(hit))),
+            (Window::FromFirstHit { .. }, None) => (Some(now), Some(meta(hit))),
             (Window::Bucket { .. }, None) => (None, None),
         };
-        let state = State { value, start, opening, last_write: write };
+        let state = State { value, start, meta, last_write: write };
         let tally = state.tally(true);
         self.states.insert(identity, state);
         tally
     }
 
-    fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Tally {
+    fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let window = counter.window();
         self.states
             .get(&Identity::of(counter))
@@ -108,11 +110,11 @@ impl Counters {
             .map_or_else(|| absent(window), |state| state.tally(false))
     }
 
-    fn reset(&mut self, counter: &Counter<'_>, generation: Option<Generation>) {
+    fn reset(&mut self, counter: &Counter<'_>, window_id: Option<WindowId>) {
         let identity = Identity::of(counter);
         let stored = self.states.get(&identity);
-        let opened = stored.and_then(|state| state.opening.as_ref().map(|opening| opening.generation));
-        if generation.is_none() || generation == opened {
+        let opened = stored.and_then(|state| state.meta.as_ref().map(|meta| meta.id));
+        if window_id.is_none() || window_id == opened {
             self.states.remove(&identity);
         }
     }
@@ -129,17 +131,17 @@ impl Identity {
 }
 
 impl State {
-    fn tally(&self, counted: bool) -> Tally {
-        let mut tally = Tally::new(counted, self.value);
+    fn tally(&self, counted: bool) -> CounterState {
+        let mut tally = CounterState::new(counted, self.value);
         tally.start = self.start;
-        tally.opening = self.opening.clone();
+        tally.meta = self.meta.clone();
         tally
     }
 
     fn has_expired(&self, window: Window, now: Timestamp) -> bool {
         match window {
             Window::Aligned { .. } => earliest_known(window, now).is_some(),
-            Window::Opened { length } => self.start.is_some_and(|start| has_ended(start, length, now)),
+            Window::FromFirstHit { length } => self.start.is_some_and(|start| has_ended(start, length, now)),
             // `bucket_full_at` stops at the last timestamp, where a bucket that fills up later must still count.
             Window::Bucket { limit, .. } => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
         }
@@ -148,35 +150,35 @@ impl State {
 
 /// The start of the earliest window of this length that is still known at `now`, where `window` no longer is.
 ///
-/// The contract's `forgotten_from`, but exact at the last timestamp, where that stops.
+/// The contract's `retained_until`, but exact at the last timestamp, where that stops.
 fn earliest_known(window: Window, now: Timestamp) -> Option<Timestamp> {
     let Window::Aligned { start, length } = window else {
         return None;
     };
-    let known_for = 2 * length.as_duration() + ALLOWED_SKEW;
+    let known_for = 2 * length.as_duration() + MAX_CLOCK_SKEW;
     if now.saturating_since(start) < known_for {
         return None;
     }
     match Window::aligned(now.saturating_sub(known_for), length) {
         Window::Aligned { start, .. } => Some(start.saturating_add(length.as_duration())),
-        Window::Opened { .. } | Window::Bucket { .. } => None,
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => None,
     }
 }
 
-fn absent(window: Window) -> Tally {
+fn absent(window: Window) -> CounterState {
     match window {
-        Window::Aligned { start, .. } => Tally::new(false, 0).with_start(start),
-        Window::Opened { .. } | Window::Bucket { .. } => Tally::new(false, 0),
+        Window::Aligned { start, .. } => CounterState::new(false, 0).with_start(start),
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::new(false, 0),
     }
 }
 
-fn opening(hit: &Hit<'_>) -> Arc<Opening> {
-    Arc::new(Opening { generation: hit.generation, note: hit.note.map(Into::into) })
+fn meta(hit: &Hit<'_>) -> Arc<WindowMeta> {
+    Arc::new(WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Into::into) })
 }
 
 #[cfg(test)]
 mod tests {
-    use limited_core::{Key, WindowLength, bucket_full_at, forgotten_from};
+    use limited_core::{Key, WindowLength, bucket_full_at, retained_until};
     use proptest::prelude::*;
 
     use super::*;
@@ -214,7 +216,7 @@ mod tests {
         ) {
             let window = Window::aligned(Timestamp::from_nanos(at), length);
             let Window::Aligned { start, .. } = window else { unreachable!() };
-            let from = forgotten_from(start, length, ALLOWED_SKEW);
+            let from = retained_until(start, length, MAX_CLOCK_SKEW);
             let now = Timestamp::from_nanos(now);
             prop_assume!(now < Timestamp::MAX);
             prop_assert_eq!(earliest_known(window, now).is_some(), now >= from);
@@ -244,7 +246,7 @@ mod tests {
             let window = Window::Bucket { limit, length: WindowLength::SECOND };
             let value = u128::from(full) * u128::from(limit) - u128::from(below % limit);
             prop_assert_eq!(bucket_full_at(value, limit), Timestamp::from_nanos(full));
-            let state = State { value, start: None, opening: None, last_write: WriteNumber(1) };
+            let state = State { value, start: None, meta: None, last_write: WriteNumber(1) };
             prop_assert!(state.has_expired(window, Timestamp::from_nanos(full)));
             prop_assert!(!state.has_expired(window, Timestamp::from_nanos(full - 1)));
         }

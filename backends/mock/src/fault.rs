@@ -1,6 +1,6 @@
 //! What goes otherwise than in a real backend, and for which calls.
 
-use limited_core::{BackendError, Claimed, Ownership, Record, Recorded, Tally};
+use limited_core::{Acquisition, BackendError, CounterState, FinishResult, LeaseStatus, Record};
 
 use crate::Operation;
 use crate::answer::Answer;
@@ -14,7 +14,7 @@ use crate::answer::Answer;
 /// let throttled = || BackendError::throttled("slow down");
 /// mock.inject(Fault::error(throttled()));                                       // the next call
 /// mock.inject(Fault::error(throttled()).on(Operation::Increment).times(3));     // three hits
-/// mock.inject(Fault::lost_answer().every(10));                                  // each tenth call
+/// mock.inject(Fault::lost_response().every(10));                                  // each tenth call
 /// mock.inject(Fault::error(BackendError::unavailable("an outage")).always());   // until `clear_faults`
 /// ```
 ///
@@ -56,7 +56,7 @@ impl Fault {
 
     /// The call is carried out, and its answer lost: the caller gets [`TimedOut`](BackendError::TimedOut) although
     /// its hit was counted, its key claimed, or whatever else it asked for done.
-    pub const fn lost_answer() -> Self {
+    pub const fn lost_response() -> Self {
         Self::new(Effect::LostAnswer)
     }
 
@@ -73,30 +73,30 @@ impl Fault {
     ///
     /// For increments and reads of counters; what answers no tally does not meet it. A sliding hit reads before it
     /// increments: say [`on`](Self::on) which of both is meant.
-    pub const fn answer(tally: Tally) -> Self {
-        Self::new(Effect::Answer(Answer::Tally(tally)))
+    pub const fn counter_state(state: CounterState) -> Self {
+        Self::new(Effect::Answer(Answer::CounterState(state)))
     }
 
     /// The caller of a claim gets this answer, whatever is stored, and the key stays as it is.
-    pub const fn claimed(claimed: Claimed) -> Self {
-        Self::new(Effect::Answer(Answer::Claimed(claimed)))
+    pub const fn acquisition(claimed: Acquisition) -> Self {
+        Self::new(Effect::Answer(Answer::Acquisition(claimed)))
     }
 
     /// Who finishes gets this answer, whatever is stored, and the key stays as it is.
     ///
-    /// [`Recorded::NotKept`] is what a store answers that has no room for the result, which the mock always has.
-    pub const fn recorded(recorded: Recorded) -> Self {
-        Self::new(Effect::Answer(Answer::Recorded(recorded)))
+    /// [`FinishResult::Omitted`] is what a store answers that has no room for the result, which the mock always has.
+    pub const fn finish_result(recorded: FinishResult) -> Self {
+        Self::new(Effect::Answer(Answer::FinishResult(recorded)))
     }
 
     /// Who renews or releases gets this answer, whatever is stored, and the key stays as it is. Say
     /// [`on`](Self::on) which of both is meant.
-    pub const fn ownership(ownership: Ownership) -> Self {
-        Self::new(Effect::Answer(Answer::Ownership(ownership)))
+    pub const fn lease_status(ownership: LeaseStatus) -> Self {
+        Self::new(Effect::Answer(Answer::LeaseStatus(ownership)))
     }
 
     /// Who looks for a claim finds this, whatever is stored.
-    pub const fn found(found: Option<Record>) -> Self {
+    pub const fn record(found: Option<Record>) -> Self {
         Self::new(Effect::Answer(Answer::Found(found)))
     }
 
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_schedule_says_which_calls_meet_a_fault() {
-        let fault = Fault::lost_answer;
+        let fault = Fault::lost_response;
         assert_eq!(met(fault(), 7), [1]);
         assert_eq!(met(fault().always().once(), 7), [1]);
         assert_eq!(met(fault().times(3), 7), [1, 2, 3]);
@@ -233,8 +233,8 @@ mod tests {
         let concerned = |fault: Fault| all.map(|operation| fault.concerns(operation));
         let error = || Fault::error(BackendError::throttled("slow down"));
         assert_eq!(concerned(error()), [true, true, true]);
-        assert_eq!(concerned(Fault::lost_answer()), [true, true, true]);
-        assert_eq!(concerned(Fault::answer(Tally::default())), [true, true, false]);
+        assert_eq!(concerned(Fault::lost_response()), [true, true, true]);
+        assert_eq!(concerned(Fault::counter_state(CounterState::default())), [true, true, false]);
         assert_eq!(concerned(Fault::repeated_write()), [true, false, true]);
         assert_eq!(concerned(error().on(Operation::Get)), [false, true, false]);
         assert_eq!(concerned(Fault::repeated_write().on(Operation::Get)), [false, false, false]);
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn a_call_meets_the_fault_that_was_injected_first() {
         let mut script = Script::default();
-        script.push(Fault::answer(Tally::new(true, 1)));
-        script.push(Fault::answer(Tally::new(true, 2)).times(2));
+        script.push(Fault::counter_state(CounterState::new(true, 1)));
+        script.push(Fault::counter_state(CounterState::new(true, 2)).times(2));
         let mut answers = Vec::new();
-        while let Some(Effect::Answer(Answer::Tally(tally))) = script.next(Operation::Get) {
+        while let Some(Effect::Answer(Answer::CounterState(state))) = script.next(Operation::Get) {
             answers.push(tally.value);
         }
         assert_eq!(answers, [1, 2, 2]);
@@ -257,7 +257,7 @@ mod tests {
     fn calls_that_an_earlier_fault_takes_count_towards_every_nth() {
         let mut script = Script::default();
         script.push(Fault::error(BackendError::throttled("slow down")).times(3));
-        script.push(Fault::lost_answer().every(2));
+        script.push(Fault::lost_response().every(2));
         for _ in 0..3 {
             assert!(matches!(script.next(Operation::Get), Some(Effect::Error(_))));
         }

@@ -13,7 +13,7 @@ use crate::Operation;
 /// Keeps calls of one operation waiting until it is released or dropped.
 ///
 /// [`MockBackend::hold`](crate::MockBackend::hold) and
-/// [`MockBackend::hold_answers`](crate::MockBackend::hold_answers) make one. A call waits from when its future is first
+/// [`MockBackend::hold_responses`](crate::MockBackend::hold_responses) make one. A call waits from when its future is first
 /// polled. Dropping the future takes the call out of the gate.
 ///
 /// ```

@@ -23,7 +23,7 @@
 //! assert!(mock.increment_now(&counter, &hit, now).is_err());
 //!
 //! // Or it counts, and its answer never comes.
-//! mock.inject(Fault::lost_answer().on(Operation::Increment));
+//! mock.inject(Fault::lost_response().on(Operation::Increment));
 //! assert!(matches!(mock.increment_now(&counter, &hit, now), Err(BackendError::TimedOut(_))));
 //! assert_eq!(mock.get_now(&counter, now)?.value, 2);
 //!
@@ -38,11 +38,11 @@
 //! | to | there is |
 //! |---|---|
 //! | fail calls | [`MockBackend::fail_next`], [`MockBackend::fail_every`], [`Fault::error`] |
-//! | do as asked, and lose the answer | [`Fault::lost_answer`] |
+//! | do as asked, and lose the answer | [`Fault::lost_response`] |
 //! | repeat a write below the caller, as a client library does | [`Fault::repeated_write`] |
-//! | script answers of counters | [`MockBackend::answer_next`], [`Fault::answer`] |
+//! | script answers of counters | [`MockBackend::return_next`], [`Fault::answer`] |
 //! | script answers of claims | [`Fault::claimed`], [`Fault::recorded`], [`Fault::ownership`], [`Fault::found`] |
-//! | keep calls waiting, or drop them where they wait | [`MockBackend::hold`], [`MockBackend::hold_answers`] |
+//! | keep calls waiting, or drop them where they wait | [`MockBackend::hold`], [`MockBackend::hold_responses`] |
 //! | see what was asked | [`MockBackend::calls`], [`MockBackend::count`], [`Call`] |
 //! | go through every operation | [`Operation::ALL`] |
 
@@ -61,4 +61,4 @@ pub use backend::MockBackend;
 pub use call::Call;
 pub use fault::Fault;
 pub use gate::Gate;
-pub use operation::Operation;
+pub use limited_core::Operation;

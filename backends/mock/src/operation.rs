@@ -1,53 +1,6 @@
 //! What a backend can be asked.
 
-use limited_core::{ClaimKey, ClaimRequest, Completion, Counter, Generation, Hit, Owner, Timestamp};
-
-/// The operations of a backend, to say which ones a fault or a gate is for, and to count calls by.
-///
-/// The sliding operations are not among them: the mock has the two-step default of the contract, so that a sliding
-/// hit is one `Get` and one `Increment`, and a sliding read is two `Get`s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// [`Backend::increment`](limited_core::Backend::increment).
-    Increment,
-    /// [`Backend::get`](limited_core::Backend::get).
-    Get,
-    /// [`Backend::reset`](limited_core::Backend::reset).
-    Reset,
-    /// [`Backend::claim`](limited_core::Backend::claim).
-    Claim,
-    /// [`Backend::finish`](limited_core::Backend::finish).
-    Finish,
-    /// [`Backend::renew`](limited_core::Backend::renew).
-    Renew,
-    /// [`Backend::release`](limited_core::Backend::release).
-    Release,
-    /// [`Backend::find`](limited_core::Backend::find).
-    Find,
-    /// [`Backend::forget`](limited_core::Backend::forget).
-    Forget,
-}
-
-impl Operation {
-    /// Every operation: those of counters, then those of claims.
-    pub const ALL: [Self; 9] = [
-        Self::Increment,
-        Self::Get,
-        Self::Reset,
-        Self::Claim,
-        Self::Finish,
-        Self::Renew,
-        Self::Release,
-        Self::Find,
-        Self::Forget,
-    ];
-
-    /// Whether it may change what is stored.
-    pub(crate) const fn is_write(self) -> bool {
-        !matches!(self, Self::Get | Self::Find)
-    }
-}
+use limited_core::{ClaimKey, ClaimRequest, Completion, Counter, Hit, Operation, Owner, Timestamp, WindowId};
 
 /// One operation on what it is about, with its arguments, apart from the time.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +14,7 @@ pub(crate) enum Request<'a> {
 pub(crate) enum OfCounter<'a> {
     Increment(&'a Hit<'a>),
     Get,
-    Reset(Option<Generation>),
+    Reset(Option<WindowId>),
 }
 
 /// What a claimed key is asked.
@@ -69,7 +22,7 @@ pub(crate) enum OfCounter<'a> {
 pub(crate) enum OfClaim<'a> {
     Claim(&'a ClaimRequest<'a>),
     Finish(&'a Completion<'a>),
-    Renew { owner: Owner, until: Timestamp },
+    Renew { owner: Owner, expires_at: Timestamp },
     Release(Owner),
     Find,
     Forget,

@@ -4,8 +4,8 @@ mod common;
 
 use common::{NOW, OPENED, OTHER, OWNER, UNTIL, in_this_minute, in_window, once, seven, user};
 use limited_core::{
-    Backend, BackendError, ClaimKind, ClaimRequest, Claimed, Completion, Details, Fingerprint, Generation,
-    Grant, Hit, ImmediateBackend, Key, Ownership, Record, Recorded, StoredResult, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FinishResult,
+    Grant, Hit, ImmediateBackend, Key, LeaseStatus, Record, RequestHash, StoredResult, Timestamp, WindowId,
 };
 use limited_mock::{Call, Fault, MockBackend, Operation};
 use pollster::block_on;
@@ -13,13 +13,13 @@ use pollster::block_on;
 #[test]
 fn a_call_is_recorded_with_all_that_was_asked() {
     let mock = MockBackend::new();
-    let hit = Hit::new(2, 9).with_floor(1).opening(Generation(4), Some("from 192.0.2.1"));
+    let hit = Hit::new(2, 9).with_floor(1).with_window_meta(WindowId(4), Some("from 192.0.2.1"));
     {
         // Neither key nor note outlives the call, and the record does.
         let key = Key::from(String::from("user:7"));
         let counter = in_window(&key, OPENED);
         mock.increment_now(&counter, &hit, NOW).unwrap();
-        mock.reset_now(&counter, Some(Generation(4)), NOW).unwrap();
+        mock.reset_now(&counter, Some(WindowId(4)), NOW).unwrap();
     }
     let calls = mock.calls();
     let [increment, reset] = calls.as_slice() else { panic!("{calls:?}") };
@@ -30,19 +30,25 @@ fn a_call_is_recorded_with_all_that_was_asked() {
     assert_eq!(increment.hit(), Some(hit));
     assert_eq!(increment.tally().map(|tally| tally.value), Some(3));
     assert!(increment.is_counted());
-    assert_eq!((reset.operation(), reset.generation()), (Operation::Reset, Some(Generation(4))));
+    assert_eq!((reset.operation(), reset.window_id()), (Operation::Reset, Some(WindowId(4))));
     assert!(reset.error().is_none());
 }
 
 #[test]
 fn a_call_of_a_claim_is_recorded_with_all_that_was_asked_and_answered() {
     let mock = MockBackend::new();
-    let details =
-        Details { function_name: Some("charge"), tenant: Some("acme"), request: Some(r#"{"amount":7}"#) };
-    let request =
-        ClaimRequest { fingerprint: Some(Fingerprint([7; 32])), details, ..ClaimRequest::new(OWNER, UNTIL) };
+    let metadata = ClaimMetadata {
+        function_name: Some("charge"),
+        tenant: Some("acme"),
+        request: Some(r#"{"amount":7}"#),
+    };
+    let request = ClaimRequest {
+        request_hash: Some(RequestHash([7; 32])),
+        metadata,
+        ..ClaimRequest::new(OWNER, UNTIL)
+    };
     let completion =
-        Completion { status_code: Some(201), expires: Some(Timestamp::MAX), details, ..seven(OWNER) };
+        Completion { status_code: Some(201), expires: Some(Timestamp::MAX), metadata, ..seven(OWNER) };
     {
         // The key does not outlive the calls, and the records do.
         let key = user();
@@ -65,22 +71,23 @@ fn a_call_of_a_claim_is_recorded_with_all_that_was_asked_and_answered() {
     }
     let owners = calls.iter().map(|call| call.owner().map(|owner| owner.0));
     assert_eq!(owners.collect::<Vec<_>>(), [Some(1), Some(1), Some(1), None, Some(2), None]);
-    let leases = calls.iter().filter_map(Call::until);
+    let leases = calls.iter().filter_map(Call::expires_at);
     assert_eq!(leases.collect::<Vec<_>>(), [UNTIL, UNTIL]);
 
     let asked = claim.claim_request().unwrap();
-    assert_eq!((asked.owner, asked.until, asked.fingerprint), (OWNER, UNTIL, request.fingerprint));
-    assert_eq!(asked.details, details);
+    assert_eq!((asked.owner, asked.expires_at, asked.request_hash), (OWNER, UNTIL, request.request_hash));
+    assert_eq!(asked.metadata, metadata);
     assert!(
-        claim.is_granted() && matches!(claim.claimed(), Some(Claimed::Granted(Grant { until: UNTIL, .. })))
+        claim.is_granted()
+            && matches!(claim.claimed(), Some(Acquisition::Acquired(Grant { expires_at: UNTIL, .. })))
     );
-    assert_eq!(renew.ownership(), Some(&Ownership::Owned));
+    assert_eq!(renew.ownership(), Some(&LeaseStatus::Owned));
     let finished = finish.completion().unwrap();
     assert_eq!((finished.status_code, finished.expires), (Some(201), Some(Timestamp::MAX)));
-    assert_eq!((finished.result, finished.details), (StoredResult::Value("7".into()), details));
-    assert_eq!(finish.recorded(), Some(&Recorded::Kept));
+    assert_eq!((finished.result, finished.metadata), (StoredResult::Value("7".into()), metadata));
+    assert_eq!(finish.recorded(), Some(&FinishResult::Stored));
     assert!(matches!(find.found(), Some(Record::Finished(_))));
-    assert!(matches!(release.ownership(), Some(Ownership::Lost(Some(_)))));
+    assert!(matches!(release.ownership(), Some(LeaseStatus::Lost(Some(_)))));
     assert_eq!((forget.operation(), forget.found()), (Operation::Forget, None));
     assert!(calls[1..].iter().all(|call| call.claim_request().is_none() && !call.is_granted()));
     assert_eq!(Operation::ALL.map(|operation| mock.count(operation)), [0, 0, 0, 1, 1, 1, 1, 1, 1]);
@@ -91,7 +98,7 @@ fn a_call_is_recorded_with_what_the_caller_got() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::error(BackendError::throttled("slow down")));
-    mock.inject(Fault::lost_answer());
+    mock.inject(Fault::lost_response());
     for _ in 0..4 {
         let _ = mock.increment_now(&counter, &Hit::new(1, 2), NOW);
     }

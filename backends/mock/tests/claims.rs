@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use common::{NOW, OTHER, OWNER, UNTIL, claim_of, once, seven, user};
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, Claimed, Completion, Fence, Grant, InProgress,
-    LAPSED_CLAIM_KEPT, Owner, Ownership, Record, Recorded, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, Completion, FencingToken, FinishResult, Grant,
+    InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, Timestamp,
 };
 use limited_mock::MockBackend;
 use pollster::block_on;
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-fn claim(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Claimed {
+fn claim(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Acquisition {
     block_on(mock.claim(key, &claim_of(owner), now)).unwrap()
 }
 
-fn fence(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Fence {
+fn fencing_token(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> FencingToken {
     match claim(mock, key, owner, now) {
-        Claimed::Granted(grant) => grant.fence,
-        taken @ Claimed::Taken(_) => panic!("{taken:?}"),
+        Acquisition::Acquired(grant) => grant.fencing_token,
+        taken @ Acquisition::Held(_) => panic!("{taken:?}"),
     }
 }
 
@@ -33,12 +33,12 @@ fn find(mock: &MockBackend, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record
 fn one_owner_is_granted_a_key_until_its_lease_ends() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
-    let first = fence(&mock, &key, OWNER, NOW);
-    let held = InProgress { owner: OWNER, fence: first, until: UNTIL, fingerprint: None };
+    let first = fencing_token(&mock, &key, OWNER, NOW);
+    let held = InProgress { owner: OWNER, fencing_token: first, expires_at: UNTIL, request_hash: None };
     let last = UNTIL.saturating_sub(NANOSECOND);
-    assert_eq!(claim(&mock, &key, OTHER, last), Claimed::Taken(Record::InProgress(held)));
-    assert!(fence(&mock, &key, OTHER, UNTIL) > first);
-    let Ownership::Lost(Some(Record::InProgress(held))) =
+    assert_eq!(claim(&mock, &key, OTHER, last), Acquisition::Held(Record::InProgress(held)));
+    assert!(fencing_token(&mock, &key, OTHER, UNTIL) > first);
+    let LeaseStatus::Lost(Some(Record::InProgress(held))) =
         block_on(mock.renew(&key, OWNER, Timestamp::MAX, UNTIL)).unwrap()
     else {
         panic!("it was taken over")
@@ -50,45 +50,45 @@ fn one_owner_is_granted_a_key_until_its_lease_ends() {
 fn what_is_finished_is_there_until_it_expires_and_is_kept_after_that() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
-    let first = fence(&mock, &key, OWNER, NOW);
+    let first = fencing_token(&mock, &key, OWNER, NOW);
     let expires = Timestamp::from_secs(NOW.as_secs() + 10);
     let completion = Completion { expires: Some(expires), ..seven(OWNER) };
-    assert_eq!(block_on(mock.finish(&key, &completion, NOW)).unwrap(), Recorded::Kept);
-    assert!(matches!(claim(&mock, &key, OTHER, NOW), Claimed::Taken(Record::Finished(_))));
+    assert_eq!(block_on(mock.finish(&key, &completion, NOW)).unwrap(), FinishResult::Stored);
+    assert!(matches!(claim(&mock, &key, OTHER, NOW), Acquisition::Held(Record::Finished(_))));
     assert_eq!(find(&mock, &key, expires), None);
     assert_eq!(mock.claims(), 1, "expired, and not deleted");
     assert!(find(&mock, &key, expires.saturating_sub(NANOSECOND)).is_some(), "the clock jumped back");
-    assert!(fence(&mock, &key, OTHER, expires) > first);
+    assert!(fencing_token(&mock, &key, OTHER, expires) > first);
 }
 
 #[test]
 fn a_lapsed_claim_is_its_owners_until_it_expires() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
-    fence(&mock, &key, OWNER, NOW);
-    let expires = UNTIL.saturating_add(LAPSED_CLAIM_KEPT);
+    fencing_token(&mock, &key, OWNER, NOW);
+    let expires = UNTIL.saturating_add(LAPSED_CLAIM_TTL);
     let last = expires.saturating_sub(NANOSECOND);
-    assert_eq!(block_on(mock.renew(&key, OWNER, UNTIL, last)).unwrap(), Ownership::Owned);
-    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), expires)).unwrap(), Recorded::Lost(None));
-    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), last)).unwrap(), Recorded::Kept);
+    assert_eq!(block_on(mock.renew(&key, OWNER, UNTIL, last)).unwrap(), LeaseStatus::Owned);
+    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), expires)).unwrap(), FinishResult::Lost(None));
+    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), last)).unwrap(), FinishResult::Stored);
 }
 
 #[test]
 fn who_gave_a_key_up_is_recognised_and_never_granted_it_again() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
-    let first = fence(&mock, &key, OWNER, NOW);
+    let first = fencing_token(&mock, &key, OWNER, NOW);
     for _ in 0..2 {
-        assert_eq!(block_on(mock.release(&key, OWNER, NOW)).unwrap(), Ownership::Owned);
+        assert_eq!(block_on(mock.release(&key, OWNER, NOW)).unwrap(), LeaseStatus::Owned);
         assert_eq!(find(&mock, &key, NOW), None);
         let again = block_on(mock.claim(&key, &claim_of(OWNER), NOW)).unwrap_err();
         assert!(matches!(again, BackendError::Invalid(_)), "{again}");
     }
-    assert_eq!(block_on(mock.release(&key, OTHER, NOW)).unwrap(), Ownership::Lost(None));
-    assert_eq!(block_on(mock.renew(&key, OWNER, UNTIL, NOW)).unwrap(), Ownership::Lost(None));
-    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), NOW)).unwrap(), Recorded::Lost(None));
-    assert!(fence(&mock, &key, OTHER, NOW) > first);
-    assert!(matches!(block_on(mock.release(&key, OWNER, NOW)).unwrap(), Ownership::Lost(Some(_))));
+    assert_eq!(block_on(mock.release(&key, OTHER, NOW)).unwrap(), LeaseStatus::Lost(None));
+    assert_eq!(block_on(mock.renew(&key, OWNER, UNTIL, NOW)).unwrap(), LeaseStatus::Lost(None));
+    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), NOW)).unwrap(), FinishResult::Lost(None));
+    assert!(fencing_token(&mock, &key, OTHER, NOW) > first);
+    assert!(matches!(block_on(mock.release(&key, OWNER, NOW)).unwrap(), LeaseStatus::Lost(Some(_))));
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn an_owner_that_repeats_itself_is_told_the_same() {
     let key = once(&key);
     let granted = claim(&mock, &key, OWNER, NOW);
     assert_eq!(claim(&mock, &key, OWNER, UNTIL), granted, "although its lease has ended");
-    assert_eq!(block_on(mock.renew(&key, OWNER, NOW, NOW)).unwrap(), Ownership::Owned);
+    assert_eq!(block_on(mock.renew(&key, OWNER, NOW, NOW)).unwrap(), LeaseStatus::Owned);
     assert_eq!(claim(&mock, &key, OWNER, NOW), granted, "a lease never moves back");
     for completion in [seven(OWNER), Completion::new(OWNER)] {
-        assert_eq!(block_on(mock.finish(&key, &completion, NOW)).unwrap(), Recorded::Kept);
+        assert_eq!(block_on(mock.finish(&key, &completion, NOW)).unwrap(), FinishResult::Stored);
     }
     let Some(Record::Finished(done)) = find(&mock, &key, NOW) else { panic!("finished") };
     assert_eq!(done.result, seven(OWNER).result, "the first result stays");
@@ -110,11 +110,11 @@ fn an_owner_that_repeats_itself_is_told_the_same() {
 fn forgetting_takes_a_key_from_its_owner_and_lowers_no_number() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
-    let first = fence(&mock, &key, OWNER, NOW);
+    let first = fencing_token(&mock, &key, OWNER, NOW);
     block_on(mock.forget(&key, NOW)).unwrap();
     assert_eq!((mock.claims(), find(&mock, &key, NOW)), (0, None));
-    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), NOW)).unwrap(), Recorded::Lost(None));
-    assert!(fence(&mock, &key, OTHER, Timestamp::EPOCH) > first);
+    assert_eq!(block_on(mock.finish(&key, &seven(OWNER), NOW)).unwrap(), FinishResult::Lost(None));
+    assert!(fencing_token(&mock, &key, OTHER, Timestamp::EPOCH) > first);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn namespace_kind_and_key_are_kept_apart() {
     ];
     for key in keys {
         let granted = claim(&mock, &key.unwrap(), OWNER, NOW);
-        assert!(matches!(granted, Claimed::Granted(Grant { until: UNTIL, .. })));
+        assert!(matches!(granted, Acquisition::Acquired(Grant { expires_at: UNTIL, .. })));
     }
     assert_eq!((mock.claims(), mock.counters()), (4, 0));
 }

@@ -12,7 +12,7 @@ impl Harness for ByFuture {
         MockBackend::new()
     }
 
-    fn lose_next_answer(&self, backend: &MockBackend) -> bool {
+    fn lose_next_response(&self, backend: &MockBackend) -> bool {
         backend.inject(Fault::repeated_write());
         true
     }
@@ -27,7 +27,7 @@ impl Harness for AtOnce {
         Immediate(MockBackend::new())
     }
 
-    fn lose_next_answer(&self, backend: &Immediate<MockBackend>) -> bool {
+    fn lose_next_response(&self, backend: &Immediate<MockBackend>) -> bool {
         backend.0.inject(Fault::repeated_write());
         true
     }

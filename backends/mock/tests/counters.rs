@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{NOW, OPENED, in_this_minute, in_window, user};
 use limited_core::{
-    ALLOWED_SKEW, Counter, Generation, Hit, ImmediateBackend, Key, Opening, Tally, Timestamp, Window,
-    WindowLength,
+    Counter, CounterState, Hit, ImmediateBackend, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId,
+    WindowLength, WindowMeta,
 };
 use limited_mock::MockBackend;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn hits_are_counted_up_to_the_ceiling() {
     let hit = Hit::new(2, 5);
     let counted = [(true, 2), (true, 4), (false, 4)];
     for (is_counted, value) in counted {
-        let expected = Tally::new(is_counted, value).with_start(NOW);
+        let expected = CounterState::new(is_counted, value).with_start(NOW);
         assert_eq!(mock.increment_now(&counter, &hit, NOW).unwrap(), expected);
     }
     assert_eq!(mock.increment_now(&counter, &Hit::new(1, 5), NOW).unwrap().value, 5);
@@ -49,7 +49,7 @@ fn a_refused_hit_creates_nothing() {
         let counter = in_window(&key, window);
         let refused = mock.increment_now(&counter, &Hit::new(6, 5), NOW).unwrap();
         assert_eq!(refused, mock.get_now(&counter, NOW).unwrap());
-        assert_eq!((refused.counted, refused.value, refused.opening), (false, 0, None));
+        assert_eq!((refused.counted, refused.value, refused.meta), (false, 0, None));
     }
     assert_eq!(mock.counters(), 0);
 }
@@ -69,20 +69,20 @@ fn namespace_and_key_are_kept_apart() {
 fn an_opened_window_keeps_what_its_first_hit_brought_until_exactly_its_end() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_window(&key, OPENED);
-    let first = Hit::new(1, 5).opening(Generation(1), Some("first"));
-    let second = Hit::new(1, 5).opening(Generation(2), None);
-    let opening = |generation, note: Option<&str>| {
-        Arc::new(Opening { generation: Generation(generation), note: note.map(Into::into) })
+    let first = Hit::new(1, 5).with_window_meta(WindowId(1), Some("first"));
+    let second = Hit::new(1, 5).with_window_meta(WindowId(2), None);
+    let meta = |window_id, metadata: Option<&str>| {
+        Arc::new(WindowMeta { id: WindowId(window_id), metadata: metadata.map(Into::into) })
     };
 
     mock.increment_now(&counter, &first, NOW).unwrap();
     let last = NOW.saturating_add(MINUTE - NANOSECOND);
-    let expected = Tally::new(true, 2).with_start(NOW).with_opening(opening(1, Some("first")));
+    let expected = CounterState::new(true, 2).with_start(NOW).with_meta(meta(1, Some("first")));
     assert_eq!(mock.increment_now(&counter, &second, last).unwrap(), expected);
 
     let end = NOW.saturating_add(MINUTE);
-    assert_eq!(mock.get_now(&counter, end).unwrap(), Tally::default());
-    let expected = Tally::new(true, 1).with_start(end).with_opening(opening(2, None));
+    assert_eq!(mock.get_now(&counter, end).unwrap(), CounterState::default());
+    let expected = CounterState::new(true, 1).with_start(end).with_meta(meta(2, None));
     assert_eq!(mock.increment_now(&counter, &second, end).unwrap(), expected);
 }
 
@@ -90,11 +90,11 @@ fn an_opened_window_keeps_what_its_first_hit_brought_until_exactly_its_end() {
 fn a_reset_that_names_a_generation_spares_every_other() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_window(&key, OPENED);
-    mock.increment_now(&counter, &Hit::new(1, 5).opening(Generation(1), None), NOW).unwrap();
-    mock.reset_now(&counter, Some(Generation(2)), NOW).unwrap();
+    mock.increment_now(&counter, &Hit::new(1, 5).with_window_meta(WindowId(1), None), NOW).unwrap();
+    mock.reset_now(&counter, Some(WindowId(2)), NOW).unwrap();
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
-    mock.reset_now(&counter, Some(Generation(1)), NOW).unwrap();
-    assert_eq!(mock.get_now(&counter, NOW).unwrap(), Tally::default());
+    mock.reset_now(&counter, Some(WindowId(1)), NOW).unwrap();
+    assert_eq!(mock.get_now(&counter, NOW).unwrap(), CounterState::default());
     mock.reset_now(&counter, None, NOW).unwrap();
 }
 
@@ -105,14 +105,14 @@ fn an_aligned_window_is_known_one_length_and_the_allowed_skew_past_its_end() {
     let hit = Hit::new(1, 5);
     mock.increment_now(&counter, &hit, NOW).unwrap();
 
-    let forgotten = NOW.saturating_add(2 * MINUTE + ALLOWED_SKEW);
+    let forgotten = NOW.saturating_add(2 * MINUTE + MAX_CLOCK_SKEW);
     let known = forgotten.saturating_sub(NANOSECOND);
     assert_eq!(mock.increment_now(&counter, &hit, known).unwrap().value, 2);
-    assert_eq!(mock.get_now(&counter, forgotten).unwrap(), Tally::new(false, 0).with_start(NOW));
+    assert_eq!(mock.get_now(&counter, forgotten).unwrap(), CounterState::new(false, 0).with_start(NOW));
     let earliest = NOW.saturating_add(MINUTE);
     assert_eq!(
         mock.increment_now(&counter, &hit, forgotten).unwrap(),
-        Tally::new(false, 0).with_start(earliest)
+        CounterState::new(false, 0).with_start(earliest)
     );
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 2, "the clock jumped back");
 }
@@ -128,8 +128,11 @@ fn a_bucket_is_absent_from_when_it_is_full() {
 
     // A third of a second, rounded up to the nanosecond.
     let full = NOW.saturating_add(Duration::from_nanos(333_333_334));
-    assert_eq!(mock.get_now(&counter, full.saturating_sub(NANOSECOND)).unwrap(), Tally::new(false, value));
-    assert_eq!(mock.get_now(&counter, full).unwrap(), Tally::default());
+    assert_eq!(
+        mock.get_now(&counter, full.saturating_sub(NANOSECOND)).unwrap(),
+        CounterState::new(false, value)
+    );
+    assert_eq!(mock.get_now(&counter, full).unwrap(), CounterState::default());
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn every_window_still_counts_at_the_end_of_time() {
     let (mock, key) = (MockBackend::new(), user());
     for window in [
         Window::aligned(Timestamp::MAX, WindowLength::MINUTE),
-        Window::Opened { length: WindowLength::MAX },
+        Window::FromFirstHit { length: WindowLength::MAX },
         Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
     ] {
         let counter = in_window(&key, window);
@@ -154,7 +157,7 @@ fn any_window() -> impl Strategy<Value = Window> {
     let length = WindowLength::SECOND;
     prop_oneof![
         (0..4u64).prop_map(move |second| Window::Aligned { start: Timestamp::from_secs(second), length }),
-        Just(Window::Opened { length }),
+        Just(Window::FromFirstHit { length }),
     ]
 }
 
@@ -173,7 +176,7 @@ proptest! {
             let after = mock.get_now(&counter, now).unwrap();
             prop_assert_eq!(answer.value, after.value);
             prop_assert_eq!(answer.start, after.start);
-            prop_assert_eq!(&answer.opening, &after.opening);
+            prop_assert_eq!(&answer.meta, &after.meta);
             match hit.apply(before.value) {
                 Some(value) => {
                     prop_assert!(answer.counted);

@@ -6,7 +6,8 @@ use std::pin::pin;
 
 use common::{NOW, OTHER, OWNER, UNTIL, ask, claim_of, once, poll, seven, user};
 use limited_core::{
-    Backend, BackendError, Claimed, Fence, ImmediateBackend, InProgress, Ownership, Record, Recorded, Tally,
+    Acquisition, Backend, BackendError, CounterState, FencingToken, FinishResult, ImmediateBackend,
+    InProgress, LeaseStatus, Record,
 };
 use limited_mock::{Fault, MockBackend, Operation};
 use pollster::block_on;
@@ -50,7 +51,7 @@ fn an_injected_error_is_what_the_caller_gets_and_nothing_is_done() {
 fn an_operation_whose_answer_is_lost_is_done() {
     for operation in Operation::ALL {
         let mock = claimed();
-        mock.inject(Fault::lost_answer().on(operation));
+        mock.inject(Fault::lost_response().on(operation));
         let error = block_on(ask(&mock, operation)).unwrap_err();
         assert!(matches!(error, BackendError::TimedOut(_)), "{operation:?}");
         assert_eq!(stored(&mock), stored_after(operation), "{operation:?}");
@@ -83,11 +84,12 @@ fn a_first_claim_that_is_repeated_is_granted_once() {
     mock.inject(Fault::repeated_write());
     block_on(ask(&mock, Operation::Claim)).unwrap();
     let call = &mock.calls()[0];
-    let (Some(&Claimed::Granted(grant)), Some(Record::InProgress(held))) = (call.claimed(), stored(&mock).1)
+    let (Some(&Acquisition::Acquired(grant)), Some(Record::InProgress(held))) =
+        (call.claimed(), stored(&mock).1)
     else {
         panic!("{call:?}")
     };
-    assert_eq!((grant.fence, grant.until), (held.fence, held.until));
+    assert_eq!((grant.fencing_token, grant.expires_at), (held.fencing_token, held.expires_at));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn a_held_call_dropped_on_its_way_never_happened_and_on_its_way_back_it_has() {
         assert_eq!(stored(&mock), before, "{operation:?}");
 
         mock.clear_calls();
-        let gate = mock.hold_answers(operation);
+        let gate = mock.hold_responses(operation);
         {
             let mut call = pin!(ask(&mock, operation));
             assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
@@ -121,7 +123,7 @@ fn a_held_call_dropped_on_its_way_never_happened_and_on_its_way_back_it_has() {
 fn a_released_gate_lets_every_operation_go_on() {
     for operation in Operation::ALL {
         let mock = claimed();
-        let (there, back) = (mock.hold(operation), mock.hold_answers(operation));
+        let (there, back) = (mock.hold(operation), mock.hold_responses(operation));
         let mut call = pin!(ask(&mock, operation));
         assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
         there.release();
@@ -137,23 +139,27 @@ fn a_scripted_answer_is_met_by_the_operations_that_it_answers() {
     let key = user();
     let key = once(&key);
     let mock = MockBackend::new();
-    let record =
-        Record::InProgress(InProgress { owner: OTHER, fence: Fence(7), until: UNTIL, fingerprint: None });
-    let not_kept = Recorded::NotKept { reason: "500 KB".into() };
-    mock.inject(Fault::answer(Tally::new(true, 9)));
-    mock.inject(Fault::claimed(Claimed::Taken(record.clone())));
-    mock.inject(Fault::recorded(not_kept.clone()));
-    mock.inject(Fault::ownership(Ownership::Lost(None)).on(Operation::Release));
-    mock.inject(Fault::ownership(Ownership::Lost(Some(record.clone()))).on(Operation::Renew));
-    mock.inject(Fault::found(Some(record.clone())));
+    let record = Record::InProgress(InProgress {
+        owner: OTHER,
+        fencing_token: FencingToken(7),
+        expires_at: UNTIL,
+        request_hash: None,
+    });
+    let not_kept = FinishResult::Omitted { reason: "500 KB".into() };
+    mock.inject(Fault::counter_state(CounterState::new(true, 9)));
+    mock.inject(Fault::acquisition(Acquisition::Held(record.clone())));
+    mock.inject(Fault::finish_result(not_kept.clone()));
+    mock.inject(Fault::lease_status(LeaseStatus::Lost(None)).on(Operation::Release));
+    mock.inject(Fault::lease_status(LeaseStatus::Lost(Some(record.clone()))).on(Operation::Renew));
+    mock.inject(Fault::record(Some(record.clone())));
     block_on(async {
         mock.forget(&key, NOW).await.unwrap();
         assert_eq!(mock.find(&key, NOW).await.unwrap(), Some(record.clone()));
-        assert_eq!(mock.claim(&key, &claim_of(OWNER), NOW).await.unwrap(), Claimed::Taken(record.clone()));
+        assert_eq!(mock.claim(&key, &claim_of(OWNER), NOW).await.unwrap(), Acquisition::Held(record.clone()));
         assert_eq!(mock.finish(&key, &seven(OWNER), NOW).await.unwrap(), not_kept);
-        let lost = Ownership::Lost(Some(record));
+        let lost = LeaseStatus::Lost(Some(record));
         assert_eq!(mock.renew(&key, OWNER, UNTIL, NOW).await.unwrap(), lost);
-        assert_eq!(mock.release(&key, OWNER, NOW).await.unwrap(), Ownership::Lost(None));
+        assert_eq!(mock.release(&key, OWNER, NOW).await.unwrap(), LeaseStatus::Lost(None));
     });
     assert_eq!((mock.claims(), mock.faults_left()), (0, 1), "nothing is stored, and no counter was asked");
 }

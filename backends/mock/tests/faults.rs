@@ -3,7 +3,7 @@
 mod common;
 
 use common::{NOW, in_this_minute, user};
-use limited_core::{Backend, BackendError, Hit, ImmediateBackend, Tally};
+use limited_core::{Backend, BackendError, CounterState, Hit, ImmediateBackend};
 use limited_mock::{Fault, MockBackend, Operation};
 
 const HIT: Hit<'static> = Hit::new(1, 100);
@@ -74,7 +74,7 @@ fn an_outage_lasts_until_faults_are_cleared() {
 fn a_hit_whose_answer_is_lost_is_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    mock.inject(Fault::lost_answer().on(Operation::Increment));
+    mock.inject(Fault::lost_response().on(Operation::Increment));
     assert!(matches!(mock.increment_now(&counter, &HIT, NOW), Err(BackendError::TimedOut(_))));
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
 }
@@ -84,7 +84,7 @@ fn a_reset_whose_answer_is_lost_is_done() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.increment_now(&counter, &HIT, NOW).unwrap();
-    mock.inject(Fault::lost_answer());
+    mock.inject(Fault::lost_response());
     assert!(mock.reset_now(&counter, None, NOW).is_err());
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0);
 }
@@ -93,12 +93,12 @@ fn a_reset_whose_answer_is_lost_is_done() {
 fn scripted_answers_come_in_order_and_count_nothing() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    let refused = Tally::new(false, 100).with_start(NOW);
-    mock.answer_next(refused.clone());
-    mock.answer_next(Tally::new(true, 7));
+    let refused = CounterState::new(false, 100).with_start(NOW);
+    mock.return_next(refused.clone());
+    mock.return_next(CounterState::new(true, 7));
     mock.reset_now(&counter, None, NOW).unwrap();
     assert_eq!(mock.increment_now(&counter, &HIT, NOW).unwrap(), refused);
-    assert_eq!(mock.get_now(&counter, NOW).unwrap(), Tally::new(true, 7));
+    assert_eq!(mock.get_now(&counter, NOW).unwrap(), CounterState::new(true, 7));
     assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0);
 }
 
@@ -107,20 +107,20 @@ fn a_sliding_hit_meets_faults_in_each_of_its_two_steps() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::error(throttled()).on(Operation::Increment));
-    mock.inject(Fault::answer(Tally::new(false, 90)).on(Operation::Get));
+    mock.inject(Fault::counter_state(CounterState::new(false, 90)).on(Operation::Get));
     assert!(mock.increment_sliding_now(&counter, &HIT, NOW).is_err());
     assert_eq!(mock.faults_left(), 0);
 
-    mock.inject(Fault::answer(Tally::new(false, 100)).on(Operation::Get));
-    let weighed = mock.increment_sliding_now(&counter, &HIT, NOW).unwrap();
-    assert_eq!((weighed.counted, weighed.previous), (false, 100));
+    mock.inject(Fault::counter_state(CounterState::new(false, 100)).on(Operation::Get));
+    let with_previous = mock.increment_sliding_now(&counter, &HIT, NOW).unwrap();
+    assert_eq!((with_previous.counted, with_previous.previous), (false, 100));
 }
 
 #[test]
 fn faults_hit_waiting_calls_as_they_hit_immediate_ones() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    mock.inject(Fault::lost_answer().on(Operation::Increment));
+    mock.inject(Fault::lost_response().on(Operation::Increment));
     mock.fail_every(3, throttled());
     pollster::block_on(async {
         assert!(matches!(mock.increment(&counter, &HIT, NOW).await, Err(BackendError::TimedOut(_))));

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::thread;
 
 use common::{NOW, in_this_minute, poll, user};
-use limited_core::{Backend, BackendError, Hit, ImmediateBackend, Tally};
+use limited_core::{Backend, BackendError, CounterState, Hit, ImmediateBackend};
 use limited_mock::{MockBackend, Operation};
 
 const HIT: Hit<'static> = Hit::new(1, 100);
@@ -31,7 +31,7 @@ fn a_held_call_has_not_happened_until_its_gate_is_released() {
 fn a_held_answer_belongs_to_a_call_that_has_happened() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    let gate = mock.hold_answers(Operation::Increment);
+    let gate = mock.hold_responses(Operation::Increment);
     let mut call = pin!(mock.increment(&counter, &HIT, NOW));
     assert!(poll(call.as_mut()).is_pending());
     assert_eq!((gate.pending(), mock.count(Operation::Increment)), (1, 1));
@@ -59,7 +59,7 @@ fn a_call_that_is_cancelled_on_its_way_there_never_happens() {
 fn a_call_that_is_cancelled_on_its_way_back_has_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    let gate = mock.hold_answers(Operation::Increment);
+    let gate = mock.hold_responses(Operation::Increment);
     {
         let mut call = pin!(mock.increment(&counter, &HIT, NOW));
         assert!(poll(call.as_mut()).is_pending());
@@ -87,14 +87,14 @@ fn an_immediate_call_times_out_at_a_gate() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let there = mock.hold(Operation::Increment);
-    mock.answer_next(Tally::new(false, 9));
+    mock.return_next(CounterState::new(false, 9));
     let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
     assert!(matches!(error, BackendError::TimedOut(_)));
     assert_eq!((there.pending(), mock.faults_left(), mock.counters()), (0, 1, 0));
     mock.clear_faults();
     drop(there);
 
-    let back = mock.hold_answers(Operation::Increment);
+    let back = mock.hold_responses(Operation::Increment);
     let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
     assert!(matches!(error, BackendError::TimedOut(_)));
     drop(back);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{NOW, OPENED, in_this_minute, in_window, user};
-use limited_core::{Generation, Hit, ImmediateBackend, Window, WindowLength};
+use limited_core::{Hit, ImmediateBackend, Window, WindowId, WindowLength};
 use limited_mock::{Fault, MockBackend, Operation};
 
 #[test]
@@ -16,7 +16,7 @@ fn a_repeated_hit_counts_once_and_is_answered() {
     ] {
         let counter = in_window(&key, window);
         let floor = u128::from(NOW.as_nanos()) * 10;
-        let hit = Hit::new(3, floor + 10).with_floor(floor).opening(Generation(1), Some("note"));
+        let hit = Hit::new(3, floor + 10).with_floor(floor).with_window_meta(WindowId(1), Some("note"));
         mock.inject(Fault::repeated_write());
         let tally = mock.increment_now(&counter, &hit, NOW).unwrap();
         assert_eq!((tally.counted, tally.value), (true, floor + 3), "{window:?}");

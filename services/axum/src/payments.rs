@@ -30,7 +30,7 @@ struct Receipt {
     number: usize,
     cents: u64,
     /// Goes along with the charge: a bank that has seen a higher one for the same order refuses.
-    fencing_number: u64,
+    fencing_token: u64,
 }
 
 /// Every payment, in cents. A real one is somebody else's machine.
@@ -64,7 +64,7 @@ async fn pay(
         ledger.push(cents);
         ledger.len()
     };
-    let receipt = Receipt { number, cents, fencing_number: claim.fencing_number() };
+    let receipt = Receipt { number, cents, fencing_token: claim.fencing_token() };
     (StatusCode::CREATED, [(LOCATION, format!("/payments/{number}"))], Json(receipt)).into_response()
 }
 

@@ -82,8 +82,8 @@ impl Rules {
         let scope =
             self.scope.as_ref().map(|scope| scope.key(parts)).transpose().map_err(Trouble::NoScope)?;
         // Its value is escaped, so that no caller's key can pass for that of another.
-        let key = scope.unwrap_or_default().and("idempotency-key", &own);
-        Ok(Some(if key.validate().is_ok() { key } else { Key::secret("long", key.as_str()) }))
+        let key = scope.unwrap_or_default().part("idempotency-key", &own);
+        Ok(Some(if key.validate().is_ok() { key } else { Key::new().secret("long", key.as_str()) }))
     }
 
     pub(super) fn keeps_header(&self, name: &HeaderName) -> bool {

@@ -164,12 +164,12 @@ impl<S, B: Backend> Run<S, B> {
         };
 
         let trouble = match (outcome, answered) {
-            (Err(IdempotencyError::Handler(NotKept::Error(error))), _) => return Err(error),
+            (Err(IdempotencyError::Failed(NotKept::Error(error))), _) => return Err(error),
             // What counts is the answer of whoever took the request over.
-            (Err(IdempotencyError::Lost { .. }), _) => Trouble::Lost,
+            (Err(IdempotencyError::LeaseLost { .. }), _) => Trouble::Lost,
             // Carried out now; whether the answer was kept, or not, or nobody knows.
             (outcome, Some(answered)) => {
-                if let Err(IdempotencyError::Unrecorded { error, .. }) = outcome {
+                if let Err(IdempotencyError::NotRecorded { error, .. }) = outcome {
                     rules.backend_failed(&error);
                 }
                 return Ok(answered);
@@ -180,8 +180,8 @@ impl<S, B: Backend> Run<S, B> {
             },
             (Err(IdempotencyError::KeyReused), None) => Trouble::KeyReused,
             (Err(IdempotencyError::InProgress { retry_after }), None) => Trouble::InProgress { retry_after },
-            (Err(IdempotencyError::NotKept { reason, .. }), None) => Trouble::NotKept { reason },
-            (Err(IdempotencyError::Unreadable(_)), None) => Trouble::unreadable(),
+            (Err(IdempotencyError::NotStored { reason, .. }), None) => Trouble::NotKept { reason },
+            (Err(IdempotencyError::Decode(_)), None) => Trouble::unreadable(),
             (Err(IdempotencyError::Backend(error)), None) => {
                 rules.backend_failed(&error);
                 match (waiting, rules.without_backend) {

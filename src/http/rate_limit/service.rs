@@ -61,7 +61,8 @@ where
             }
         };
         let limiter = self.limiter.clone();
-        let decision = Box::pin(async move { limiter.allow_n_with(key, asked.cost, asked.quota).await });
+        let decision =
+            Box::pin(async move { limiter.with_quota(asked.quota).allow_n(key, asked.cost).await });
         // The service that was polled to be ready is the one to call; a clone of it is left behind, to be polled anew.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::subject::{NOW, Probe, Random, START, Subject, each_kind};
-use crate::{BackendError, Hit, Tally, Timestamp, Window, WindowLength};
+use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength};
 
 const TICK: Duration = Duration::from_nanos(1);
 
@@ -128,9 +128,9 @@ pub(super) fn no_cost_or_floor_wraps_or_is_cut_off<H: Harness>(subject: &Subject
                 "rule 4: a value that the backend cannot hold is `Invalid`, not: {error}\n  of {counter}"
             ),
             Ok(tally) => {
-                let counted = Tally { counted: true, value: u128::MAX, ..unchanged.clone() };
+                let counted = CounterState { counted: true, value: u128::MAX, ..unchanged.clone() };
                 counter.expect(&tally, &counted, "rule 4: a hit up to the last number fits");
-                Tally { counted: false, ..counted }
+                CounterState { counted: false, ..counted }
             }
         };
         counter.expect(&counter.get(NOW), &state, "rule 4: a hit that is `Invalid` changes nothing");
@@ -150,7 +150,7 @@ pub(super) fn windows_last_from_a_millisecond_to_a_century<H: Harness>(subject: 
                     let end = start.saturating_add(length.as_duration());
                     (end.saturating_sub(TICK), counter.with_window(Window::aligned(end, length)))
                 }
-                Window::Opened { .. } => (
+                Window::FromFirstHit { .. } => (
                     NOW.saturating_add(length.as_duration()).saturating_sub(TICK),
                     counter.with_window(window),
                 ),
@@ -183,7 +183,7 @@ pub(super) fn the_first_and_the_last_moment_count_like_any_other<H: Harness>(sub
         }
     }
 
-    let opened = subject.counter(Window::Opened { length: WindowLength::MINUTE }, "from end to end");
+    let opened = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from end to end");
     opened.first_hit(5, 5, Timestamp::EPOCH);
     let full = opened.first_hit(5, 5, last.saturating_sub(Duration::from_secs(59)));
     for now in [last, START, Timestamp::EPOCH] {
@@ -193,7 +193,7 @@ pub(super) fn the_first_and_the_last_moment_count_like_any_other<H: Harness>(sub
 
 /// Asks for a hit that can never fit.
 #[track_caller]
-fn refused_or_invalid<H: Harness>(counter: &Probe<'_, H>, hit: &Hit<'_>, first: &Tally) {
+fn refused_or_invalid<H: Harness>(counter: &Probe<'_, H>, hit: &Hit<'_>, first: &CounterState) {
     let unchanged = counter.then(first, false, 0);
     match counter.try_increment(hit, NOW) {
         Ok(tally) => {

@@ -32,5 +32,5 @@ use super::subject::Subject;
 /// }
 /// ```
 pub fn has_claims<H: Harness>(harness: &H) -> bool {
-    Subject::new(harness, "has_claims").has_claims()
+    Subject::of_each_path(harness, ["has_claims"; 2]).any(|subject| subject.has_claims())
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Harness;
 use super::subject::{BUCKET_LIMIT, NOW, Random, START, Subject, each_kind};
-use crate::{Tally, Timestamp, Window, WindowLength, bucket_full_at, forgotten_from, has_come, has_ended};
+use crate::{
+    CounterState, Timestamp, Window, WindowLength, bucket_full_at, has_ended, has_passed, retained_until,
+};
 
 const TICK: Duration = Duration::from_nanos(1);
 const MINUTE: Duration = WindowLength::MINUTE.as_duration();
@@ -21,7 +23,7 @@ pub(super) fn a_backend_has_no_clock_of_its_own<H: Harness>(subject: &Subject<'_
             let unchanged = counter.then(&full, false, 0);
             counter.expect(&counter.hit(1, 5, now), &unchanged, rule);
             counter.expect(&counter.get(now), &unchanged, rule);
-            if let Window::Opened { .. } = window {
+            if let Window::FromFirstHit { .. } = window {
                 let end = now.saturating_add(MINUTE);
                 counter.expect(&counter.get(end.saturating_sub(TICK)), &unchanged, rule);
                 counter.expect(&counter.get(end), &counter.absent(), rule);
@@ -58,7 +60,7 @@ pub(super) fn a_clock_that_jumps_back_past_a_new_window_admits_nothing_extra<H: 
         let later = NOW.saturating_add(MINUTE);
         let next = counter.with_window(match counter.window {
             Window::Aligned { length, .. } => Window::aligned(later, length),
-            window @ (Window::Opened { .. } | Window::Bucket { .. }) => window,
+            window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => window,
         });
         let succeeded = next.hit(3, 3, later);
         assert!(
@@ -76,7 +78,7 @@ pub(super) fn an_aligned_window_stays_known_for_one_length_and_the_skew_past_its
 ) {
     let rule = "rule 1: an aligned window stays known for one length and the allowed skew past its end, \
                 whatever else is counted meanwhile";
-    let skew = subject.harness.allowed_skew();
+    let skew = subject.harness.max_clock_skew();
     for length in [no_shorter_than(skew), shorter_than(skew)] {
         let subject = subject.afresh();
         let counter = subject.counter(Window::aligned(START, length), format!("every {length:?}"));
@@ -86,7 +88,7 @@ pub(super) fn an_aligned_window_stays_known_for_one_length_and_the_skew_past_its
         let last = if length.as_duration() < skew {
             end.saturating_add(length.as_duration()).saturating_sub(TICK)
         } else {
-            forgotten_from(start, length, skew).saturating_sub(TICK)
+            retained_until(start, length, skew).saturating_sub(TICK)
         };
         let first = counter.first_hit(3, 5, start);
         for now in [end, end.saturating_add(length.as_duration()), last] {
@@ -110,9 +112,10 @@ pub(super) fn an_opened_window_stays_known_for_one_length_and_the_skew_past_its_
 ) {
     let rule = "rule 1: an opened window stays known for one length and the allowed skew past its end: \
                 a clock that jumps back before the end finds it again";
-    let counter = subject.counter(Window::Opened { length: WindowLength::MINUTE }, "opened");
+    let counter = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "opened");
     let known = counter.then(&counter.first_hit(5, 5, NOW), false, 0);
-    let last = forgotten_from(NOW, WindowLength::MINUTE, subject.harness.allowed_skew()).saturating_sub(TICK);
+    let last =
+        retained_until(NOW, WindowLength::MINUTE, subject.harness.max_clock_skew()).saturating_sub(TICK);
     count_elsewhere(subject, WindowLength::MINUTE, last);
     counter.expect(&counter.get(last), &counter.absent(), "rule 2: an expired window is absent");
     let live = NOW.saturating_add(MINUTE).saturating_sub(TICK);
@@ -126,7 +129,7 @@ pub(super) fn a_bucket_stays_known_for_the_skew_past_its_refill<H: Harness>(subj
     let counter = subject.counter(Window::Bucket { limit, length: WindowLength::MINUTE }, "bucket");
     let known = counter.then(&counter.first_hit(5, 5, NOW), false, 0);
     let full_again = bucket_full_at(known.value, limit);
-    let last = full_again.saturating_add(subject.harness.allowed_skew()).saturating_sub(TICK);
+    let last = full_again.saturating_add(subject.harness.max_clock_skew()).saturating_sub(TICK);
     count_elsewhere(subject, WindowLength::MINUTE, last);
     counter.expect(&counter.get(full_again.saturating_sub(TICK)), &known, rule);
     counter.expect(&counter.hit(1, 5, NOW), &known, rule);
@@ -135,7 +138,7 @@ pub(super) fn a_bucket_stays_known_for_the_skew_past_its_refill<H: Harness>(subj
 pub(super) fn a_wandering_clock_fills_each_aligned_window_once<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: where time wanders, each aligned window counts by itself, or is forgotten and refuses, \
                 with the start of the earliest one that is not";
-    let skew = subject.harness.allowed_skew();
+    let skew = subject.harness.max_clock_skew();
     for length in [no_shorter_than(skew), shorter_than(skew)] {
         let subject = subject.afresh();
         let mut held = HashMap::<Window, u128>::new();
@@ -149,7 +152,7 @@ pub(super) fn a_wandering_clock_fills_each_aligned_window_once<H: Harness>(subje
             let asked = start_of(counter.window);
             // A window shorter than the skew may have made room for later ones.
             let made_room = length.as_duration() < skew && has_ended(asked, length, latest);
-            if made_room || has_come(forgotten_from(asked, length, skew), latest) {
+            if made_room || has_passed(retained_until(asked, length, skew), latest) {
                 let instead = tally.start.filter(|start| {
                     asked < *start && *start <= latest && start_of(Window::aligned(*start, length)) == *start
                 });
@@ -158,7 +161,7 @@ pub(super) fn a_wandering_clock_fills_each_aligned_window_once<H: Harness>(subje
                 }
             }
             *value = after.unwrap_or(*value);
-            let expected = Tally { counted: after.is_some(), value: *value, ..counter.absent() };
+            let expected = CounterState { counted: after.is_some(), value: *value, ..counter.absent() };
             counter.expect(&tally, &expected, rule);
         });
     }
@@ -166,7 +169,7 @@ pub(super) fn a_wandering_clock_fills_each_aligned_window_once<H: Harness>(subje
 
 pub(super) fn a_wandering_clock_keeps_an_opened_window_until_its_end<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: where time wanders, a window that was opened counts until it ends, and then another";
-    let counter = subject.counter(Window::Opened { length: WindowLength::MINUTE }, "opened");
+    let counter = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "opened");
     let mut state = counter.absent();
     wander(MINUTE, 3 * MINUTE / 2, |now, _, random| {
         let hit = counter.asking(u128::from(1 + random.below(3)), 5, now);
@@ -183,12 +186,12 @@ pub(super) fn a_wandering_clock_refills_no_bucket<H: Harness>(subject: &Subject<
     let window = Window::Bucket { limit: BUCKET_LIMIT, length: WindowLength::MINUTE };
     let counter = subject.counter(window, "bucket");
     let mut value = 0;
-    let skew = subject.harness.allowed_skew();
+    let skew = subject.harness.max_clock_skew();
     wander(skew, 3 * skew.min(MINUTE) / 2, |now, _, random| {
         let hit = counter.asking(u128::from(1 + random.below(3)), 5, now);
         let after = hit.apply(value);
         value = after.unwrap_or(value);
-        counter.expect(&counter.increment(&hit, now), &Tally::new(after.is_some(), value), rule);
+        counter.expect(&counter.increment(&hit, now), &CounterState::new(after.is_some(), value), rule);
     });
 }
 
@@ -224,7 +227,9 @@ fn count_elsewhere<H: Harness>(subject: &Subject<'_, H>, length: WindowLength, n
 fn start_of(window: Window) -> Timestamp {
     match window {
         Window::Aligned { start, .. } => start,
-        Window::Opened { .. } | Window::Bucket { .. } => unreachable!("only an aligned window has a start"),
+        Window::FromFirstHit { .. } | Window::Bucket { .. } => {
+            unreachable!("only an aligned window has a start")
+        }
     }
 }
 

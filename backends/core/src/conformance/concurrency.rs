@@ -3,7 +3,7 @@
 use super::Harness;
 use super::parallel::{in_parallel, one_by_one};
 use super::subject::{NOW, Probe, START, Subject};
-use crate::{Hit, Tally, Window, WindowLength};
+use crate::{CounterState, Hit, Window, WindowLength};
 
 const TASKS: usize = 64;
 const ROUNDS: usize = 3;
@@ -59,7 +59,7 @@ pub(super) fn a_window_that_ended_is_rolled_over_in_one_step<H: Harness>(subject
             counter.first_hit(5, 5, NOW);
             let next = match counter.window {
                 Window::Aligned { length, .. } => counter.with_window(Window::aligned(later, length)),
-                window @ (Window::Opened { .. } | Window::Bucket { .. }) => counter.with_window(window),
+                window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => counter.with_window(window),
             };
             let answers = in_parallel(TASKS / 2, |_| {
                 let hit = next.asking(1, 5, later);
@@ -133,7 +133,12 @@ pub(super) fn a_reset_among_parallel_hits_leaves_a_whole_counter<H: Harness>(sub
 }
 
 #[track_caller]
-fn admitted<H: Harness>(counter: &Probe<'_, H>, answers: &[(Hit<'_>, Tally)], expected: usize, rule: &str) {
+fn admitted<H: Harness>(
+    counter: &Probe<'_, H>,
+    answers: &[(Hit<'_>, CounterState)],
+    expected: usize,
+    rule: &str,
+) {
     let counted = answers.iter().filter(|(_, tally)| tally.counted).count();
     assert!(
         counted == expected,

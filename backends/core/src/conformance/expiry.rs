@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::Harness;
 use super::subject::{BUCKET_LIMIT, NOW, START, Subject};
-use crate::{Hit, Tally, Window, WindowLength, bucket_full_at};
+use crate::{CounterState, Hit, Window, WindowLength, bucket_full_at};
 
 const TICK: Duration = Duration::from_nanos(1);
 const MINUTE: Duration = WindowLength::MINUTE.as_duration();
 
 pub(super) fn an_opened_window_ends_one_length_after_its_first_hit<H: Harness>(subject: &Subject<'_, H>) {
-    let window = Window::Opened { length: WindowLength::MINUTE };
+    let window = Window::FromFirstHit { length: WindowLength::MINUTE };
     let counter = subject.counter(window, "opened");
     let first = counter.first_hit(2, 5, NOW);
     let end = NOW.saturating_add(MINUTE);
@@ -26,7 +26,7 @@ pub(super) fn an_opened_window_ends_one_length_after_its_first_hit<H: Harness>(s
     counter.expect(&counter.hit(6, 5, end), &counter.absent(), ended);
     let next =
         "rule 2: the first hit past the end opens a new window, with its own start, generation and note";
-    let hit = counter.asking(4, 5, end).opening(subject.fresh_generation(), Some("the second"));
+    let hit = counter.asking(4, 5, end).with_window_meta(subject.new_window_id(), Some("the second"));
     let second = counter.after_first(&hit, end);
     counter.expect(&counter.increment(&hit, end), &second, next);
     let end_of_second = end.saturating_add(MINUTE);
@@ -57,7 +57,7 @@ pub(super) fn aligned_windows_are_apart_where_they_meet<H: Harness>(subject: &Su
 pub(super) fn a_window_long_past_reads_as_absent<H: Harness>(subject: &Subject<'_, H>) {
     for counter in subject.each_kind("long past", NOW) {
         let counted = counter.first_hit(3, 5, NOW);
-        let far = NOW.saturating_add(10 * MINUTE).saturating_add(10 * subject.harness.allowed_skew());
+        let far = NOW.saturating_add(10 * MINUTE).saturating_add(10 * subject.harness.max_clock_skew());
         let value = counter.get(far).value;
         // A bucket that is full again may still be there: it says the same as an absent one.
         let may_stay = matches!(counter.window, Window::Bucket { .. });
@@ -89,7 +89,7 @@ pub(super) fn a_bucket_counts_from_its_floor_once_that_has_passed_its_value<H: H
             let counter = subject.counter(window, format!("{window:?}, {floor}"));
             counter.first_hit(3, 3, NOW);
             let hit = Hit::new(5, u128::MAX >> 16).with_floor(floor);
-            let counted = Tally::new(true, value.max(floor) + 5);
+            let counted = CounterState::new(true, value.max(floor) + 5);
             counter.expect(&counter.increment(&hit, NOW), &counted, rule);
         }
         let full_at = bucket_full_at(value, limit);
@@ -100,7 +100,7 @@ pub(super) fn a_bucket_counts_from_its_floor_once_that_has_passed_its_value<H: H
         }
         for (counter, now) in counters.iter().zip(moments) {
             let hit = counter.asking(1, 5, now);
-            let counted = Tally::new(true, value.max(hit.floor) + hit.cost);
+            let counted = CounterState::new(true, value.max(hit.floor) + hit.cost);
             counter.expect(&counter.increment(&hit, now), &counted, rule);
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use crate::{ALLOWED_SKEW, Backend};
+use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 
 /// How the suite gets at a backend.
 ///
@@ -18,7 +18,7 @@ use crate::{ALLOWED_SKEW, Backend};
 /// ```
 /// use std::future::Future;
 /// use limited_core::conformance::Harness;
-/// # use limited_core::{Backend, BackendError, Counter, Generation, Hit, Tally, Timestamp};
+/// # use limited_core::{Backend, BackendError, Counter, WindowId, Hit, CounterState, Timestamp};
 /// # struct Runtime;
 /// # impl Runtime {
 /// #     fn block_on<F: Future>(&self, future: F) -> F::Output { pollster::block_on(future) }
@@ -26,16 +26,17 @@ use crate::{ALLOWED_SKEW, Backend};
 /// # struct Remote;
 /// # impl Remote {
 /// #     async fn connect() -> Self { Self }
-/// #     fn lose_next_answer(&self) {}
+/// #     fn lose_next_response(&self) {}
 /// # }
+/// # #[limited_core::async_trait]
 /// # impl Backend for Remote {
-/// #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+/// #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<Tally, BackendError> {
+/// #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn reset(&self, _: &Counter<'_>, _: Option<Generation>, _: Timestamp) -> Result<(), BackendError> {
+/// #     async fn reset(&self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp) -> Result<(), BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
 /// # }
@@ -53,8 +54,8 @@ use crate::{ALLOWED_SKEW, Backend};
 ///         self.0.block_on(future)
 ///     }
 ///
-///     fn lose_next_answer(&self, backend: &Remote) -> bool {
-///         backend.lose_next_answer();
+///     fn lose_next_response(&self, backend: &Remote) -> bool {
+///         backend.lose_next_response();
 ///         true
 ///     }
 /// }
@@ -83,14 +84,14 @@ pub trait Harness: Sync {
     /// applied, but its answer never comes.
     ///
     /// `false`, the default, says that this backend has no answer to lose; the checks of lost answers then pass.
-    fn lose_next_answer(&self, backend: &Self::Backend) -> bool {
+    fn lose_next_response(&self, backend: &Self::Backend) -> bool {
         let _ = backend;
         false
     }
 
     /// How far a clock may jump back before the backend may have forgotten what it would need to know.
-    fn allowed_skew(&self) -> Duration {
-        ALLOWED_SKEW
+    fn max_clock_skew(&self) -> Duration {
+        MAX_CLOCK_SKEW
     }
 }
 
@@ -103,6 +104,44 @@ where
 
     fn backend(&self) -> B {
         self()
+    }
+}
+
+/// The harness of an [`Immediate`] backend: polls each future once, and fails the check if it is pending.
+///
+/// ```
+/// use limited_core::Immediate;
+/// use limited_core::conformance::{Failures, PollOnce, run};
+///
+/// fn check<B: Immediate>(new: fn() -> B) -> Result<(), Failures> {
+///     run(&PollOnce(new))
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PollOnce<H>(pub H);
+
+impl<H: Harness<Backend: Immediate>> Harness for PollOnce<H> {
+    type Backend = H::Backend;
+
+    fn backend(&self) -> H::Backend {
+        self.0.backend()
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => {
+                panic!("an `Immediate` backend returned a future that is pending at its first poll")
+            }
+        }
+    }
+
+    fn lose_next_response(&self, backend: &H::Backend) -> bool {
+        self.0.lose_next_response(backend)
+    }
+
+    fn max_clock_skew(&self) -> Duration {
+        self.0.max_clock_skew()
     }
 }
 

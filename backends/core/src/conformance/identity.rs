@@ -42,7 +42,7 @@ pub(super) fn lengths_of_window_are_apart<H: Harness>(subject: &Subject<'_, H>) 
     ];
     // A minute, an hour and a day start together here, which only their length tells.
     all_apart(&lengths.map(|length| subject.counter(Window::aligned(START, length), "aligned")));
-    all_apart(&lengths.map(|length| subject.counter(Window::Opened { length }, "opened")));
+    all_apart(&lengths.map(|length| subject.counter(Window::FromFirstHit { length }, "opened")));
 }
 
 pub(super) fn buckets_of_different_quotas_are_apart<H: Harness>(subject: &Subject<'_, H>) {
@@ -71,7 +71,7 @@ pub(super) fn equal_counters_are_one<H: Harness>(subject: &Subject<'_, H>) {
         counter.expect(&counter.get(NOW), &counter.then(&first, false, 4), rule);
     }
 
-    let composed = Key::tenant("4").user("2").and_ip([192, 0, 2, 1]);
+    let composed = Key::new().tenant("4").user("2").ip([192, 0, 2, 1]);
     let plain = Key::from(composed.as_str());
     let window = Window::aligned(NOW, WindowLength::MINUTE);
     let [composed, plain] = [&composed, &plain].map(|key| {

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::Harness;
 use super::subject::Probe;
-use crate::{Hit, Tally, Timestamp};
+use crate::{CounterState, Hit, Timestamp};
 
 /// Runs `work` in this many threads that start together, and returns what each returned.
 pub(super) fn in_parallel<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
@@ -29,7 +29,11 @@ pub(super) fn in_parallel<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Syn
 /// The values after the counted hits then form a chain, in which each is the one before plus its own cost; a refusal
 /// tells one of them, to which its cost could not be added; and the first of the chain has opened the window.
 #[track_caller]
-pub(super) fn one_by_one<H: Harness>(counter: &Probe<'_, H>, answers: &[(Hit<'_>, Tally)], now: Timestamp) {
+pub(super) fn one_by_one<H: Harness>(
+    counter: &Probe<'_, H>,
+    answers: &[(Hit<'_>, CounterState)],
+    now: Timestamp,
+) {
     let mut counted: Vec<_> = answers.iter().filter(|(_, tally)| tally.counted).collect();
     counted.sort_by_key(|(_, tally)| tally.value);
     let mut values = vec![0];
@@ -59,7 +63,7 @@ pub(super) fn one_by_one<H: Harness>(counter: &Probe<'_, H>, answers: &[(Hit<'_>
             );
         }
         if tally.value > 0 {
-            let expected = Tally { counted: tally.counted, value: tally.value, ..opened.clone() };
+            let expected = CounterState { counted: tally.counted, value: tally.value, ..opened.clone() };
             counter.expect(
                 tally,
                 &expected,
@@ -67,6 +71,6 @@ pub(super) fn one_by_one<H: Harness>(counter: &Probe<'_, H>, answers: &[(Hit<'_>
             );
         }
     }
-    let left = Tally { counted: false, value: values[values.len() - 1], previous: 0, ..opened };
+    let left = CounterState { counted: false, value: values[values.len() - 1], previous: 0, ..opened };
     counter.expect(&counter.get(now), &left, "what was counted is what is there when all is quiet");
 }

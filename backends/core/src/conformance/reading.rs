@@ -2,7 +2,7 @@
 
 use super::Harness;
 use super::subject::{NOW, START, Subject};
-use crate::{Generation, Window, WindowLength};
+use crate::{Window, WindowId, WindowLength};
 
 const MINUTE: std::time::Duration = WindowLength::MINUTE.as_duration();
 
@@ -45,8 +45,8 @@ pub(super) fn a_reset_leaves_every_other_counter<H: Harness>(subject: &Subject<'
         Window::aligned(START, minute),
         Window::aligned(START, WindowLength::HOUR),
         Window::aligned(START, WindowLength::DAY),
-        Window::Opened { length: minute },
-        Window::Opened { length: WindowLength::HOUR },
+        Window::FromFirstHit { length: minute },
+        Window::FromFirstHit { length: WindowLength::HOUR },
         Window::Bucket { limit: 5, length: minute },
         Window::Bucket { limit: 6, length: minute },
     ];
@@ -81,10 +81,10 @@ pub(super) fn a_reset_leaves_every_other_counter<H: Harness>(subject: &Subject<'
 
 pub(super) fn a_reset_of_a_generation_leaves_every_other<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "a `reset` that names a generation forgets that generation of an opened window, and no other";
-    let counter = subject.counter(Window::Opened { length: WindowLength::MINUTE }, "generations");
-    let named = |generation: u128| Some(Generation(generation));
-    let open = |generation, now| {
-        let hit = counter.asking(3, 5, now).opening(Generation(generation), None);
+    let counter = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "generations");
+    let named = |window_id: u128| Some(WindowId(window_id));
+    let open = |window_id, now| {
+        let hit = counter.asking(3, 5, now).with_window_meta(WindowId(window_id), None);
         let opened = counter.after_first(&hit, now);
         counter.expect(&counter.increment(&hit, now), &opened, "the first hit opens a window");
         counter.then(&opened, false, 0)
@@ -97,7 +97,7 @@ pub(super) fn a_reset_of_a_generation_leaves_every_other<H: Harness>(subject: &S
         counter.expect(&counter.get(NOW), &first, rule);
     }
     // That a hit was counted in a window does not make its generation the window's.
-    counter.increment(&counter.asking(1, 5, NOW).opening(Generation(2), None), NOW);
+    counter.increment(&counter.asking(1, 5, NOW).with_window_meta(WindowId(2), None), NOW);
     counter.reset(named(2), NOW);
     counter.expect(&counter.get(NOW), &counter.then(&first, false, 1), rule);
     counter.reset(named(u128::MAX), NOW);
@@ -119,10 +119,10 @@ pub(super) fn a_reset_of_a_generation_leaves_every_other<H: Harness>(subject: &S
         "a `reset` that names a generation forgets nothing that has none: no aligned window, and no bucket";
     let [aligned, _, bucket] = subject.each_kind("without generations", later);
     for counter in [aligned, bucket] {
-        let hit = counter.asking(3, 5, later).opening(Generation(6), None);
+        let hit = counter.asking(3, 5, later).with_window_meta(WindowId(6), None);
         let first = counter.increment(&hit, later);
-        for generation in [0, 6] {
-            counter.reset(named(generation), later);
+        for window_id in [0, 6] {
+            counter.reset(named(window_id), later);
             counter.expect(&counter.get(later), &counter.then(&first, false, 0), rule);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::subject::{NOW, START, Subject};
-use crate::{Generation, Hit, Opening, Tally, Window, WindowLength};
+use crate::{CounterState, Hit, Window, WindowId, WindowLength, WindowMeta};
 
 pub(super) fn a_refused_hit_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 5: a refused hit leaves the state as it was";
@@ -55,25 +55,25 @@ pub(super) fn a_refusal_answers_with_the_state<H: Harness>(subject: &Subject<'_,
 pub(super) fn only_the_first_hit_names_a_window<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 5: an opened window keeps the start, generation and note of its first counted hit, to the letter";
     let notes = [None, Some(""), Some("paid"), Some("a \"quoted\"\nline, caf\u{e9} 💥 \0")];
-    let generations = [0, 1, u128::from(u64::MAX), 10_u128.pow(38), u128::MAX].map(Generation);
-    for (position, (note, generation)) in
-        notes.into_iter().flat_map(|note| generations.map(|generation| (note, generation))).enumerate()
+    let window_ids = [0, 1, u128::from(u64::MAX), 10_u128.pow(38), u128::MAX].map(WindowId);
+    for (position, (metadata, window_id)) in
+        notes.into_iter().flat_map(|metadata| window_ids.map(|window_id| (metadata, window_id))).enumerate()
     {
-        let window = Window::Opened { length: WindowLength::MINUTE };
+        let window = Window::FromFirstHit { length: WindowLength::MINUTE };
         let counter = subject.counter(window, format!("opened {position}"));
-        let hit = |cost, generation, note| Hit::new(cost, 5).opening(generation, note);
+        let hit = |cost, window_id, metadata| Hit::new(cost, 5).with_window_meta(window_id, metadata);
 
-        counter.increment(&hit(6, Generation(7), Some("refused")), START);
-        let opening = Arc::new(Opening { generation, note: note.map(Into::into) });
-        let first = Tally::new(true, 2).with_start(NOW).with_opening(opening);
-        counter.expect(&counter.increment(&hit(2, generation, note), NOW), &first, rule);
+        counter.increment(&hit(6, WindowId(7), Some("refused")), START);
+        let meta = Arc::new(WindowMeta { id: window_id, metadata: metadata.map(Into::into) });
+        let first = CounterState::new(true, 2).with_start(NOW).with_meta(meta);
+        counter.expect(&counter.increment(&hit(2, window_id, metadata), NOW), &first, rule);
         let later = NOW.saturating_add(Duration::from_secs(1));
-        for (note, total) in [(Some("later"), 3), (None, 4), (note, 5)] {
+        for (metadata, total) in [(Some("later"), 3), (None, 4), (metadata, 5)] {
             let counted = counter.then(&first, true, total - 2);
-            counter.expect(&counter.increment(&hit(1, Generation(total), note), later), &counted, rule);
+            counter.expect(&counter.increment(&hit(1, WindowId(total), metadata), later), &counted, rule);
         }
         let full = counter.then(&first, false, 3);
-        let refused = hit(1, Generation(8), Some("refused"));
+        let refused = hit(1, WindowId(8), Some("refused"));
         counter.expect(&counter.increment(&refused, later), &full, rule);
         counter.expect(&counter.get(later), &full, rule);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Harness;
 use super::parallel::{in_parallel, one_by_one};
 use super::subject::{NOW, Probe, Random, START, Subject};
-use crate::{BackendError, Tally, Timestamp, Window, WindowLength};
+use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
 
 const TICK: Duration = Duration::from_nanos(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,10 +33,10 @@ pub(super) fn a_sliding_hit_weighs_the_window_before<H: Harness>(subject: &Subje
             let elapsed = u128::from(now.as_nanos()) % length;
             let counted = (current + cost) * length + previous * (length - elapsed) <= limit * length;
             let current = if counted { current + cost } else { current };
-            let expected = Tally { counted, value: current, previous, ..counter.absent() };
+            let expected = CounterState { counted, value: current, previous, ..counter.absent() };
             counter.expect(&counter.slide(cost, limit, now), &expected, rule);
             held.insert(window, current);
-            let read = Tally { counted: false, ..expected };
+            let read = CounterState { counted: false, ..expected };
             counter.expect(
                 &counter.get_sliding(now),
                 &read,
@@ -51,7 +51,7 @@ pub(super) fn the_window_before_fades_to_the_nanosecond<H: Harness>(subject: &Su
     let current = subject.counter(MINUTE, "fading");
     let before = previous(&current);
     before.first_hit(60, 60, before_start());
-    let state = |counted, value| Tally { counted, value, previous: 60, ..current.absent() };
+    let state = |counted, value| CounterState { counted, value, previous: 60, ..current.absent() };
     current.expect(&current.slide(1, 60, START), &state(false, 0), rule);
     for passed in 1..5 {
         let due = START.saturating_add(passed * SECOND);
@@ -71,7 +71,7 @@ pub(super) fn a_sliding_answer_tells_both_windows<H: Harness>(subject: &Subject<
     let before = previous(&current);
     current.expect(&current.get_sliding(START), &current.absent(), rule);
     before.first_hit(8, 10, before_start());
-    let state = |counted, value| Tally { counted, value, previous: 8, ..current.absent() };
+    let state = |counted, value| CounterState { counted, value, previous: 8, ..current.absent() };
     // Refused by the share alone, which is more than the limit.
     current.expect(&current.slide(1, 5, START), &state(false, 0), rule);
     current.expect(&current.slide(0, 5, START), &state(false, 0), rule);
@@ -81,12 +81,12 @@ pub(super) fn a_sliding_answer_tells_both_windows<H: Harness>(subject: &Subject<
     current.expect(&current.slide(u128::MAX, 10, START), &state(false, 2), rule);
     current.expect(&current.get_sliding(START), &state(false, 2), rule);
     let plain = "a refused sliding hit leaves both windows as they were";
-    current.expect(&current.get(START), &Tally { previous: 0, ..state(false, 2) }, plain);
-    before.expect(&before.get(START), &Tally { value: 8, ..before.absent() }, plain);
+    current.expect(&current.get(START), &CounterState { previous: 0, ..state(false, 2) }, plain);
+    before.expect(&before.get(START), &CounterState { value: 8, ..before.absent() }, plain);
 
     let now = START.saturating_add(WindowLength::MINUTE.as_duration());
     let next = current.with_window(Window::aligned(now, WindowLength::MINUTE));
-    let last = Tally { previous: 2, ..next.absent() };
+    let last = CounterState { previous: 2, ..next.absent() };
     next.expect(
         &next.get_sliding(now),
         &last,
@@ -96,13 +96,13 @@ pub(super) fn a_sliding_answer_tells_both_windows<H: Harness>(subject: &Subject<
     let subject = subject.afresh();
     let first = Timestamp::from_secs(59);
     let counter = subject.counter(Window::aligned(first, WindowLength::MINUTE), "the first since the epoch");
-    let counted = Tally { counted: true, value: 3, ..counter.absent() };
+    let counted = CounterState { counted: true, value: 3, ..counter.absent() };
     counter.expect(
         &counter.slide(3, 3, first),
         &counted,
         "before the first window since the epoch there is none",
     );
-    counter.expect(&counter.get_sliding(first), &Tally { counted: false, ..counted }, rule);
+    counter.expect(&counter.get_sliding(first), &CounterState { counted: false, ..counted }, rule);
 }
 
 pub(super) fn sliding_and_fixed_windows_share_their_counter<H: Harness>(subject: &Subject<'_, H>) {
@@ -110,7 +110,7 @@ pub(super) fn sliding_and_fixed_windows_share_their_counter<H: Harness>(subject:
     let current = subject.counter(MINUTE, "shared");
     let before = previous(&current);
     let counted = before.slide(3, 10, before_start());
-    before.expect(&counted, &Tally { counted: true, value: 3, ..before.absent() }, rule);
+    before.expect(&counted, &CounterState { counted: true, value: 3, ..before.absent() }, rule);
     before.expect(&before.hit(3, 10, before_start()), &before.then(&counted, true, 3), rule);
     let first = current.first_hit(2, 10, START);
     current.expect(&current.slide(2, 10, START), &current.then(&first, true, 2).with_previous(6), rule);
@@ -124,7 +124,7 @@ pub(super) fn sliding_and_fixed_windows_share_their_counter<H: Harness>(subject:
 
 pub(super) fn a_late_hit_in_the_window_before_weighs<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "a hit that arrives late, by a clock within the allowed skew, still weighs from then on";
-    let skew = subject.harness.allowed_skew().min(SECOND);
+    let skew = subject.harness.max_clock_skew().min(SECOND);
     if skew.is_zero() {
         return;
     }
@@ -170,7 +170,7 @@ pub(super) fn a_share_of_any_size_neither_wraps_nor_admits<H: Harness>(subject: 
     let current = subject.counter(Window::aligned(now, WindowLength::MAX), "century");
     let before = previous(&current);
     before.first_hit(all, all, now.saturating_sub(century));
-    let state = |counted, value| Tally { counted, value, previous: all, ..current.absent() };
+    let state = |counted, value| CounterState { counted, value, previous: all, ..current.absent() };
     let half = 1 << 63;
     current.expect(&current.slide(half, all, now), &state(false, 0), rule);
     current.expect(&current.slide(half - 1, all, now), &state(true, half - 1), rule);

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Harness;
 use crate::{
-    Backend, BackendError, Counter, Generation, Hit, Key, Opening, Tally, Timestamp, Window, WindowLength,
+    Backend, BackendError, Counter, CounterState, Hit, Key, Operation, Timestamp, Window, WindowId,
+    WindowLength, WindowMeta,
 };
 
 /// 2026-01-01T00:00:00Z, where a minute, an hour and a day start.
@@ -27,12 +28,35 @@ pub(super) struct Subject<'h, H: Harness> {
     pub(super) harness: &'h H,
     pub(super) backend: H::Backend,
     pub(super) namespace: &'static str,
-    generations: AtomicU64,
+    /// Whether hits go through `try_increment` first, like those of a limiter.
+    uses_fast_path: bool,
+    window_ids: AtomicU64,
 }
 
 impl<'h, H: Harness> Subject<'h, H> {
-    pub(super) fn new(harness: &'h H, check: &'static str) -> Self {
-        Self { harness, backend: harness.backend(), namespace: check, generations: AtomicU64::new(1) }
+    fn new(harness: &'h H, namespace: &'static str, uses_fast_path: bool) -> Self {
+        let (backend, window_ids) = (harness.backend(), AtomicU64::new(1));
+        Self { harness, backend, namespace, uses_fast_path, window_ids }
+    }
+
+    /// Returns the subject of a check through `increment` alone, and a second one through `try_increment` first if the
+    /// backend has that fast path. A harness may return the same backend again, so each has its own namespace.
+    pub(super) fn of_each_path(harness: &'h H, namespaces: [&'static str; 2]) -> impl Iterator<Item = Self> {
+        let [plain, fast_path] = namespaces;
+        let plain = Self::new(harness, plain, false);
+        let fast_path = plain.has_fast_path().then(|| Self::new(harness, fast_path, true));
+        [plain].into_iter().chain(fast_path)
+    }
+
+    /// Returns whether the backend counts a hit on a known key in `try_increment`.
+    fn has_fast_path(&self) -> bool {
+        // At the earliest time, so that nothing is forgotten because of a later one.
+        let now = Timestamp::EPOCH;
+        let probe = self.counter(Window::aligned(now, WindowLength::MINUTE), "has a fast path");
+        let hit = Hit::new(1, u64::MAX.into());
+        // A backend that fails here fails the checks too.
+        let _ = probe.try_increment(&hit, now);
+        probe.with_counter(|counter| self.backend.try_increment(counter, &hit, now)).is_some()
     }
 
     pub(super) fn counter(&self, window: Window, key: impl Into<String>) -> Probe<'_, H> {
@@ -62,13 +86,25 @@ impl<'h, H: Harness> Subject<'h, H> {
     pub(super) fn afresh(&self) -> Self {
         Self {
             backend: self.harness.backend(),
-            generations: AtomicU64::new(self.generations.load(Ordering::Relaxed)),
+            window_ids: AtomicU64::new(self.window_ids.load(Ordering::Relaxed)),
             ..*self
         }
     }
 
-    pub(super) fn fresh_generation(&self) -> Generation {
-        Generation(self.generations.fetch_add(1, Ordering::Relaxed).into())
+    pub(super) fn new_window_id(&self) -> WindowId {
+        WindowId(self.window_ids.fetch_add(1, Ordering::Relaxed).into())
+    }
+
+    /// Counts a hit; like a limiter by the fast path first, if that is asked for.
+    fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        by_fast_path: bool,
+    ) -> Result<CounterState, BackendError> {
+        let fast = if by_fast_path { self.backend.try_increment(counter, hit, now) } else { None };
+        fast.unwrap_or_else(|| self.block_on(self.backend.increment(counter, hit, now)))
     }
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -78,7 +114,11 @@ impl<'h, H: Harness> Subject<'h, H> {
 
 /// A window of each kind, of this length, as it is at `now`.
 pub(super) const fn each_kind(now: Timestamp, length: WindowLength) -> [Window; 3] {
-    [Window::aligned(now, length), Window::Opened { length }, Window::Bucket { limit: BUCKET_LIMIT, length }]
+    [
+        Window::aligned(now, length),
+        Window::FromFirstHit { length },
+        Window::Bucket { limit: BUCKET_LIMIT, length },
+    ]
 }
 
 /// One counter of the backend under test.
@@ -99,17 +139,17 @@ impl<H: Harness> Probe<'_, H> {
     /// A hit of this many tokens against a limit of `ceiling` tokens, with a generation of its own.
     pub(super) fn asking(&self, cost: u128, ceiling: u128, now: Timestamp) -> Hit<'static> {
         let hit = Hit::new(cost * self.unit(), self.floor(now) + ceiling * self.unit());
-        hit.with_floor(self.floor(now)).opening(self.subject.fresh_generation(), None)
+        hit.with_floor(self.floor(now)).with_window_meta(self.subject.new_window_id(), None)
     }
 
     #[track_caller]
-    pub(super) fn hit(&self, cost: u128, ceiling: u128, now: Timestamp) -> Tally {
+    pub(super) fn hit(&self, cost: u128, ceiling: u128, now: Timestamp) -> CounterState {
         self.increment(&self.asking(cost, ceiling, now), now)
     }
 
     /// The first hit of this counter, known to fit: its answer has to be complete.
     #[track_caller]
-    pub(super) fn first_hit(&self, cost: u128, ceiling: u128, now: Timestamp) -> Tally {
+    pub(super) fn first_hit(&self, cost: u128, ceiling: u128, now: Timestamp) -> CounterState {
         let hit = self.asking(cost, ceiling, now);
         let tally = self.increment(&hit, now);
         let why =
@@ -119,57 +159,72 @@ impl<H: Harness> Probe<'_, H> {
     }
 
     #[track_caller]
-    pub(super) fn increment(&self, hit: &Hit<'_>, now: Timestamp) -> Tally {
-        self.answered("increment", self.try_increment(hit, now))
+    pub(super) fn increment(&self, hit: &Hit<'_>, now: Timestamp) -> CounterState {
+        self.answered(Operation::Increment, self.try_increment(hit, now))
     }
 
     #[track_caller]
-    pub(super) fn get(&self, now: Timestamp) -> Tally {
-        self.answered("get", self.try_get(now))
+    pub(super) fn get(&self, now: Timestamp) -> CounterState {
+        self.answered(Operation::Get, self.try_get(now))
     }
 
     #[track_caller]
-    pub(super) fn reset(&self, generation: Option<Generation>, now: Timestamp) {
-        self.answered("reset", self.try_reset(generation, now));
+    pub(super) fn reset(&self, window_id: Option<WindowId>, now: Timestamp) {
+        self.answered(Operation::Reset, self.try_reset(window_id, now));
     }
 
     #[track_caller]
-    pub(super) fn slide(&self, cost: u128, ceiling: u128, now: Timestamp) -> Tally {
-        self.answered("increment_sliding", self.try_slide(cost, ceiling, now))
+    pub(super) fn slide(&self, cost: u128, ceiling: u128, now: Timestamp) -> CounterState {
+        self.answered(Operation::Increment, self.try_slide(cost, ceiling, now))
     }
 
     #[track_caller]
-    pub(super) fn get_sliding(&self, now: Timestamp) -> Tally {
-        self.answered("get_sliding", self.try_get_sliding(now))
+    pub(super) fn get_sliding(&self, now: Timestamp) -> CounterState {
+        self.answered(Operation::Get, self.try_get_sliding(now))
     }
 
-    pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<Tally, BackendError> {
-        self.with_counter(|counter| self.subject.block_on(self.subject.backend.increment(counter, hit, now)))
+    /// Counts a hit by the path that is named, whatever this subject uses.
+    #[track_caller]
+    pub(super) fn increment_by(
+        &self,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        is_sliding: bool,
+        by_fast_path: bool,
+    ) -> CounterState {
+        let result = self.with_counter(|counter| {
+            let counter = if is_sliding { counter.sliding() } else { *counter };
+            self.subject.increment(&counter, hit, now, by_fast_path)
+        });
+        self.answered(Operation::Increment, result)
     }
 
-    pub(super) fn try_get(&self, now: Timestamp) -> Result<Tally, BackendError> {
+    pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        self.with_counter(|counter| self.subject.increment(counter, hit, now, self.subject.uses_fast_path))
+    }
+
+    pub(super) fn try_get(&self, now: Timestamp) -> Result<CounterState, BackendError> {
         self.with_counter(|counter| self.subject.block_on(self.subject.backend.get(counter, now)))
     }
 
-    pub(super) fn try_reset(
-        &self,
-        generation: Option<Generation>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        self.with_counter(|counter| {
-            self.subject.block_on(self.subject.backend.reset(counter, generation, now))
-        })
+    pub(super) fn try_reset(&self, window: Option<WindowId>, now: Timestamp) -> Result<(), BackendError> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.reset(counter, window, now)))
     }
 
-    pub(super) fn try_slide(&self, cost: u128, ceiling: u128, now: Timestamp) -> Result<Tally, BackendError> {
+    pub(super) fn try_slide(
+        &self,
+        cost: u128,
+        ceiling: u128,
+        now: Timestamp,
+    ) -> Result<CounterState, BackendError> {
         let hit = self.asking(cost, ceiling, now);
         self.with_counter(|counter| {
-            self.subject.block_on(self.subject.backend.increment_sliding(counter, &hit, now))
+            self.subject.increment(&counter.sliding(), &hit, now, self.subject.uses_fast_path)
         })
     }
 
-    pub(super) fn try_get_sliding(&self, now: Timestamp) -> Result<Tally, BackendError> {
-        self.with_counter(|counter| self.subject.block_on(self.subject.backend.get_sliding(counter, now)))
+    pub(super) fn try_get_sliding(&self, now: Timestamp) -> Result<CounterState, BackendError> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.get(&counter.sliding(), now)))
     }
 
     fn with_counter<R>(&self, ask: impl FnOnce(&Counter<'_>) -> R) -> R {
@@ -179,7 +234,7 @@ impl<H: Harness> Probe<'_, H> {
     }
 
     #[track_caller]
-    fn answered<T>(&self, operation: &str, answer: Result<T, BackendError>) -> T {
+    fn answered<T>(&self, operation: Operation, answer: Result<T, BackendError>) -> T {
         match answer {
             Ok(answer) => answer,
             Err(error) => panic!("`{operation}` has to answer here, and failed: {error}\n  of {self}"),
@@ -192,7 +247,7 @@ impl<H: Harness> Probe<'_, H> {
     /// What one token is in a hit on this counter.
     pub(super) const fn unit(&self) -> u128 {
         match self.window {
-            Window::Aligned { .. } | Window::Opened { .. } => 1,
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => 1,
             Window::Bucket { length, .. } => length.as_nanos() as u128,
         }
     }
@@ -200,50 +255,50 @@ impl<H: Harness> Probe<'_, H> {
     /// Where a hit on this counter counts from at least.
     pub(super) const fn floor(&self, now: Timestamp) -> u128 {
         match self.window {
-            Window::Aligned { .. } | Window::Opened { .. } => 0,
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => 0,
             Window::Bucket { limit, .. } => now.as_nanos() as u128 * limit as u128,
         }
     }
 
-    pub(super) fn absent(&self) -> Tally {
-        let tally = Tally::new(false, 0);
+    pub(super) fn absent(&self) -> CounterState {
+        let tally = CounterState::new(false, 0);
         match self.window {
             Window::Aligned { start, .. } => tally.with_start(start),
-            Window::Opened { .. } | Window::Bucket { .. } => tally,
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => tally,
         }
     }
 
     /// The answer to `hit` at `now`, where `state` is what the counter said before it.
-    pub(super) fn after(&self, state: &Tally, hit: &Hit<'_>, now: Timestamp) -> Tally {
+    pub(super) fn after(&self, state: &CounterState, hit: &Hit<'_>, now: Timestamp) -> CounterState {
         match hit.apply(state.value) {
             None => self.then(state, false, 0),
             Some(_) if state.value == 0 => self.after_first(hit, now),
-            Some(value) => Tally { counted: true, value, ..state.clone() },
+            Some(value) => CounterState { counted: true, value, ..state.clone() },
         }
     }
 
     /// The answer to `hit`, counted on an absent counter.
-    pub(super) fn after_first(&self, hit: &Hit<'_>, now: Timestamp) -> Tally {
+    pub(super) fn after_first(&self, hit: &Hit<'_>, now: Timestamp) -> CounterState {
         let value = hit.apply(0).expect("the suite expects only hits that fit");
         let absent = self.absent();
-        let tally = Tally { counted: true, value, ..absent };
+        let tally = CounterState { counted: true, value, ..absent };
         match self.window {
-            Window::Opened { .. } => tally.with_start(now).with_opening(Arc::new(Opening {
-                generation: hit.generation,
-                note: hit.note.map(Into::into),
+            Window::FromFirstHit { .. } => tally.with_start(now).with_meta(Arc::new(WindowMeta {
+                id: hit.window_id,
+                metadata: hit.metadata.map(Into::into),
             })),
             Window::Aligned { .. } | Window::Bucket { .. } => tally,
         }
     }
 
     /// The answer `before`, with this many tokens more, of a hit that was counted (`true`) or of a refusal or read.
-    pub(super) fn then(&self, before: &Tally, counted: bool, tokens: u128) -> Tally {
-        Tally { counted, value: before.value + tokens * self.unit(), ..before.clone() }
+    pub(super) fn then(&self, before: &CounterState, counted: bool, tokens: u128) -> CounterState {
+        CounterState { counted, value: before.value + tokens * self.unit(), ..before.clone() }
     }
 
     /// Fails the check, telling `rule`, unless the answer is the expected one.
     #[track_caller]
-    pub(super) fn expect(&self, seen: &Tally, expected: &Tally, rule: &str) {
+    pub(super) fn expect(&self, seen: &CounterState, expected: &CounterState, rule: &str) {
         assert!(seen == expected, "{rule}\n  expected {expected:?}\n  but saw  {seen:?}\n  of {self}");
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use limited_core::conformance::Harness;
 use limited_core::{
-    ALLOWED_SKEW, Counter, Opening, Tally, Timestamp, Window, WindowLength, bucket_full_at, forgotten_from,
-    has_come, has_ended,
+    Counter, CounterState, MAX_CLOCK_SKEW, Timestamp, Window, WindowLength, WindowMeta, bucket_full_at,
+    has_ended, has_passed, retained_until,
 };
 
 use crate::Defect::{self, *};
@@ -32,7 +32,7 @@ pub(crate) struct Reference {
     claims: Mutex<Slots>,
     /// The windows before, as they were first weighed; only for the defect that takes them for settled.
     settled: Mutex<HashMap<Id, u128>>,
-    loses_next_answer: AtomicBool,
+    loses_next_response: AtomicBool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ struct Id {
 struct State {
     value: u128,
     start: Option<Timestamp>,
-    opening: Option<Arc<Opening>>,
+    meta: Option<Arc<WindowMeta>>,
 }
 
 /// Returns a [`Reference`] with this defect.
@@ -64,8 +64,8 @@ impl Harness for WithDefect {
         Reference { defect: self.0, forgets, ..Reference::default() }
     }
 
-    fn lose_next_answer(&self, backend: &Reference) -> bool {
-        backend.loses_next_answer.store(true, Ordering::Relaxed);
+    fn lose_next_response(&self, backend: &Reference) -> bool {
+        backend.loses_next_response.store(true, Ordering::Relaxed);
         true
     }
 }
@@ -99,7 +99,7 @@ impl Reference {
         let (namespace, key) = self.names(counter.namespace(), counter.key());
         let (kind, start, limit) = match counter.window() {
             Window::Aligned { start, .. } => (0, Some(start), 0),
-            Window::Opened { .. } => (1, None, 0),
+            Window::FromFirstHit { .. } => (1, None, 0),
             Window::Bucket { limit, .. } => (2, None, limit),
         };
         let length = counter.window().length().as_nanos();
@@ -120,7 +120,7 @@ impl Reference {
     fn live(&self, state: Option<&State>, window: Window, now: Timestamp) -> State {
         let ended = |state: &State| match (window, state.start) {
             _ if self.has(ReadsExpiredAsLive) => false,
-            (Window::Opened { length }, Some(start)) => match self.defect {
+            (Window::FromFirstHit { length }, Some(start)) => match self.defect {
                 Some(EndsATickLate) => has_ended(start, length, now.saturating_sub(Duration::from_nanos(1))),
                 Some(ForgetsWhenTimeGoesBack) => now < start || has_ended(start, length, now),
                 Some(PanicsWhenTimeGoesBack) => {
@@ -132,14 +132,14 @@ impl Reference {
             },
             (Window::Aligned { start, length }, known) => {
                 let other = known.is_some_and(|known| known != start);
-                other || has_come(forgotten_from(start, length, ALLOWED_SKEW), now)
+                other || has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
             }
             (Window::Bucket { limit, .. }, _) if self.has(RefillsWhenTimeGoesBack) => {
                 state.value
                     > u128::from(now.as_nanos()) * u128::from(limit)
                         + 5 * u128::from(window.length().as_nanos())
             }
-            (Window::Opened { .. } | Window::Bucket { .. }, _) => false,
+            (Window::FromFirstHit { .. } | Window::Bucket { .. }, _) => false,
         };
         let absent = || State {
             start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
@@ -148,11 +148,11 @@ impl Reference {
         state.filter(|state| !ended(state)).cloned().unwrap_or_else(absent)
     }
 
-    fn tally(&self, counted: bool, window: Window, state: State) -> Tally {
-        let mut tally = Tally::new(counted, state.value);
-        (tally.start, tally.opening) = (state.start, state.opening);
+    fn tally(&self, counted: bool, window: Window, state: State) -> CounterState {
+        let mut tally = CounterState::new(counted, state.value);
+        (tally.start, tally.meta) = (state.start, state.meta);
         match (self.defect, window) {
-            (Some(TellsNoStartOfOpenedWindows), Window::Opened { .. }) => tally.start = None,
+            (Some(TellsNoStartOfOpenedWindows), Window::FromFirstHit { .. }) => tally.start = None,
             (Some(TellsNoStartOfAlignedWindows), Window::Aligned { .. }) => tally.start = None,
             _ => {}
         }
@@ -175,7 +175,7 @@ impl Reference {
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
             (Some(ForgetsAtTheEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
             (Some(ForgetsBucketsThatAreFull), 2, None) => {
-                !has_come(bucket_full_at(state.value, id.limit), now)
+                !has_passed(bucket_full_at(state.value, id.limit), now)
             }
             _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state.value),
         });
@@ -184,19 +184,19 @@ impl Reference {
     /// Whether a backend that forgets as early as it may has forgotten this.
     fn is_forgotten(&self, id: &Id, value: u128) -> bool {
         let from = match (id.kind, id.start) {
-            (0 | 1, Some(start)) => forgotten_from(start, length_of(id), ALLOWED_SKEW),
-            (2, None) => bucket_full_at(value, id.limit).saturating_add(ALLOWED_SKEW),
+            (0 | 1, Some(start)) => retained_until(start, length_of(id), MAX_CLOCK_SKEW),
+            (2, None) => bucket_full_at(value, id.limit).saturating_add(MAX_CLOCK_SKEW),
             _ => return false,
         };
-        self.forgets && has_come(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
+        self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
     }
 
     /// The refusal of a hit for an aligned window that is forgotten.
-    fn too_late(&self, length: WindowLength) -> Tally {
+    fn too_late(&self, length: WindowLength) -> CounterState {
         let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
-        let forgotten = latest.saturating_sub(2 * length.as_duration() + ALLOWED_SKEW).as_nanos();
+        let forgotten = latest.saturating_sub(2 * length.as_duration() + MAX_CLOCK_SKEW).as_nanos();
         let earliest = forgotten - forgotten % length.as_nanos() + length.as_nanos();
-        Tally::new(false, 0).with_start(Timestamp::from_nanos(earliest))
+        CounterState::new(false, 0).with_start(Timestamp::from_nanos(earliest))
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    ClaimRequest, Completion, Fence, LAPSED_CLAIM_KEPT, Owner, StoredResult, Timestamp, lapsed_claim_expires,
+    ClaimRequest, Completion, FencingToken, LAPSED_CLAIM_TTL, Owner, StoredResult, Timestamp,
+    lapsed_claim_expires,
 };
 
 use super::record::{Status, token_of};
@@ -17,7 +18,7 @@ use crate::expression::Update;
 use crate::item::{expires_at, timestamp};
 
 /// How long the record of a key that was given up or forgotten stays, for its fencing number.
-const FREE_RECORD_KEPT: Duration = LAPSED_CLAIM_KEPT.saturating_mul(3);
+const FREE_RECORD_KEPT: Duration = LAPSED_CLAIM_TTL.saturating_mul(3);
 
 /// Free is: not there, expired, given up, not begun, or with a lease that has ended; and not this owner's before. Else
 /// a first attempt that arrives late would open again what its own repetition has closed.
@@ -42,11 +43,11 @@ pub(super) fn claim(request: &ClaimRequest<'_>, tenant: Option<&str>, now: Times
 
     update.put("processing", "#status", STATUS, text(Status::Processing.as_str()));
     update.put("token", "#token", LOCK_TOKEN, text(token_of(request.owner)));
-    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(request.until)));
-    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(request.until)));
-    update.put("hash", "#hash", REQUEST_HASH, request.fingerprint.and_then(|hash| text(hash.to_string())));
-    update.put("body", "#body", REQUEST_BODY, request.details.request.and_then(text));
-    let function = request.details.function_name.filter(|name| !name.is_empty());
+    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(request.expires_at)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(request.expires_at)));
+    update.put("hash", "#hash", REQUEST_HASH, request.request_hash.and_then(|hash| text(hash.to_string())));
+    update.put("body", "#body", REQUEST_BODY, request.metadata.request.and_then(text));
+    let function = request.metadata.function_name.filter(|name| !name.is_empty());
     update.put("function", "#function", FUNCTION_NAME, function.and_then(text));
     update.put("tenant", "#tenant", TENANT_ID, tenant.and_then(text));
     update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
@@ -55,7 +56,7 @@ pub(super) fn claim(request: &ClaimRequest<'_>, tenant: Option<&str>, now: Times
         update.set.push(format!("{short} = if_not_exists({short}, :now)"));
     }
     update.name("#fence", FENCE);
-    update.number(":seed", Fence::seed(now).0);
+    update.number(":seed", FencingToken::seed(now).0);
     update.number(":one", 1);
     update.set.push("#fence = if_not_exists(#fence, :seed) + :one".into());
     update.result(None, None, None);
@@ -76,18 +77,18 @@ pub(super) fn finish(completion: &Completion<'_>, result: &StoredResult, now: Ti
         StoredResult::Nothing => update.result(None, None, None),
         StoredResult::Value(value) => update.result(Some(value), None, None),
         StoredResult::Error(error) => update.result(Some(error), Some(ERROR), None),
-        StoredResult::NotKept { reason } => update.result(None, Some(NOT_KEPT), Some(reason)),
+        StoredResult::Omitted { reason } => update.result(None, Some(NOT_KEPT), Some(reason)),
     }
     update.drop_all(&[("#until", LOCKED_UNTIL)]);
     update
 }
 
 /// Moves the lease on, never back.
-pub(super) fn renew(owner: Owner, until: Timestamp, now: Timestamp) -> Update {
+pub(super) fn renew(owner: Owner, expires_at: Timestamp, now: Timestamp) -> Update {
     let mut update = of_owner(owner, now);
     update.put("now", "#updated", UPDATED_AT, text(timestamp(now)));
-    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(until)));
-    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(until)));
+    update.put("until", "#until", LOCKED_UNTIL, text(timestamp(expires_at)));
+    update.put("expires", "#expires", EXPIRES_AT, expiry(lapsed_claim_expires(expires_at)));
     update.conditions.push("(attribute_not_exists(#until) OR #until < :until)".into());
     update
 }

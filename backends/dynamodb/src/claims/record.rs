@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    BackendError, Fence, Fingerprint, Finished, InProgress, Key, Owner, Record, StoredResult, Timestamp,
+    BackendError, FencingToken, Finished, InProgress, Key, Owner, Record, RequestHash, StoredResult,
+    Timestamp,
 };
 
 use super::json;
@@ -74,17 +75,17 @@ impl Stored {
             Status::Pending | Status::Failed => Ok(None),
             Status::Processing => Ok(Some(Record::InProgress(InProgress {
                 owner: self.owner(),
-                fence: fence(&self.0)?,
-                until: self.time(LOCKED_UNTIL)?.unwrap_or_default(),
-                fingerprint: self.fingerprint()?,
+                fencing_token: fencing_token(&self.0)?,
+                expires_at: self.time(LOCKED_UNTIL)?.unwrap_or_default(),
+                request_hash: self.request_hash()?,
             }))),
             Status::Completed => Ok(Some(Record::Finished(Finished {
                 owner: self.owner(),
-                fence: fence(&self.0)?,
+                fencing_token: fencing_token(&self.0)?,
                 at: self.completed_at()?,
                 result: self.result()?,
                 status_code: self.status_code()?,
-                fingerprint: self.fingerprint()?,
+                request_hash: self.request_hash()?,
             }))),
         }
     }
@@ -106,8 +107,8 @@ impl Stored {
         };
         let own = |digits: &str| u128::from_str_radix(digits, 16).ok().map(Owner);
         own(token).filter(|owner| token_of(*owner) == token).unwrap_or_else(|| {
-            let fingerprint = Key::secret("", token);
-            let digits = fingerprint.as_str().rsplit('=').next().unwrap_or_default();
+            let request_hash = Key::new().secret("", token);
+            let digits = request_hash.as_str().rsplit('=').next().unwrap_or_default();
             own(digits.get(..32).unwrap_or_default()).unwrap_or(Owner(u128::MAX))
         })
     }
@@ -133,7 +134,7 @@ impl Stored {
             ERROR => Ok(StoredResult::Error(response()?.ok_or_else(|| unreadable(RESPONSE))?)),
             NOT_KEPT => {
                 let reason = self.text(NOT_KEPT_REASON)?.unwrap_or("the record does not say why");
-                Ok(StoredResult::NotKept { reason: reason.into() })
+                Ok(StoredResult::Omitted { reason: reason.into() })
             }
             _ => Err(unreadable(RESPONSE_KIND)),
         }
@@ -144,7 +145,7 @@ impl Stored {
         code.map(|code| u16::try_from(code).map_err(|_| unreadable(STATUS_CODE))).transpose()
     }
 
-    fn fingerprint(&self) -> Result<Option<Fingerprint>, BackendError> {
+    fn request_hash(&self) -> Result<Option<RequestHash>, BackendError> {
         self.text(REQUEST_HASH)?
             .map(|text| parse_fingerprint(text).ok_or_else(|| unreadable(REQUEST_HASH)))
             .transpose()
@@ -166,12 +167,12 @@ pub(super) fn token_of(owner: Owner) -> String {
 }
 
 /// The number of the grant; 0 where another program wrote none.
-pub(super) fn fence(item: &Item) -> Result<Fence, BackendError> {
-    let fence = item.get(FENCE).map_or(Ok(0), |fence| number(FENCE, fence))?;
-    u64::try_from(fence).map(Fence).map_err(|_| unreadable(FENCE))
+pub(super) fn fencing_token(item: &Item) -> Result<FencingToken, BackendError> {
+    let fencing_token = item.get(FENCE).map_or(Ok(0), |fencing_token| number(FENCE, fencing_token))?;
+    u64::try_from(fencing_token).map(FencingToken).map_err(|_| unreadable(FENCE))
 }
 
-fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
+fn parse_fingerprint(text: &str) -> Option<RequestHash> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -179,7 +180,7 @@ fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
     for (index, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
     }
-    Some(Fingerprint(bytes))
+    Some(RequestHash(bytes))
 }
 
 /// What is below 0 is 0, and what is too large the largest.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limited_core::{BackendError, Details, StoredResult};
+use limited_core::{BackendError, ClaimMetadata, StoredResult};
 
 use crate::item::ClaimItem;
 
@@ -26,9 +26,9 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn of(item: &ClaimItem, tenant: Option<&str>, details: &Details<'_>) -> Self {
+    pub(super) fn of(item: &ClaimItem, tenant: Option<&str>, metadata: &ClaimMetadata<'_>) -> Self {
         let [tenant, function, request] =
-            [tenant, details.function_name, details.request].map(|text| text.map_or(0, str::len));
+            [tenant, metadata.function_name, metadata.request].map(|text| text.map_or(0, str::len));
         let bytes = [item.idempotency_key.len(), item.kind.len(), tenant, function, request];
         Self {
             longest_indexed: tenant.max(function),
@@ -81,13 +81,13 @@ pub(super) fn left_out(result: &StoredResult) -> StoredResult {
 }
 
 fn not_kept(reason: String) -> StoredResult {
-    StoredResult::NotKept { reason: Arc::from(reason) }
+    StoredResult::Omitted { reason: Arc::from(reason) }
 }
 
 fn bytes_of(result: &StoredResult) -> usize {
     match result {
         StoredResult::Nothing => 0,
-        StoredResult::Value(text) | StoredResult::Error(text) | StoredResult::NotKept { reason: text } => {
+        StoredResult::Value(text) | StoredResult::Error(text) | StoredResult::Omitted { reason: text } => {
             text.len()
         }
     }

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, ClaimRequest, Claimed, Completion, Fence, Grant, InProgress, Ownership, Record,
-    Recorded, Timestamp,
+    Acquisition, Backend, BackendError, ClaimRequest, Completion, FencingToken, FinishResult, Grant,
+    InProgress, LeaseStatus, Record, Timestamp,
 };
 
 use crate::table::{
@@ -20,8 +20,8 @@ fn tick_after(time: Timestamp) -> Timestamp {
 /// What comes of a claim of Alice's at noon.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    Granted,
-    Taken,
+    Acquired,
+    Held,
     /// Hers, as it is stored.
     Again,
     Invalid,
@@ -30,43 +30,43 @@ enum Outcome {
 
 #[tokio::test]
 async fn a_key_is_free_in_exactly_the_documented_cases() {
-    use Outcome::{Again, Corrupt, Granted, Invalid, Taken};
+    use Outcome::{Acquired, Again, Corrupt, Held, Invalid};
     let status = |status: &str| ("Status", text(status));
     let of = |owner| ("LockToken", token(owner));
-    let until = |text_of: &str| ("LockedUntil", text(text_of));
+    let expires_at = |text_of: &str| ("LockedUntil", text(text_of));
     let expires = |at: u64| ("ExpiresAt", number(at));
     let noon = NOON.as_secs();
     let cases: Vec<(Vec<(&str, AttributeValue)>, Outcome)> = vec![
-        (vec![status("FAILED"), of(BOB)], Granted),
-        (vec![status("FAILED")], Granted),
-        (vec![status("PENDING")], Granted),
-        (vec![status("PENDING"), of(BOB), until("2027-01-01T00:00:00.000000000Z")], Granted),
-        (vec![status("PROCESSING"), of(BOB)], Granted),
-        (vec![status("PROCESSING")], Granted),
+        (vec![status("FAILED"), of(BOB)], Acquired),
+        (vec![status("FAILED")], Acquired),
+        (vec![status("PENDING")], Acquired),
+        (vec![status("PENDING"), of(BOB), until("2027-01-01T00:00:00.000000000Z")], Acquired),
+        (vec![status("PROCESSING"), of(BOB)], Acquired),
+        (vec![status("PROCESSING")], Acquired),
         // The lease has ended at the nanosecond.
-        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T11:59:59.999999999Z")], Granted),
-        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000000Z")], Granted),
-        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000001Z")], Taken),
-        (vec![status("PROCESSING"), until("2026-11-21T12:00:00.000000001Z")], Taken),
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T11:59:59.999999999Z")], Acquired),
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000000Z")], Acquired),
+        (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000001Z")], Held),
+        (vec![status("PROCESSING"), until("2026-11-21T12:00:00.000000001Z")], Held),
         // Expired, and not deleted yet: in whole seconds.
         (
             vec![status("PROCESSING"), of(BOB), until("2027-01-01T00:00:00.000000000Z"), expires(noon)],
-            Granted,
+            Acquired,
         ),
         (
             vec![status("PROCESSING"), of(BOB), until("2027-01-01T00:00:00.000000000Z"), expires(noon + 1)],
-            Taken,
+            Held,
         ),
-        (vec![status("COMPLETED"), of(BOB), expires(noon)], Granted),
-        (vec![status("COMPLETED"), of(BOB), expires(noon + 1)], Taken),
-        (vec![status("COMPLETED"), of(BOB)], Taken),
-        (vec![status("COMPLETED")], Taken),
-        (vec![status("COMPLETED"), expires(noon)], Granted),
+        (vec![status("COMPLETED"), of(BOB), expires(noon)], Acquired),
+        (vec![status("COMPLETED"), of(BOB), expires(noon + 1)], Held),
+        (vec![status("COMPLETED"), of(BOB)], Held),
+        (vec![status("COMPLETED")], Held),
+        (vec![status("COMPLETED"), expires(noon)], Acquired),
         // One's own.
         (vec![status("PROCESSING"), of(ALICE), until("2027-01-01T00:00:00.000000000Z")], Again),
         (vec![status("PROCESSING"), of(ALICE), until("2026-01-01T00:00:00.000000000Z")], Again),
         (vec![status("PROCESSING"), of(ALICE)], Again),
-        (vec![status("COMPLETED"), of(ALICE)], Taken),
+        (vec![status("COMPLETED"), of(ALICE)], Held),
         (vec![status("FAILED"), of(ALICE)], Invalid),
         (vec![status("PENDING"), of(ALICE)], Invalid),
         (vec![status("PROCESSING"), of(ALICE), expires(noon)], Invalid),
@@ -75,8 +75,8 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
         (vec![status("RESERVED"), of(BOB)], Corrupt),
         (vec![of(BOB)], Corrupt),
         (vec![("Status", number(1))], Corrupt),
-        (vec![status("RESERVED"), of(BOB), expires(noon)], Granted),
-        (vec![expires(noon)], Granted),
+        (vec![status("RESERVED"), of(BOB), expires(noon)], Acquired),
+        (vec![expires(noon)], Acquired),
         (vec![status("COMPLETED"), ("ExpiresAt", text("soon"))], Corrupt),
         (vec![status("PROCESSING"), ("LockedUntil", number(1)), of(BOB)], Corrupt),
     ];
@@ -85,13 +85,19 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
         table.put(item.iter().map(|(name, value)| (*name, value.clone()))).await;
         let request = ClaimRequest::new(ALICE, after(LEASE));
         let outcome = match backend.claim(&order(&key()), &request, NOON).await {
-            Ok(Claimed::Granted(grant)) if grant.fence.0 > 0 => {
-                assert_eq!(grant, Grant { fence: Fence(NOON.as_nanos() / 1_000 + 1), until: request.until });
-                Granted
+            Ok(Acquisition::Acquired(grant)) if grant.fencing_token.0 > 0 => {
+                assert_eq!(
+                    grant,
+                    Grant {
+                        fencing_token: FencingToken(NOON.as_nanos() / 1_000 + 1),
+                        expires_at: request.expires_at
+                    }
+                );
+                Acquired
             }
             // The item has no number.
-            Ok(Claimed::Granted(_)) => Again,
-            Ok(Claimed::Taken(_)) => Taken,
+            Ok(Acquisition::Acquired(_)) => Again,
+            Ok(Acquisition::Held(_)) => Held,
             Err(BackendError::Invalid(_)) => Invalid,
             Err(BackendError::Corrupt(_)) => Corrupt,
             Err(error) => panic!("{item:?}: {error}"),
@@ -126,8 +132,10 @@ async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
         put().await;
         let before = table.item().await;
         match backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap() {
-            Recorded::Kept => assert!(owned, "{item:?}"),
-            Recorded::Lost(record) => assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}"),
+            FinishResult::Stored => assert!(owned, "{item:?}"),
+            FinishResult::Lost(record) => {
+                assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}")
+            }
             answer => panic!("{answer:?}"),
         }
         assert_eq!(table.item().await == before, !owned, "{item:?}");
@@ -137,8 +145,8 @@ async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
             backend.release(&on, ALICE, NOON).await.unwrap(),
         ] {
             match answer {
-                Ownership::Owned => assert!(owned, "{item:?}"),
-                Ownership::Lost(record) => {
+                LeaseStatus::Owned => assert!(owned, "{item:?}"),
+                LeaseStatus::Lost(record) => {
                     assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}");
                 }
             }
@@ -152,18 +160,18 @@ async fn a_lease_never_moves_back_and_a_shorter_renewal_is_told_as_owned() {
     let (table, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
     let before = table.item().await;
-    for until in [NOON, seconds(29), seconds(30)] {
-        assert_eq!(backend.renew(&order(&key()), ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+    for expires_at in [NOON, seconds(29), seconds(30)] {
+        assert_eq!(backend.renew(&order(&key()), ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
         assert_eq!(table.item().await, before);
     }
-    let until = tick_after(seconds(30));
-    assert_eq!(backend.renew(&order(&key()), ALICE, until, NOON).await.unwrap(), Ownership::Owned);
-    let Some(Record::InProgress(InProgress { until: stored, .. })) =
+    let expires_at = tick_after(seconds(30));
+    assert_eq!(backend.renew(&order(&key()), ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
+    let Some(Record::InProgress(InProgress { expires_at: stored, .. })) =
         backend.find(&order(&key()), NOON).await.unwrap()
     else {
         panic!("she is at it")
     };
-    assert_eq!(stored, until);
+    assert_eq!(stored, expires_at);
 }
 
 #[tokio::test]
@@ -173,11 +181,11 @@ async fn a_completion_that_expires_at_once_is_kept_and_absent_from_then_on() {
     let completion = Completion { expires: Some(NOON), ..done(ALICE, "1") };
     // The second is what the SDK sends after a lost answer.
     for _ in 0..2 {
-        assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), Recorded::Kept);
+        assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
     }
     assert_eq!(backend.find(&order(&key()), NOON).await.unwrap(), None);
     let later = tick_after(NOON);
-    assert_eq!(backend.finish(&order(&key()), &completion, later).await.unwrap(), Recorded::Lost(None));
+    assert_eq!(backend.finish(&order(&key()), &completion, later).await.unwrap(), FinishResult::Lost(None));
     granted(claim(&backend, BOB, NOON).await);
 }
 
@@ -186,7 +194,7 @@ async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps
     let (_, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
-    let mut last = Fence(0);
+    let mut last = FencingToken(0);
     for (round, ending) in
         ["release", "lapse", "finish", "forget", "forget twice"].iter().cycle().take(50).enumerate()
     {
@@ -194,14 +202,14 @@ async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps
         let now = seconds(if round % 2 == 0 { 5 } else { 0 });
         let owner = limited_core::Owner(round as u128 + 1);
         let claimed = backend.claim(&on, &ClaimRequest::new(owner, NOON), now).await.unwrap();
-        let fence = granted(claimed).fence;
-        assert!(fence > last, "after {ending}: {fence:?}, then {last:?}");
-        last = fence;
+        let fencing_token = granted(claimed).fencing_token;
+        assert!(fencing_token > last, "after {ending}: {fencing_token:?}, then {last:?}");
+        last = fencing_token;
         match *ending {
-            "release" => assert_eq!(backend.release(&on, owner, now).await.unwrap(), Ownership::Owned),
+            "release" => assert_eq!(backend.release(&on, owner, now).await.unwrap(), LeaseStatus::Owned),
             "finish" => {
                 let expired = Completion { expires: Some(NOON), ..done(owner, "1") };
-                assert_eq!(backend.finish(&on, &expired, now).await.unwrap(), Recorded::Kept);
+                assert_eq!(backend.finish(&on, &expired, now).await.unwrap(), FinishResult::Stored);
             }
             "forget" => backend.forget(&on, now).await.unwrap(),
             "forget twice" => {
@@ -221,9 +229,9 @@ async fn who_was_forgotten_has_lost_its_claim() {
     granted(claim(&backend, ALICE, NOON).await);
     backend.forget(&on, NOON).await.unwrap();
     assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
-    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), Recorded::Lost(None));
-    assert_eq!(backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap(), Ownership::Lost(None));
-    assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), Ownership::Lost(None));
+    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), FinishResult::Lost(None));
+    assert_eq!(backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap(), LeaseStatus::Lost(None));
+    assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Lost(None));
     granted(claim(&backend, BOB, NOON).await);
     let Record::InProgress(held) = taken(claim(&backend, limited_core::Owner(3), NOON).await) else {
         panic!("Bob is at it")

@@ -1,8 +1,8 @@
 //! What is written is the documented format.
 
 use limited_core::{
-    Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Details, Fence, Fingerprint, Key, StoredResult,
-    Timestamp,
+    Backend, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FencingToken, Key, RequestHash,
+    StoredResult, Timestamp,
 };
 
 use crate::table::{
@@ -19,8 +19,8 @@ fn item<const N: usize>(attributes: [(&str, aws_sdk_dynamodb::types::AttributeVa
 
 fn request<'a>() -> ClaimRequest<'a> {
     ClaimRequest {
-        fingerprint: Some(Fingerprint([0xab; 32])),
-        details: Details {
+        request_hash: Some(RequestHash([0xab; 32])),
+        metadata: ClaimMetadata {
             function_name: Some("charge"),
             tenant: Some("acme"),
             request: Some(r#"{"amount":5}"#),
@@ -35,8 +35,8 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
     let key = key();
     let on = order(&key);
     let grant = granted(backend.claim(&on, &request(), NOON).await.unwrap());
-    assert_eq!(grant.fence, Fence(NOON.as_nanos() / 1_000 + 1));
-    let fence = || ("Fence", number(grant.fence.0));
+    assert_eq!(grant.fencing_token, FencingToken(NOON.as_nanos() / 1_000 + 1));
+    let fencing_token = || ("Fence", number(grant.fencing_token.0));
     let made = || [("CreatedAt", text(NOON_TEXT)), ("Timestamp", text(NOON_TEXT))];
     let brought = || {
         [
@@ -52,7 +52,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
         ("LockedUntil", text("2026-11-21T12:00:30.000000000Z")),
         ("ExpiresAt", number(NOON.as_secs() + 30 + DAY)),
         ("UpdatedAt", text(NOON_TEXT)),
-        fence(),
+        fencing_token(),
     ]);
     let set = |expected: &mut Item, attributes: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]| {
         expected.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
@@ -101,7 +101,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
         ("LockedUntil", text("2026-11-21T12:02:11.000000000Z")),
         ("ExpiresAt", number(NOON.as_secs() + 131 + DAY)),
         ("UpdatedAt", text("2026-11-21T12:01:41.000000000Z")),
-        ("Fence", number(grant.fence.0 + 1)),
+        ("Fence", number(grant.fencing_token.0 + 1)),
     ]);
     set(&mut expected, &made());
     assert_eq!(table.item().await, expected);
@@ -123,7 +123,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
         ("Status", text("FAILED")),
         ("ExpiresAt", number(NOON.as_secs() + 103 + 3 * DAY)),
         ("UpdatedAt", text("2026-11-21T12:01:43.000000000Z")),
-        ("Fence", number(grant.fence.0 + 1)),
+        ("Fence", number(grant.fencing_token.0 + 1)),
     ]);
     assert_eq!(table.item().await, expected);
 }
@@ -138,7 +138,7 @@ async fn each_result_is_written_in_its_own_way() {
             vec![("Response", text("\"no\"")), ("ResponseKind", text("ERROR"))],
         ),
         (
-            StoredResult::NotKept { reason: "it is a stream".into() },
+            StoredResult::Omitted { reason: "it is a stream".into() },
             vec![("NotKeptReason", text("it is a stream")), ("ResponseKind", text("NOT_KEPT"))],
         ),
     ] {
@@ -148,7 +148,7 @@ async fn each_result_is_written_in_its_own_way() {
         // Repeated, it is answered as at first.
         for _ in 0..2 {
             let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
-            assert_eq!(answer, limited_core::Recorded::Kept, "{result:?}");
+            assert_eq!(answer, limited_core::FinishResult::Stored, "{result:?}");
         }
         let item = table.item().await;
         let named = ["Response", "ResponseKind", "NotKeptReason", "StatusCode", "ExpiresAt"];
@@ -170,17 +170,17 @@ async fn a_record_that_never_expires_has_no_time_of_expiry() {
 #[tokio::test]
 async fn the_tenant_of_a_key_is_told_unless_the_claim_names_one_and_nothing_empty_is_written() {
     for (key, named, written) in [
-        (Key::tenant("acme").user("7"), None, Some("acme")),
-        (Key::tenant("acme").user("7"), Some("other"), Some("other")),
-        (Key::tenant("acme").user("7"), Some(""), Some("acme")),
-        (Key::tenant("").user("7"), None, None),
+        (Key::new().tenant("acme").user("7"), None, Some("acme")),
+        (Key::new().tenant("acme").user("7"), Some("other"), Some("other")),
+        (Key::new().tenant("acme").user("7"), Some(""), Some("acme")),
+        (Key::new().tenant("").user("7"), None, None),
         (Key::from("plain"), Some("other"), Some("other")),
         (Key::from("plain"), Some(""), None),
     ] {
         let (table, backend) = Table::new().await;
         let on = ClaimKey::new("", ClaimKind::DoOnce, &key).unwrap();
         let mut request = ClaimRequest::new(ALICE, after(LEASE));
-        request.details = Details { tenant: named, function_name: Some(""), request: Some("") };
+        request.metadata = ClaimMetadata { tenant: named, function_name: Some(""), request: Some("") };
         backend.claim(&on, &request, NOON).await.unwrap();
         let item = crate::support::client(&table.wire)
             .get_item()

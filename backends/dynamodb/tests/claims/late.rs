@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited_core::{Backend, BackendError, ClaimRequest, Claimed, Ownership, Record, Recorded};
+use limited_core::{Acquisition, Backend, BackendError, ClaimRequest, FinishResult, LeaseStatus, Record};
 
 use crate::support::Fault;
 use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, order, seconds, taken};
@@ -14,25 +14,29 @@ async fn every_operation_whose_answer_is_lost_finds_its_own() {
         let key = key();
         let on = order(&key);
         let lose = || table.wire.push_fault(fault);
-        let until = after(2 * LEASE);
+        let expires_at = after(2 * LEASE);
 
         lose();
         let grant = granted(claim(&backend, ALICE, NOON).await);
         let Some(Record::InProgress(held)) = backend.find(&on, NOON).await.unwrap() else {
             panic!("she is at it")
         };
-        assert_eq!((held.fence, held.until), (grant.fence, grant.until), "one grant, and not two");
+        assert_eq!(
+            (held.fencing_token, held.expires_at),
+            (grant.fencing_token, grant.expires_at),
+            "one grant, and not two"
+        );
         lose();
         taken(claim(&backend, BOB, NOON).await);
         lose();
-        assert_eq!(backend.renew(&on, ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(backend.renew(&on, ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
         lose();
-        assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Owned);
         lose();
         let next = granted(claim(&backend, BOB, NOON).await);
-        assert_eq!(next.fence, grant.fence.next(), "one grant more, and not two");
+        assert_eq!(next.fencing_token, grant.fencing_token.next(), "one grant more, and not two");
         lose();
-        assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), Recorded::Kept);
+        assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), FinishResult::Stored);
         lose();
         assert!(backend.find(&on, NOON).await.unwrap().is_some());
         lose();
@@ -52,7 +56,7 @@ async fn a_claim_that_arrives_after_its_owner_has_finished_opens_nothing() {
         assert!(matches!(error, BackendError::TimedOut(_)), "{error:?}");
         granted(claim(&backend, ALICE, NOON).await);
         let completion = limited_core::Completion { expires, ..done(ALICE, "1") };
-        assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), Recorded::Kept);
+        assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
         let before = table.item().await;
         table.wire.settled().await;
         assert_eq!(table.item().await, before);
@@ -87,10 +91,10 @@ async fn a_claim_that_arrives_after_another_was_given_up_holds_the_key_for_one_l
     let Record::InProgress(ghost) = taken(claim(&backend, BOB, seconds(1)).await) else {
         panic!("nobody is done")
     };
-    assert_eq!((ghost.owner, ghost.until), (ALICE, after(LEASE)));
-    assert!(first.fence < second.fence && second.fence < ghost.fence);
+    assert_eq!((ghost.owner, ghost.expires_at), (ALICE, after(LEASE)));
+    assert!(first.fencing_token < second.fencing_token && second.fencing_token < ghost.fencing_token);
     let owner = limited_core::Owner(3);
-    assert!(granted(claim(&backend, owner, after(LEASE)).await).fence > ghost.fence);
+    assert!(granted(claim(&backend, owner, after(LEASE)).await).fencing_token > ghost.fencing_token);
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,11 +102,11 @@ async fn what_an_owner_sent_late_changes_nothing_of_the_next_owners() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
-    let until = after(4 * LEASE);
+    let expires_at = after(4 * LEASE);
     granted(claim(&backend, ALICE, NOON).await);
     let late = |table: &Table| table.wire.push_fault(Fault::DelayBefore(Duration::from_secs(2)));
     late(&table);
-    backend.renew(&on, ALICE, until, NOON).await.unwrap_err();
+    backend.renew(&on, ALICE, expires_at, NOON).await.unwrap_err();
     late(&table);
     backend.finish(&on, &done(ALICE, "\"hers\""), NOON).await.unwrap_err();
     late(&table);
@@ -111,8 +115,8 @@ async fn what_an_owner_sent_late_changes_nothing_of_the_next_owners() {
     let before = table.item().await;
     table.wire.settled().await;
     assert_eq!(table.item().await, before);
-    assert_eq!(backend.finish(&on, &done(BOB, "\"his\""), after(LEASE)).await.unwrap(), Recorded::Kept);
-    let Claimed::Taken(Record::Finished(finished)) = claim(&backend, ALICE, after(LEASE)).await else {
+    assert_eq!(backend.finish(&on, &done(BOB, "\"his\""), after(LEASE)).await.unwrap(), FinishResult::Stored);
+    let Acquisition::Held(Record::Finished(finished)) = claim(&backend, ALICE, after(LEASE)).await else {
         panic!("it is done")
     };
     assert_eq!(finished.owner, BOB);

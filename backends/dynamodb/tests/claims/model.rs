@@ -1,8 +1,8 @@
 //! What claims are, in plain code: one record, and what each operation makes of it. Nothing is ever deleted.
 
 use limited_core::{
-    ClaimRequest, Claimed, Completion, Fence, Finished, Grant, InProgress, Owner, Ownership, Record,
-    Recorded, StoredResult, Timestamp, has_come, has_expired, lapsed_claim_expires,
+    Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant, InProgress,
+    LeaseStatus, Owner, Record, StoredResult, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
 /// An operation, with all that it is asked.
@@ -20,9 +20,9 @@ pub(crate) enum Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
     /// `None` where the owner may not claim again.
-    Claimed(Option<Claimed>),
-    Recorded(Recorded),
-    Owned(Ownership),
+    Acquisition(Option<Acquisition>),
+    FinishResult(FinishResult),
+    Owned(LeaseStatus),
     Found(Option<Record>),
     Forgotten,
 }
@@ -33,12 +33,12 @@ pub(crate) struct Model {
     expires: Option<Timestamp>,
     /// Who has given the key up, where nobody has claimed it since.
     released: Option<Owner>,
-    fence: Option<Fence>,
+    fencing_token: Option<FencingToken>,
 }
 
 impl Asked {
-    pub(crate) fn request(owner: Owner, until: Timestamp) -> ClaimRequest<'static> {
-        ClaimRequest::new(owner, until)
+    pub(crate) fn request(owner: Owner, expires_at: Timestamp) -> ClaimRequest<'static> {
+        ClaimRequest::new(owner, expires_at)
     }
 
     pub(crate) fn completion(owner: Owner, value: u32, expires: Option<Timestamp>) -> Completion<'static> {
@@ -52,15 +52,15 @@ impl Model {
     pub(crate) fn after(&self, asked: &Asked, now: Timestamp) -> (Self, Answered) {
         let mut next = self.clone();
         let answer = match *asked {
-            Asked::Claim(owner, until) => Answered::Claimed(next.claim(owner, until, now)),
+            Asked::Claim(owner, expires_at) => Answered::Acquisition(next.claim(owner, expires_at, now)),
             Asked::Finish(owner, value, expires) => {
-                Answered::Recorded(next.finish(&Asked::completion(owner, value, expires), now))
+                Answered::FinishResult(next.finish(&Asked::completion(owner, value, expires), now))
             }
-            Asked::Renew(owner, until) => Answered::Owned(next.renew(owner, until, now)),
+            Asked::Renew(owner, expires_at) => Answered::Owned(next.renew(owner, expires_at, now)),
             Asked::Release(owner) => Answered::Owned(next.release(owner, now)),
             Asked::Find => Answered::Found(next.live(now)),
             Asked::Forget => {
-                next = Self { fence: self.fence, ..Self::default() };
+                next = Self { fencing_token: self.fencing_token, ..Self::default() };
                 Answered::Forgotten
             }
         };
@@ -86,62 +86,66 @@ impl Model {
         }
     }
 
-    fn claim(&mut self, owner: Owner, until: Timestamp, now: Timestamp) -> Option<Claimed> {
+    fn claim(&mut self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> Option<Acquisition> {
         match self.live(now) {
             Some(Record::InProgress(held)) if held.owner == owner => {
-                return Some(Claimed::Granted(Grant { fence: held.fence, until: held.until }));
+                return Some(Acquisition::Acquired(Grant {
+                    fencing_token: held.fencing_token,
+                    expires_at: held.expires_at,
+                }));
             }
-            Some(Record::InProgress(held)) if has_come(held.until, now) => {}
-            Some(record) => return Some(Claimed::Taken(record)),
+            Some(Record::InProgress(held)) if has_passed(held.expires_at, now) => {}
+            Some(record) => return Some(Acquisition::Held(record)),
             None => {}
         }
         if self.owner() == Some(owner) || self.released == Some(owner) {
             return None;
         }
-        let fence = self.fence.unwrap_or(Fence::seed(now)).next();
-        self.fence = Some(fence);
+        let fencing_token = self.fencing_token.unwrap_or(FencingToken::seed(now)).next();
+        self.fencing_token = Some(fencing_token);
         self.released = None;
-        self.record = Some(Record::InProgress(InProgress { owner, fence, until, fingerprint: None }));
-        self.expires = Some(lapsed_claim_expires(until));
-        Some(Claimed::Granted(Grant { fence, until }))
+        self.record =
+            Some(Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash: None }));
+        self.expires = Some(lapsed_claim_expires(expires_at));
+        Some(Acquisition::Acquired(Grant { fencing_token, expires_at }))
     }
 
-    fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) -> Recorded {
+    fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
         if let Some(held) = self.held_by(completion.owner, now) {
             self.record = Some(Record::Finished(Finished {
                 owner: held.owner,
-                fence: held.fence,
+                fencing_token: held.fencing_token,
                 at: now,
                 result: completion.result.clone(),
                 status_code: completion.status_code,
-                fingerprint: held.fingerprint,
+                request_hash: held.request_hash,
             }));
             self.expires = completion.expires;
-            return Recorded::Kept;
+            return FinishResult::Stored;
         }
         match &self.record {
             Some(Record::Finished(done))
                 if done.owner == completion.owner && (self.live(now).is_some() || done.at == now) =>
             {
-                Recorded::Kept
+                FinishResult::Stored
             }
-            _ => Recorded::Lost(self.live(now)),
+            _ => FinishResult::Lost(self.live(now)),
         }
     }
 
-    fn renew(&mut self, owner: Owner, until: Timestamp, now: Timestamp) -> Ownership {
-        let Some(held) = self.held_by(owner, now) else { return Ownership::Lost(self.live(now)) };
-        if held.until < until {
-            self.record = Some(Record::InProgress(InProgress { until, ..held }));
-            self.expires = Some(lapsed_claim_expires(until));
+    fn renew(&mut self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> LeaseStatus {
+        let Some(held) = self.held_by(owner, now) else { return LeaseStatus::Lost(self.live(now)) };
+        if held.expires_at < expires_at {
+            self.record = Some(Record::InProgress(InProgress { expires_at, ..held }));
+            self.expires = Some(lapsed_claim_expires(expires_at));
         }
-        Ownership::Owned
+        LeaseStatus::Owned
     }
 
-    fn release(&mut self, owner: Owner, now: Timestamp) -> Ownership {
+    fn release(&mut self, owner: Owner, now: Timestamp) -> LeaseStatus {
         if self.held_by(owner, now).is_some() {
-            *self = Self { released: Some(owner), fence: self.fence, ..Self::default() };
+            *self = Self { released: Some(owner), fencing_token: self.fencing_token, ..Self::default() };
         }
-        if self.released == Some(owner) { Ownership::Owned } else { Ownership::Lost(self.live(now)) }
+        if self.released == Some(owner) { LeaseStatus::Owned } else { LeaseStatus::Lost(self.live(now)) }
     }
 }

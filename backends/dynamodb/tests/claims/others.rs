@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, Fence, Fingerprint, Finished, InProgress, Record, StoredResult, Timestamp,
+    Backend, BackendError, FencingToken, Finished, InProgress, Record, RequestHash, StoredResult, Timestamp,
 };
 
 use crate::table::{ALICE, NOON, Table, claim, done, granted, key, number, order, seconds, taken, text};
@@ -46,11 +46,11 @@ async fn the_outcome_of_another_program_is_told() {
             backend.find(&order(&key()), seconds(60)).await.unwrap().expect("it has not expired"),
         ] {
             let Record::Finished(finished) = record else { panic!("{record:?}") };
-            let Finished { owner, fence, at, result, status_code, fingerprint, .. } = finished;
+            let Finished { owner, fencing_token, at, result, status_code, request_hash, .. } = finished;
             assert_eq!(result, told, "{response:?}");
-            assert_eq!((fence, status_code), (Fence(0), Some(200)));
+            assert_eq!((fencing_token, status_code), (FencingToken(0), Some(200)));
             assert_eq!(at, Timestamp::from_secs(NOON.as_secs() - 2));
-            assert_eq!(fingerprint, Some(Fingerprint([0xab; 32])));
+            assert_eq!(request_hash, Some(RequestHash([0xab; 32])));
             assert_ne!(owner, ALICE);
         }
         assert_eq!(backend.find(&order(&key()), seconds(61)).await.unwrap(), None, "its second is over");
@@ -69,13 +69,13 @@ async fn a_claim_of_another_program_is_held_and_taken_over_and_its_attributes_st
             ("Timestamp", number(3)),
         ])
         .await;
-    let Record::InProgress(InProgress { owner, fence, until, fingerprint }) =
+    let Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash }) =
         taken(claim(&backend, ALICE, NOON).await)
     else {
         panic!("somebody is at it")
     };
-    assert_eq!((fence, fingerprint), (Fence(0), None));
-    assert_eq!(until, Timestamp::from_millis(NOON.as_nanos() / 1_000_000 + 10_500));
+    assert_eq!((fencing_token, request_hash), (FencingToken(0), None));
+    assert_eq!(expires_at, Timestamp::from_millis(NOON.as_nanos() / 1_000_000 + 10_500));
     assert_ne!(owner, ALICE);
     // The same owner each time, and another for another token.
     let told = |record: Record| match record {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Fence, Key, Owner,
-    Ownership, Record, Recorded, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken,
+    FinishResult, Key, LeaseStatus, Owner, Record, Timestamp,
 };
 use limited_dynamodb::DynamoDbBackend;
 
@@ -20,7 +20,7 @@ struct Course {
     races: usize,
 }
 
-type Answer = (Owner, Result<Claimed, BackendError>);
+type Answer = (Owner, Result<Acquisition, BackendError>);
 
 impl Course {
     fn new(table: &Table, name: String) -> Self {
@@ -54,19 +54,19 @@ impl Course {
     }
 
     /// The same, where every claim is answered: one of them is granted, and all others are told of it.
-    async fn won(&mut self, now: Timestamp) -> (Owner, Fence) {
+    async fn won(&mut self, now: Timestamp) -> (Owner, FencingToken) {
         let answers = self.race(now).await;
         let granted = answers.iter().filter_map(|(owner, answer)| match answer {
-            Ok(Claimed::Granted(grant)) => Some((*owner, grant.fence)),
+            Ok(Acquisition::Acquired(grant)) => Some((*owner, grant.fencing_token)),
             _ => None,
         });
         let granted: Vec<_> = granted.collect();
         let [winner] = granted[..] else { panic!("granted to {granted:?}") };
         for (owner, answer) in answers.into_iter().filter(|(owner, _)| *owner != winner.0) {
-            let Ok(Claimed::Taken(Record::InProgress(held))) = answer else {
+            let Ok(Acquisition::Held(Record::InProgress(held))) = answer else {
                 panic!("{owner:?}: {answer:?}")
             };
-            assert_eq!((held.owner, held.fence), winner);
+            assert_eq!((held.owner, held.fencing_token), winner);
         }
         winner
     }
@@ -80,29 +80,34 @@ async fn of_all_who_claim_at_once_one_is_granted_the_key() {
         let backend = course.processes[0].clone();
         let mut fences = Vec::new();
 
-        let (gives_up, fence) = course.won(NOON).await;
-        fences.push(fence);
-        assert_eq!(backend.release(&course.key(), gives_up, NOON).await.unwrap(), Ownership::Owned);
+        let (gives_up, fencing_token) = course.won(NOON).await;
+        fences.push(fencing_token);
+        assert_eq!(backend.release(&course.key(), gives_up, NOON).await.unwrap(), LeaseStatus::Owned);
 
-        let (lapses, fence) = course.won(NOON).await;
-        fences.push(fence);
+        let (lapses, fencing_token) = course.won(NOON).await;
+        fences.push(fencing_token);
 
-        let (finishes, fence) = course.won(after(LEASE)).await;
-        fences.push(fence);
+        let (finishes, fencing_token) = course.won(after(LEASE)).await;
+        fences.push(fencing_token);
         let lost = backend.finish(&course.key(), &done(lapses, "1"), after(LEASE)).await.unwrap();
-        assert!(matches!(lost, Recorded::Lost(Some(Record::InProgress(held))) if held.owner == finishes));
+        assert!(matches!(lost, FinishResult::Lost(Some(Record::InProgress(held))) if held.owner == finishes));
         let completion = Completion { expires: Some(after(2 * LEASE)), ..done(finishes, "2") };
-        assert_eq!(backend.finish(&course.key(), &completion, after(LEASE)).await.unwrap(), Recorded::Kept);
+        assert_eq!(
+            backend.finish(&course.key(), &completion, after(LEASE)).await.unwrap(),
+            FinishResult::Stored
+        );
         for (owner, answer) in course.race(after(LEASE)).await {
-            let Ok(Claimed::Taken(Record::Finished(found))) = answer else { panic!("{owner:?}: {answer:?}") };
-            assert_eq!((found.owner, found.fence), (finishes, fence));
+            let Ok(Acquisition::Held(Record::Finished(found))) = answer else {
+                panic!("{owner:?}: {answer:?}")
+            };
+            assert_eq!((found.owner, found.fencing_token), (finishes, fencing_token));
         }
 
-        let (forgotten, fence) = course.won(after(2 * LEASE)).await;
-        fences.push(fence);
+        let (forgotten, fencing_token) = course.won(after(2 * LEASE)).await;
+        fences.push(fencing_token);
         backend.forget(&course.key(), after(2 * LEASE)).await.unwrap();
-        let (last, fence) = course.won(after(2 * LEASE)).await;
-        fences.push(fence);
+        let (last, fencing_token) = course.won(after(2 * LEASE)).await;
+        fences.push(fencing_token);
         assert_ne!(forgotten, last);
         assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
     }
@@ -128,8 +133,8 @@ async fn under_faults_one_at_most_is_granted_the_key_and_whoever_holds_it_finish
         let mut granted = Vec::new();
         for (owner, answer) in answers {
             match answer {
-                Ok(Claimed::Granted(_)) => granted.push(owner),
-                Ok(Claimed::Taken(_)) => {}
+                Ok(Acquisition::Acquired(_)) => granted.push(owner),
+                Ok(Acquisition::Held(_)) => {}
                 Err(error) => assert!(error.is_retryable(), "{error}"),
             }
         }
@@ -138,10 +143,10 @@ async fn under_faults_one_at_most_is_granted_the_key_and_whoever_holds_it_finish
             panic!("somebody holds it")
         };
         assert!(granted.is_empty() || granted == [held.owner], "{granted:?}, and {held:?}");
-        assert_eq!(held.fence, Fence::seed(NOON).next(), "one grant");
+        assert_eq!(held.fencing_token, FencingToken::seed(NOON).next(), "one grant");
         assert_eq!(
             backend.finish(&course.key(), &done(held.owner, "1"), NOON).await.unwrap(),
-            Recorded::Kept
+            FinishResult::Stored
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use limited_core::{Backend, Ownership, Recorded};
+use limited_core::{Backend, FinishResult, LeaseStatus};
 use limited_dynamodb::{ClaimIndex, Operation};
 
 use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, order, seconds, taken};
@@ -15,17 +15,17 @@ async fn every_operation_is_one_request_whatever_comes_of_it() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
-    let until = after(2 * LEASE);
+    let expires_at = after(2 * LEASE);
 
     assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
     assert_eq!(table.take_operations(), GET, "nothing found");
     for lost in [
-        backend.renew(&on, ALICE, until, NOON).await.unwrap(),
+        backend.renew(&on, ALICE, expires_at, NOON).await.unwrap(),
         backend.release(&on, ALICE, NOON).await.unwrap(),
     ] {
-        assert_eq!(lost, Ownership::Lost(None));
+        assert_eq!(lost, LeaseStatus::Lost(None));
     }
-    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), Recorded::Lost(None));
+    assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), FinishResult::Lost(None));
     assert_eq!(table.take_operations(), ["UpdateItem"; 3], "lost, where nothing is there");
     backend.forget(&on, NOON).await.unwrap();
     assert_eq!(table.take_operations(), UPDATE, "nothing to forget");
@@ -37,26 +37,29 @@ async fn every_operation_is_one_request_whatever_comes_of_it() {
     taken(claim(&backend, BOB, NOON).await);
     assert_eq!(table.take_operations(), UPDATE, "taken");
     for _ in 0..2 {
-        assert_eq!(backend.renew(&on, ALICE, until, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(backend.renew(&on, ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
         assert_eq!(table.take_operations(), UPDATE, "renewed");
     }
     for _ in 0..2 {
-        assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), Ownership::Owned);
+        assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Owned);
         assert_eq!(table.take_operations(), UPDATE, "given up");
     }
-    backend.claim(&on, &limited_core::ClaimRequest::new(ALICE, until), NOON).await.unwrap_err();
+    backend.claim(&on, &limited_core::ClaimRequest::new(ALICE, expires_at), NOON).await.unwrap_err();
     assert_eq!(table.take_operations(), UPDATE, "an owner that has given up");
     granted(claim(&backend, BOB, NOON).await);
     assert_eq!(table.take_operations(), UPDATE, "what was given up");
     for _ in 0..2 {
-        assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), Recorded::Kept);
+        assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), FinishResult::Stored);
         assert_eq!(table.take_operations(), UPDATE, "finished");
     }
     taken(claim(&backend, ALICE, NOON).await);
     assert_eq!(table.take_operations(), UPDATE, "a replay");
     assert!(backend.find(&on, NOON).await.unwrap().is_some());
     assert_eq!(table.take_operations(), GET, "found");
-    assert!(matches!(backend.finish(&on, &done(ALICE, "2"), NOON).await.unwrap(), Recorded::Lost(Some(_))));
+    assert!(matches!(
+        backend.finish(&on, &done(ALICE, "2"), NOON).await.unwrap(),
+        FinishResult::Lost(Some(_))
+    ));
     assert_eq!(table.take_operations(), UPDATE, "lost to another");
     backend.forget(&on, NOON).await.unwrap();
     assert_eq!(table.take_operations(), UPDATE, "forgotten");

@@ -19,15 +19,17 @@ async fn ask(backend: &DynamoDbBackend, asked: &Asked, now: Timestamp) -> Result
     let key = key();
     let on = order(&key);
     Ok(match *asked {
-        Asked::Claim(owner, until) => match backend.claim(&on, &Asked::request(owner, until), now).await {
-            Err(BackendError::Invalid(_)) => Answered::Claimed(None),
-            claimed => Answered::Claimed(Some(claimed?)),
-        },
+        Asked::Claim(owner, expires_at) => {
+            match backend.claim(&on, &Asked::request(owner, expires_at), now).await {
+                Err(BackendError::Invalid(_)) => Answered::Acquisition(None),
+                claimed => Answered::Acquisition(Some(claimed?)),
+            }
+        }
         Asked::Finish(owner, value, expires) => {
             let completion = Asked::completion(owner, value, expires);
-            Answered::Recorded(backend.finish(&on, &completion, now).await?)
+            Answered::FinishResult(backend.finish(&on, &completion, now).await?)
         }
-        Asked::Renew(owner, until) => Answered::Owned(backend.renew(&on, owner, until, now).await?),
+        Asked::Renew(owner, expires_at) => Answered::Owned(backend.renew(&on, owner, expires_at, now).await?),
         Asked::Release(owner) => Answered::Owned(backend.release(&on, owner, now).await?),
         Asked::Find => Answered::Found(backend.find(&on, now).await?),
         Asked::Forget => {
@@ -108,16 +110,16 @@ proptest! {
                 // Mostly onwards, at times back by as much as the skew.
                 clock = if forth == 0 { clock - 5 } else { clock + forth * 2 };
                 let now = seconds(clock);
-                let (until, fresh) = (seconds(clock + length), Owner(number as u128 + 2));
+                let (expires_at, fresh) = (seconds(clock + length), Owner(number as u128 + 2));
                 let recent = owners[owners.len().saturating_sub(1 + usize::try_from(which).unwrap())];
                 let asked = match what {
-                    0..=5 => Asked::Claim(fresh, until),
-                    6 | 7 => Asked::Claim(recent, until),
+                    0..=5 => Asked::Claim(fresh, expires_at),
+                    6 | 7 => Asked::Claim(recent, expires_at),
                     8..=10 => {
-                        let expires = (length % 2 == 0).then_some(until);
+                        let expires = (length % 2 == 0).then_some(expires_at);
                         Asked::Finish(recent, u32::try_from(number).unwrap(), expires)
                     }
-                    11..=13 => Asked::Renew(recent, until),
+                    11..=13 => Asked::Renew(recent, expires_at),
                     14 | 15 => Asked::Release(recent),
                     16 => Asked::Forget,
                     _ => Asked::Find,

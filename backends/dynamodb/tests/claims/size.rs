@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Details, Fingerprint, Key, Record,
-    Recorded, StoredResult,
+    Backend, BackendError, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FinishResult, Key,
+    Record, RequestHash, StoredResult,
 };
 use limited_dynamodb::ClaimIndex;
 use proptest::prelude::*;
@@ -19,12 +19,12 @@ const ROOM: usize = 398 * 1024;
 /// The bytes that the keys of the item `order` take.
 const KEYS: usize = "api#order".len() + "IDEMPOTENCY".len();
 
-fn details(request: &str) -> Details<'_> {
-    Details { request: Some(request), ..Details::default() }
+fn metadata(request: &str) -> ClaimMetadata<'_> {
+    ClaimMetadata { request: Some(request), ..ClaimMetadata::default() }
 }
 
-fn completion<'a>(value: &str, details: Details<'a>) -> Completion<'a> {
-    Completion { result: StoredResult::Value(value.into()), details, ..Completion::new(ALICE) }
+fn completion<'a>(value: &str, metadata: ClaimMetadata<'a>) -> Completion<'a> {
+    Completion { result: StoredResult::Value(value.into()), metadata, ..Completion::new(ALICE) }
 }
 
 #[tokio::test]
@@ -33,17 +33,17 @@ async fn what_fits_exactly_is_kept_and_one_byte_more_is_not() {
         for (more, kept) in [(0, true), (1, false)] {
             let (table, backend) = Table::new().await;
             let body = "b".repeat(request);
-            let claim = ClaimRequest { details: details(&body), ..ClaimRequest::new(ALICE, after(LEASE)) };
+            let claim = ClaimRequest { metadata: metadata(&body), ..ClaimRequest::new(ALICE, after(LEASE)) };
             granted(backend.claim(&order(&key()), &claim, NOON).await.unwrap());
             let value = "v".repeat(ROOM - KEYS - request + more);
-            let completion = completion(&value, details(&body));
+            let completion = completion(&value, metadata(&body));
             table.wire.clear();
             for _ in 0..2 {
                 let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
                 assert_eq!(table.take_operations(), ["UpdateItem"], "one request, first and repeated");
                 match (&answer, kept) {
-                    (Recorded::Kept, true) => {}
-                    (Recorded::NotKept { reason }, false) => {
+                    (FinishResult::Stored, true) => {}
+                    (FinishResult::Omitted { reason }, false) => {
                         assert!(reason.contains(&value.len().to_string()), "{reason}");
                     }
                     _ => panic!("{request}, {more}: {answer:?}"),
@@ -56,7 +56,7 @@ async fn what_fits_exactly_is_kept_and_one_byte_more_is_not() {
                 panic!("it is done")
             };
             assert_eq!(matches!(finished.result, StoredResult::Value(_)), kept);
-            assert_eq!(matches!(finished.result, StoredResult::NotKept { .. }), !kept);
+            assert_eq!(matches!(finished.result, StoredResult::Omitted { .. }), !kept);
         }
     }
 }
@@ -68,22 +68,22 @@ async fn details_that_do_not_fit_are_refused_before_anything_is_sent() {
     let on = order(&key);
     let fitting = "b".repeat(ROOM - KEYS);
     let long = "n".repeat(2_049);
-    for details in [
-        Details { request: Some(&format!("{fitting}b")), ..Details::default() },
-        Details { request: Some(&fitting), tenant: Some("t"), ..Details::default() },
-        Details { function_name: Some(&long), ..Details::default() },
-        Details { tenant: Some(&long), ..Details::default() },
+    for metadata in [
+        ClaimMetadata { request: Some(&format!("{fitting}b")), ..ClaimMetadata::default() },
+        ClaimMetadata { request: Some(&fitting), tenant: Some("t"), ..ClaimMetadata::default() },
+        ClaimMetadata { function_name: Some(&long), ..ClaimMetadata::default() },
+        ClaimMetadata { tenant: Some(&long), ..ClaimMetadata::default() },
     ] {
-        let request = ClaimRequest { details, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        let request = ClaimRequest { metadata, ..ClaimRequest::new(ALICE, after(LEASE)) };
         let error = backend.claim(&on, &request, NOON).await.unwrap_err();
         assert!(matches!(error, BackendError::Invalid(_)), "{error:?}");
         assert_eq!(table.take_operations(), [""; 0]);
     }
     // What fits can be finished, though with no result.
-    let request = ClaimRequest { details: details(&fitting), ..ClaimRequest::new(ALICE, after(LEASE)) };
+    let request = ClaimRequest { metadata: metadata(&fitting), ..ClaimRequest::new(ALICE, after(LEASE)) };
     granted(backend.claim(&on, &request, NOON).await.unwrap());
-    let answer = backend.finish(&on, &completion("1", details(&fitting)), NOON).await.unwrap();
-    assert!(matches!(answer, Recorded::NotKept { .. }), "{answer:?}");
+    let answer = backend.finish(&on, &completion("1", metadata(&fitting)), NOON).await.unwrap();
+    assert!(matches!(answer, FinishResult::Omitted { .. }), "{answer:?}");
 }
 
 #[tokio::test]
@@ -93,15 +93,15 @@ async fn what_the_item_holds_besides_is_found_by_a_second_request() {
     granted(claim(&backend, ALICE, NOON).await);
     table.wire.clear();
     let value = "v".repeat(250_000);
-    let completion = completion(&value, Details::default());
+    let completion = completion(&value, ClaimMetadata::default());
     let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
-    let Recorded::NotKept { reason } = answer else { panic!("{answer:?}") };
+    let FinishResult::Omitted { reason } = answer else { panic!("{answer:?}") };
     assert!(reason.contains("250000"), "{reason}");
     assert_eq!(table.take_operations(), ["UpdateItem"; 2]);
     let Some(Record::Finished(finished)) = backend.find(&order(&key()), NOON).await.unwrap() else {
         panic!("it is done")
     };
-    assert_eq!(finished.result, StoredResult::NotKept { reason });
+    assert_eq!(finished.result, StoredResult::Omitted { reason });
 }
 
 #[tokio::test]
@@ -128,11 +128,11 @@ async fn the_longest_key_tenant_and_function_fit_every_index() {
     {
         let key = Key::from(key);
         let on = ClaimKey::new(namespace, ClaimKind::Idempotency, &key).unwrap();
-        let details = Details { tenant: Some(&long), function_name: Some(&long), request: None };
-        let request = ClaimRequest { details, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        let metadata = ClaimMetadata { tenant: Some(&long), function_name: Some(&long), request: None };
+        let request = ClaimRequest { metadata, ..ClaimRequest::new(ALICE, after(LEASE)) };
         granted(backend.claim(&on, &request, NOON).await.unwrap());
-        let answer = backend.finish(&on, &completion("1", details), NOON).await.unwrap();
-        assert_eq!(answer, Recorded::Kept);
+        let answer = backend.finish(&on, &completion("1", metadata), NOON).await.unwrap();
+        assert_eq!(answer, FinishResult::Stored);
     }
     for (index, value) in [("gsi-status", "COMPLETED"), ("gsi-tenant", &*long), ("gsi-timestamp", NOON_TEXT)]
     {
@@ -181,12 +181,12 @@ proptest! {
             let value = (i64::try_from(left - body).unwrap() + around).max(0);
             let value = letter.repeat(usize::try_from(value).unwrap() / letter.len());
             let (tenant, function, body) = ("t".repeat(tenant), "f".repeat(function), "b".repeat(body));
-            let details = Details {
+            let metadata = ClaimMetadata {
                 tenant: Some(&tenant), function_name: Some(&function), request: Some(&body),
             };
             let request = ClaimRequest {
-                fingerprint: Some(Fingerprint([7; 32])),
-                details,
+                request_hash: Some(RequestHash([7; 32])),
+                metadata,
                 ..ClaimRequest::new(ALICE, after(LEASE))
             };
             granted(backend.claim(&on, &request, NOON).await.unwrap());
@@ -196,13 +196,13 @@ proptest! {
                 result: if error { StoredResult::Error(json) } else { StoredResult::Value(json) },
                 status_code: Some(65_535),
                 expires: Some(after(LEASE)),
-                details,
+                metadata,
                 ..Completion::new(ALICE)
             };
             let fits = value.len() <= left - body.len();
             match backend.finish(&on, &completion, NOON).await.unwrap() {
-                Recorded::Kept => prop_assert!(fits),
-                Recorded::NotKept { .. } => prop_assert!(!fits),
+                FinishResult::Stored => prop_assert!(fits),
+                FinishResult::Omitted { .. } => prop_assert!(!fits),
                 lost => prop_assert!(false, "{lost:?}"),
             }
             prop_assert_eq!(table.take_operations().len(), 1);

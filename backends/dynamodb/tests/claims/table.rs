@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Grant, Key, Owner, Record, StoredResult,
-    Timestamp,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Grant, Key, Owner, Record,
+    StoredResult, Timestamp,
 };
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder};
 
@@ -92,26 +92,26 @@ pub(crate) fn seconds(seconds: u64) -> Timestamp {
     after(Duration::from_secs(seconds))
 }
 
-pub(crate) async fn claim(backend: &DynamoDbBackend, owner: Owner, now: Timestamp) -> Claimed {
+pub(crate) async fn claim(backend: &DynamoDbBackend, owner: Owner, now: Timestamp) -> Acquisition {
     let request = ClaimRequest::new(owner, now.saturating_add(LEASE));
     backend.claim(&order(&key()), &request, now).await.unwrap()
 }
 
 /// Claims what is free.
 #[track_caller]
-pub(crate) fn granted(claimed: Claimed) -> Grant {
+pub(crate) fn granted(claimed: Acquisition) -> Grant {
     match claimed {
-        Claimed::Granted(grant) => grant,
-        Claimed::Taken(record) => panic!("it is taken: {record:?}"),
+        Acquisition::Acquired(grant) => grant,
+        Acquisition::Held(record) => panic!("it is taken: {record:?}"),
     }
 }
 
 /// What there is on what is taken.
 #[track_caller]
-pub(crate) fn taken(claimed: Claimed) -> Record {
+pub(crate) fn taken(claimed: Acquisition) -> Record {
     match claimed {
-        Claimed::Taken(record) => record,
-        Claimed::Granted(grant) => panic!("it is granted: {grant:?}"),
+        Acquisition::Held(record) => record,
+        Acquisition::Acquired(grant) => panic!("it is granted: {grant:?}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
-use limited_core::{Backend, Counter, Hit, Key, Tally, Timestamp, Window, WindowLength};
+use limited_core::{Backend, Counter, CounterState, Hit, Key, Timestamp, Window, WindowLength};
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder};
 
 use crate::support::{serve_over_tcp, tcp_config, unique_table};
@@ -34,7 +34,7 @@ pub(crate) async fn hit(
     cost: u128,
     limit: u128,
     now: Timestamp,
-) -> Tally {
+) -> CounterState {
     let counter = Counter::new("api", key, Window::aligned(now, WindowLength::MINUTE)).unwrap();
     backend.increment(&counter, &Hit::new(cost, limit), now).await.unwrap()
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    ClaimRequest, Claimed, Completion, Fence, Finished, Grant, InProgress, Owner, Ownership, Record,
-    Recorded, Timestamp, has_come, has_expired, lapsed_claim_expires,
+    Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant, InProgress,
+    LeaseStatus, Owner, Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
 /// A key that was claimed and not given up. It may have expired.
@@ -17,11 +17,11 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// The first claim on a key, or the one that follows an expired, lapsed or forgotten one.
-    pub(crate) fn granted(request: &ClaimRequest<'_>, fence: Fence) -> Self {
-        let &ClaimRequest { owner, until, fingerprint, .. } = request;
+    pub(crate) fn granted(request: &ClaimRequest<'_>, fencing_token: FencingToken) -> Self {
+        let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
         Self {
-            record: Record::InProgress(InProgress { owner, fence, until, fingerprint }),
-            expires: Some(lapsed_claim_expires(until)),
+            record: Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash }),
+            expires: Some(lapsed_claim_expires(expires_at)),
         }
     }
 
@@ -30,60 +30,67 @@ impl Claim {
         &mut self,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-        fence: impl FnOnce() -> Fence,
-    ) -> Claimed {
+        fencing_token: impl FnOnce() -> FencingToken,
+    ) -> Acquisition {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == request.owner => {
                 // The answer to the first of the two was lost. Its lease may have ended since, and is its own still.
-                Claimed::Granted(Grant { fence: held.fence, until: held.until })
+                Acquisition::Acquired(Grant {
+                    fencing_token: held.fencing_token,
+                    expires_at: held.expires_at,
+                })
             }
-            Some(Record::InProgress(held)) if !has_come(held.until, now) => {
-                Claimed::Taken(Record::InProgress(held.clone()))
+            Some(Record::InProgress(held)) if !has_passed(held.expires_at, now) => {
+                Acquisition::Held(Record::InProgress(held.clone()))
             }
-            Some(Record::Finished(done)) => Claimed::Taken(Record::Finished(done.clone())),
+            Some(Record::Finished(done)) => Acquisition::Held(Record::Finished(done.clone())),
             Some(Record::InProgress(_)) | None => {
-                let fence = fence();
-                *self = Self::granted(request, fence);
-                Claimed::Granted(Grant { fence, until: request.until })
+                let fencing_token = fencing_token();
+                *self = Self::granted(request, fencing_token);
+                Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at })
             }
         }
     }
 
     /// Records what its owner has done. The first of repeated completions stays.
-    pub(crate) fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) -> Recorded {
+    pub(crate) fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == completion.owner => {
                 let record = Record::Finished(Finished {
                     owner: held.owner,
-                    fence: held.fence,
+                    fencing_token: held.fencing_token,
                     at: now,
                     result: completion.result.clone(),
                     status_code: completion.status_code,
-                    fingerprint: held.fingerprint,
+                    request_hash: held.request_hash,
                 });
                 *self = Self { record, expires: completion.expires };
-                Recorded::Kept
+                FinishResult::Stored
             }
-            Some(Record::Finished(done)) if done.owner == completion.owner => Recorded::Kept,
-            record => Recorded::Lost(record.cloned()),
+            Some(Record::Finished(done)) if done.owner == completion.owner => FinishResult::Stored,
+            record => FinishResult::Lost(record.cloned()),
         }
     }
 
     /// Moves the lease of its owner on.
-    pub(crate) fn renew(&mut self, owner: Owner, until: Timestamp, now: Timestamp) -> Ownership {
+    pub(crate) fn renew(&mut self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> LeaseStatus {
         if !self.is_held_by(owner, now) {
-            return Ownership::Lost(self.find(now).cloned());
+            return LeaseStatus::Lost(self.find(now).cloned());
         }
         if let Record::InProgress(held) = &mut self.record {
-            held.until = held.until.max(until);
-            self.expires = Some(lapsed_claim_expires(held.until));
+            held.expires_at = held.expires_at.max(expires_at);
+            self.expires = Some(lapsed_claim_expires(held.expires_at));
         }
-        Ownership::Owned
+        LeaseStatus::Owned
     }
 
     /// What its owner is told who gives it up: where the answer is `Owned`, the claim has to go.
-    pub(crate) fn release(&self, owner: Owner, now: Timestamp) -> Ownership {
-        if self.is_held_by(owner, now) { Ownership::Owned } else { Ownership::Lost(self.find(now).cloned()) }
+    pub(crate) fn release(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
+        if self.is_held_by(owner, now) {
+            LeaseStatus::Owned
+        } else {
+            LeaseStatus::Lost(self.find(now).cloned())
+        }
     }
 
     /// The record, unless it has expired.
@@ -107,7 +114,7 @@ impl Claim {
 
 #[cfg(test)]
 mod tests {
-    use limited_core::ALLOWED_SKEW;
+    use limited_core::MAX_CLOCK_SKEW;
     use proptest::prelude::*;
 
     use super::*;
@@ -121,9 +128,9 @@ mod tests {
     }
 
     fn finished(expires: Option<Timestamp>) -> Claim {
-        let mut claim = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), Fence(1));
+        let mut claim = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), FencingToken(1));
         let recorded = claim.finish(&Completion { expires, ..Completion::new(OWNER) }, Timestamp::EPOCH);
-        assert_eq!(recorded, Recorded::Kept);
+        assert_eq!(recorded, FinishResult::Stored);
         claim
     }
 
@@ -151,13 +158,13 @@ mod tests {
 
         #[test]
         fn no_time_panics(times in prop::collection::vec(any_time(), 1..20)) {
-            let mut claim = Claim::granted(&ClaimRequest::new(OWNER, times[0]), Fence(1));
+            let mut claim = Claim::granted(&ClaimRequest::new(OWNER, times[0]), FencingToken(1));
             for (index, time) in times.iter().copied().enumerate() {
                 let later = times[times.len() - 1 - index];
-                let _ = claim.claim(&ClaimRequest::new(OWNER, later), time, || Fence(u64::MAX));
+                let _ = claim.claim(&ClaimRequest::new(OWNER, later), time, || FencingToken(u64::MAX));
                 let _ = claim.renew(OWNER, later, time);
                 let _ = claim.release(OWNER, time);
-                let _ = claim.removed_from(ALLOWED_SKEW);
+                let _ = claim.removed_from(MAX_CLOCK_SKEW);
                 if index % 3 == 0 {
                     let _ = claim.finish(&Completion { expires: Some(later), ..Completion::new(OWNER) }, time);
                 }
@@ -167,20 +174,23 @@ mod tests {
 
     #[test]
     fn what_never_expires_is_never_removed() {
-        assert_eq!(finished(None).removed_from(ALLOWED_SKEW), None);
-        assert_eq!(finished(Some(Timestamp::MAX)).removed_from(ALLOWED_SKEW), None);
-        let endless = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), Fence(1));
+        assert_eq!(finished(None).removed_from(MAX_CLOCK_SKEW), None);
+        assert_eq!(finished(Some(Timestamp::MAX)).removed_from(MAX_CLOCK_SKEW), None);
+        let endless = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), FencingToken(1));
         assert_eq!(endless.removed_from(Duration::ZERO), None);
     }
 
     #[test]
     fn the_number_of_a_grant_is_asked_for_only_where_there_is_one() {
         let lease_ends = Timestamp::from_secs(60);
-        let mut claim = Claim::granted(&ClaimRequest::new(OWNER, lease_ends), Fence(1));
+        let mut claim = Claim::granted(&ClaimRequest::new(OWNER, lease_ends), FencingToken(1));
         let request = ClaimRequest::new(Owner(2), Timestamp::from_secs(120));
         let none = || unreachable!("nothing is granted");
-        assert!(matches!(claim.claim(&request, Timestamp::EPOCH, none), Claimed::Taken(_)));
-        let granted = claim.claim(&request, lease_ends, || Fence(7));
-        assert_eq!(granted, Claimed::Granted(Grant { fence: Fence(7), until: request.until }));
+        assert!(matches!(claim.claim(&request, Timestamp::EPOCH, none), Acquisition::Held(_)));
+        let granted = claim.claim(&request, lease_ends, || FencingToken(7));
+        assert_eq!(
+            granted,
+            Acquisition::Acquired(Grant { fencing_token: FencingToken(7), expires_at: request.expires_at })
+        );
     }
 }

@@ -25,7 +25,7 @@ fn by_the_book(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) ->
     };
     let (kind, in_head, apart) = match window {
         Window::Aligned { .. } => (0, 0, None),
-        Window::Opened { .. } => (1, 0, None),
+        Window::FromFirstHit { .. } => (1, 0, None),
         Window::Bucket { limit, .. } if limit < 1 << 30 => (2, u128::from(limit), None),
         Window::Bucket { limit, .. } => (3, 0, Some(u128::from(limit))),
     };
@@ -59,7 +59,7 @@ fn windows(length: WindowLength) -> [Window; 7] {
     let bucket = |limit| Window::Bucket { limit, length };
     [
         Window::aligned(Timestamp::EPOCH, length),
-        Window::Opened { length },
+        Window::FromFirstHit { length },
         bucket(0),
         bucket(1),
         bucket((1 << 30) - 1),
@@ -74,7 +74,7 @@ fn print(secret: &Secret, namespace: &str, key: &str, window: Window) -> Fingerp
 
 /// The same in windows of a minute.
 fn print_of(secret: &Secret, namespace: &str, key: &str) -> Fingerprint {
-    print(secret, namespace, key, Window::Opened { length: WindowLength::MINUTE })
+    print(secret, namespace, key, Window::FromFirstHit { length: WindowLength::MINUTE })
 }
 
 proptest! {
@@ -128,7 +128,9 @@ fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
     texts.extend((0..40).map(|at| format!("{}b", "a".repeat(at))));
     for key in texts.iter().filter(|text| !text.is_empty()) {
         for namespace in texts.iter().filter(|text| text.len() < 4 || text.len() > 50).take(20) {
-            for window in [WindowLength::MINUTE, WindowLength::HOUR].map(|length| Window::Opened { length }) {
+            for window in
+                [WindowLength::MINUTE, WindowLength::HOUR].map(|length| Window::FromFirstHit { length })
+            {
                 let print = print(&secret, namespace, key, window);
                 let other = seen.insert((print.place, print.check), (namespace, key, window));
                 assert_eq!(other, None);

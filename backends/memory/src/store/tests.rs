@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use limited_core::{ALLOWED_SKEW, Key, WindowLength, forgotten_from, has_come};
+use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,10 +9,10 @@ use crate::windows::At;
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 fn store() -> Store {
-    Store::new(usize::MAX, WhenFull::Refuse, ALLOWED_SKEW)
+    Store::new(usize::MAX, WhenFull::Refuse, MAX_CLOCK_SKEW)
 }
 
-fn count(store: &Store, key: &str, window: Window, now: Timestamp) -> Tally {
+fn count(store: &Store, key: &str, window: Window, now: Timestamp) -> CounterState {
     let key = Key::from(key);
     let hit = Hit::new(1, u128::MAX).with_floor(if matches!(window, Window::Bucket { .. }) {
         u128::from(now.as_nanos())
@@ -35,12 +35,12 @@ fn slots(store: &Store) -> (usize, usize) {
 /// A window of each kind.
 fn windows(now: Timestamp) -> [Window; 3] {
     let length = WindowLength::SECOND;
-    [Window::aligned(now, length), Window::Opened { length }, Window::Bucket { limit: 1, length }]
+    [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { limit: 1, length }]
 }
 
 #[test]
 fn every_entry_takes_one_place_whatever_happens_to_it() {
-    let store = Store::new(20, WhenFull::EvictSoonest, ALLOWED_SKEW);
+    let store = Store::new(20, WhenFull::EvictSoonest, MAX_CLOCK_SKEW);
     let mut now = START;
     for round in 0..5_000_u64 {
         // Up and down, now and then by a day.
@@ -137,7 +137,7 @@ fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
 fn a_place_that_changes_hands_is_counted_once() {
     let key = |number: u32| number.to_string();
     for _ in 0..20 {
-        let store = Store::new(300, WhenFull::Refuse, ALLOWED_SKEW);
+        let store = Store::new(300, WhenFull::Refuse, MAX_CLOCK_SKEW);
         let hit =
             |key: &str, now: Timestamp| count(&store, key, Window::aligned(now, WindowLength::MINUTE), now);
         for number in 0..300 {
@@ -160,7 +160,7 @@ fn more_kinds_than_are_listed_count_like_others() {
             let length = WindowLength::try_from(Duration::from_millis(100_000 + millis)).unwrap();
             let kinds = [
                 Window::aligned(START, length),
-                Window::Opened { length },
+                Window::FromFirstHit { length },
                 Window::Bucket { limit: millis, length },
             ];
             for window in kinds {
@@ -229,11 +229,11 @@ proptest! {
             let Window::Aligned { start, .. } = window else { unreachable!() };
             let key = Key::from(step.key.to_string());
             let counter = Counter::new("", &key, window).unwrap();
-            let at = At { start, length, now, skew: ALLOWED_SKEW };
+            let at = At { start, length, now, skew: MAX_CLOCK_SKEW };
             // Each operation removes what has expired, if it is as few entries as these.
             known.retain(|_, windows| {
                 let newest = Timestamp::from_nanos(windows.newest);
-                !has_come(forgotten_from(newest, length, ALLOWED_SKEW), now)
+                !has_passed(retained_until(newest, length, MAX_CLOCK_SKEW), now)
             });
             if step.resets {
                 store.reset(&counter, None, now);

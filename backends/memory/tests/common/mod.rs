@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Grant, Key, Owner,
-    Ownership, Record, Recorded, Timestamp,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FinishResult, Grant,
+    Key, LeaseStatus, Owner, Record, Timestamp,
 };
 use limited_memory::MemoryBackend;
 use pollster::block_on;
@@ -36,7 +36,7 @@ pub(crate) fn claim(
     key: &str,
     owner: Owner,
     now: Timestamp,
-) -> Result<Claimed, BackendError> {
+) -> Result<Acquisition, BackendError> {
     let request = ClaimRequest::new(owner, after(now, LEASE));
     with(key, |key| block_on(backend.claim(key, &request, now)))
 }
@@ -45,7 +45,7 @@ pub(crate) fn claim(
 #[track_caller]
 pub(crate) fn granted(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Grant {
     match claim(backend, key, owner, now) {
-        Ok(Claimed::Granted(grant)) => grant,
+        Ok(Acquisition::Acquired(grant)) => grant,
         other => panic!("not granted: {other:?}"),
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn granted(backend: &MemoryBackend, key: &str, owner: Owner, now: Tim
 #[track_caller]
 pub(crate) fn taken(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Record {
     match claim(backend, key, owner, now) {
-        Ok(Claimed::Taken(record)) => record,
+        Ok(Acquisition::Held(record)) => record,
         other => panic!("not taken: {other:?}"),
     }
 }
@@ -64,16 +64,16 @@ pub(crate) fn finish(
     key: &str,
     completion: &Completion<'_>,
     now: Timestamp,
-) -> Recorded {
+) -> FinishResult {
     with(key, |key| block_on(backend.finish(key, completion, now))).expect("memory always answers")
 }
 
-pub(crate) fn renew(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Ownership {
-    let until = after(now, LEASE);
-    with(key, |key| block_on(backend.renew(key, owner, until, now))).expect("memory always answers")
+pub(crate) fn renew(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> LeaseStatus {
+    let expires_at = after(now, LEASE);
+    with(key, |key| block_on(backend.renew(key, owner, expires_at, now))).expect("memory always answers")
 }
 
-pub(crate) fn release(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Ownership {
+pub(crate) fn release(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> LeaseStatus {
     with(key, |key| block_on(backend.release(key, owner, now))).expect("memory always answers")
 }
 

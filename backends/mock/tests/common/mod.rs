@@ -15,10 +15,10 @@ use limited_mock::{MockBackend, Operation};
 /// 2026-01-01T00:00:00Z, the start of an aligned minute.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-pub(crate) const OPENED: Window = Window::Opened { length: WindowLength::MINUTE };
+pub(crate) const OPENED: Window = Window::FromFirstHit { length: WindowLength::MINUTE };
 
 pub(crate) fn user() -> Key<'static> {
-    Key::of_user("7")
+    Key::new().user("7")
 }
 
 /// The counter of a key in the aligned minute that starts at [`NOW`].

@@ -49,8 +49,8 @@ impl Bank {
     async fn pay(self: Arc<Self>, claim: Claim) -> (StatusCode, String) {
         {
             let mut last = self.last_fencing_number.lock().unwrap();
-            assert!(claim.fencing_number() > *last);
-            *last = claim.fencing_number();
+            assert!(claim.fencing_token() > *last);
+            *last = claim.fencing_token();
         }
         let given_up = GivenUp(Arc::clone(&self));
         self.begun.add_permits(1);

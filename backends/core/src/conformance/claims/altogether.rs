@@ -13,7 +13,7 @@ pub(in super::super) fn claims_are_there_altogether_or_not_at_all<H: Harness>(su
     let operations = [
         ("find", unsupported(key.try_find(NOW).err())),
         ("claim", unsupported(key.try_claim(&request, NOW).err())),
-        ("renew", unsupported(key.try_renew(request.owner, request.until, NOW).err())),
+        ("renew", unsupported(key.try_renew(request.owner, request.expires_at, NOW).err())),
         ("finish", unsupported(key.try_finish(&done, NOW).err())),
         ("release", unsupported(key.try_release(request.owner, NOW).err())),
         ("forget", unsupported(key.try_forget(NOW).err())),

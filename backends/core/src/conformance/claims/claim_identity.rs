@@ -5,8 +5,8 @@ use crate::conformance::Harness;
 use crate::conformance::identity::{long_keys, places, tricky_keys, tricky_namespaces};
 use crate::conformance::subject::{NOW, Subject, each_kind};
 use crate::{
-    Backend, ClaimKey, ClaimKind, ClaimRequest, Claimed, InProgress, Key, Owner, Ownership, Record, Window,
-    WindowLength,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, InProgress, Key, LeaseStatus, Owner, Record,
+    Window, WindowLength,
 };
 
 pub(in super::super) fn claims_on_different_keys_are_apart<H: Harness>(subject: &Subject<'_, H>) {
@@ -69,7 +69,7 @@ pub(in super::super) fn claims_and_counters_do_not_meet<H: Harness>(subject: &Su
                 counter.expect(&counter.get(NOW), &counter.absent(), rule);
                 let first = counter.first_hit(2, 5, NOW);
                 key.refused(&record, NOW, rule);
-                key.expect(&key.renew(held.owner, held.until, NOW), &Ownership::Owned, rule);
+                key.expect(&key.renew(held.owner, held.expires_at, NOW), &LeaseStatus::Owned, rule);
                 counter.expect(&counter.get(NOW), &counter.then(&first, false, 0), rule);
                 counter.reset(None, NOW);
                 key.expect_record(Some(&record), NOW, rule);
@@ -88,16 +88,19 @@ pub(in super::super) fn equal_claims_are_one<H: Harness>(subject: &Subject<'_, H
     if !subject.has_claims() {
         return;
     }
-    let composed = Key::tenant("4").user("2").and_ip([192, 0, 2, 1]);
+    let composed = Key::new().tenant("4").user("2").ip([192, 0, 2, 1]);
     let plain = Key::from(composed.as_str());
-    let until = NOW.saturating_add(LEASE);
+    let expires_at = NOW.saturating_add(LEASE);
     let [first, second] = [(&composed, Owner(1)), (&plain, Owner(2))].map(|(key, owner)| {
         let key = ClaimKey::new(subject.namespace, ClaimKind::DoOnce, key).expect("both keys are valid");
-        subject.block_on(subject.backend.claim(&key, &ClaimRequest::new(owner, until), NOW))
+        subject.block_on(subject.backend.claim(&key, &ClaimRequest::new(owner, expires_at), NOW))
     });
     assert!(
-        matches!(first, Ok(Claimed::Granted(_)))
-            && matches!(second, Ok(Claimed::Taken(Record::InProgress(InProgress { owner: Owner(1), .. })))),
+        matches!(first, Ok(Acquisition::Acquired(_)))
+            && matches!(
+                second,
+                Ok(Acquisition::Held(Record::InProgress(InProgress { owner: Owner(1), .. })))
+            ),
         "rule 3: a composed key and the plain string that it renders are one claim, whatever is stored beside it\n  \
          expected the first to be granted, and the second to be refused by it\n  but saw  {first:?}\n  and      \
          {second:?}"

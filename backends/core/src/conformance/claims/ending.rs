@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::probe::{LEASE, SECOND, TICK, completion, expired_at};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, Subject};
-use crate::{BackendError, ClaimRequest, Claimed, Completion, Owner, Ownership, Record, Recorded};
+use crate::{Acquisition, BackendError, ClaimRequest, Completion, FinishResult, LeaseStatus, Owner, Record};
 
 pub(in super::super) fn only_its_owner_ends_a_claim<H: Harness>(subject: &Subject<'_, H>) {
     if !subject.has_claims() {
@@ -39,13 +39,13 @@ pub(in super::super) fn a_stale_owner_ends_nothing<H: Harness>(subject: &Subject
     let rule = "rule 8: who has lost the key changes nothing that a newer owner holds or has done";
     let key = subject.claimable("taken over");
     let stale = key.held(NOW);
-    let mut now = stale.until;
+    let mut now = stale.expires_at;
     let newer = key.held(now);
     key.lost_to(stale.owner, Some(&Record::InProgress(newer.clone())), now, rule);
     now = now.saturating_add(SECOND);
     key.lost_to(stale.owner, Some(&Record::InProgress(newer.clone())), now, rule);
     // Also where the newer owner's lease has ended too.
-    now = newer.until.saturating_add(SECOND);
+    now = newer.expires_at.saturating_add(SECOND);
     key.lost_to(stale.owner, Some(&Record::InProgress(newer.clone())), now, rule);
     let newest = key.held(now);
     for old in [&stale, &newer] {
@@ -87,9 +87,9 @@ pub(in super::super) fn what_is_not_there_has_no_owner<H: Harness>(subject: &Sub
     key.release(held.owner, NOW);
     key.lost_to(key.fresh_owner(), None, NOW, rule);
     let stale = key.finish(&completion(held.owner, "1"), NOW);
-    key.expect(&stale, &Recorded::Lost(None), rule);
+    key.expect(&stale, &FinishResult::Lost(None), rule);
     let stale = key.renew(held.owner, NOW.saturating_add(2 * LEASE), NOW);
-    key.expect(&stale, &Ownership::Lost(None), rule);
+    key.expect(&stale, &LeaseStatus::Lost(None), rule);
     key.expect_record(None, NOW, rule);
     key.granted(&key.asking(NOW.saturating_add(LEASE)), NOW, rule);
 
@@ -110,7 +110,7 @@ pub(in super::super) fn what_is_finished_stays_finished<H: Harness>(subject: &Su
     let expires = NOW.saturating_add(LEASE);
     let completion = Completion { expires: Some(expires), ..completion(held.owner, "\"done\"") };
     let record = key.finished(&held, &completion, NOW);
-    let lost = Ownership::Lost(Some(record.clone()));
+    let lost = LeaseStatus::Lost(Some(record.clone()));
     let renewed = key.renew(held.owner, NOW.saturating_add(1_000 * LEASE), NOW);
     key.expect(&renewed, &lost, rule);
     key.expect(&key.release(held.owner, NOW), &lost, rule);
@@ -129,7 +129,7 @@ pub(in super::super) fn a_released_key_is_free<H: Harness>(subject: &Subject<'_,
         let now = NOW.saturating_add(round * SECOND);
         let held = key.held(now);
         key.refused(&Record::InProgress(held.clone()), now, "rule 7: a held key is refused");
-        key.expect(&key.release(held.owner, now), &Ownership::Owned, rule);
+        key.expect(&key.release(held.owner, now), &LeaseStatus::Owned, rule);
         key.expect_record(None, now, rule);
     }
     // Without a fingerprint, or with another one: it is another request's then.
@@ -146,22 +146,26 @@ pub(in super::super) fn who_gave_a_key_up_has_no_older_right_to_it<H: Harness>(s
         "a claim that is repeated after its owner has given the key up is `Invalid`, or one like any other";
     let key = subject.claimable("given up");
     let request = key.asking(NOW.saturating_add(LEASE));
-    let mut last = key.granted(&request, NOW, rule).fence;
+    let mut last = key.granted(&request, NOW, rule).fencing_token;
     key.release(request.owner, NOW);
     for _ in 0..2 {
         match key.try_claim(&request, NOW) {
             Err(BackendError::Invalid(_)) => key.expect_record(None, NOW, rule),
-            Ok(Claimed::Granted(grant)) if grant.fence > last => {
-                last = grant.fence;
+            Ok(Acquisition::Acquired(grant)) if grant.fencing_token > last => {
+                last = grant.fencing_token;
                 key.release(request.owner, NOW);
             }
             answer => panic!("{rule}\n  but saw {answer:?}\n  of {key}"),
         }
     }
     let next = key.granted(&key.asking(NOW.saturating_add(LEASE)), NOW, rule);
-    assert!(next.fence > last, "{rule}\n  but saw {:?} after {last:?}\n  of {key}", next.fence);
+    assert!(
+        next.fencing_token > last,
+        "{rule}\n  but saw {:?} after {last:?}\n  of {key}",
+        next.fencing_token
+    );
     match key.try_claim(&request, NOW) {
-        Ok(Claimed::Taken(Record::InProgress(record))) if record == next => {}
+        Ok(Acquisition::Held(Record::InProgress(record))) if record == next => {}
         answer => panic!("{rule}\n  but saw {answer:?}\n  of {key}"),
     }
 }

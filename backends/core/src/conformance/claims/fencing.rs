@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::probe::{Claimable, LEASE, SECOND, completion};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, START, Subject};
-use crate::{Completion, Fence, InProgress, Record, Timestamp};
+use crate::{Completion, FencingToken, InProgress, Record, Timestamp};
 
 /// How a key comes to be free again, without any time going by.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +25,12 @@ impl Freed {
 
     /// Claims the key, which has to be free, and frees it again so that it is free from `since` on.
     #[track_caller]
-    fn once<H: Harness>(self, key: &Claimable<'_, H>, now: Timestamp, since: Timestamp) -> Fence {
+    fn once<H: Harness>(self, key: &Claimable<'_, H>, now: Timestamp, since: Timestamp) -> FencingToken {
         let rule = "rule 7: a key that is free is granted to who claims it";
-        let until = if let Self::Lapsed = self { since } else { now.saturating_add(LEASE) };
-        let held = key.granted_unread(&key.asking(until), now, rule);
+        let expires_at = if let Self::Lapsed = self { since } else { now.saturating_add(LEASE) };
+        let held = key.granted_unread(&key.asking(expires_at), now, rule);
         self.free(key, &held, now, since);
-        held.fence
+        held.fencing_token
     }
 
     #[track_caller]
@@ -73,7 +73,7 @@ pub(in super::super) fn every_grant_has_a_higher_fence<H: Harness>(subject: &Sub
         }
     }
     let held = key.held(NOW.saturating_add(2 * SECOND));
-    risen(&key, last, held.fence, rule);
+    risen(&key, last, held.fencing_token, rule);
     let told =
         "rule 9: the fence that a grant has is the one that others are told, and stays with what is done";
     key.refused(&Record::InProgress(held.clone()), NOW.saturating_add(2 * SECOND), told);
@@ -89,7 +89,7 @@ pub(in super::super) fn a_clock_that_jumps_back_lowers_no_fence<H: Harness>(subj
         return;
     }
     let rule = "rule 9: a grant has a higher fence than those before it also where the clock has jumped back";
-    let skew = subject.harness.allowed_skew();
+    let skew = subject.harness.max_clock_skew();
     for back in [Duration::from_nanos(1), skew / 2, skew] {
         if back > skew {
             continue;
@@ -99,8 +99,9 @@ pub(in super::super) fn a_clock_that_jumps_back_lowers_no_fence<H: Harness>(subj
             let key = subject.claimable(format!("{after:?}, {back:?} back"));
             let mut last = Some(after.once(&key, NOW, earlier));
             for now in [earlier, NOW, earlier] {
-                let fence = after.once(&key, now, earlier);
-                last = Some(risen(&key, last, fence, &format!("{rule}; here {after:?}, {back:?} back")));
+                let fencing_token = after.once(&key, now, earlier);
+                last =
+                    Some(risen(&key, last, fencing_token, &format!("{rule}; here {after:?}, {back:?} back")));
             }
         }
     }
@@ -112,7 +113,7 @@ pub(in super::super) fn a_fence_outlives_its_record<H: Harness>(subject: &Subjec
     }
     let rule = "rule 9: where a record is gone, and forgotten, its next grant still has a higher fence, \
                 also after a jump back within the allowed skew";
-    let skew = subject.harness.allowed_skew();
+    let skew = subject.harness.max_clock_skew();
     // Six grants within one nanosecond are ahead of the time by some microseconds.
     let waits = [
         Duration::ZERO,
@@ -133,13 +134,18 @@ pub(in super::super) fn a_fence_outlives_its_record<H: Harness>(subject: &Subjec
         subject.claim_elsewhere(back.saturating_add(skew));
         for (key, last, after) in keys {
             let held = key.held(back);
-            risen(&key, last, held.fence, &format!("{rule}; here {after:?}, {wait:?} before"));
+            risen(&key, last, held.fencing_token, &format!("{rule}; here {after:?}, {wait:?} before"));
         }
     }
 }
 
 #[track_caller]
-fn risen<H: Harness>(key: &Claimable<'_, H>, last: Option<Fence>, next: Fence, rule: &str) -> Fence {
+fn risen<H: Harness>(
+    key: &Claimable<'_, H>,
+    last: Option<FencingToken>,
+    next: FencingToken,
+    rule: &str,
+) -> FencingToken {
     assert!(last < Some(next), "{rule}\n  but after {last:?} came {next:?}\n  of {key}");
     next
 }

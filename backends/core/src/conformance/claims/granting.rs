@@ -6,8 +6,8 @@ use super::probe::{Claimable, LEASE, SECOND, TICK, completion};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, START, Subject};
 use crate::{
-    ClaimRequest, Claimed, Completion, Details, Fingerprint, Owner, Ownership, Record, StoredResult,
-    Timestamp,
+    Acquisition, ClaimMetadata, ClaimRequest, Completion, LeaseStatus, Owner, Record, RequestHash,
+    StoredResult, Timestamp,
 };
 
 pub(in super::super) fn a_free_key_is_granted<H: Harness>(subject: &Subject<'_, H>) {
@@ -24,7 +24,7 @@ pub(in super::super) fn a_free_key_is_granted<H: Harness>(subject: &Subject<'_, 
     let released = subject.claimable("released");
     let rule = "rule 7: a key that its owner gave up is free at once";
     let held = released.held(NOW);
-    released.expect(&released.release(held.owner, NOW), &Ownership::Owned, rule);
+    released.expect(&released.release(held.owner, NOW), &LeaseStatus::Owned, rule);
     released.granted(&released.asking(later), NOW, rule);
 
     let [lapsed, expired] = ["lapsed", "expired"].map(|key| subject.claimable(key));
@@ -58,10 +58,10 @@ pub(in super::super) fn a_lease_holds_to_the_nanosecond<H: Harness>(subject: &Su
     });
     for (key, held) in keys {
         let rule = "rule 7: 1 ns before the lease ends, the key is its owner's";
-        key.refused(&Record::InProgress(held.clone()), held.until.saturating_sub(TICK), rule);
+        key.refused(&Record::InProgress(held.clone()), held.expires_at.saturating_sub(TICK), rule);
         let rule = "rule 7: as soon as the lease has ended, the key is free";
-        let next = key.granted(&key.asking(held.until.saturating_add(LEASE)), held.until, rule);
-        key.refused(&Record::InProgress(next), held.until, "rule 7: at most one owner is granted a key");
+        let next = key.granted(&key.asking(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
+        key.refused(&Record::InProgress(next), held.expires_at, "rule 7: at most one owner is granted a key");
     }
 }
 
@@ -72,14 +72,14 @@ pub(in super::super) fn a_held_key_tells_who_holds_it<H: Harness>(subject: &Subj
     let rule = "rule 7: who is refused is told the owner, the fence, the lease and the fingerprint in the same answer";
     let mut mixed = [0; 32];
     mixed.iter_mut().zip(0_u8..).for_each(|(byte, value)| *byte = value.wrapping_mul(151));
-    let fingerprints =
-        [None, Some([0; 32]), Some([0xff; 32]), Some(mixed)].map(|bytes| bytes.map(Fingerprint));
+    let request_hashes =
+        [None, Some([0; 32]), Some([0xff; 32]), Some(mixed)].map(|bytes| bytes.map(RequestHash));
     let owners = [0, 1, u128::from(u64::MAX) + 1, 10_u128.pow(38), u128::MAX].map(Owner);
     for (position, owner) in owners.into_iter().enumerate() {
-        for fingerprint in fingerprints {
-            let key = subject.claimable(format!("{owner:?} {fingerprint:?}"));
-            let until = NOW.saturating_add(LEASE).saturating_add(Duration::from_nanos(position as u64));
-            let request = ClaimRequest { fingerprint, ..ClaimRequest::new(owner, until) };
+        for request_hash in request_hashes {
+            let key = subject.claimable(format!("{owner:?} {request_hash:?}"));
+            let expires_at = NOW.saturating_add(LEASE).saturating_add(Duration::from_nanos(position as u64));
+            let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
             let held = key.granted(&request, NOW, rule);
             key.refused(&Record::InProgress(held), NOW, rule);
         }
@@ -93,10 +93,10 @@ pub(in super::super) fn a_finished_key_tells_its_outcome<H: Harness>(subject: &S
     let rule =
         "rule 7: who claims what is done is given the outcome, the owner, the fence and the fingerprint";
     let expires = Some(NOW.saturating_add(100 * LEASE));
-    for (position, fingerprint) in [None, Some(Fingerprint([7; 32]))].into_iter().enumerate() {
+    for (position, request_hash) in [None, Some(RequestHash([7; 32]))].into_iter().enumerate() {
         for (expires, name) in [(None, "for ever"), (expires, "for a time")] {
             let key = subject.claimable(format!("{name} {position}"));
-            let request = ClaimRequest { fingerprint, ..key.asking(NOW.saturating_add(LEASE)) };
+            let request = ClaimRequest { request_hash, ..key.asking(NOW.saturating_add(LEASE)) };
             let held = key.granted(&request, NOW, rule);
             let completion = Completion { expires, ..completion(held.owner, "{\"charged\": 12.50}") };
             let record = key.finished(&held, &completion, NOW.saturating_add(TICK));
@@ -119,12 +119,13 @@ pub(in super::super) fn a_refused_claim_changes_nothing<H: Harness>(subject: &Su
         return;
     }
     let rule = "rule 7: a refused claim leaves owner, lease, fingerprint and outcome as they were";
-    let details = Details { function_name: Some("steal"), tenant: Some("other"), request: Some("{}") };
+    let metadata = ClaimMetadata { function_name: Some("steal"), tenant: Some("other"), request: Some("{}") };
     let ask = |key: &Claimable<'_, H>, record: &Record| {
-        for until in [Timestamp::EPOCH, NOW, NOW.saturating_add(TICK), NOW.saturating_add(1_000 * LEASE)] {
-            for fingerprint in [None, Some(Fingerprint([3; 32]))] {
-                let request = ClaimRequest { fingerprint, details, ..key.asking(until) };
-                key.expect(&key.claim(&request, NOW), &Claimed::Taken(record.clone()), rule);
+        for expires_at in [Timestamp::EPOCH, NOW, NOW.saturating_add(TICK), NOW.saturating_add(1_000 * LEASE)]
+        {
+            for request_hash in [None, Some(RequestHash([3; 32]))] {
+                let request = ClaimRequest { request_hash, metadata, ..key.asking(expires_at) };
+                key.expect(&key.claim(&request, NOW), &Acquisition::Held(record.clone()), rule);
                 key.expect_record(Some(record), NOW, rule);
             }
         }
@@ -145,8 +146,8 @@ pub(in super::super) fn a_refused_claim_changes_nothing<H: Harness>(subject: &Su
     expires.refused(&record, end.saturating_sub(TICK), rule);
     expires.granted(&expires.asking(end.saturating_add(LEASE)), end, rule);
 
-    lapses.refused(&Record::InProgress(held.clone()), held.until.saturating_sub(TICK), rule);
-    lapses.granted(&lapses.asking(held.until.saturating_add(LEASE)), held.until, rule);
+    lapses.refused(&Record::InProgress(held.clone()), held.expires_at.saturating_sub(TICK), rule);
+    lapses.granted(&lapses.asking(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
 }
 
 pub(in super::super) fn a_new_grant_has_nothing_of_the_old<H: Harness>(subject: &Subject<'_, H>) {
@@ -188,12 +189,12 @@ pub(in super::super) fn details_decide_nothing<H: Harness>(subject: &Subject<'_,
     {
         let key = subject.claimable(format!("details {position}"));
         let text = Some(text);
-        let details = Details { function_name: text, tenant: text, request: text };
-        let request = ClaimRequest { details, ..key.asking(NOW.saturating_add(LEASE)) };
+        let metadata = ClaimMetadata { function_name: text, tenant: text, request: text };
+        let request = ClaimRequest { metadata, ..key.asking(NOW.saturating_add(LEASE)) };
         let held = key.granted(&request, NOW, rule);
         key.refused(&Record::InProgress(held.clone()), NOW, rule);
         let result = StoredResult::Error("\"out of stock\"".into());
-        let completion = Completion { details, result, ..Completion::new(held.owner) };
+        let completion = Completion { metadata, result, ..Completion::new(held.owner) };
         let record = key.finished(&held, &completion, NOW);
         key.refused(&record, NOW, rule);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::probe::{LEASE, SECOND, TICK, completion, expired_at};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, START, Subject};
-use crate::{InProgress, LAPSED_CLAIM_KEPT, Ownership, Record, Timestamp, lapsed_claim_expires};
+use crate::{InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Record, Timestamp, lapsed_claim_expires};
 
 pub(in super::super) fn a_lapsed_claim_stays_its_owners<H: Harness>(subject: &Subject<'_, H>) {
     if !subject.has_claims() {
@@ -13,13 +13,14 @@ pub(in super::super) fn a_lapsed_claim_stays_its_owners<H: Harness>(subject: &Su
     }
     let rule =
         "rule 8: a lease that has ended, and that nobody has taken over, is its owner's to end or renew";
-    let until = NOW.saturating_add(LEASE);
-    let expired = expired_at(lapsed_claim_expires(until));
-    let moments = [until, until.saturating_add(Duration::from_secs(3_600)), expired.saturating_sub(TICK)];
+    let expires_at = NOW.saturating_add(LEASE);
+    let expired = expired_at(lapsed_claim_expires(expires_at));
+    let moments =
+        [expires_at, expires_at.saturating_add(Duration::from_secs(3_600)), expired.saturating_sub(TICK)];
     let keys = moments.map(|now| {
         ["finished", "renewed", "given up"].map(|way| {
             let key = subject.claimable(format!("{way} at {}", now.as_nanos()));
-            let held = key.held_until(until, NOW);
+            let held = key.held_until(expires_at, NOW);
             (key, held)
         })
     });
@@ -32,13 +33,13 @@ pub(in super::super) fn a_lapsed_claim_stays_its_owners<H: Harness>(subject: &Su
         let record = finished.finished(&to_finish, &completion(to_finish.owner, "\"late\""), now);
         finished.refused(&record, now, rule);
 
-        let until = now.saturating_add(LEASE);
-        renewed.expect(&renewed.renew(to_renew.owner, until, now), &Ownership::Owned, rule);
-        renewed.refused(&Record::InProgress(InProgress { until, ..to_renew }), now, rule);
+        let expires_at = now.saturating_add(LEASE);
+        renewed.expect(&renewed.renew(to_renew.owner, expires_at, now), &LeaseStatus::Owned, rule);
+        renewed.refused(&Record::InProgress(InProgress { expires_at, ..to_renew }), now, rule);
 
-        released.expect(&released.release(to_release.owner, now), &Ownership::Owned, rule);
+        released.expect(&released.release(to_release.owner, now), &LeaseStatus::Owned, rule);
         released.expect_record(None, now, rule);
-        released.granted(&released.asking(until), now, rule);
+        released.granted(&released.asking(expires_at), now, rule);
     }
 }
 
@@ -49,13 +50,13 @@ pub(in super::super) fn a_lapsed_claim_expires<H: Harness>(subject: &Subject<'_,
     let kept = "rule 8: a lease that has ended is told, and its owner's, until `lapsed_claim_expires`";
     let gone = "rule 8: a claim that has expired is absent, also to its owner";
     // In the middle of a second, and at its start.
-    for until in [NOW.saturating_add(LEASE), START.saturating_add(LEASE)] {
+    for expires_at in [NOW.saturating_add(LEASE), START.saturating_add(LEASE)] {
         let subject = subject.afresh();
-        let expired = expired_at(lapsed_claim_expires(until));
+        let expired = expired_at(lapsed_claim_expires(expires_at));
         let [found, ended, claimed] = ["found", "ended", "claimed"]
-            .map(|first| subject.claimable(format!("{first} first, until {}", until.as_nanos())));
+            .map(|first| subject.claimable(format!("{first} first, until {}", expires_at.as_nanos())));
         let owners = [&found, &ended, &claimed].map(|key| {
-            let held = key.held_until(until, NOW);
+            let held = key.held_until(expires_at, NOW);
             key.expect_record(Some(&Record::InProgress(held.clone())), expired.saturating_sub(TICK), kept);
             held.owner
         });
@@ -77,17 +78,17 @@ pub(in super::super) fn a_renewed_lease_ends_at_its_new_end<H: Harness>(subject:
     let mut held = key.held(NOW);
     let mut now = NOW;
     for on in [TICK, SECOND, 3 * LEASE] {
-        let until = held.until.saturating_add(on);
-        key.expect(&key.renew(held.owner, until, now), &Ownership::Owned, rule);
-        let old = std::mem::replace(&mut held.until, until);
+        let expires_at = held.expires_at.saturating_add(on);
+        key.expect(&key.renew(held.owner, expires_at, now), &LeaseStatus::Owned, rule);
+        let old = std::mem::replace(&mut held.expires_at, expires_at);
         key.refused(&Record::InProgress(held.clone()), now, rule);
         now = old;
-        if old < until {
+        if old < expires_at {
             key.refused(&Record::InProgress(held.clone()), old, rule);
         }
     }
-    key.refused(&Record::InProgress(held.clone()), held.until.saturating_sub(TICK), rule);
-    key.granted(&key.asking(held.until.saturating_add(LEASE)), held.until, rule);
+    key.refused(&Record::InProgress(held.clone()), held.expires_at.saturating_sub(TICK), rule);
+    key.granted(&key.asking(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
 }
 
 pub(in super::super) fn a_lease_never_moves_back<H: Harness>(subject: &Subject<'_, H>) {
@@ -98,14 +99,19 @@ pub(in super::super) fn a_lease_never_moves_back<H: Harness>(subject: &Subject<'
     let key = subject.claimable("not shortened");
     let held = key.held(NOW);
     let record = Record::InProgress(held.clone());
-    let earlier =
-        [held.until, held.until.saturating_sub(TICK), NOW, NOW.saturating_sub(LEASE), Timestamp::EPOCH];
-    for until in earlier {
-        key.expect(&key.renew(held.owner, until, NOW), &Ownership::Owned, rule);
+    let earlier = [
+        held.expires_at,
+        held.expires_at.saturating_sub(TICK),
+        NOW,
+        NOW.saturating_sub(LEASE),
+        Timestamp::EPOCH,
+    ];
+    for expires_at in earlier {
+        key.expect(&key.renew(held.owner, expires_at, NOW), &LeaseStatus::Owned, rule);
         key.refused(&record, NOW, rule);
     }
-    key.refused(&record, held.until.saturating_sub(TICK), rule);
-    key.granted(&key.asking(held.until.saturating_add(LEASE)), held.until, rule);
+    key.refused(&record, held.expires_at.saturating_sub(TICK), rule);
+    key.granted(&key.asking(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
 }
 
 pub(in super::super) fn a_renewed_claim_expires_later<H: Harness>(subject: &Subject<'_, H>) {
@@ -116,9 +122,9 @@ pub(in super::super) fn a_renewed_claim_expires_later<H: Harness>(subject: &Subj
     let [finishes, expires] = ["finishes", "expires"].map(|key| subject.claimable(key));
     let [to_finish, to_expire] = [&finishes, &expires].map(|key| {
         let mut held = key.held(NOW);
-        let until = held.until.saturating_add(2 * LAPSED_CLAIM_KEPT);
-        key.expect(&key.renew(held.owner, until, NOW), &Ownership::Owned, rule);
-        held.until = until;
+        let expires_at = held.expires_at.saturating_add(2 * LAPSED_CLAIM_TTL);
+        key.expect(&key.renew(held.owner, expires_at, NOW), &LeaseStatus::Owned, rule);
+        held.expires_at = expires_at;
         held
     });
     let before = expired_at(lapsed_claim_expires(NOW.saturating_add(LEASE)));
@@ -126,7 +132,7 @@ pub(in super::super) fn a_renewed_claim_expires_later<H: Harness>(subject: &Subj
         key.refused(&Record::InProgress(held.clone()), before, rule);
     }
     finishes.finished(&to_finish, &completion(to_finish.owner, "\"long\""), before.saturating_add(SECOND));
-    let expired = expired_at(lapsed_claim_expires(to_expire.until));
+    let expired = expired_at(lapsed_claim_expires(to_expire.expires_at));
     let last = Record::InProgress(to_expire);
     expires.expect_record(Some(&last), expired.saturating_sub(TICK), rule);
     expires.expect_record(None, expired, rule);

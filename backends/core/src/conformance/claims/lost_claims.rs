@@ -1,16 +1,17 @@
 //! Rule 10: after an answer that was lost, an owner finds its own.
 //!
-//! A backend that cannot lose an answer on purpose ([`Harness::lose_next_answer`]) passes these.
+//! A backend that cannot lose an answer on purpose ([`Harness::lose_next_response`]) passes these.
 
 use std::fmt;
 
 use super::probe::{Claimable, LEASE, SECOND, completion, done, in_progress};
 use crate::conformance::Harness;
-use crate::conformance::lost_answers::losing;
+use crate::conformance::lost_responses::losing;
 use crate::conformance::parallel::in_parallel;
 use crate::conformance::subject::{NOW, Subject};
 use crate::{
-    BackendError, ClaimRequest, Claimed, Completion, InProgress, Ownership, Record, Recorded, Timestamp,
+    Acquisition, BackendError, ClaimRequest, Completion, FinishResult, InProgress, LeaseStatus, Record,
+    Timestamp,
 };
 
 pub(in super::super) fn a_claim_whose_answer_was_lost_is_its_owners<H: Harness>(subject: &Subject<'_, H>) {
@@ -56,7 +57,7 @@ pub(in super::super) fn a_refusal_whose_answer_was_lost_is_a_refusal<H: Harness>
         let Some(answer) = losing(subject, || key.try_claim(&request, NOW)) else {
             return;
         };
-        let taken = Claimed::Taken(record.clone());
+        let taken = Acquisition::Held(record.clone());
         told_or_open(&key, answer, |answer| *answer == taken, rule);
         key.expect(&key.claim(&request, NOW), &taken, rule);
         key.expect_record(Some(&record), NOW, rule);
@@ -64,7 +65,7 @@ pub(in super::super) fn a_refusal_whose_answer_was_lost_is_a_refusal<H: Harness>
         let Some(answer) = losing(subject, || key.try_finish(&stranger, NOW)) else {
             return;
         };
-        told_or_open(&key, answer, |answer| *answer == Recorded::Lost(Some(record.clone())), rule);
+        told_or_open(&key, answer, |answer| *answer == FinishResult::Lost(Some(record.clone())), rule);
         key.expect_record(Some(&record), NOW, rule);
     }
 }
@@ -81,8 +82,8 @@ pub(in super::super) fn a_finish_whose_answer_was_lost_is_kept<H: Harness>(subje
         let Some(answer) = losing(subject, || key.try_finish(&completion, now)) else {
             return;
         };
-        told_or_open(&key, answer, |answer| *answer == Recorded::Kept, rule);
-        key.expect(&key.finish(&completion, now), &Recorded::Kept, rule);
+        told_or_open(&key, answer, |answer| *answer == FinishResult::Stored, rule);
+        key.expect(&key.finish(&completion, now), &FinishResult::Stored, rule);
         key.refused(&done(&held, &completion, now), now, rule);
     }
 }
@@ -95,13 +96,13 @@ pub(in super::super) fn a_renewal_whose_answer_was_lost_is_the_owners<H: Harness
     for (name, now) in [("held", NOW.saturating_add(SECOND)), ("lapsed", NOW.saturating_add(2 * LEASE))] {
         let key = subject.claimable(name);
         let held = key.held(NOW);
-        let until = now.saturating_add(3 * LEASE);
-        let Some(answer) = losing(subject, || key.try_renew(held.owner, until, now)) else {
+        let expires_at = now.saturating_add(3 * LEASE);
+        let Some(answer) = losing(subject, || key.try_renew(held.owner, expires_at, now)) else {
             return;
         };
-        told_or_open(&key, answer, |answer| *answer == Ownership::Owned, rule);
-        key.expect(&key.renew(held.owner, until, now), &Ownership::Owned, rule);
-        key.refused(&Record::InProgress(InProgress { until, ..held }), now, rule);
+        told_or_open(&key, answer, |answer| *answer == LeaseStatus::Owned, rule);
+        key.expect(&key.renew(held.owner, expires_at, now), &LeaseStatus::Owned, rule);
+        key.refused(&Record::InProgress(InProgress { expires_at, ..held }), now, rule);
     }
 }
 
@@ -115,7 +116,7 @@ pub(in super::super) fn a_key_given_up_with_a_lost_answer_is_free<H: Harness>(su
     let Some(answer) = losing(subject, || key.try_release(held.owner, NOW)) else {
         return;
     };
-    let recognised = |answer: &Ownership| matches!(answer, Ownership::Owned | Ownership::Lost(None));
+    let recognised = |answer: &LeaseStatus| matches!(answer, LeaseStatus::Owned | LeaseStatus::Lost(None));
     told_or_open(&key, answer, recognised, rule);
     told_or_open(&key, Ok(key.release(held.owner, NOW)), recognised, rule);
     key.expect_record(None, NOW, rule);
@@ -155,15 +156,15 @@ pub(in super::super) fn answers_lost_among_parallel_claims_grant_one<H: Harness>
         let granted: Vec<_> = answers
             .iter()
             .filter_map(|(request, answer)| match answer {
-                Claimed::Granted(grant) => Some(in_progress(request, grant.fence)),
-                Claimed::Taken(_) => None,
+                Acquisition::Acquired(grant) => Some(in_progress(request, grant.fencing_token)),
+                Acquisition::Held(_) => None,
             })
             .collect();
         key.expect(&granted.len(), &1, rule);
         let record = Record::InProgress(granted[0].clone());
         for (request, answer) in &answers {
             if request.owner != granted[0].owner {
-                key.expect(answer, &Claimed::Taken(record.clone()), rule);
+                key.expect(answer, &Acquisition::Held(record.clone()), rule);
             }
         }
         key.refused(&record, NOW, rule);
@@ -176,15 +177,15 @@ pub(in super::super) fn answers_lost_among_parallel_claims_grant_one<H: Harness>
 fn owned_after<H: Harness>(
     key: &Claimable<'_, H>,
     request: &ClaimRequest<'_>,
-    answer: Result<Claimed, BackendError>,
+    answer: Result<Acquisition, BackendError>,
     now: Timestamp,
     rule: &str,
 ) -> InProgress {
     let first = answer.clone();
-    told_or_open(key, answer, |answer| matches!(answer, Claimed::Granted(_)), rule);
+    told_or_open(key, answer, |answer| matches!(answer, Acquisition::Acquired(_)), rule);
     let held = key.granted(request, now, rule);
-    if let Ok(Claimed::Granted(grant)) = first {
-        key.expect(&grant.fence, &held.fence, rule);
+    if let Ok(Acquisition::Acquired(grant)) = first {
+        key.expect(&grant.fencing_token, &held.fencing_token, rule);
     }
     held
 }

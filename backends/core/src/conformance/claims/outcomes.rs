@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::probe::{Claimable, LEASE, SECOND, TICK, completion, done, expired_at};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, START, Subject};
-use crate::{Claimed, Completion, Details, Finished, InProgress, Record, Recorded, StoredResult, Timestamp};
+use crate::{
+    Acquisition, ClaimMetadata, Completion, FinishResult, Finished, InProgress, Record, StoredResult,
+    Timestamp,
+};
 
 pub(in super::super) fn every_outcome_comes_back_as_it_was<H: Harness>(subject: &Subject<'_, H>) {
     if !subject.has_claims() {
@@ -32,7 +35,7 @@ pub(in super::super) fn every_outcome_comes_back_as_it_was<H: Harness>(subject: 
     let errors = json.map(|json| StoredResult::Error(json.into()));
     let reason = "the result is a stream, #1 of \"2\" \u{1F4A5}".into();
     let results =
-        [StoredResult::Nothing, StoredResult::NotKept { reason }].into_iter().chain(values).chain(errors);
+        [StoredResult::Nothing, StoredResult::Omitted { reason }].into_iter().chain(values).chain(errors);
     let codes = [None, Some(0), Some(200), Some(503), Some(u16::MAX)];
     for (position, result) in (0..).zip(results) {
         let key = subject.claimable(format!("outcome {position}"));
@@ -43,10 +46,10 @@ pub(in super::super) fn every_outcome_comes_back_as_it_was<H: Harness>(subject: 
         let answer = key.finish(&completion, at);
         // Where the owner itself says that it has nothing to keep, both answers say the truth.
         let expected = match (&completion.result, &answer) {
-            (StoredResult::NotKept { reason }, Recorded::NotKept { .. }) => {
-                Recorded::NotKept { reason: Arc::clone(reason) }
+            (StoredResult::Omitted { reason }, FinishResult::Omitted { .. }) => {
+                FinishResult::Omitted { reason: Arc::clone(reason) }
             }
-            _ => Recorded::Kept,
+            _ => FinishResult::Stored,
         };
         key.expect(&answer, &expected, rule);
         let record = done(&held, &completion, at);
@@ -58,7 +61,7 @@ pub(in super::super) fn large_outcomes_are_kept_or_said_not_to_be<H: Harness>(su
     if !subject.has_claims() {
         return;
     }
-    let details = Details { request: Some("{\"large\":true}"), ..Details::default() };
+    let metadata = ClaimMetadata { request: Some("{\"large\":true}"), ..ClaimMetadata::default() };
     for (bytes, may_be_left_out) in [(100_000, false), (1_000_000, true)] {
         // No two stretches of it are alike, so that no cut or repetition goes unseen.
         let numbers = (0..bytes / 8).map(|number| format!("{number:07},"));
@@ -67,27 +70,28 @@ pub(in super::super) fn large_outcomes_are_kept_or_said_not_to_be<H: Harness>(su
         let held = key.held(NOW);
         let result = StoredResult::Value(Arc::clone(&json));
         let completion =
-            Completion { result, details, status_code: Some(200), ..Completion::new(held.owner) };
+            Completion { result, metadata, status_code: Some(200), ..Completion::new(held.owner) };
         for round in ["finished", "finished again"] {
             let recorded = key.finish(&completion, NOW);
             let answer = key.claim(&key.asking(NOW.saturating_add(LEASE)), NOW);
             let found = key.find(NOW);
             let whole = |result: &StoredResult| match (result, &recorded) {
-                (StoredResult::Value(value), Recorded::Kept) => *value == json,
-                (StoredResult::NotKept { reason }, Recorded::NotKept { reason: said }) => {
+                (StoredResult::Value(value), FinishResult::Stored) => *value == json,
+                (StoredResult::Omitted { reason }, FinishResult::Omitted { reason: said }) => {
                     may_be_left_out && reason == said
                 }
                 _ => false,
             };
             let told = |record: &Record| {
-                matches!(record, Record::Finished(Finished { owner, fence, at, result, status_code, .. })
-                    if *owner == held.owner && *fence == held.fence && *at == NOW && whole(result)
+                matches!(record, Record::Finished(Finished { owner, fencing_token, at, result, status_code, .. })
+                    if *owner == held.owner && *fencing_token == held.fencing_token && *at == NOW && whole(result)
                         && *status_code == Some(200))
             };
             // A failure does not print all of it.
             let recorded = format!("{recorded:?}");
             assert!(
-                matches!(&answer, Claimed::Taken(record) if told(record)) && found.as_ref().is_some_and(told),
+                matches!(&answer, Acquisition::Held(record) if told(record))
+                    && found.as_ref().is_some_and(told),
                 "what is large comes back whole, or both answer and record say that it was not kept; {bytes} bytes \
                  {}\n  but {round}, it was answered as {recorded:.80}, and something else was told\n  of {key}",
                 if may_be_left_out { "may be left out" } else { "have to be kept" }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::conformance::Harness;
 use crate::conformance::subject::Subject;
 use crate::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Completion, Fence, Fingerprint,
-    Finished, InProgress, Key, Owner, Ownership, Record, Recorded, StoredResult, Timestamp, has_expired,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken,
+    FinishResult, Finished, InProgress, Key, LeaseStatus, Operation, Owner, Record, RequestHash,
+    StoredResult, Timestamp, has_expired,
 };
 
 pub(super) const TICK: Duration = Duration::from_nanos(1);
@@ -57,53 +58,53 @@ pub(super) struct Claimable<'s, H: Harness> {
 /// # Asking
 impl<H: Harness> Claimable<'_, H> {
     /// A claim by a fresh owner, with a fingerprint of its own.
-    pub(super) fn asking(&self, until: Timestamp) -> ClaimRequest<'static> {
+    pub(super) fn asking(&self, expires_at: Timestamp) -> ClaimRequest<'static> {
         let owner = self.fresh_owner();
-        let mut fingerprint = [0xf1; 32];
-        fingerprint[..16].copy_from_slice(&owner.0.to_be_bytes());
-        ClaimRequest { fingerprint: Some(Fingerprint(fingerprint)), ..ClaimRequest::new(owner, until) }
+        let mut request_hash = [0xf1; 32];
+        request_hash[..16].copy_from_slice(&owner.0.to_be_bytes());
+        ClaimRequest { request_hash: Some(RequestHash(request_hash)), ..ClaimRequest::new(owner, expires_at) }
     }
 
     pub(super) fn fresh_owner(&self) -> Owner {
         // Any odd number of 128 bits: so owners differ, and in more than their last digits.
-        Owner(self.subject.fresh_generation().0.wrapping_mul(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15))
+        Owner(self.subject.new_window_id().0.wrapping_mul(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15))
     }
 
     #[track_caller]
-    pub(super) fn claim(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Claimed {
-        self.answered("claim", self.try_claim(request, now))
+    pub(super) fn claim(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Acquisition {
+        self.answered(Operation::Claim, self.try_claim(request, now))
     }
 
     #[track_caller]
-    pub(super) fn finish(&self, completion: &Completion<'_>, now: Timestamp) -> Recorded {
-        self.answered("finish", self.try_finish(completion, now))
+    pub(super) fn finish(&self, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
+        self.answered(Operation::Finish, self.try_finish(completion, now))
     }
 
     #[track_caller]
-    pub(super) fn renew(&self, owner: Owner, until: Timestamp, now: Timestamp) -> Ownership {
-        self.answered("renew", self.try_renew(owner, until, now))
+    pub(super) fn renew(&self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> LeaseStatus {
+        self.answered(Operation::Renew, self.try_renew(owner, expires_at, now))
     }
 
     #[track_caller]
-    pub(super) fn release(&self, owner: Owner, now: Timestamp) -> Ownership {
-        self.answered("release", self.try_release(owner, now))
+    pub(super) fn release(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
+        self.answered(Operation::Release, self.try_release(owner, now))
     }
 
     #[track_caller]
     pub(super) fn find(&self, now: Timestamp) -> Option<Record> {
-        self.answered("find", self.try_find(now))
+        self.answered(Operation::Find, self.try_find(now))
     }
 
     #[track_caller]
     pub(super) fn forget(&self, now: Timestamp) {
-        self.answered("forget", self.try_forget(now));
+        self.answered(Operation::Forget, self.try_forget(now));
     }
 
     pub(super) fn try_claim(
         &self,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.claim(key, request, now)))
     }
 
@@ -111,20 +112,20 @@ impl<H: Harness> Claimable<'_, H> {
         &self,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.finish(key, completion, now)))
     }
 
     pub(super) fn try_renew(
         &self,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.with_key(|key| self.subject.block_on(self.subject.backend.renew(key, owner, until, now)))
+    ) -> Result<LeaseStatus, BackendError> {
+        self.with_key(|key| self.subject.block_on(self.subject.backend.renew(key, owner, expires_at, now)))
     }
 
-    pub(super) fn try_release(&self, owner: Owner, now: Timestamp) -> Result<Ownership, BackendError> {
+    pub(super) fn try_release(&self, owner: Owner, now: Timestamp) -> Result<LeaseStatus, BackendError> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.release(key, owner, now)))
     }
 
@@ -143,7 +144,7 @@ impl<H: Harness> Claimable<'_, H> {
     }
 
     #[track_caller]
-    fn answered<T>(&self, operation: &str, answer: Result<T, BackendError>) -> T {
+    fn answered<T>(&self, operation: Operation, answer: Result<T, BackendError>) -> T {
         match answer {
             Ok(answer) => answer,
             Err(error) => panic!("`{operation}` has to answer here, and failed: {error}\n  of {self}"),
@@ -160,8 +161,8 @@ impl<H: Harness> Claimable<'_, H> {
     }
 
     #[track_caller]
-    pub(super) fn held_until(&self, until: Timestamp, now: Timestamp) -> InProgress {
-        self.granted(&self.asking(until), now, "rule 7: a key that is free is granted to who claims it")
+    pub(super) fn held_until(&self, expires_at: Timestamp, now: Timestamp) -> InProgress {
+        self.granted(&self.asking(expires_at), now, "rule 7: a key that is free is granted to who claims it")
     }
 
     /// Fails the check, telling `rule`, unless this claim is granted, and told by the record from then on.
@@ -181,10 +182,12 @@ impl<H: Harness> Claimable<'_, H> {
         rule: &str,
     ) -> InProgress {
         match self.claim(request, now) {
-            Claimed::Granted(grant) if grant.until == request.until => in_progress(request, grant.fence),
+            Acquisition::Acquired(grant) if grant.expires_at == request.expires_at => {
+                in_progress(request, grant.fencing_token)
+            }
             answer => panic!(
                 "{rule}\n  expected it to be granted until {:?}\n  but saw  {answer:?}\n  of {self}",
-                request.until
+                request.expires_at
             ),
         }
     }
@@ -193,7 +196,7 @@ impl<H: Harness> Claimable<'_, H> {
     #[track_caller]
     pub(super) fn refused(&self, record: &Record, now: Timestamp, rule: &str) {
         let answer = self.claim(&self.asking(now.saturating_add(LEASE)), now);
-        self.expect(&answer, &Claimed::Taken(record.clone()), rule);
+        self.expect(&answer, &Acquisition::Held(record.clone()), rule);
         self.expect_record(Some(record), now, rule);
     }
 
@@ -202,7 +205,7 @@ impl<H: Harness> Claimable<'_, H> {
     pub(super) fn finished(&self, held: &InProgress, completion: &Completion<'_>, at: Timestamp) -> Record {
         let rule = "rule 8: the owner of a claim finishes it, and the record says so";
         let record = done(held, completion, at);
-        self.expect(&self.finish(completion, at), &Recorded::Kept, rule);
+        self.expect(&self.finish(completion, at), &FinishResult::Stored, rule);
         let there = !completion.expires.is_some_and(|expires| has_expired(expires, at));
         self.expect_record(there.then_some(&record), at, rule);
         record
@@ -214,11 +217,11 @@ impl<H: Harness> Claimable<'_, H> {
     pub(super) fn lost_to(&self, owner: Owner, record: Option<&Record>, now: Timestamp, rule: &str) {
         let stolen = completion(owner, "\"stolen\"");
         let finished = self.finish(&stolen, now);
-        self.expect(&finished, &Recorded::Lost(record.cloned()), &format!("{rule}; here `finish`"));
+        self.expect(&finished, &FinishResult::Lost(record.cloned()), &format!("{rule}; here `finish`"));
         let renewed = self.renew(owner, now.saturating_add(1_000 * LEASE), now);
-        self.expect(&renewed, &Ownership::Lost(record.cloned()), &format!("{rule}; here `renew`"));
+        self.expect(&renewed, &LeaseStatus::Lost(record.cloned()), &format!("{rule}; here `renew`"));
         let released = self.release(owner, now);
-        self.expect(&released, &Ownership::Lost(record.cloned()), &format!("{rule}; here `release`"));
+        self.expect(&released, &LeaseStatus::Lost(record.cloned()), &format!("{rule}; here `release`"));
         self.expect_record(record, now, &format!("{rule}; here after all three"));
     }
 
@@ -240,8 +243,13 @@ impl<H: Harness> fmt::Display for Claimable<'_, H> {
     }
 }
 
-pub(super) const fn in_progress(request: &ClaimRequest<'_>, fence: Fence) -> InProgress {
-    InProgress { owner: request.owner, fence, until: request.until, fingerprint: request.fingerprint }
+pub(super) const fn in_progress(request: &ClaimRequest<'_>, fencing_token: FencingToken) -> InProgress {
+    InProgress {
+        owner: request.owner,
+        fencing_token,
+        expires_at: request.expires_at,
+        request_hash: request.request_hash,
+    }
 }
 
 /// A completion with this JSON and a status code, that never expires.
@@ -253,11 +261,11 @@ pub(super) fn completion(owner: Owner, json: &str) -> Completion<'static> {
 pub(super) fn done(held: &InProgress, completion: &Completion<'_>, at: Timestamp) -> Record {
     Record::Finished(Finished {
         owner: completion.owner,
-        fence: held.fence,
+        fencing_token: held.fencing_token,
         at,
         result: completion.result.clone(),
         status_code: completion.status_code,
-        fingerprint: held.fingerprint,
+        request_hash: held.request_hash,
     })
 }
 

@@ -4,7 +4,9 @@ use super::probe::{Claimable, LEASE, TICK, completion, done, in_progress};
 use crate::conformance::Harness;
 use crate::conformance::parallel::in_parallel;
 use crate::conformance::subject::{NOW, Subject};
-use crate::{ClaimRequest, Claimed, Completion, Grant, InProgress, Ownership, Record, Recorded, Timestamp};
+use crate::{
+    Acquisition, ClaimRequest, Completion, FinishResult, Grant, InProgress, LeaseStatus, Record, Timestamp,
+};
 
 const TASKS: usize = 64;
 const ROUNDS: usize = 2;
@@ -66,8 +68,8 @@ pub(in super::super) fn parallel_repetitions_of_a_claim_are_one<H: Harness>(subj
         let answers = in_parallel(TASKS / 4, |_| key.claim(&request, NOW));
         let held = key.granted(&request, NOW, rule);
         for answer in answers {
-            let granted = Grant { fence: held.fence, until: held.until };
-            key.expect(&answer, &Claimed::Granted(granted), rule);
+            let granted = Grant { fencing_token: held.fencing_token, expires_at: held.expires_at };
+            key.expect(&answer, &Acquisition::Acquired(granted), rule);
         }
     }
 }
@@ -78,7 +80,7 @@ pub(in super::super) fn a_lapsed_claim_is_ended_or_taken_over<H: Harness>(subjec
     }
     let rule = "rule 8: where an owner that is late finishes, renews or releases while others claim, one of them wins, \
                 and all are told the same";
-    let until = NOW.saturating_add(LEASE);
+    let expires_at = NOW.saturating_add(LEASE);
     for round in 0..3 * ROUNDS {
         for way in ["finished", "renewed", "released"] {
             let key = subject.claimable(format!("{way}, round {round}"));
@@ -92,13 +94,13 @@ pub(in super::super) fn a_lapsed_claim_is_ended_or_taken_over<H: Harness>(subjec
                 }
                 let ended = match way {
                     "finished" => match key.finish(&completion, NOW) {
-                        Recorded::Kept => Ownership::Owned,
-                        Recorded::Lost(record) => Ownership::Lost(record),
-                        Recorded::NotKept { reason } => {
+                        FinishResult::Stored => LeaseStatus::Owned,
+                        FinishResult::Lost(record) => LeaseStatus::Lost(record),
+                        FinishResult::Omitted { reason } => {
                             panic!("a small result is kept: {reason}\n  of {key}")
                         }
                     },
-                    "renewed" => key.renew(held.owner, until, NOW),
+                    "renewed" => key.renew(held.owner, expires_at, NOW),
                     _ => key.release(held.owner, NOW),
                 };
                 (Some(ended), None)
@@ -107,18 +109,18 @@ pub(in super::super) fn a_lapsed_claim_is_ended_or_taken_over<H: Harness>(subjec
             let ended = ended.into_iter().flatten().next();
             let claims: Vec<_> = claims.into_iter().flatten().collect();
             match ended.expect("one of them was the owner") {
-                Ownership::Owned if way != "released" => {
+                LeaseStatus::Owned if way != "released" => {
                     let record = match way {
                         "finished" => done(&held, &completion, NOW),
-                        _ => Record::InProgress(InProgress { until, ..held }),
+                        _ => Record::InProgress(InProgress { expires_at, ..held }),
                     };
                     for (_, answer) in &claims {
-                        key.expect(answer, &Claimed::Taken(record.clone()), rule);
+                        key.expect(answer, &Acquisition::Held(record.clone()), rule);
                     }
                     key.refused(&record, NOW, rule);
                 }
-                Ownership::Owned => drop(one_granted(&key, &claims, rule)),
-                Ownership::Lost(record) => {
+                LeaseStatus::Owned => drop(one_granted(&key, &claims, rule)),
+                LeaseStatus::Lost(record) => {
                     let winner = Record::InProgress(one_granted(&key, &claims, rule));
                     key.expect(&record, &Some(winner), rule);
                 }
@@ -137,20 +139,20 @@ pub(in super::super) fn owners_in_a_row_never_overlap<H: Harness>(subject: &Subj
         let mut granted = Vec::new();
         for _ in 0..4 {
             let (request, answer) = claim(&key);
-            let Claimed::Granted(grant) = answer else { continue };
+            let Acquisition::Acquired(grant) = answer else { continue };
             // Whoever holds the key finds itself in the record, and nobody else.
-            let held = in_progress(&request, grant.fence);
+            let held = in_progress(&request, grant.fencing_token);
             key.expect_record(Some(&Record::InProgress(held.clone())), NOW, rule);
-            let later = held.until.saturating_add(TICK);
-            key.expect(&key.renew(held.owner, later, NOW), &Ownership::Owned, rule);
+            let later = held.expires_at.saturating_add(TICK);
+            key.expect(&key.renew(held.owner, later, NOW), &LeaseStatus::Owned, rule);
             if task % 2 == 0 {
-                key.expect(&key.release(held.owner, NOW), &Ownership::Owned, rule);
+                key.expect(&key.release(held.owner, NOW), &LeaseStatus::Owned, rule);
             } else {
                 let expires = Some(Timestamp::from_secs(NOW.as_secs()));
                 let completion = Completion { expires, ..completion(held.owner, "1") };
-                key.expect(&key.finish(&completion, NOW), &Recorded::Kept, rule);
+                key.expect(&key.finish(&completion, NOW), &FinishResult::Stored, rule);
             }
-            granted.push(grant.fence);
+            granted.push(grant.fencing_token);
         }
         granted
     });
@@ -165,14 +167,14 @@ pub(in super::super) fn owners_in_a_row_never_overlap<H: Harness>(subject: &Subj
     );
     let last = key.held(NOW);
     assert!(
-        fences.last() < Some(&last.fence),
+        fences.last() < Some(&last.fencing_token),
         "rule 9: the last grant has the highest fence\n  but {:?} came after {:?}\n  of {key}",
-        last.fence,
+        last.fencing_token,
         fences.last()
     );
 }
 
-fn claim<H: Harness>(key: &Claimable<'_, H>) -> (ClaimRequest<'static>, Claimed) {
+fn claim<H: Harness>(key: &Claimable<'_, H>) -> (ClaimRequest<'static>, Acquisition) {
     let request = key.asking(NOW.saturating_add(LEASE));
     let answer = key.claim(&request, NOW);
     (request, answer)
@@ -182,16 +184,16 @@ fn claim<H: Harness>(key: &Claimable<'_, H>) -> (ClaimRequest<'static>, Claimed)
 #[track_caller]
 fn one_granted<H: Harness>(
     key: &Claimable<'_, H>,
-    answers: &[(ClaimRequest<'_>, Claimed)],
+    answers: &[(ClaimRequest<'_>, Acquisition)],
     rule: &str,
 ) -> InProgress {
     let granted: Vec<_> = answers
         .iter()
         .filter_map(|(request, answer)| match answer {
-            Claimed::Granted(grant) => {
-                Some(InProgress { until: grant.until, ..in_progress(request, grant.fence) })
+            Acquisition::Acquired(grant) => {
+                Some(InProgress { expires_at: grant.expires_at, ..in_progress(request, grant.fencing_token) })
             }
-            Claimed::Taken(_) => None,
+            Acquisition::Held(_) => None,
         })
         .collect();
     let [held] = granted.as_slice() else {
@@ -200,7 +202,7 @@ fn one_granted<H: Harness>(
     let record = Record::InProgress(held.clone());
     for (request, answer) in answers {
         if request.owner != held.owner {
-            key.expect(answer, &Claimed::Taken(record.clone()), rule);
+            key.expect(answer, &Acquisition::Held(record.clone()), rule);
         }
     }
     key.refused(&record, NOW, rule);

@@ -7,8 +7,8 @@ use crate::conformance::Harness;
 use crate::conformance::clock::wander;
 use crate::conformance::subject::{Random, Subject};
 use crate::{
-    ClaimRequest, Claimed, Completion, Fence, Grant, InProgress, Owner, Ownership, Record, Recorded,
-    Timestamp, has_come, has_expired, lapsed_claim_expires,
+    Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Grant, InProgress, LeaseStatus, Owner,
+    Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
 pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
@@ -19,7 +19,7 @@ pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness
         let subject = subject.afresh();
         let key = subject.claimable(format!("{forth:?}"));
         let mut model = Model { key: &key, stored: None, last: None, owners: Vec::new(), released: None };
-        wander(subject.harness.allowed_skew(), forth, |now, _, random| {
+        wander(subject.harness.max_clock_skew(), forth, |now, _, random| {
             for _ in 0..2 {
                 model.step(now, random);
             }
@@ -31,7 +31,7 @@ pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness
 struct Model<'k, 's, H: Harness> {
     key: &'k Claimable<'s, H>,
     stored: Option<Stored>,
-    last: Option<Fence>,
+    last: Option<FencingToken>,
     owners: Vec<Owner>,
     /// Who gave the key up, where nobody has been granted it since.
     released: Option<Owner>,
@@ -49,14 +49,14 @@ const RULE: &str = "rules 7 to 11: whatever the order, and wherever the clock ju
 impl<H: Harness> Model<'_, '_, H> {
     fn step(&mut self, now: Timestamp, random: &mut Random) {
         let within = |random: &mut Random| Duration::from_secs(random.below(2 * LEASE.as_secs()));
-        let until = now.saturating_add(within(random));
+        let expires_at = now.saturating_add(within(random));
         // Mostly the last few owners, so that some of them own.
         let recent = self.owners.len().saturating_sub(1 + usize::from(random.below(3) == 0));
         let owner = self.owners.get(recent).copied().unwrap_or(Owner(0));
         match random.below(10) {
-            0..=2 => self.claim(&self.key.asking(until), now),
+            0..=2 => self.claim(&self.key.asking(expires_at), now),
             3 => self.claim_again(now),
-            4 | 5 => self.renew(owner, until, now),
+            4 | 5 => self.renew(owner, expires_at, now),
             6 | 7 => {
                 let expires = (random.below(4) > 0).then(|| now.saturating_add(within(random)));
                 self.finish(&Completion { expires, ..completion(owner, "\"done\"") }, now);
@@ -85,38 +85,41 @@ impl<H: Harness> Model<'_, '_, H> {
     }
 
     fn hold(&mut self, held: InProgress) {
-        let expires = Some(lapsed_claim_expires(held.until));
+        let expires = Some(lapsed_claim_expires(held.expires_at));
         self.stored = Some(Stored { record: Record::InProgress(held), expires });
     }
 
     fn claim(&mut self, request: &ClaimRequest<'_>, now: Timestamp) {
         let answer = self.key.claim(request, now);
         let taken = self.live(now).filter(|record| match record {
-            Record::InProgress(held) => !has_come(held.until, now),
+            Record::InProgress(held) => !has_passed(held.expires_at, now),
             Record::Finished(_) => true,
         });
         match (taken, &answer) {
-            (Some(record), _) => self.key.expect(&answer, &Claimed::Taken(record), RULE),
-            (None, Claimed::Granted(Grant { fence, until }))
-                if self.last < Some(*fence) && *until == request.until =>
+            (Some(record), _) => self.key.expect(&answer, &Acquisition::Held(record), RULE),
+            (None, Acquisition::Acquired(Grant { fencing_token, expires_at }))
+                if self.last < Some(*fencing_token) && *expires_at == request.expires_at =>
             {
-                self.last = Some(*fence);
+                self.last = Some(*fencing_token);
                 self.released = None;
                 self.owners.push(request.owner);
-                self.hold(in_progress(request, *fence));
+                self.hold(in_progress(request, *fencing_token));
             }
             (None, _) => panic!(
                 "{RULE}\n  expected a grant until {:?} with a fence higher than {:?}\n  but saw  {answer:?}\n  of {}",
-                request.until, self.last, self.key
+                request.expires_at, self.last, self.key
             ),
         }
     }
 
     fn claim_again(&self, now: Timestamp) {
         let Some(Record::InProgress(held)) = self.live(now) else { return };
-        let again =
-            ClaimRequest { fingerprint: held.fingerprint, ..ClaimRequest::new(held.owner, held.until) };
-        let granted = Claimed::Granted(Grant { fence: held.fence, until: held.until });
+        let again = ClaimRequest {
+            request_hash: held.request_hash,
+            ..ClaimRequest::new(held.owner, held.expires_at)
+        };
+        let granted =
+            Acquisition::Acquired(Grant { fencing_token: held.fencing_token, expires_at: held.expires_at });
         self.key.expect(&self.key.claim(&again, now), &granted, RULE);
     }
 
@@ -130,30 +133,30 @@ impl<H: Harness> Model<'_, '_, H> {
             return;
         }
         let held = self.held_by(owner, now);
-        let expected = if is_own || held.is_some() { Recorded::Kept } else { Recorded::Lost(live) };
+        let expected = if is_own || held.is_some() { FinishResult::Stored } else { FinishResult::Lost(live) };
         self.key.expect(&self.key.finish(completion, now), &expected, RULE);
         if let Some(held) = held {
             self.stored = Some(Stored { record: done(&held, completion, now), expires: completion.expires });
         }
     }
 
-    fn renew(&mut self, owner: Owner, until: Timestamp, now: Timestamp) {
+    fn renew(&mut self, owner: Owner, expires_at: Timestamp, now: Timestamp) {
         let held = self.held_by(owner, now);
-        let expected = if held.is_some() { Ownership::Owned } else { Ownership::Lost(self.live(now)) };
-        self.key.expect(&self.key.renew(owner, until, now), &expected, RULE);
+        let expected = if held.is_some() { LeaseStatus::Owned } else { LeaseStatus::Lost(self.live(now)) };
+        self.key.expect(&self.key.renew(owner, expires_at, now), &expected, RULE);
         if let Some(held) = held {
-            self.hold(InProgress { until: held.until.max(until), ..held });
+            self.hold(InProgress { expires_at: held.expires_at.max(expires_at), ..held });
         }
     }
 
     fn release(&mut self, owner: Owner, now: Timestamp) {
         let held = self.held_by(owner, now);
-        let expected = if held.is_some() { Ownership::Owned } else { Ownership::Lost(self.live(now)) };
+        let expected = if held.is_some() { LeaseStatus::Owned } else { LeaseStatus::Lost(self.live(now)) };
         let answer = self.key.release(owner, now);
         if held.is_some() {
             self.stored = None;
             self.released = Some(owner);
-        } else if self.released == Some(owner) && answer == Ownership::Owned {
+        } else if self.released == Some(owner) && answer == LeaseStatus::Owned {
             // Its own release, recognised.
             return;
         }

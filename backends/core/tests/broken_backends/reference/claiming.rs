@@ -6,8 +6,9 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use limited_core::{
-    ALLOWED_SKEW, BackendError, ClaimKey, ClaimKind, ClaimRequest, Claimed, Fence, Fingerprint, Finished,
-    Grant, InProgress, Owner, Record, StoredResult, Timestamp, has_come, has_expired, lapsed_claim_expires,
+    Acquisition, BackendError, ClaimKey, ClaimKind, ClaimRequest, FencingToken, Finished, Grant, InProgress,
+    MAX_CLOCK_SKEW, Owner, Record, RequestHash, StoredResult, Timestamp, has_expired, has_passed,
+    lapsed_claim_expires,
 };
 
 use super::{Reference, give_way};
@@ -27,7 +28,7 @@ pub(super) struct ClaimId {
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     /// The number of its last grant.
-    fence: Fence,
+    fencing_token: FencingToken,
     pub(super) stored: Option<Stored>,
     /// Who gave it up, where nobody has been granted it since.
     pub(super) given_up: Option<Owner>,
@@ -66,26 +67,26 @@ impl Reference {
     fn record_has_expired(&self, stored: &Stored, now: Timestamp) -> bool {
         let Some(expires) = stored.expires else { return false };
         match (self.defect, &stored.record) {
-            (Some(ExpiresToTheNanosecond), Record::Finished(_)) => has_come(expires, now),
+            (Some(ExpiresToTheNanosecond), Record::Finished(_)) => has_passed(expires, now),
             (Some(ExpiresASecondLate), _) => has_expired(expires.saturating_add(TICK), now),
             (Some(KeepsLapsedClaimsForEver), Record::InProgress(_)) => false,
-            (Some(ExpiresWithTheLease), Record::InProgress(held)) => has_come(held.until, now),
+            (Some(ExpiresWithTheLease), Record::InProgress(held)) => has_passed(held.expires_at, now),
             (Some(TakesTheEpochForNoTime), _) if expires == Timestamp::EPOCH => false,
             _ => has_expired(expires, now),
         }
     }
 
     fn lease_has_ended(&self, held: &InProgress, claimed: Timestamp, now: Timestamp) -> bool {
-        let until = held.until;
+        let expires_at = held.expires_at;
         match self.defect {
             Some(NeverTakesOver) => false,
-            Some(TakesOverATickEarly) => has_come(until.saturating_sub(TICK), now),
-            Some(TakesOverATickLate) => has_come(until.saturating_add(TICK), now),
-            Some(LeasesWholeSeconds) => until.as_secs() <= now.as_secs(),
-            Some(SaturatesLeases) => until <= now,
-            Some(TakesTheEpochForNoTime) if until == Timestamp::EPOCH => false,
+            Some(TakesOverATickEarly) => has_passed(expires_at.saturating_sub(TICK), now),
+            Some(TakesOverATickLate) => has_passed(expires_at.saturating_add(TICK), now),
+            Some(LeasesWholeSeconds) => expires_at.as_secs() <= now.as_secs(),
+            Some(SaturatesLeases) => expires_at <= now,
+            Some(TakesTheEpochForNoTime) if expires_at == Timestamp::EPOCH => false,
             Some(FreesClaimsOfTheFuture) if now < claimed => true,
-            _ => has_come(until, now),
+            _ => has_passed(expires_at, now),
         }
     }
 
@@ -95,7 +96,7 @@ impl Reference {
         let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
         let earliest = match self.defect {
             Some(SweepsWhatHasExpired) => latest,
-            _ => latest.saturating_sub(ALLOWED_SKEW),
+            _ => latest.saturating_sub(MAX_CLOCK_SKEW),
         };
         slots.retain(|_, slot| {
             let gone = match &slot.stored {
@@ -103,7 +104,8 @@ impl Reference {
                 None => slot.emptied <= earliest,
             };
             // What is granted next follows the time.
-            let behind = slot.fence <= Fence::seed(earliest) || self.has(SweepsFencesThatAreAhead);
+            let behind =
+                slot.fencing_token <= FencingToken::seed(earliest) || self.has(SweepsFencesThatAreAhead);
             !(gone && behind && self.forgets)
         });
     }
@@ -117,8 +119,8 @@ impl Reference {
         request: &ClaimRequest<'_>,
         now: Timestamp,
         repeated: bool,
-    ) -> Result<Claimed, BackendError> {
-        let texts = [request.details.function_name, request.details.tenant, request.details.request];
+    ) -> Result<Acquisition, BackendError> {
+        let texts = [request.metadata.function_name, request.metadata.tenant, request.metadata.request];
         if self.has(RefusesEmptyDetails) && texts.contains(&Some("")) {
             return Err(BackendError::invalid("an empty text"));
         }
@@ -150,16 +152,20 @@ impl Reference {
     }
 
     /// The answer to who asks for a key that is not free, or its own already.
-    fn held(&self, stored: &Stored, request: &ClaimRequest<'_>, now: Timestamp) -> Option<Claimed> {
-        let taken = Claimed::Taken(stored.record.clone());
+    fn held(&self, stored: &Stored, request: &ClaimRequest<'_>, now: Timestamp) -> Option<Acquisition> {
+        let taken = Acquisition::Held(stored.record.clone());
         match &stored.record {
             Record::InProgress(held) if held.owner == request.owner => match self.defect {
                 Some(RefusesItsOwnClaim) => Some(taken),
                 Some(GrantsRepeatedClaimsAnew) => None,
-                Some(AnswersTheLeaseAskedFor) => {
-                    Some(Claimed::Granted(Grant { fence: held.fence, until: request.until }))
-                }
-                _ => Some(Claimed::Granted(Grant { fence: held.fence, until: held.until })),
+                Some(AnswersTheLeaseAskedFor) => Some(Acquisition::Acquired(Grant {
+                    fencing_token: held.fencing_token,
+                    expires_at: request.expires_at,
+                })),
+                _ => Some(Acquisition::Acquired(Grant {
+                    fencing_token: held.fencing_token,
+                    expires_at: held.expires_at,
+                })),
             },
             Record::InProgress(held) if self.lease_has_ended(held, stored.claimed, now) => None,
             Record::Finished(finished)
@@ -170,7 +176,7 @@ impl Reference {
             // The end of the lease as it was claimed.
             Record::Finished(_) if self.has(TakesOverWhatIsFinished) => {
                 let lapsed = stored.claimed.saturating_add(Duration::from_secs(30));
-                (!has_come(lapsed, now)).then_some(taken)
+                (!has_passed(lapsed, now)).then_some(taken)
             }
             _ => Some(taken),
         }
@@ -183,46 +189,46 @@ impl Reference {
         before: Option<&Slot>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Claimed {
+    ) -> Acquisition {
         let is_there = before.is_some_and(|slot| slot.stored.is_some());
-        let last = before.map(|slot| slot.fence).filter(|_| match self.defect {
+        let last = before.map(|slot| slot.fencing_token).filter(|_| match self.defect {
             Some(FencesFromTheTimeAlone) => false,
             Some(StartsFencesOver) => is_there,
             _ => true,
         });
-        let seed = if self.has(StartsFencesOver) { Fence(0) } else { Fence::seed(now) };
+        let seed = if self.has(StartsFencesOver) { FencingToken(0) } else { FencingToken::seed(now) };
         let repeated = before.is_some_and(|slot| slot.given_up == Some(request.owner));
-        let fence = match last {
+        let fencing_token = match last {
             Some(last) if repeated && self.has(GrantsAgainWhatWasGivenUp) => last,
             _ => last.map_or(seed, |last| last.max(seed)).next(),
         };
         let old = before.and_then(|slot| slot.stored.as_ref());
-        let fingerprint = match self.defect {
+        let request_hash = match self.defect {
             Some(KeepsTheOldFingerprint) => {
-                old.and_then(|old| old.record.fingerprint()).or(request.fingerprint)
+                old.and_then(|old| old.record.request_hash()).or(request.request_hash)
             }
-            _ => request.fingerprint,
+            _ => request.request_hash,
         };
         let owner = match self.defect {
             #[expect(clippy::cast_possible_truncation, reason = "the defect")]
             Some(KeepsOwnersIn64Bits) => Owner(u128::from(request.owner.0 as u64)),
             _ => request.owner,
         };
-        let until = request.until;
-        let record = Record::InProgress(InProgress { owner, fence, until, fingerprint });
-        let expires = Some(lapsed_claim_expires(until));
+        let expires_at = request.expires_at;
+        let record = Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash });
+        let expires = Some(lapsed_claim_expires(expires_at));
         let stored = Some(Stored { record, expires, claimed: now });
-        slots.insert(id, Slot { fence, stored, given_up: None, emptied: now });
-        Claimed::Granted(Grant { fence, until })
+        slots.insert(id, Slot { fencing_token, stored, given_up: None, emptied: now });
+        Acquisition::Acquired(Grant { fencing_token, expires_at })
     }
 
     /// What a backend answers that takes each repetition of a write for its own that was applied.
-    fn presumed(&self, answer: Claimed) -> Claimed {
+    fn presumed(&self, answer: Acquisition) -> Acquisition {
         match answer {
-            Claimed::Taken(record) if self.has(PresumesThatRepetitionsWereApplied) => {
-                let (Record::InProgress(InProgress { fence, .. }) | Record::Finished(Finished { fence, .. })) =
-                    record;
-                Claimed::Granted(Grant { fence, until: Timestamp::MAX })
+            Acquisition::Held(record) if self.has(PresumesThatRepetitionsWereApplied) => {
+                let (Record::InProgress(InProgress { fencing_token, .. })
+                | Record::Finished(Finished { fencing_token, .. })) = record;
+                Acquisition::Acquired(Grant { fencing_token, expires_at: Timestamp::MAX })
             }
             answer => answer,
         }
@@ -235,35 +241,35 @@ impl Reference {
         id: &ClaimId,
         stored: &Stored,
         request: &ClaimRequest<'_>,
-        answer: &Claimed,
+        answer: &Acquisition,
     ) {
-        let (Claimed::Taken(_), Some(slot)) = (answer, slots.get_mut(id)) else { return };
+        let (Acquisition::Held(_), Some(slot)) = (answer, slots.get_mut(id)) else { return };
         let mut stored = stored.clone();
         match (self.defect, &mut stored.record) {
             (Some(RefusedClaimsMoveTheLease), Record::InProgress(held)) => {
-                held.until = held.until.max(request.until);
+                held.expires_at = held.expires_at.max(request.expires_at);
             }
             (Some(RefusedClaimsLeaveTheirFingerprint), Record::InProgress(held)) => {
-                held.fingerprint = request.fingerprint;
+                held.request_hash = request.request_hash;
             }
             (Some(RefusedClaimsPutOffTheExpiry), Record::Finished(_)) => {
-                stored.expires = stored.expires.map(|expires| expires.max(request.until));
+                stored.expires = stored.expires.map(|expires| expires.max(request.expires_at));
             }
             _ => return,
         }
         slot.stored = Some(stored);
     }
 
-    fn told(&self, answer: Claimed) -> Claimed {
-        let Claimed::Taken(mut record) = answer else { return answer };
+    fn told(&self, answer: Acquisition) -> Acquisition {
+        let Acquisition::Held(mut record) = answer else { return answer };
         match (self.defect, &mut record) {
-            (Some(RefusesWithoutTheFingerprint), Record::InProgress(held)) => held.fingerprint = None,
+            (Some(RefusesWithoutTheFingerprint), Record::InProgress(held)) => held.request_hash = None,
             (Some(RefusesWithAFingerprintOfZeros), Record::InProgress(held)) => {
-                held.fingerprint = held.fingerprint.or(Some(Fingerprint([0; 32])));
+                held.request_hash = held.request_hash.or(Some(RequestHash([0; 32])));
             }
             (Some(RefusesWithoutTheOutcome), Record::Finished(done)) => done.result = StoredResult::Nothing,
             _ => {}
         }
-        Claimed::Taken(record)
+        Acquisition::Held(record)
     }
 }

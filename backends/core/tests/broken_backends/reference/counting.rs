@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 
-use limited_core::{BackendError, Counter, Generation, Hit, Opening, Tally, Timestamp, Window};
+use limited_core::{BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowMeta};
 
 use super::{Id, Reference, State, give_way};
 use crate::Defect::*;
@@ -41,7 +41,7 @@ impl Reference {
         }
     }
 
-    pub(super) fn count(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Tally {
+    pub(super) fn count(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> CounterState {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let busy = matches!(self.states.try_lock(), Err(TryLockError::WouldBlock));
         if busy && self.has(RefusesUnderContention) {
@@ -81,7 +81,7 @@ impl Reference {
         }
         state.value = value;
         if let (Some(KeepsTheOldOpening), None, Some(old)) = (self.defect, state.start, states.get(&id)) {
-            state.opening.clone_from(&old.opening);
+            state.meta.clone_from(&old.meta);
         }
         self.open(&mut state, hit, now, window);
         states.insert(id, state.clone());
@@ -90,23 +90,22 @@ impl Reference {
 
     /// The counted hit opens the window, where none is open.
     fn open(&self, state: &mut State, hit: &Hit<'_>, now: Timestamp, window: Window) {
-        if !matches!(window, Window::Opened { .. }) {
+        if !matches!(window, Window::FromFirstHit { .. }) {
             return;
         }
         if state.start.is_none() || self.has(MovesTheStart) {
             state.start = Some(now);
         }
-        let note = hit.note.filter(|note| !(self.has(TakesEmptyNotesForNone) && note.is_empty()));
-        let fresh = Opening { generation: hit.generation, note: note.map(Into::into) };
-        state.opening = Some(Arc::new(match state.opening.as_deref() {
+        let metadata =
+            hit.metadata.filter(|metadata| !(self.has(TakesEmptyNotesForNone) && metadata.is_empty()));
+        let fresh = WindowMeta { id: hit.window_id, metadata: metadata.map(Into::into) };
+        state.meta = Some(Arc::new(match state.meta.as_deref() {
             None => fresh,
-            Some(opening) if self.has(OverwritesTheNote) => {
-                Opening { generation: opening.generation, ..fresh }
+            Some(meta) if self.has(OverwritesTheNote) => WindowMeta { id: meta.id, ..fresh },
+            Some(meta) if self.has(OverwritesTheGeneration) => {
+                WindowMeta { metadata: meta.metadata.clone(), ..fresh }
             }
-            Some(opening) if self.has(OverwritesTheGeneration) => {
-                Opening { note: opening.note.clone(), ..fresh }
-            }
-            Some(opening) => opening.clone(),
+            Some(meta) => meta.clone(),
         }));
     }
 
@@ -136,10 +135,10 @@ impl Reference {
         }
     }
 
-    fn refusal(&self, window: Window, state: State) -> Tally {
+    fn refusal(&self, window: Window, state: State) -> CounterState {
         let told = match self.defect {
             Some(RefusesWithoutTheValue) => State { value: 0, ..state },
-            Some(RefusesWithoutTheOpening) => State { opening: None, ..state },
+            Some(RefusesWithoutTheOpening) => State { meta: None, ..state },
             _ => state,
         };
         self.tally(false, window, told)
@@ -148,11 +147,11 @@ impl Reference {
     pub(super) fn forget(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
     ) -> Result<(), BackendError> {
         let id = self.id(counter);
         let mut states = self.states();
-        let opened = states.get(&id).and_then(|state| state.opening.clone());
+        let opened = states.get(&id).and_then(|state| state.meta.clone());
         match self.defect {
             Some(NeverResets) => {}
             Some(ResetsClaimsToo) => {
@@ -166,7 +165,7 @@ impl Reference {
             Some(CannotResetWhatIsAbsent) if !states.contains_key(&id) => {
                 return Err(BackendError::Other("there is no such counter".into()));
             }
-            _ if generation.is_none() || opened.map(|opening| opening.generation) == generation => {
+            _ if window_id.is_none() || opened.map(|meta| meta.id) == window_id => {
                 states.remove(&id);
             }
             _ => {}
@@ -186,7 +185,7 @@ impl Reference {
                 Some(answer) if !self.has(CountsLostAnswersTwice) => answer,
                 _ => apply(),
             };
-            if !self.loses_next_answer.swap(false, Ordering::Relaxed) {
+            if !self.loses_next_response.swap(false, Ordering::Relaxed) {
                 return answer;
             }
             match self.defect {
@@ -206,7 +205,7 @@ impl Reference {
     ) -> Result<T, BackendError> {
         for attempt in 0..3 {
             let answer = apply(attempt > 0);
-            if !self.loses_next_answer.swap(false, Ordering::Relaxed) {
+            if !self.loses_next_response.swap(false, Ordering::Relaxed) {
                 return answer;
             }
             match self.defect {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
-    BackendError, ClaimKey, Completion, Finished, InProgress, Owner, Ownership, Record, Recorded,
-    StoredResult, Timestamp, has_come, lapsed_claim_expires,
+    BackendError, ClaimKey, Completion, FinishResult, Finished, InProgress, LeaseStatus, Owner, Record,
+    StoredResult, Timestamp, has_passed, lapsed_claim_expires,
 };
 
 use super::claiming::{Slots, Stored};
@@ -20,7 +20,7 @@ impl Reference {
         completion: &Completion<'_>,
         now: Timestamp,
         repeated: bool,
-    ) -> Recorded {
+    ) -> FinishResult {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
         let there = self.there(slots.get(&id), now);
@@ -40,7 +40,7 @@ impl Reference {
         };
         stored.record = Record::Finished(Finished {
             owner: completion.owner,
-            fence: held.fence,
+            fencing_token: held.fencing_token,
             at: match self.defect {
                 Some(FinishesInWholeSeconds) => Timestamp::from_secs(now.as_secs()),
                 _ => now,
@@ -49,61 +49,61 @@ impl Reference {
             status_code: completion
                 .status_code
                 .filter(|code| *code > 0 || !self.has(TakesZeroForNoStatusCode)),
-            fingerprint: held.fingerprint,
+            request_hash: held.request_hash,
         });
         self.store(&mut slots, key, stored);
-        Recorded::Kept
+        FinishResult::Stored
     }
 
     pub(super) fn prolong(
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Ownership {
+    ) -> LeaseStatus {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
         let there = self.there(slots.get(&id), now);
         let Some((mut stored, mut held)) = self.owned(there.as_ref(), owner, now, RenewsForAnybody) else {
             return match there {
                 Some(stored) if is_finished_by(owner, &stored) && self.has(RenewsWhatIsFinished) => {
-                    Ownership::Owned
+                    LeaseStatus::Owned
                 }
-                there => Ownership::Lost(self.instead(there)),
+                there => LeaseStatus::Lost(self.instead(there)),
             };
         };
-        if until <= held.until && self.has(RenewsOnlyFurther) {
-            return Ownership::Lost(Some(stored.record));
+        if until <= held.expires_at && self.has(RenewsOnlyFurther) {
+            return LeaseStatus::Lost(Some(stored.record));
         }
         if self.has(ChecksThenEnds) {
             drop(slots);
             give_way();
             slots = self.slots();
         }
-        held.until = match self.defect {
-            Some(NeverRenews) => held.until,
-            Some(MovesLeasesBack) => until,
-            _ => held.until.max(until),
+        held.expires_at = match self.defect {
+            Some(NeverRenews) => held.expires_at,
+            Some(MovesLeasesBack) => expires_at,
+            _ => held.expires_at.max(expires_at),
         };
         if !self.has(RenewsWithoutTheExpiry) {
-            stored.expires = Some(lapsed_claim_expires(held.until));
+            stored.expires = Some(lapsed_claim_expires(held.expires_at));
         }
         stored.record = Record::InProgress(held);
         self.store(&mut slots, key, stored);
-        Ownership::Owned
+        LeaseStatus::Owned
     }
 
-    pub(super) fn give_up(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Ownership {
+    pub(super) fn give_up(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
         let there = self.there(slots.get(&id), now);
         let owns = self.owned(there.as_ref(), owner, now, ReleasesForAnybody).is_some();
         match there {
-            _ if owns && self.has(NeverReleases) => return Ownership::Owned,
+            _ if owns && self.has(NeverReleases) => return LeaseStatus::Owned,
             _ if owns => {}
             Some(stored) if is_finished_by(owner, &stored) && self.has(ReleasesWhatIsFinished) => {}
-            there => return Ownership::Lost(self.instead(there)),
+            there => return LeaseStatus::Lost(self.instead(there)),
         }
         if self.has(ChecksThenEnds) {
             drop(slots);
@@ -111,7 +111,7 @@ impl Reference {
             slots = self.slots();
         }
         self.empty(&mut slots, key, Some(owner), now);
-        Ownership::Owned
+        LeaseStatus::Owned
     }
 
     /// The answer to who does not hold what is to be finished, but may have finished it.
@@ -123,24 +123,24 @@ impl Reference {
         there: Option<Stored>,
         now: Timestamp,
         repeated: bool,
-    ) -> Recorded {
+    ) -> FinishResult {
         let is_own = there.as_ref().is_some_and(|stored| is_finished_by(completion.owner, stored));
         match (self.defect, there) {
-            (Some(TakesItsOwnFinishForALoss), there) => Recorded::Lost(self.instead(there)),
+            (Some(TakesItsOwnFinishForALoss), there) => FinishResult::Lost(self.instead(there)),
             (Some(FinishesTwice), Some(mut stored)) if is_own => {
                 if let Record::Finished(finished) = &mut stored.record {
                     finished.at = now;
                 }
                 self.store(slots, key, stored);
-                Recorded::Kept
+                FinishResult::Stored
             }
             (Some(FinishesWhatIsNotThere), None) => {
                 self.put(slots, key, completion, now);
-                Recorded::Kept
+                FinishResult::Stored
             }
-            (Some(PresumesThatRepetitionsWereApplied), _) if repeated => Recorded::Kept,
-            _ if is_own => Recorded::Kept,
-            (_, there) => Recorded::Lost(self.instead(there)),
+            (Some(PresumesThatRepetitionsWereApplied), _) if repeated => FinishResult::Stored,
+            _ if is_own => FinishResult::Stored,
+            (_, there) => FinishResult::Lost(self.instead(there)),
         }
     }
 
@@ -154,7 +154,7 @@ impl Reference {
     ) -> Option<(Stored, InProgress)> {
         let stored = there?;
         let Record::InProgress(held) = &stored.record else { return None };
-        let lost = self.has(LosesWhatHasLapsed) && has_come(held.until, now);
+        let lost = self.has(LosesWhatHasLapsed) && has_passed(held.expires_at, now);
         let owns = self.is(held.owner, owner) || self.has(for_anybody);
         (owns && !lost).then(|| (stored.clone(), held.clone()))
     }
@@ -201,7 +201,9 @@ impl Reference {
         }
         let found = if self.has(FindsWhatHasExpired) { stored } else { there };
         found.map(|stored| stored.record).filter(|record| match record {
-            Record::InProgress(held) => !(self.has(FindsNothingThatHasLapsed) && has_come(held.until, now)),
+            Record::InProgress(held) => {
+                !(self.has(FindsNothingThatHasLapsed) && has_passed(held.expires_at, now))
+            }
             Record::Finished(_) => true,
         })
     }

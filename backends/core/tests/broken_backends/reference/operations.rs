@@ -3,8 +3,9 @@
 use std::sync::PoisonError;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimRequest, Claimed, Completion, Counter, Generation, Hit,
-    ImmediateBackend, Key, Owner, Ownership, Record, Recorded, Tally, Timestamp, Window, sliding,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, ImmediateBackend, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId,
+    sliding,
 };
 
 use super::Reference;
@@ -16,11 +17,11 @@ impl ImmediateBackend for Reference {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         self.write(|| Ok(self.count(counter, hit, now)))
     }
 
-    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let mut states = self.states();
         self.forget_some(&mut states, now);
@@ -37,10 +38,10 @@ impl ImmediateBackend for Reference {
     fn reset_now(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         _now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.write(|| self.forget(counter, generation))
+        self.write(|| self.forget(counter, window_id))
     }
 
     fn increment_sliding_now(
@@ -48,7 +49,7 @@ impl ImmediateBackend for Reference {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         let previous = self.before(counter, now)?;
         let elsewhere = Key::from(format!("{} sliding", counter.key()));
         let counter = match self.defect {
@@ -56,7 +57,7 @@ impl ImmediateBackend for Reference {
             _ => Ok(*counter),
         };
         let counter = &counter.map_err(|error| BackendError::invalid(error.to_string()))?;
-        let weighed = match (self.defect, counter.window()) {
+        let with_previous = match (self.defect, counter.window()) {
             (Some(WeighsNothing), _) => *hit,
             (Some(RoundsTheShareDown), Window::Aligned { start, length }) => {
                 let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
@@ -71,16 +72,16 @@ impl ImmediateBackend for Reference {
             }
             (Some(IgnoresTheCostOfSlidingHits), window) => {
                 let one = Hit { cost: hit.cost.min(1), ..*hit };
-                let ceiling = sliding::weighed(&one, previous, window, now).ceiling;
+                let ceiling = sliding::with_previous(&one, previous, window, now).ceiling;
                 Hit { ceiling: ceiling.saturating_add(hit.cost - one.cost), ..*hit }
             }
-            (_, window) => sliding::weighed(hit, previous, window, now),
+            (_, window) => sliding::with_previous(hit, previous, window, now),
         };
         let told = if self.has(TellsNoPrevious) { 0 } else { previous };
-        Ok(self.increment_now(counter, &weighed, now)?.with_previous(told))
+        Ok(self.increment_now(counter, &with_previous, now)?.with_previous(told))
     }
 
-    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         let previous = self.before(counter, now)?;
         Ok(self.get_now(counter, now)?.with_previous(previous))
     }
@@ -92,7 +93,9 @@ impl Reference {
             return match counter.window() {
                 Window::Aligned { .. } => Ok(0),
                 _ if self.has(SlidesAnyWindow) => Ok(0),
-                Window::Opened { .. } | Window::Bucket { .. } => Err(BackendError::invalid("not aligned")),
+                Window::FromFirstHit { .. } | Window::Bucket { .. } => {
+                    Err(BackendError::invalid("not aligned"))
+                }
             };
         };
         let before = counter.with_window(before);
@@ -115,21 +118,21 @@ impl Backend for CountersAlone {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         self.0.increment_now(counter, hit, now)
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         self.0.get_now(counter, now)
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.0.reset_now(counter, generation, now)
+        self.0.reset_now(counter, window_id, now)
     }
 }
 
@@ -139,21 +142,21 @@ impl Backend for Reference {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         self.increment_now(counter, hit, now)
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         self.get_now(counter, now)
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        generation: Option<Generation>,
+        window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.reset_now(counter, generation, now)
+        self.reset_now(counter, window_id, now)
     }
 
     async fn increment_sliding(
@@ -161,11 +164,11 @@ impl Backend for Reference {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<Tally, BackendError> {
+    ) -> Result<CounterState, BackendError> {
         self.increment_sliding_now(counter, hit, now)
     }
 
-    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<Tally, BackendError> {
+    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         self.get_sliding_now(counter, now)
     }
 
@@ -174,7 +177,7 @@ impl Backend for Reference {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Claimed, BackendError> {
+    ) -> Result<Acquisition, BackendError> {
         self.write_claim(|repeated| self.take(key, request, now, repeated))
     }
 
@@ -183,7 +186,7 @@ impl Backend for Reference {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, BackendError> {
+    ) -> Result<FinishResult, BackendError> {
         self.write_claim(|repeated| Ok(self.complete(key, completion, now, repeated)))
     }
 
@@ -191,10 +194,10 @@ impl Backend for Reference {
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
-        until: Timestamp,
+        expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
-        self.write_claim(|_| Ok(self.prolong(key, owner, until, now)))
+    ) -> Result<LeaseStatus, BackendError> {
+        self.write_claim(|_| Ok(self.prolong(key, owner, expires_at, now)))
     }
 
     async fn release(
@@ -202,7 +205,7 @@ impl Backend for Reference {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<Ownership, BackendError> {
+    ) -> Result<LeaseStatus, BackendError> {
         self.write_claim(|_| Ok(self.give_up(key, owner, now)))
     }
 

@@ -1,11 +1,11 @@
 //! Rule 6: a write that is repeated because its answer was lost counts once.
 //!
-//! A backend that cannot lose an answer on purpose ([`Harness::lose_next_answer`]) passes these.
+//! A backend that cannot lose an answer on purpose ([`Harness::lose_next_response`]) passes these.
 
 use super::Harness;
 use super::parallel::{in_parallel, one_by_one};
 use super::subject::{NOW, Probe, Subject};
-use crate::{BackendError, Tally, Timestamp, Window, WindowLength};
+use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
 
 pub(super) fn a_hit_whose_answer_was_lost_counts_once<H: Harness>(subject: &Subject<'_, H>) {
     for counter in subject.each_kind("lost", NOW) {
@@ -62,8 +62,11 @@ pub(super) fn a_sliding_hit_whose_answer_was_lost_counts_once<H: Harness>(subjec
         };
         let expected = counter.then(&state, true, 2);
         let answer = answer.map(|tally| {
-            let weighed = tally.previous == previous;
-            assert!(weighed, "a sliding hit answers with the {previous} that it weighed, and not {tally:?}");
+            let with_previous = tally.previous == previous;
+            assert!(
+                with_previous,
+                "a sliding hit answers with the {previous} that it weighed, and not {tally:?}"
+            );
             tally.with_previous(0)
         });
         state = counted_once(&counter, answer, &expected, &state, NOW);
@@ -74,8 +77,8 @@ pub(super) fn a_reset_whose_answer_was_lost_is_one_reset<H: Harness>(subject: &S
     for counter in subject.each_kind("reset", NOW) {
         for named in [false, true] {
             let first = counter.first_hit(3, 5, NOW);
-            let generation = first.opening.as_ref().map(|opening| opening.generation).filter(|_| named);
-            let Some(answer) = losing(subject, || counter.try_reset(generation, NOW)) else {
+            let window_id = first.meta.as_ref().map(|meta| meta.id).filter(|_| named);
+            let Some(answer) = losing(subject, || counter.try_reset(window_id, NOW)) else {
                 return;
             };
             let state = counter.get(NOW);
@@ -128,7 +131,7 @@ pub(super) fn answers_lost_under_load_count_once<H: Harness>(subject: &Subject<'
 
 /// Asks while the next answer is to be lost; `None` where this backend cannot lose one.
 pub(super) fn losing<H: Harness, T>(subject: &Subject<'_, H>, ask: impl FnOnce() -> T) -> Option<T> {
-    subject.harness.lose_next_answer(&subject.backend).then(ask)
+    subject.harness.lose_next_response(&subject.backend).then(ask)
 }
 
 /// Fails unless a hit whose answer was lost is counted once, or is left open by the answer and counted at most once.
@@ -136,11 +139,11 @@ pub(super) fn losing<H: Harness, T>(subject: &Subject<'_, H>, ask: impl FnOnce()
 #[track_caller]
 fn counted_once<H: Harness>(
     counter: &Probe<'_, H>,
-    answer: Result<Tally, BackendError>,
-    expected: &Tally,
-    before: &Tally,
+    answer: Result<CounterState, BackendError>,
+    expected: &CounterState,
+    before: &CounterState,
     now: Timestamp,
-) -> Tally {
+) -> CounterState {
     let counted = counter.then(expected, false, 0);
     let state = counter.get(now);
     match answer {

@@ -1,6 +1,6 @@
 //! Telling requests apart: SHA-256 over canonical JSON.
 
-use limited_core::Fingerprint;
+use limited_core::RequestHash;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ const LARGEST_EXACT: u64 = (1 << 53) - 1;
 /// A request as it is hashed, and may be stored.
 pub(crate) struct Canonical {
     pub(crate) json: String,
-    pub(crate) fingerprint: Fingerprint,
+    pub(crate) request_hash: RequestHash,
 }
 
 impl Canonical {
@@ -23,8 +23,8 @@ impl Canonical {
         let mut value = serde_json::to_value(request)?;
         spell_out_large_integers(&mut value);
         let json = serde_json_canonicalizer::to_string(&value)?;
-        let fingerprint = Fingerprint(Sha256::digest(&json).into());
-        Ok(Self { json, fingerprint })
+        let request_hash = RequestHash(Sha256::digest(&json).into());
+        Ok(Self { json, request_hash })
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn hash(request: &(impl Serialize + ?Sized)) -> String {
-        Canonical::of(request).unwrap().fingerprint.to_string()
+        Canonical::of(request).unwrap().request_hash.to_string()
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn integers_beyond_64_bits_are_told_apart_or_refused() {
         let hashes = [u128::MAX, u128::MAX - 1].map(|number| Canonical::of(&number).ok());
-        let [one, other] = hashes.map(|hash| hash.map(|canonical| canonical.fingerprint));
+        let [one, other] = hashes.map(|hash| hash.map(|canonical| canonical.request_hash));
         assert!(one != other || one.is_none());
     }
 

@@ -1,0 +1,100 @@
+//! Pointers to backends, which are backends.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Timestamp, WindowId,
+};
+
+// A method that is missing here would silently run its default instead of the backend's own code.
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        #[async_trait]
+        impl<B: Backend + ?Sized> Backend for $pointer {
+            #[inline]
+            fn try_increment(
+                &self,
+                counter: &Counter<'_>,
+                hit: &Hit<'_>,
+                now: Timestamp,
+            ) -> Option<Result<CounterState, BackendError>> {
+                (**self).try_increment(counter, hit, now)
+            }
+
+            async fn increment(
+                &self,
+                counter: &Counter<'_>,
+                hit: &Hit<'_>,
+                now: Timestamp,
+            ) -> Result<CounterState, BackendError> {
+                (**self).increment(counter, hit, now).await
+            }
+
+            async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+                (**self).get(counter, now).await
+            }
+
+            async fn reset(
+                &self,
+                counter: &Counter<'_>,
+                window: Option<WindowId>,
+                now: Timestamp,
+            ) -> Result<(), BackendError> {
+                (**self).reset(counter, window, now).await
+            }
+
+            async fn claim(
+                &self,
+                key: &ClaimKey<'_>,
+                request: &ClaimRequest<'_>,
+                now: Timestamp,
+            ) -> Result<Acquisition, BackendError> {
+                (**self).claim(key, request, now).await
+            }
+
+            async fn finish(
+                &self,
+                key: &ClaimKey<'_>,
+                completion: &Completion<'_>,
+                now: Timestamp,
+            ) -> Result<FinishResult, BackendError> {
+                (**self).finish(key, completion, now).await
+            }
+
+            async fn renew(
+                &self,
+                key: &ClaimKey<'_>,
+                owner: Owner,
+                expires_at: Timestamp,
+                now: Timestamp,
+            ) -> Result<LeaseStatus, BackendError> {
+                (**self).renew(key, owner, expires_at, now).await
+            }
+
+            async fn release(
+                &self,
+                key: &ClaimKey<'_>,
+                owner: Owner,
+                now: Timestamp,
+            ) -> Result<LeaseStatus, BackendError> {
+                (**self).release(key, owner, now).await
+            }
+
+            async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+                (**self).find(key, now).await
+            }
+
+            async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+                (**self).forget(key, now).await
+            }
+        }
+
+        impl<B: Immediate + ?Sized> Immediate for $pointer {}
+    )+};
+}
+
+forward!(&B, Box<B>, Arc<B>);

@@ -1,0 +1,101 @@
+//! A limiter with another quota.
+
+use std::fmt;
+
+use limited_core::{Backend, Immediate, Key};
+
+use super::check::Check;
+use crate::immediate::poll_once;
+use crate::{Decision, Error, Limiter, Quota};
+
+/// A [`Limiter`] with another quota, from [`Limiter::with_quota`].
+///
+/// Everything but the quota is the limiter's: backend, namespace, algorithm, clock and [`OnError`](crate::OnError).
+pub struct WithQuota<'l, B> {
+    limiter: &'l Limiter<B>,
+    quota: Quota,
+    /// Whether the coarse clock is precise enough for the quota.
+    is_coarse: bool,
+}
+
+impl<'l, B> WithQuota<'l, B> {
+    #[inline]
+    pub(super) fn new(limiter: &'l Limiter<B>, quota: Quota) -> Self {
+        let is_coarse = limiter.clock.is_coarse(limiter.algorithm, &quota);
+        Self { limiter, quota, is_coarse }
+    }
+
+    #[inline(always)]
+    fn check(&self, cost: u64) -> Check<'_> {
+        self.limiter.check_by(&self.quota, self.is_coarse, cost)
+    }
+}
+
+/// # Deciding
+///
+/// Each method is its namesake of [`Limiter`] by this quota, with the same errors.
+impl<B: Backend> WithQuota<'_, B> {
+    /// [`Limiter::allow`] by this quota.
+    pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
+        self.limiter.decide(key.into(), self.check(1)).await
+    }
+
+    /// [`Limiter::allow_n`] by this quota.
+    pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
+        self.limiter.decide(key.into(), self.check(cost)).await
+    }
+
+    /// [`Limiter::peek`] by this quota.
+    pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
+        self.limiter.predict(key.into(), self.check(1)).await
+    }
+
+    /// [`Limiter::reset`] by this quota.
+    pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
+        self.limiter.forget(key.into(), self.check(1)).await
+    }
+}
+
+/// # Deciding without a future
+///
+/// The same over every [`Immediate`] backend.
+impl<B: Immediate> WithQuota<'_, B> {
+    /// [`Limiter::allow_now`] by this quota.
+    #[inline]
+    pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
+        self.limiter.decide_now(&key.into(), self.check(1))
+    }
+
+    /// [`Limiter::allow_n_now`] by this quota.
+    #[inline]
+    pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
+        self.limiter.decide_now(&key.into(), self.check(cost))
+    }
+
+    /// [`Limiter::peek_now`] by this quota.
+    pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
+        poll_once(self.limiter.predict(key.into(), self.check(1)))
+    }
+
+    /// [`Limiter::reset_now`] by this quota.
+    pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        poll_once(self.limiter.forget(key.into(), self.check(1)))
+    }
+}
+
+impl<B> Clone for WithQuota<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for WithQuota<'_, B> {}
+
+impl<B> fmt::Debug for WithQuota<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithQuota")
+            .field("quota", &format_args!("{}", self.quota))
+            .field("limiter", self.limiter)
+            .finish()
+    }
+}
