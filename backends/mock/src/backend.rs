@@ -1,4 +1,4 @@
-//! The mock itself: reference stores, behind faults and gates, with a record of its calls.
+//! The mock: reference stores behind faults and gates, with a record of every call.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,23 +9,22 @@ use limited_core::{
     sliding,
 };
 
-use crate::answer::Answer;
 use crate::claims::Claims;
 use crate::counters::Counters;
 use crate::fault::{Effect, Script};
-use crate::gate::{Door, Side};
-use crate::operation::{OfClaim, OfCounter, Request};
+use crate::gate::{Direction, GateState};
+use crate::request::{ClaimOp, CounterOp, Request};
+use crate::response::Response;
 use crate::{Call, Fault, Gate};
 
-/// A backend for tests. It counts, and grants claims, as the contract says, unless it is told to do otherwise; it records
-/// every call.
+/// A backend for tests. It keeps the contract, except for the faults that a test injects, and records every call.
 ///
-/// Clones are the same mock: keep one in the test, and give the other to what is tested.
+/// Clones are the same mock: keep one in the test, and give the other to the code under test.
 ///
-/// Each call is one atomic step, under one lock: the order of [`calls`](Self::calls) is the order in which they were
-/// decided. Nothing is ever deleted, neither expired counters and claims nor records of calls, so that a mock is not for a
-/// program that runs long. A claim that was given up is kept too, unseen, so that its owner is recognised when it repeats
-/// its release, and refused when it claims once more.
+/// Each call is one atomic step under one lock: [`calls`](Self::calls) returns them in the order of these steps. The
+/// mock deletes nothing by itself: neither expired counters and claims nor records of calls, so it is not for programs
+/// that run long. It also remembers released claims, to recognise an owner that repeats its release and to refuse an
+/// owner that claims again.
 #[derive(Clone, Default)]
 pub struct MockBackend(Arc<Mutex<State>>);
 
@@ -34,22 +33,22 @@ struct State {
     counters: Counters,
     claims: Claims,
     script: Script,
-    doors: Vec<Arc<Door>>,
+    gates: Vec<Arc<GateState>>,
     calls: Vec<Call>,
 }
 
 impl MockBackend {
-    /// A mock without counters, claims, faults, gates or records.
+    /// Creates a mock without counters, claims, faults, gates or records.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many counters are stored, expired ones too. A refused hit stores none.
+    /// Returns the number of stored counters, expired ones included. A refused hit stores none.
     pub fn counters(&self) -> usize {
         self.state().counters.len()
     }
 
-    /// How many claimed keys are stored, those that have expired or were given up too.
+    /// Returns the number of stored claims, expired and released ones included.
     pub fn claims(&self) -> usize {
         self.state().claims.len()
     }
@@ -61,51 +60,53 @@ impl MockBackend {
 
 /// # Faults
 ///
-/// Any number can be injected. They are met in the order of injection, each by the calls that it is for; see
-/// [`Fault`].
+/// Faults apply in the order of their injection, each to the calls that it is for; see [`Fault`].
 ///
 /// ```
-/// # use limited_core::{BackendError, Counter, ImmediateBackend, Key, CounterState, Timestamp, Window, WindowLength};
+/// # use limited_core::{Backend, BackendError, Counter, CounterState, Key, Timestamp, Window, WindowLength};
 /// # use limited_mock::MockBackend;
 /// # let (key, now) = (Key::from("user:7"), Timestamp::EPOCH);
 /// # let counter = Counter::new("", &key, Window::aligned(now, WindowLength::MINUTE))?;
+/// # pollster::block_on(async {
 /// let mock = MockBackend::new();
 /// mock.return_next(CounterState::new(false, 100));
 /// mock.fail_next(BackendError::unavailable("an outage"));
 ///
-/// assert_eq!(mock.get_now(&counter, now)?.value, 100);
-/// assert!(mock.get_now(&counter, now).is_err());
-/// assert_eq!(mock.get_now(&counter, now)?.value, 0);
+/// assert_eq!(mock.get(&counter, now).await?.value, 100);
+/// assert!(mock.get(&counter, now).await.is_err());
+/// assert_eq!(mock.get(&counter, now).await?.value, 0);
+/// # Ok::<(), BackendError>(())
+/// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl MockBackend {
-    /// Adds a fault to those that are still to come.
+    /// Adds a fault after those that are pending.
     pub fn inject(&self, fault: Fault) {
         self.state().script.push(fault);
     }
 
-    /// Fails the next call, whatever its operation. Short for a [`Fault::error`] that is met once.
+    /// Fails the next call of any operation. Short for injecting a [`Fault::error`].
     pub fn fail_next(&self, error: BackendError) {
         self.inject(Fault::error(error));
     }
 
-    /// Fails each `n`-th call from now on, whatever its operation. Short for a [`Fault::error`] with [`Fault::every`].
+    /// Fails each `n`-th call from now on, of any operation. Short for a [`Fault::error`] with [`Fault::every`].
     pub fn fail_every(&self, n: usize, error: BackendError) {
         self.inject(Fault::error(error).every(n));
     }
 
-    /// Answers the next increment or read of a counter with `tally`, whatever is stored. Short for a [`Fault::answer`] that is met
-    /// once.
-    pub fn return_next(&self, tally: CounterState) {
-        self.inject(Fault::counter_state(tally));
+    /// Returns `state` from the next increment or read of a counter, whatever is stored. Short for a
+    /// [`Fault::counter_state`].
+    pub fn return_next(&self, state: CounterState) {
+        self.inject(Fault::counter_state(state));
     }
 
-    /// How many faults are still to come: zero tells a test that everything it scripted has happened.
+    /// Returns the number of pending faults. Zero shows a test that everything it scripted has happened.
     pub fn faults_left(&self) -> usize {
         self.state().script.len()
     }
 
-    /// Takes back every fault: from now on, calls are answered as by a real backend. Gates stay.
+    /// Removes all faults. Gates stay.
     pub fn clear_faults(&self) {
         self.state().script.clear();
     }
@@ -113,9 +114,9 @@ impl MockBackend {
 
 /// # Calls in flight
 ///
-/// A held call waits without a runtime, a clock or a thread of the mock's own, and can be cancelled by dropping it.
-/// Immediate calls, which cannot wait, fail with [`TimedOut`](BackendError::TimedOut) at a gate, as if the caller had
-/// given up at once.
+/// A held call waits without a runtime, a clock or a thread of the mock, and can be cancelled by dropping it. A call
+/// without a future (`allow_now`) cannot wait: at a gate it fails with [`TimedOut`](BackendError::TimedOut), as if the
+/// caller had cancelled it at once.
 ///
 /// ```
 /// # use std::thread;
@@ -130,13 +131,13 @@ impl MockBackend {
 ///     pollster::block_on(gate.until_pending(1));
 ///     assert_eq!(mock.count(Operation::Increment), 0);
 ///     gate.release();
-///     assert!(call.join().is_ok_and(|answer| answer.is_ok()));
+///     assert!(call.join().is_ok_and(|result| result.is_ok()));
 /// });
 /// assert_eq!(mock.count(Operation::Increment), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Whoever claims has awaits at which it can be stopped for ever. A gate shows what it leaves behind:
+/// An owner of a claim can crash at each `.await`. A gate shows what it leaves behind:
 ///
 /// ```
 /// # use std::pin::pin;
@@ -153,122 +154,118 @@ impl MockBackend {
 ///         mock.finish(&key, &Completion::new(owner), now).await
 ///     });
 ///     assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-///     // And here it crashes.
+///     // It crashes here.
 /// }
 /// gate.release();
 /// assert!(matches!(pollster::block_on(mock.find(&key, now))?, Some(Record::InProgress(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl MockBackend {
-    /// Holds calls of this operation on their way to the store, from now on and until the gate is released.
+    /// Holds calls of this operation before they reach the store, from now on until the gate is released.
     ///
-    /// A held call has neither done anything nor met a fault, and is not recorded yet. Dropped, it never happened.
+    /// A held call has done nothing, met no fault, and is not recorded yet. If it is dropped, it never happened.
     pub fn hold(&self, operation: Operation) -> Gate {
-        self.close(operation, Side::Request)
+        self.close(operation, Direction::Request)
     }
 
-    /// Holds answers of this operation on their way back, from now on and until the gate is released.
+    /// Holds responses of this operation, from now on until the gate is released.
     ///
-    /// A held call has been carried out and recorded. Dropped, it has happened, and nobody was told.
+    /// A held call has been applied and recorded. If it is dropped, it has happened, and its caller does not know.
     pub fn hold_responses(&self, operation: Operation) -> Gate {
-        self.close(operation, Side::Answer)
+        self.close(operation, Direction::Response)
     }
 
-    fn close(&self, operation: Operation, side: Side) -> Gate {
-        let door = Arc::new(Door::new(operation, side));
-        self.state().doors.push(Arc::clone(&door));
-        Gate::new(door)
+    fn close(&self, operation: Operation, direction: Direction) -> Gate {
+        let gate = Arc::new(GateState::new(operation, direction));
+        self.state().gates.push(Arc::clone(&gate));
+        Gate::new(gate)
     }
 }
 
 /// # Records
 impl MockBackend {
-    /// Every call that was decided since the mock was made, or since [`clear_calls`](Self::clear_calls), in the order
-    /// in which they were decided.
+    /// Returns every call since the mock was created or [`clear_calls`](Self::clear_calls) was called, in the order in
+    /// which they were applied.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// The calls of one operation, as [`calls`](Self::calls) has them.
+    /// Returns the calls of one operation, in the order of [`calls`](Self::calls).
     pub fn calls_of(&self, operation: Operation) -> Vec<Call> {
         let state = self.state();
         let calls = state.calls.iter();
         calls.filter(|call| call.operation() == operation).cloned().collect()
     }
 
-    /// How many calls of one operation are recorded. A write that was [repeated](Fault::repeated_write) is one call.
+    /// Returns the number of recorded calls of one operation. A [repeated](Fault::repeated_write) write is one call.
     pub fn count(&self, operation: Operation) -> usize {
         let state = self.state();
         let calls = state.calls.iter();
         calls.filter(|call| call.operation() == operation).count()
     }
 
-    /// How many calls are recorded.
+    /// Returns the number of recorded calls.
     pub fn total(&self) -> usize {
         self.state().calls.len()
     }
 
-    /// Forgets every record. Counters, claims, faults and gates stay.
+    /// Deletes all records. Counters, claims, faults and gates stay.
     pub fn clear_calls(&self) {
         self.state().calls.clear();
     }
 }
 
 impl MockBackend {
-    async fn call(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
+    async fn call(&self, request: Request, now: Timestamp) -> Result<Response, BackendError> {
         let operation = request.operation();
-        self.pass(operation, Side::Request).await;
-        let outcome = self.state().decide_and_record(request, now);
-        self.pass(operation, Side::Answer).await;
-        outcome
+        self.pass_gates(operation, Direction::Request).await;
+        let result = self.state().call(request, now);
+        self.pass_gates(operation, Direction::Response).await;
+        result
     }
 
-    /// Passes, one after the other, the gates that are closed now.
-    async fn pass(&self, operation: Operation, side: Side) {
-        let doors = self.state().closed_doors(operation, side);
-        for door in doors {
-            door.pass().await;
+    /// Passes the gates that are closed now, one after the other.
+    async fn pass_gates(&self, operation: Operation, direction: Direction) {
+        let gates = self.state().closed_gates(operation, direction);
+        for gate in gates {
+            gate.pass().await;
         }
     }
 }
 
 impl State {
-    fn decide_and_record(&mut self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
-        let outcome = self.decide(request, now);
-        self.record(request, now, &outcome);
-        outcome
+    fn call(&mut self, request: Request, now: Timestamp) -> Result<Response, BackendError> {
+        let result = self.decide(&request, now);
+        self.calls.push(Call::new(request, now, result.clone()));
+        result
     }
 
-    fn decide(&mut self, request: Request<'_>, now: Timestamp) -> Result<Answer, BackendError> {
+    fn decide(&mut self, request: &Request, now: Timestamp) -> Result<Response, BackendError> {
         let write = self.counters.next_write();
-        let mut carry_out = || match request {
-            Request::OfCounter(counter, request) => Ok(self.counters.apply(write, counter, request, now)),
-            Request::OfClaim(key, request) => self.claims.apply(key, request, now),
+        let mut apply = || match request {
+            Request::Counter(id, operation) => Ok(self.counters.apply(write, id, operation, now)),
+            Request::Claim(id, operation) => self.claims.apply(id, operation, now),
         };
         match self.script.next(request.operation()) {
-            None => carry_out(),
+            None => apply(),
             Some(Effect::Error(error)) => Err(error),
-            Some(Effect::Answer(answer)) => Ok(answer),
-            Some(Effect::LostAnswer) => {
-                let _ = carry_out();
-                Err(BackendError::timed_out("the answer was lost on its way"))
+            Some(Effect::Response(response)) => Ok(response),
+            Some(Effect::LostResponse) => {
+                let _ = apply();
+                Err(BackendError::timed_out("the mock applied the call and lost its response"))
             }
             Some(Effect::RepeatedWrite) => {
-                // The first answer is the one that is lost.
-                let _ = carry_out();
-                carry_out()
+                // The response of the first write is lost.
+                let _ = apply();
+                apply()
             }
         }
     }
 
-    fn record(&mut self, request: Request<'_>, now: Timestamp, outcome: &Result<Answer, BackendError>) {
-        self.calls.push(Call::new(request, now, outcome.clone()));
-    }
-
-    fn closed_doors(&mut self, operation: Operation, side: Side) -> Vec<Arc<Door>> {
-        self.doors.retain(|door| !door.is_open());
-        let doors = self.doors.iter();
-        doors.filter(|door| door.is_for(operation, side)).cloned().collect()
+    fn closed_gates(&mut self, operation: Operation, direction: Direction) -> Vec<Arc<GateState>> {
+        self.gates.retain(|gate| !gate.is_open());
+        let gates = self.gates.iter();
+        gates.filter(|gate| gate.is_for(operation, direction)).cloned().collect()
     }
 }
 
@@ -284,7 +281,7 @@ impl fmt::Debug for MockBackend {
     }
 }
 
-/// Every call is ready at its first poll, unless a [gate](Gate) holds it.
+/// Every future is ready at its first poll, unless a [`Gate`] holds the call.
 impl Immediate for MockBackend {}
 
 #[async_trait]
@@ -298,25 +295,25 @@ impl Backend for MockBackend {
         if counter.is_sliding() {
             return sliding::increment(self, counter, hit, now).await;
         }
-        let request = Request::OfCounter(counter, OfCounter::Increment(hit));
-        self.call(request, now).await.map(Answer::into_tally)
+        let request = Request::counter(counter, CounterOp::increment(hit));
+        self.call(request, now).await.map(Response::into_counter_state)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         if counter.is_sliding() {
             return sliding::get(self, counter, now).await;
         }
-        let request = Request::OfCounter(counter, OfCounter::Get);
-        self.call(request, now).await.map(Answer::into_tally)
+        let request = Request::counter(counter, CounterOp::Get);
+        self.call(request, now).await.map(Response::into_counter_state)
     }
 
     async fn reset(
         &self,
         counter: &Counter<'_>,
-        window_id: Option<WindowId>,
+        window: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        let request = Request::OfCounter(counter, OfCounter::Reset(window_id));
+        let request = Request::counter(counter, CounterOp::Reset { window });
         self.call(request, now).await.map(drop)
     }
 
@@ -326,8 +323,8 @@ impl Backend for MockBackend {
         request: &ClaimRequest<'_>,
         now: Timestamp,
     ) -> Result<Acquisition, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Claim(request));
-        self.call(request, now).await.map(Answer::into_claimed)
+        let request = Request::claim(key, ClaimOp::claim(request));
+        self.call(request, now).await.map(Response::into_acquisition)
     }
 
     async fn finish(
@@ -336,8 +333,8 @@ impl Backend for MockBackend {
         completion: &Completion<'_>,
         now: Timestamp,
     ) -> Result<FinishResult, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Finish(completion));
-        self.call(request, now).await.map(Answer::into_recorded)
+        let request = Request::claim(key, ClaimOp::finish(completion));
+        self.call(request, now).await.map(Response::into_finish_result)
     }
 
     async fn renew(
@@ -347,8 +344,8 @@ impl Backend for MockBackend {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Renew { owner, expires_at });
-        self.call(request, now).await.map(Answer::into_ownership)
+        let request = Request::claim(key, ClaimOp::Renew { owner, expires_at });
+        self.call(request, now).await.map(Response::into_lease_status)
     }
 
     async fn release(
@@ -357,17 +354,17 @@ impl Backend for MockBackend {
         owner: Owner,
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Release(owner));
-        self.call(request, now).await.map(Answer::into_ownership)
+        let request = Request::claim(key, ClaimOp::Release { owner });
+        self.call(request, now).await.map(Response::into_lease_status)
     }
 
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Find);
-        self.call(request, now).await.map(Answer::into_found)
+        let request = Request::claim(key, ClaimOp::Find);
+        self.call(request, now).await.map(Response::into_record)
     }
 
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-        let request = Request::OfClaim(key, OfClaim::Forget);
+        let request = Request::claim(key, ClaimOp::Forget);
         self.call(request, now).await.map(drop)
     }
 }

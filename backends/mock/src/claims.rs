@@ -1,33 +1,25 @@
-//! The reference: claims as the contract has them, in the plainest way.
+//! Claims as the contract defines them, in the simplest form.
 
 use std::collections::HashMap;
 
 use limited_core::{
-    Acquisition, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken, FinishResult,
-    Finished, Grant, InProgress, LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp,
-    has_expired, has_passed, lapsed_claim_expires,
+    Acquisition, BackendError, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant,
+    InProgress, LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp, has_expired, has_passed,
+    lapsed_claim_expires,
 };
 
-use crate::answer::Answer;
-use crate::operation::OfClaim;
+use crate::request::{ClaimId, ClaimOp};
+use crate::response::Response;
 
-/// Every key that was ever claimed, and not forgotten. Nothing is deleted by itself: what has expired is not seen.
+/// Every key that was ever claimed and not forgotten. Nothing is deleted: expired records are ignored.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    states: HashMap<Identity, State>,
-    /// The number of the last grant of any key.
+    states: HashMap<ClaimId, State>,
+    /// The token of the last acquisition of any key.
     last_fencing_token: FencingToken,
 }
 
-/// What makes two claims the same.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Identity {
-    namespace: String,
-    kind: ClaimKind,
-    key: String,
-}
-
-/// A key that was granted, as the last operation of its owner left it.
+/// A claimed key after the last operation of its owner.
 #[derive(Debug)]
 struct State {
     owner: Owner,
@@ -47,8 +39,8 @@ enum Stage {
         result: StoredResult,
         status_code: Option<u16>,
     },
-    /// There is no record. That there was one is kept, to recognise its owner.
-    GivenUp,
+    /// There is no record. The owner is remembered, to recognise it.
+    Released,
 }
 
 impl Default for Claims {
@@ -58,45 +50,44 @@ impl Default for Claims {
 }
 
 impl Claims {
-    /// Carries out one operation.
+    /// Applies one operation.
     pub(crate) fn apply(
         &mut self,
-        key: &ClaimKey<'_>,
-        request: OfClaim<'_>,
+        id: &ClaimId,
+        operation: &ClaimOp,
         now: Timestamp,
-    ) -> Result<Answer, BackendError> {
-        let id = Identity::of(key);
-        Ok(match request {
-            OfClaim::Claim(request) => Answer::Acquisition(self.claim(id, request, now)?),
-            OfClaim::Finish(completion) => Answer::FinishResult(self.finish(&id, completion, now)),
-            OfClaim::Renew { owner, expires_at } => {
-                Answer::LeaseStatus(self.renew(&id, owner, expires_at, now))
+    ) -> Result<Response, BackendError> {
+        Ok(match operation {
+            ClaimOp::Claim { request, .. } => Response::Acquisition(self.claim(id, request, now)?),
+            ClaimOp::Finish { completion, .. } => Response::FinishResult(self.finish(id, completion, now)),
+            ClaimOp::Renew { owner, expires_at } => {
+                Response::LeaseStatus(self.renew(id, *owner, *expires_at, now))
             }
-            OfClaim::Release(owner) => Answer::LeaseStatus(self.release(&id, owner, now)),
-            OfClaim::Find => Answer::Found(self.find(&id, now)),
-            OfClaim::Forget => {
-                self.states.remove(&id);
-                Answer::Done
+            ClaimOp::Release { owner } => Response::LeaseStatus(self.release(id, *owner, now)),
+            ClaimOp::Find => Response::Record(self.find(id, now)),
+            ClaimOp::Forget => {
+                self.states.remove(id);
+                Response::Done
             }
         })
     }
 
-    /// How many keys are stored, those that have expired or were given up too.
+    /// Returns the number of stored keys, expired and released ones included.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
 
     fn claim(
         &mut self,
-        id: Identity,
+        id: &ClaimId,
         request: &ClaimRequest<'_>,
         now: Timestamp,
     ) -> Result<Acquisition, BackendError> {
         let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
-        match self.live(&id, now) {
-            Some(State { stage: Stage::GivenUp, owner: last, .. }) if *last == owner => {
+        match self.live(id, now) {
+            Some(State { stage: Stage::Released, owner: last, .. }) if *last == owner => {
                 return Err(BackendError::invalid(
-                    "this owner has given the key up: who claims it again is a new owner, with a token of its own",
+                    "this owner has released the key: claim it again with a new owner token",
                 ));
             }
             Some(&mut State {
@@ -109,7 +100,7 @@ impl Claims {
             }
             _ => {}
         }
-        match self.find(&id, now) {
+        match self.find(id, now) {
             Some(Record::InProgress(held)) if has_passed(held.expires_at, now) => {}
             Some(record) => return Ok(Acquisition::Held(record)),
             None => {}
@@ -117,11 +108,11 @@ impl Claims {
         let fencing_token = self.last_fencing_token.max(FencingToken::seed(now)).next();
         self.last_fencing_token = fencing_token;
         let (stage, expires) = (Stage::InProgress { expires_at }, Some(lapsed_claim_expires(expires_at)));
-        self.states.insert(id, State { owner, fencing_token, request_hash, stage, expires });
+        self.states.insert(id.clone(), State { owner, fencing_token, request_hash, stage, expires });
         Ok(Acquisition::Acquired(Grant { fencing_token, expires_at }))
     }
 
-    fn finish(&mut self, id: &Identity, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
+    fn finish(&mut self, id: &ClaimId, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
         match self.live_of(completion.owner, id, now) {
             Some(state @ State { stage: Stage::InProgress { .. }, .. }) => {
                 let Completion { result, status_code, expires, .. } = completion.clone();
@@ -134,7 +125,7 @@ impl Claims {
         }
     }
 
-    fn renew(&mut self, id: &Identity, owner: Owner, to: Timestamp, now: Timestamp) -> LeaseStatus {
+    fn renew(&mut self, id: &ClaimId, owner: Owner, to: Timestamp, now: Timestamp) -> LeaseStatus {
         match self.live_of(owner, id, now) {
             Some(State { stage: Stage::InProgress { expires_at }, expires, .. }) => {
                 *expires_at = to.max(*expires_at);
@@ -145,36 +136,30 @@ impl Claims {
         }
     }
 
-    fn release(&mut self, id: &Identity, owner: Owner, now: Timestamp) -> LeaseStatus {
+    fn release(&mut self, id: &ClaimId, owner: Owner, now: Timestamp) -> LeaseStatus {
         match self.live_of(owner, id, now) {
-            Some(State { stage: stage @ (Stage::InProgress { .. } | Stage::GivenUp), .. }) => {
-                *stage = Stage::GivenUp;
+            Some(State { stage: stage @ (Stage::InProgress { .. } | Stage::Released), .. }) => {
+                *stage = Stage::Released;
                 LeaseStatus::Owned
             }
             _ => LeaseStatus::Lost(self.find(id, now)),
         }
     }
 
-    fn find(&mut self, id: &Identity, now: Timestamp) -> Option<Record> {
+    fn find(&mut self, id: &ClaimId, now: Timestamp) -> Option<Record> {
         self.live(id, now)?.record()
     }
 
-    /// What is stored and has not expired.
-    fn live(&mut self, id: &Identity, now: Timestamp) -> Option<&mut State> {
+    /// Returns the stored state, unless it has expired.
+    fn live(&mut self, id: &ClaimId, now: Timestamp) -> Option<&mut State> {
         self.states
             .get_mut(id)
             .filter(|state| !state.expires.is_some_and(|expires| has_expired(expires, now)))
     }
 
-    /// The same, if this owner was granted it last.
-    fn live_of(&mut self, owner: Owner, id: &Identity, now: Timestamp) -> Option<&mut State> {
+    /// Returns the stored state, if this owner was the last to acquire it.
+    fn live_of(&mut self, owner: Owner, id: &ClaimId, now: Timestamp) -> Option<&mut State> {
         self.live(id, now).filter(|state| state.owner == owner)
-    }
-}
-
-impl Identity {
-    fn of(key: &ClaimKey<'_>) -> Self {
-        Self { namespace: key.namespace().to_owned(), kind: key.kind(), key: key.key().to_owned() }
     }
 }
 
@@ -193,7 +178,7 @@ impl State {
                 status_code,
                 request_hash,
             })),
-            Stage::GivenUp => None,
+            Stage::Released => None,
         }
     }
 }

@@ -1,70 +1,63 @@
-//! The reference: counters as the contract has them, in the plainest way.
+//! Counters as the contract defines them, in the simplest form.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use limited_core::{
-    Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended,
-};
+use limited_core::{CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended};
 
-use crate::answer::Answer;
-use crate::operation::OfCounter;
+use crate::request::{CounterId, CounterOp};
+use crate::response::Response;
 
-/// Every counter that was ever counted in. Nothing is deleted by itself: what has expired is not seen.
+/// Every counter that was ever hit. Nothing is deleted: expired counters are ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    states: HashMap<Identity, State>,
+    states: HashMap<CounterId, State>,
     writes: u64,
 }
 
-/// Tells one write from every other. A write that is sent again has the number it had.
+/// Identifies a write. A repeated write keeps its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WriteNumber(u64);
 
-/// What makes two counters the same.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Identity {
-    namespace: String,
-    key: String,
-    window: Window,
-}
-
-/// A counter as its last counted hit left it.
+/// A counter after its last counted hit.
 #[derive(Clone, Debug)]
 struct State {
     value: u128,
     start: Option<Timestamp>,
     meta: Option<Arc<WindowMeta>>,
-    /// Since only a counted hit changes a state, the state is also the answer to this write.
+    /// Only a counted hit changes a state, so the state is also the result of this write.
     last_write: WriteNumber,
 }
 
 impl Counters {
-    /// A number for a write that is new.
+    /// Returns the number of a new write.
     pub(crate) fn next_write(&mut self) -> WriteNumber {
         self.writes += 1;
         WriteNumber(self.writes)
     }
 
-    /// Carries out one operation.
+    /// Applies one operation.
     pub(crate) fn apply(
         &mut self,
         write: WriteNumber,
-        counter: &Counter<'_>,
-        request: OfCounter<'_>,
+        id: &CounterId,
+        operation: &CounterOp,
         now: Timestamp,
-    ) -> Answer {
-        match request {
-            OfCounter::Increment(hit) => Answer::CounterState(self.increment(write, counter, hit, now)),
-            OfCounter::Get => Answer::CounterState(self.get(counter, now)),
-            OfCounter::Reset(window_id) => {
-                self.reset(counter, window_id);
-                Answer::Done
+    ) -> Response {
+        match operation {
+            CounterOp::Increment { hit, metadata } => {
+                let hit = Hit { metadata: metadata.as_deref(), ..*hit };
+                Response::CounterState(self.increment(write, id, &hit, now))
+            }
+            CounterOp::Get => Response::CounterState(self.get(id, now)),
+            CounterOp::Reset { window } => {
+                self.reset(id, *window);
+                Response::Done
             }
         }
     }
 
-    /// How many counters are stored, expired ones too.
+    /// Returns the number of stored counters, expired ones included.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
@@ -72,23 +65,22 @@ impl Counters {
     fn increment(
         &mut self,
         write: WriteNumber,
-        counter: &Counter<'_>,
+        id: &CounterId,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> CounterState {
-        let window = counter.window();
-        let identity = Identity::of(counter);
-        let stored = self.states.get(&identity);
+        let window = id.window;
+        let stored = self.states.get(id);
         if let Some(state) = stored.filter(|state| state.last_write == write) {
-            return state.tally(true);
+            return state.to_counter_state(true);
         }
         if let Some(start) = earliest_known(window, now) {
             return CounterState::new(false, 0).with_start(start);
         }
         let live = stored.filter(|state| !state.has_expired(window, now));
-        let before = live.map_or(0, |state| state.value);
-        let Some(value) = hit.apply(before) else {
-            return live.map_or_else(|| absent(window), |state| state.tally(false));
+        let value_before = live.map_or(0, |state| state.value);
+        let Some(value) = hit.apply(value_before) else {
+            return live.map_or_else(|| absent(window), |state| state.to_counter_state(false));
         };
         let (start, meta) = match (window, live) {
             (_, Some(state)) => (state.start, state.meta.clone()),
@@ -97,60 +89,49 @@ impl Counters {
             (Window::Bucket { .. }, None) => (None, None),
         };
         let state = State { value, start, meta, last_write: write };
-        let tally = state.tally(true);
-        self.states.insert(identity, state);
-        tally
+        let result = state.to_counter_state(true);
+        self.states.insert(id.clone(), state);
+        result
     }
 
-    fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
-        let window = counter.window();
+    fn get(&self, id: &CounterId, now: Timestamp) -> CounterState {
+        let window = id.window;
         self.states
-            .get(&Identity::of(counter))
+            .get(id)
             .filter(|state| !state.has_expired(window, now))
-            .map_or_else(|| absent(window), |state| state.tally(false))
+            .map_or_else(|| absent(window), |state| state.to_counter_state(false))
     }
 
-    fn reset(&mut self, counter: &Counter<'_>, window_id: Option<WindowId>) {
-        let identity = Identity::of(counter);
-        let stored = self.states.get(&identity);
-        let opened = stored.and_then(|state| state.meta.as_ref().map(|meta| meta.id));
-        if window_id.is_none() || window_id == opened {
-            self.states.remove(&identity);
-        }
-    }
-}
-
-impl Identity {
-    fn of(counter: &Counter<'_>) -> Self {
-        Self {
-            namespace: counter.namespace().to_owned(),
-            key: counter.key().to_owned(),
-            window: counter.window(),
+    fn reset(&mut self, id: &CounterId, window: Option<WindowId>) {
+        let stored = self.states.get(id);
+        let stored_id = stored.and_then(|state| state.meta.as_ref().map(|meta| meta.id));
+        if window.is_none() || window == stored_id {
+            self.states.remove(id);
         }
     }
 }
 
 impl State {
-    fn tally(&self, counted: bool) -> CounterState {
-        let mut tally = CounterState::new(counted, self.value);
-        tally.start = self.start;
-        tally.meta = self.meta.clone();
-        tally
+    fn to_counter_state(&self, counted: bool) -> CounterState {
+        let mut state = CounterState::new(counted, self.value);
+        state.start = self.start;
+        state.meta = self.meta.clone();
+        state
     }
 
     fn has_expired(&self, window: Window, now: Timestamp) -> bool {
         match window {
             Window::Aligned { .. } => earliest_known(window, now).is_some(),
             Window::FromFirstHit { length } => self.start.is_some_and(|start| has_ended(start, length, now)),
-            // `bucket_full_at` stops at the last timestamp, where a bucket that fills up later must still count.
+            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later must still count.
             Window::Bucket { limit, .. } => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
         }
     }
 }
 
-/// The start of the earliest window of this length that is still known at `now`, where `window` no longer is.
+/// Returns the start of the earliest window of this length that is still known at `now`; `None` if `window` itself is.
 ///
-/// The contract's `retained_until`, but exact at the last timestamp, where that stops.
+/// The contract's `retained_until`, but exact at the last timestamp, where that saturates.
 fn earliest_known(window: Window, now: Timestamp) -> Option<Timestamp> {
     let Window::Aligned { start, length } = window else {
         return None;
@@ -178,7 +159,7 @@ fn meta(hit: &Hit<'_>) -> Arc<WindowMeta> {
 
 #[cfg(test)]
 mod tests {
-    use limited_core::{Key, WindowLength, bucket_full_at, retained_until};
+    use limited_core::{WindowLength, bucket_full_at, retained_until};
     use proptest::prelude::*;
 
     use super::*;
@@ -189,11 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_write_counts_once_and_a_new_one_again() {
+    fn repeated_write_counts_once_and_a_new_one_again() {
         let mut counters = Counters::default();
-        let key = Key::from("user");
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
-        let counter = Counter::new("", &key, window).unwrap();
+        let counter = CounterId { namespace: String::new(), key: "user".into(), window };
         let hit = Hit::new(2, 5);
         let write = counters.next_write();
         let first = counters.increment(write, &counter, &hit, Timestamp::EPOCH);
@@ -211,7 +191,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn an_aligned_window_is_known_until_the_contract_lets_it_be_forgotten(
+        fn aligned_window_is_known_until_the_contract_allows_forgetting_it(
             at: u64, length in any_length(), now: u64,
         ) {
             let window = Window::aligned(Timestamp::from_nanos(at), length);
@@ -228,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn the_earliest_known_window_is_known_and_the_one_before_it_is_not(now: u64, length in any_length()) {
+        fn earliest_known_window_is_known_and_the_one_before_it_is_not(now: u64, length in any_length()) {
             let now = Timestamp::from_nanos(now);
             let first = Window::aligned(Timestamp::EPOCH, length);
             if let Some(start) = earliest_known(first, now) {
@@ -240,7 +220,7 @@ mod tests {
         }
 
         #[test]
-        fn a_bucket_has_expired_exactly_when_it_is_full(
+        fn bucket_has_expired_exactly_when_it_is_full(
             full in 1..u64::MAX, limit in 1..=u64::MAX, below in prop_oneof![Just(0), any::<u64>()],
         ) {
             let window = Window::Bucket { limit, length: WindowLength::SECOND };

@@ -1,11 +1,10 @@
-//! What goes otherwise than in a real backend, and for which calls.
+//! Faults: what a call does instead of what the contract says, and which calls it affects.
 
-use limited_core::{Acquisition, BackendError, CounterState, FinishResult, LeaseStatus, Record};
+use limited_core::{Acquisition, BackendError, CounterState, FinishResult, LeaseStatus, Operation, Record};
 
-use crate::Operation;
-use crate::answer::Answer;
+use crate::response::Response;
 
-/// Something for a mock to do otherwise, and for which calls: the next one of any operation, unless told more.
+/// A fault of a mock. Default: it affects the next call of any operation.
 ///
 /// ```
 /// # use limited_core::BackendError;
@@ -14,11 +13,11 @@ use crate::answer::Answer;
 /// let throttled = || BackendError::throttled("slow down");
 /// mock.inject(Fault::error(throttled()));                                       // the next call
 /// mock.inject(Fault::error(throttled()).on(Operation::Increment).times(3));     // three hits
-/// mock.inject(Fault::lost_response().every(10));                                  // each tenth call
+/// mock.inject(Fault::lost_response().every(10));                                // each tenth call
 /// mock.inject(Fault::error(BackendError::unavailable("an outage")).always());   // until `clear_faults`
 /// ```
 ///
-/// A call meets one fault at most: of those that are due, the one injected first.
+/// At most one fault affects a call: of the faults that are due, the one injected first.
 #[derive(Clone, Debug)]
 #[must_use = "a fault does nothing until it is injected"]
 pub struct Fault {
@@ -27,77 +26,76 @@ pub struct Fault {
     schedule: Schedule,
 }
 
-/// What happens to a call that meets a fault.
+/// What happens to an affected call.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Error(BackendError),
-    Answer(Answer),
-    LostAnswer,
+    Response(Response),
+    LostResponse,
     RepeatedWrite,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Schedule {
     Times(usize),
-    /// `met` calls of the `n` that make a round have been met.
+    /// `seen` calls of the current group of `n` have come.
     Every {
         n: usize,
-        met: usize,
+        seen: usize,
     },
     Always,
 }
 
-/// # What happens
+/// # The effect
 impl Fault {
-    /// The call fails with this error, and changes nothing.
+    /// Fails the call with this error. The call changes nothing.
     pub const fn error(error: BackendError) -> Self {
         Self::new(Effect::Error(error))
     }
 
-    /// The call is carried out, and its answer lost: the caller gets [`TimedOut`](BackendError::TimedOut) although
-    /// its hit was counted, its key claimed, or whatever else it asked for done.
+    /// Applies the call and loses its response: the caller gets [`TimedOut`](BackendError::TimedOut) although its hit
+    /// was counted, its key was claimed, and so on.
     pub const fn lost_response() -> Self {
-        Self::new(Effect::LostAnswer)
+        Self::new(Effect::LostResponse)
     }
 
-    /// The write is carried out, its answer lost, and the same write sent again below the caller, as client
-    /// libraries do. It is recognised, so it counts once, and the caller gets its answer: a hit by itself, and a claim,
-    /// a completion, a renewal or a release by its owner.
+    /// Applies the write, loses its response, and repeats the write below the caller, as client libraries do. The
+    /// repetition is recognised: the write counts once, and the caller gets its result.
     ///
-    /// For all writes; [`Get`](Operation::Get) and [`Find`](Operation::Find) do not meet it.
+    /// For all writes. [`Get`](Operation::Get) and [`Find`](Operation::Find) are not affected.
     pub const fn repeated_write() -> Self {
         Self::new(Effect::RepeatedWrite)
     }
 
-    /// The caller gets this tally, whatever is stored, and nothing is counted.
+    /// Returns this state, whatever is stored. Nothing is counted.
     ///
-    /// For increments and reads of counters; what answers no tally does not meet it. A sliding hit reads before it
-    /// increments: say [`on`](Self::on) which of both is meant.
+    /// For increments and reads of counters; other operations are not affected. A sliding hit reads before it
+    /// increments: choose one of both with [`on`](Self::on).
     pub const fn counter_state(state: CounterState) -> Self {
-        Self::new(Effect::Answer(Answer::CounterState(state)))
+        Self::new(Effect::Response(Response::CounterState(state)))
     }
 
-    /// The caller of a claim gets this answer, whatever is stored, and the key stays as it is.
-    pub const fn acquisition(claimed: Acquisition) -> Self {
-        Self::new(Effect::Answer(Answer::Acquisition(claimed)))
+    /// Returns this result from a claim, whatever is stored. The key does not change.
+    pub const fn acquisition(acquisition: Acquisition) -> Self {
+        Self::new(Effect::Response(Response::Acquisition(acquisition)))
     }
 
-    /// Who finishes gets this answer, whatever is stored, and the key stays as it is.
+    /// Returns this result from `finish`, whatever is stored. The key does not change.
     ///
-    /// [`FinishResult::Omitted`] is what a store answers that has no room for the result, which the mock always has.
-    pub const fn finish_result(recorded: FinishResult) -> Self {
-        Self::new(Effect::Answer(Answer::FinishResult(recorded)))
+    /// [`FinishResult::Omitted`] is the result of a store that has no room for the value. The mock itself always has.
+    pub const fn finish_result(result: FinishResult) -> Self {
+        Self::new(Effect::Response(Response::FinishResult(result)))
     }
 
-    /// Who renews or releases gets this answer, whatever is stored, and the key stays as it is. Say
-    /// [`on`](Self::on) which of both is meant.
-    pub const fn lease_status(ownership: LeaseStatus) -> Self {
-        Self::new(Effect::Answer(Answer::LeaseStatus(ownership)))
+    /// Returns this result from a renewal or a release, whatever is stored. The key does not change. Choose one of both
+    /// with [`on`](Self::on).
+    pub const fn lease_status(status: LeaseStatus) -> Self {
+        Self::new(Effect::Response(Response::LeaseStatus(status)))
     }
 
-    /// Who looks for a claim finds this, whatever is stored.
-    pub const fn record(found: Option<Record>) -> Self {
-        Self::new(Effect::Answer(Answer::Found(found)))
+    /// Returns this record from `find`, whatever is stored.
+    pub const fn record(record: Option<Record>) -> Self {
+        Self::new(Effect::Response(Response::Record(record)))
     }
 
     const fn new(effect: Effect) -> Self {
@@ -105,64 +103,64 @@ impl Fault {
     }
 }
 
-/// # For which calls
+/// # The affected calls
 impl Fault {
-    /// Only for calls of this operation. Others neither meet the fault nor count for it.
+    /// Limits the fault to calls of this operation. Other calls do not count for [`every`](Self::every) either.
     pub const fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
 
-    /// For one call, then no more. This is what a fault does unless told otherwise.
+    /// Affects one call. The default.
     pub const fn once(self) -> Self {
         self.times(1)
     }
 
-    /// For `n` calls, then no more.
+    /// Affects the next `n` calls.
     pub const fn times(mut self, n: usize) -> Self {
         self.schedule = Schedule::Times(n);
         self
     }
 
-    /// For each `n`-th call from the injection on: with 3, the third, the sixth and so on; with 0, none.
+    /// Affects each `n`-th call after the injection: with 3, the third, the sixth and so on; with 0, none.
     ///
-    /// Calls count for it also where an earlier fault takes them.
+    /// Calls that an earlier fault affects count too.
     pub const fn every(mut self, n: usize) -> Self {
         self.schedule = match n {
             0 => Schedule::Times(0),
-            _ => Schedule::Every { n, met: 0 },
+            _ => Schedule::Every { n, seen: 0 },
         };
         self
     }
 
-    /// For every call, until [`clear_faults`](crate::MockBackend::clear_faults).
+    /// Affects every call, until [`clear_faults`](crate::MockBackend::clear_faults).
     pub const fn always(mut self) -> Self {
         self.schedule = Schedule::Always;
         self
     }
 
-    fn concerns(&self, operation: Operation) -> bool {
+    fn applies_to(&self, operation: Operation) -> bool {
         let fits = match &self.effect {
-            Effect::Error(_) | Effect::LostAnswer => true,
-            Effect::Answer(answer) => answer.fits(operation),
+            Effect::Error(_) | Effect::LostResponse => true,
+            Effect::Response(response) => response.fits(operation),
             Effect::RepeatedWrite => operation.is_write(),
         };
         fits && self.operation.is_none_or(|only| only == operation)
     }
 
-    /// Whether this fault takes a call that it concerns, where no earlier one has.
-    fn takes(&mut self, free: bool) -> bool {
+    /// Returns whether this fault affects a call that it applies to. `is_free`: no earlier fault does.
+    fn affects(&mut self, is_free: bool) -> bool {
         match &mut self.schedule {
             Schedule::Times(left) => {
-                let takes = free && *left > 0;
-                *left -= usize::from(takes);
-                takes
+                let affects = is_free && *left > 0;
+                *left -= usize::from(affects);
+                affects
             }
-            Schedule::Every { n, met } => {
-                *met = (*met + 1) % *n;
-                free && *met == 0
+            Schedule::Every { n, seen } => {
+                *seen = (*seen + 1) % *n;
+                is_free && *seen == 0
             }
-            Schedule::Always => free,
+            Schedule::Always => is_free,
         }
     }
 
@@ -171,7 +169,7 @@ impl Fault {
     }
 }
 
-/// The faults that are still to come, in the order in which they were injected.
+/// The pending faults, in the order of their injection.
 #[derive(Debug, Default)]
 pub(crate) struct Script(Vec<Fault>);
 
@@ -190,11 +188,11 @@ impl Script {
         self.0.clear();
     }
 
-    /// What happens to the next call, which is of this operation; `None` where it is answered as a real backend would.
+    /// Returns the effect on the next call, which is of this operation; `None` if no fault affects it.
     pub(crate) fn next(&mut self, operation: Operation) -> Option<Effect> {
         let mut effect = None;
-        for fault in self.0.iter_mut().filter(|fault| fault.concerns(operation)) {
-            if fault.takes(effect.is_none()) {
+        for fault in self.0.iter_mut().filter(|fault| fault.applies_to(operation)) {
+            if fault.affects(effect.is_none()) {
                 effect = Some(fault.effect.clone());
             }
         }
@@ -207,61 +205,61 @@ impl Script {
 mod tests {
     use super::*;
 
-    /// Which of `calls` calls meet the fault, counted from one.
-    fn met(fault: Fault, calls: usize) -> Vec<usize> {
+    /// Returns which of `calls` calls the fault affects, counted from one.
+    fn affected(fault: Fault, calls: usize) -> Vec<usize> {
         let mut script = Script::default();
         script.push(fault);
         (1..=calls).filter(|_| script.next(Operation::Increment).is_some()).collect()
     }
 
     #[test]
-    fn a_schedule_says_which_calls_meet_a_fault() {
+    fn schedule_decides_which_calls_are_affected() {
         let fault = Fault::lost_response;
-        assert_eq!(met(fault(), 7), [1]);
-        assert_eq!(met(fault().always().once(), 7), [1]);
-        assert_eq!(met(fault().times(3), 7), [1, 2, 3]);
-        assert_eq!(met(fault().every(3), 7), [3, 6]);
-        assert_eq!(met(fault().every(1), 3), [1, 2, 3]);
-        assert_eq!(met(fault().always(), 3), [1, 2, 3]);
-        assert_eq!(met(fault().times(0), 3), []);
-        assert_eq!(met(fault().every(0), 3), []);
+        assert_eq!(affected(fault(), 7), [1]);
+        assert_eq!(affected(fault().always().once(), 7), [1]);
+        assert_eq!(affected(fault().times(3), 7), [1, 2, 3]);
+        assert_eq!(affected(fault().every(3), 7), [3, 6]);
+        assert_eq!(affected(fault().every(1), 3), [1, 2, 3]);
+        assert_eq!(affected(fault().always(), 3), [1, 2, 3]);
+        assert_eq!(affected(fault().times(0), 3), []);
+        assert_eq!(affected(fault().every(0), 3), []);
     }
 
     #[test]
-    fn a_fault_concerns_only_operations_that_it_fits() {
+    fn fault_affects_only_operations_that_it_fits() {
         let all = [Operation::Increment, Operation::Get, Operation::Reset];
-        let concerned = |fault: Fault| all.map(|operation| fault.concerns(operation));
+        let applies = |fault: Fault| all.map(|operation| fault.applies_to(operation));
         let error = || Fault::error(BackendError::throttled("slow down"));
-        assert_eq!(concerned(error()), [true, true, true]);
-        assert_eq!(concerned(Fault::lost_response()), [true, true, true]);
-        assert_eq!(concerned(Fault::counter_state(CounterState::default())), [true, true, false]);
-        assert_eq!(concerned(Fault::repeated_write()), [true, false, true]);
-        assert_eq!(concerned(error().on(Operation::Get)), [false, true, false]);
-        assert_eq!(concerned(Fault::repeated_write().on(Operation::Get)), [false, false, false]);
+        assert_eq!(applies(error()), [true, true, true]);
+        assert_eq!(applies(Fault::lost_response()), [true, true, true]);
+        assert_eq!(applies(Fault::counter_state(CounterState::default())), [true, true, false]);
+        assert_eq!(applies(Fault::repeated_write()), [true, false, true]);
+        assert_eq!(applies(error().on(Operation::Get)), [false, true, false]);
+        assert_eq!(applies(Fault::repeated_write().on(Operation::Get)), [false, false, false]);
     }
 
     #[test]
-    fn a_call_meets_the_fault_that_was_injected_first() {
+    fn first_injected_fault_affects_a_call() {
         let mut script = Script::default();
         script.push(Fault::counter_state(CounterState::new(true, 1)));
         script.push(Fault::counter_state(CounterState::new(true, 2)).times(2));
-        let mut answers = Vec::new();
-        while let Some(Effect::Answer(Answer::CounterState(state))) = script.next(Operation::Get) {
-            answers.push(tally.value);
+        let mut values = Vec::new();
+        while let Some(Effect::Response(Response::CounterState(state))) = script.next(Operation::Get) {
+            values.push(state.value);
         }
-        assert_eq!(answers, [1, 2, 2]);
+        assert_eq!(values, [1, 2, 2]);
         assert_eq!(script.len(), 0);
     }
 
     #[test]
-    fn calls_that_an_earlier_fault_takes_count_towards_every_nth() {
+    fn calls_affected_by_an_earlier_fault_count_towards_every_nth() {
         let mut script = Script::default();
         script.push(Fault::error(BackendError::throttled("slow down")).times(3));
         script.push(Fault::lost_response().every(2));
         for _ in 0..3 {
             assert!(matches!(script.next(Operation::Get), Some(Effect::Error(_))));
         }
-        assert!(matches!(script.next(Operation::Get), Some(Effect::LostAnswer)));
+        assert!(matches!(script.next(Operation::Get), Some(Effect::LostResponse)));
         assert!(script.next(Operation::Get).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Gates that keep calls waiting, in any runtime or none.
+//! Gates that hold calls, in any runtime or without one.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::Operation;
+use limited_core::Operation;
 
-/// Keeps calls of one operation waiting until it is released or dropped.
+/// Holds calls of one operation until it is released or dropped.
 ///
 /// [`MockBackend::hold`](crate::MockBackend::hold) and
-/// [`MockBackend::hold_responses`](crate::MockBackend::hold_responses) make one. A call waits from when its future is first
-/// polled. Dropping the future takes the call out of the gate.
+/// [`MockBackend::hold_responses`](crate::MockBackend::hold_responses) create one. A call
+/// starts to wait at the first poll of its future. Dropping the future removes the call from the gate.
 ///
 /// ```
 /// # use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
@@ -36,19 +36,19 @@ use crate::Operation;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a gate is released when it is dropped"]
-pub struct Gate(Arc<Door>);
+pub struct Gate(Arc<GateState>);
 
 impl Gate {
-    pub(crate) fn new(door: Arc<Door>) -> Self {
-        Self(door)
+    pub(crate) fn new(state: Arc<GateState>) -> Self {
+        Self(state)
     }
 
-    /// How many calls wait.
+    /// Returns the number of waiting calls.
     pub fn pending(&self) -> usize {
         self.0.queue().waiting.len()
     }
 
-    /// Waits until at least `calls` calls wait, for tests whose calls run in other tasks or threads.
+    /// Waits until at least `calls` calls are waiting. For tests whose calls run in other tasks or threads.
     pub async fn until_pending(&self, calls: usize) {
         poll_fn(|context| {
             let mut queue = self.0.queue();
@@ -63,11 +63,11 @@ impl Gate {
         .await;
     }
 
-    /// Lets the call through that has waited longest; `false` where none waits.
+    /// Releases the call that has waited longest. Returns `false` if no call waits.
     ///
-    /// It goes on when it is next polled. Where it is dropped instead, no other goes in its place.
+    /// The call continues at its next poll. If it is dropped instead, no other call is released in its place.
     pub fn release_one(&self) -> bool {
-        // Woken only after the lock is given back, since a waker may run, or drop, what takes the lock again.
+        // Wake after unlocking: a waker may run or drop code that locks again.
         let longest = self.0.queue().waiting.pop_front();
         match longest {
             Some(waiter) => {
@@ -78,7 +78,7 @@ impl Gate {
         }
     }
 
-    /// Lets every call through, those that wait and those to come. Dropping the gate does the same.
+    /// Releases all waiting calls and lets later ones pass. Dropping the gate does the same.
     pub fn release(self) {}
 }
 
@@ -99,23 +99,23 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
             .field("operation", &self.0.operation)
-            .field("side", &self.0.side)
+            .field("direction", &self.0.direction)
             .field("pending", &self.pending())
             .finish()
     }
 }
 
-/// On which way calls are held: to the store, or back from it.
+/// Whether a gate holds calls before they reach the store, or their responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Direction {
     Request,
-    Answer,
+    Response,
 }
 
-/// What a gate and the calls at it share.
-pub(crate) struct Door {
+/// The state that a gate shares with the calls that it holds.
+pub(crate) struct GateState {
     operation: Operation,
-    side: Side,
+    direction: Direction,
     queue: Mutex<Queue>,
 }
 
@@ -132,22 +132,22 @@ struct Waiter {
     waker: Waker,
 }
 
-impl Door {
-    pub(crate) fn new(operation: Operation, side: Side) -> Self {
-        Self { operation, side, queue: Mutex::default() }
+impl GateState {
+    pub(crate) fn new(operation: Operation, direction: Direction) -> Self {
+        Self { operation, direction, queue: Mutex::default() }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.queue().is_open
     }
 
-    pub(crate) fn is_for(&self, operation: Operation, side: Side) -> bool {
-        (self.operation, self.side) == (operation, side)
+    pub(crate) fn is_for(&self, operation: Operation, direction: Direction) -> bool {
+        (self.operation, self.direction) == (operation, direction)
     }
 
-    /// Waits for its turn.
+    /// Waits until the call is released.
     pub(crate) fn pass(&self) -> Pass<'_> {
-        Pass { door: self, arrival: None }
+        Pass { gate: self, arrival: None }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -155,10 +155,10 @@ impl Door {
     }
 }
 
-/// A call on its way through a door.
+/// A call that passes a gate.
 pub(crate) struct Pass<'a> {
-    door: &'a Door,
-    /// The place in the queue, once there.
+    gate: &'a GateState,
+    /// The position in the order of arrival, once it waits.
     arrival: Option<u64>,
 }
 
@@ -166,9 +166,9 @@ impl Future for Pass<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let door = self.door;
+        let gate = self.gate;
         let mut waker = context.waker().clone();
-        let mut queue = door.queue();
+        let mut queue = gate.queue();
         if queue.is_open {
             return Poll::Ready(());
         }
@@ -183,7 +183,7 @@ impl Future for Pass<'_> {
             Some(arrival) => {
                 match queue.waiting.iter_mut().find(|waiter| waiter.arrival == arrival) {
                     Some(waiter) => mem::swap(&mut waiter.waker, &mut waker),
-                    // No longer in the queue: let through.
+                    // It was released.
                     None => return Poll::Ready(()),
                 }
                 Vec::new()
@@ -198,11 +198,11 @@ impl Future for Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let Some(arrival) = self.arrival else { return };
-        let mut queue = self.door.queue();
-        let place = queue.waiting.iter().position(|waiter| waiter.arrival == arrival);
-        let left = place.and_then(|place| queue.waiting.remove(place));
+        let mut queue = self.gate.queue();
+        let index = queue.waiting.iter().position(|waiter| waiter.arrival == arrival);
+        let removed = index.and_then(|index| queue.waiting.remove(index));
         drop(queue);
-        drop(left);
+        drop(removed);
     }
 }
 
@@ -222,9 +222,9 @@ mod tests {
         }
     }
 
-    fn closed() -> (Arc<Door>, Gate) {
-        let door = Arc::new(Door::new(Operation::Increment, Side::Request));
-        (Arc::clone(&door), Gate::new(door))
+    fn closed() -> (Arc<GateState>, Gate) {
+        let state = Arc::new(GateState::new(Operation::Increment, Direction::Request));
+        (Arc::clone(&state), Gate::new(state))
     }
 
     fn poll(pass: &mut Pass<'_>, wakes: &Arc<Wakes>) -> Poll<()> {
@@ -233,25 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn a_released_gate_wakes_and_lets_through_all_who_wait_and_all_to_come() {
-        let (door, gate) = closed();
+    fn released_gate_wakes_waiting_calls_and_lets_later_ones_pass() {
+        let (state, gate) = closed();
         let wakes = Arc::default();
-        let (mut one, mut other) = (door.pass(), door.pass());
+        let (mut one, mut other) = (state.pass(), state.pass());
         assert!(poll(&mut one, &wakes).is_pending());
         assert!(poll(&mut other, &wakes).is_pending());
         assert_eq!(gate.pending(), 2);
         gate.release();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
         assert!(poll(&mut one, &wakes).is_ready() && poll(&mut other, &wakes).is_ready());
-        assert!(poll(&mut door.pass(), &wakes).is_ready());
+        assert!(poll(&mut state.pass(), &wakes).is_ready());
     }
 
     #[test]
-    fn one_is_let_through_in_order_of_arrival() {
-        let (door, gate) = closed();
+    fn calls_are_released_one_by_one_in_order_of_arrival() {
+        let (state, gate) = closed();
         let wakes = Arc::default();
         assert!(!gate.release_one());
-        let (mut first, mut second) = (door.pass(), door.pass());
+        let (mut first, mut second) = (state.pass(), state.pass());
         assert!(poll(&mut first, &wakes).is_pending());
         assert!(poll(&mut second, &wakes).is_pending());
         assert!(gate.release_one());
@@ -261,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn who_is_dropped_no_longer_waits() {
-        let (door, gate) = closed();
+    fn dropped_call_no_longer_waits() {
+        let (state, gate) = closed();
         let wakes = Arc::default();
-        let (mut one, mut other) = (door.pass(), door.pass());
+        let (mut one, mut other) = (state.pass(), state.pass());
         assert!(poll(&mut one, &wakes).is_pending());
         assert!(poll(&mut other, &wakes).is_pending());
         drop(one);
@@ -275,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
-        let (door, gate) = closed();
+    fn waker_of_the_last_poll_is_woken() {
+        let (state, gate) = closed();
         let (before, after) = (Arc::default(), Arc::default());
-        let mut pass = door.pass();
+        let mut pass = state.pass();
         assert!(poll(&mut pass, &before).is_pending());
         assert!(poll(&mut pass, &after).is_pending());
         assert_eq!(gate.pending(), 1);
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn who_watches_for_arrivals_is_woken_by_one() {
-        let (door, gate) = closed();
+    fn watcher_is_woken_by_an_arrival() {
+        let (state, gate) = closed();
         let wakes = Arc::<Wakes>::default();
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
         let mut arrived = Box::pin(gate.until_pending(1));
         assert!(arrived.as_mut().poll(&mut context).is_pending());
-        let mut pass = door.pass();
+        let mut pass = state.pass();
         assert!(poll(&mut pass, &Arc::default()).is_pending());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         assert!(arrived.as_mut().poll(&mut context).is_ready());

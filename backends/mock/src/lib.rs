@@ -1,14 +1,15 @@
-//! The backend of [`limited`](https://docs.rs/limited) for tests: it behaves like a real one until told otherwise.
+//! The backend of [`limited`](https://docs.rs/limited) for tests: it keeps the contract until a test injects a fault.
 //!
-//! Whoever limits a rate, or does something once, has two things to test: what their code does when it is refused, and
-//! what it does when the backend fails. For the first, a [`MockBackend`] counts and grants as the contract says. For the
-//! second, it is told to fail, to lose an answer, to answer what a test wants, or to keep a call waiting. It needs no
-//! runtime and no clock, and starts no thread: time is an argument of every call.
+//! Code that limits a rate, or runs something once, has two things to test: what it does when it is refused, and what
+//! it does when the backend fails. For the first, a [`MockBackend`] counts and grants claims as the contract says. For
+//! the second, it fails, loses a response, returns what the test scripts, or holds a call. It needs no runtime and no
+//! clock, and starts no thread: time is an argument of every call.
 //!
 //! ```
-//! use limited_core::{BackendError, Counter, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength};
+//! use limited_core::{Backend, BackendError, Counter, Hit, Key, Timestamp, Window, WindowLength};
 //! use limited_mock::{Fault, MockBackend, Operation};
 //!
+//! # pollster::block_on(async {
 //! let mock = MockBackend::new();
 //! let now = Timestamp::from_secs(1_767_225_600);
 //! let key = Key::from("user:7");
@@ -16,46 +17,48 @@
 //! let hit = Hit::new(1, 2);
 //!
 //! // It counts.
-//! assert_eq!(mock.increment_now(&counter, &hit, now)?.value, 1);
+//! assert_eq!(mock.increment(&counter, &hit, now).await?.value, 1);
 //!
-//! // It fails when told to, and has counted nothing then.
+//! // An injected error: nothing is counted.
 //! mock.fail_next(BackendError::throttled("slow down"));
-//! assert!(mock.increment_now(&counter, &hit, now).is_err());
+//! assert!(mock.increment(&counter, &hit, now).await.is_err());
 //!
-//! // Or it counts, and its answer never comes.
+//! // A lost response: the hit is counted, and the caller gets an error.
 //! mock.inject(Fault::lost_response().on(Operation::Increment));
-//! assert!(matches!(mock.increment_now(&counter, &hit, now), Err(BackendError::TimedOut(_))));
-//! assert_eq!(mock.get_now(&counter, now)?.value, 2);
+//! assert!(matches!(mock.increment(&counter, &hit, now).await, Err(BackendError::TimedOut(_))));
+//! assert_eq!(mock.get(&counter, now).await?.value, 2);
 //!
-//! // It remembers what it was asked, and what it answered.
+//! // It records what it was asked and what it returned.
 //! assert_eq!(mock.count(Operation::Increment), 3);
 //! let first = &mock.calls()[0];
 //! assert_eq!((first.namespace(), first.key()), ("login", "user:7"));
 //! assert_eq!(first.hit(), Some(hit));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
 //! ```
 //!
-//! | to | there is |
+//! | to | use |
 //! |---|---|
 //! | fail calls | [`MockBackend::fail_next`], [`MockBackend::fail_every`], [`Fault::error`] |
-//! | do as asked, and lose the answer | [`Fault::lost_response`] |
-//! | repeat a write below the caller, as a client library does | [`Fault::repeated_write`] |
-//! | script answers of counters | [`MockBackend::return_next`], [`Fault::answer`] |
-//! | script answers of claims | [`Fault::claimed`], [`Fault::recorded`], [`Fault::ownership`], [`Fault::found`] |
-//! | keep calls waiting, or drop them where they wait | [`MockBackend::hold`], [`MockBackend::hold_responses`] |
-//! | see what was asked | [`MockBackend::calls`], [`MockBackend::count`], [`Call`] |
-//! | go through every operation | [`Operation::ALL`] |
+//! | apply a call and lose its response | [`Fault::lost_response`] |
+//! | repeat a write below the caller, as client libraries do | [`Fault::repeated_write`] |
+//! | script results of counters | [`MockBackend::return_next`], [`Fault::counter_state`] |
+//! | script results of claims | [`Fault::acquisition`], [`Fault::finish_result`], [`Fault::lease_status`], [`Fault::record`] |
+//! | hold calls, or drop them while they wait | [`MockBackend::hold`], [`MockBackend::hold_responses`] |
+//! | inspect calls | [`MockBackend::calls`], [`MockBackend::count`], [`Call`] |
+//! | iterate over all operations | [`Operation::ALL`] |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
-mod answer;
 mod backend;
 mod call;
 mod claims;
 mod counters;
 mod fault;
 mod gate;
-mod operation;
+mod request;
+mod response;
 
 pub use backend::MockBackend;
 pub use call::Call;

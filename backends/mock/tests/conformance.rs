@@ -1,11 +1,11 @@
-//! The mock passes the conformance suite, asked by future and at once, also when it repeats writes.
+//! The mock passes the conformance suite, also when it repeats writes, and is never pending.
 
-use limited_core::conformance::{Harness, Immediate, has_claims};
+use limited_core::conformance::{Harness, PollOnce, has_claims};
 use limited_mock::{Fault, MockBackend};
 
-struct ByFuture;
+struct Mock;
 
-impl Harness for ByFuture {
+impl Harness for Mock {
     type Backend = MockBackend;
 
     fn backend(&self) -> MockBackend {
@@ -18,30 +18,15 @@ impl Harness for ByFuture {
     }
 }
 
-struct AtOnce;
-
-impl Harness for AtOnce {
-    type Backend = Immediate<MockBackend>;
-
-    fn backend(&self) -> Immediate<MockBackend> {
-        Immediate(MockBackend::new())
-    }
-
-    fn lose_next_response(&self, backend: &Immediate<MockBackend>) -> bool {
-        backend.0.inject(Fault::repeated_write());
-        true
-    }
+mod polled_to_the_end {
+    limited_core::conformance_tests!(super::Mock);
 }
 
-mod by_future {
-    limited_core::conformance_tests!(super::ByFuture);
-}
-
-mod at_once {
-    limited_core::conformance_tests!(super::AtOnce);
+mod polled_once {
+    limited_core::conformance_tests!(super::PollOnce(super::Mock));
 }
 
 #[test]
 fn claims_are_checked_too() {
-    assert!(has_claims(&ByFuture));
+    assert!(has_claims(&Mock));
 }

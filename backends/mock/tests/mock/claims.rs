@@ -1,10 +1,8 @@
-//! Without faults, the mock grants, finishes and releases as any backend does, and recognises who repeats.
-
-mod common;
+//! Without faults, claims keep the contract, and a repeating owner is recognised.
 
 use std::time::Duration;
 
-use common::{NOW, OTHER, OWNER, UNTIL, claim_of, once, seven, user};
+use crate::common::{NOW, OTHER, OWNER, UNTIL, claim_of, once, seven, user};
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, Completion, FencingToken, FinishResult, Grant,
     InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, Timestamp,
@@ -21,7 +19,7 @@ fn claim(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -
 fn fencing_token(mock: &MockBackend, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> FencingToken {
     match claim(mock, key, owner, now) {
         Acquisition::Acquired(grant) => grant.fencing_token,
-        taken @ Acquisition::Held(_) => panic!("{taken:?}"),
+        held @ Acquisition::Held(_) => panic!("{held:?}"),
     }
 }
 
@@ -30,7 +28,7 @@ fn find(mock: &MockBackend, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record
 }
 
 #[test]
-fn one_owner_is_granted_a_key_until_its_lease_ends() {
+fn one_owner_holds_a_key_until_its_lease_ends() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     let first = fencing_token(&mock, &key, OWNER, NOW);
@@ -41,13 +39,13 @@ fn one_owner_is_granted_a_key_until_its_lease_ends() {
     let LeaseStatus::Lost(Some(Record::InProgress(held))) =
         block_on(mock.renew(&key, OWNER, Timestamp::MAX, UNTIL)).unwrap()
     else {
-        panic!("it was taken over")
+        panic!("the key was taken over")
     };
     assert_eq!(held.owner, OTHER);
 }
 
 #[test]
-fn what_is_finished_is_there_until_it_expires_and_is_kept_after_that() {
+fn finished_record_is_found_until_it_expires_and_stays_stored() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     let first = fencing_token(&mock, &key, OWNER, NOW);
@@ -62,7 +60,7 @@ fn what_is_finished_is_there_until_it_expires_and_is_kept_after_that() {
 }
 
 #[test]
-fn a_lapsed_claim_is_its_owners_until_it_expires() {
+fn lapsed_claim_belongs_to_its_owner_until_it_expires() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     fencing_token(&mock, &key, OWNER, NOW);
@@ -74,7 +72,7 @@ fn a_lapsed_claim_is_its_owners_until_it_expires() {
 }
 
 #[test]
-fn who_gave_a_key_up_is_recognised_and_never_granted_it_again() {
+fn owner_that_released_a_key_is_recognised_and_cannot_claim_again() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     let first = fencing_token(&mock, &key, OWNER, NOW);
@@ -92,7 +90,7 @@ fn who_gave_a_key_up_is_recognised_and_never_granted_it_again() {
 }
 
 #[test]
-fn an_owner_that_repeats_itself_is_told_the_same() {
+fn owner_that_repeats_a_call_gets_the_same_result() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     let granted = claim(&mock, &key, OWNER, NOW);
@@ -107,7 +105,7 @@ fn an_owner_that_repeats_itself_is_told_the_same() {
 }
 
 #[test]
-fn forgetting_takes_a_key_from_its_owner_and_lowers_no_number() {
+fn forget_takes_a_key_from_its_owner_and_lowers_no_fencing_token() {
     let (mock, key) = (MockBackend::new(), user());
     let key = once(&key);
     let first = fencing_token(&mock, &key, OWNER, NOW);

@@ -1,6 +1,4 @@
-//! What the tests share: a key, windows, a time, and what is asked of a claim.
-
-#![allow(dead_code, reason = "each test file uses its part")]
+//! A key, windows, a time and requests that the tests share.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +13,7 @@ use limited_mock::{MockBackend, Operation};
 /// 2026-01-01T00:00:00Z, the start of an aligned minute.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-pub(crate) const OPENED: Window = Window::FromFirstHit { length: WindowLength::MINUTE };
+pub(crate) const FROM_FIRST_HIT: Window = Window::FromFirstHit { length: WindowLength::MINUTE };
 
 pub(crate) fn user() -> Key<'static> {
     Key::new().user("7")
@@ -38,7 +36,7 @@ pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 pub(crate) const OWNER: Owner = Owner(1);
 pub(crate) const OTHER: Owner = Owner(2);
 
-/// When the leases end that tests ask for.
+/// The end of the leases that tests request.
 pub(crate) const UNTIL: Timestamp = Timestamp::from_secs(1_767_225_660);
 
 pub(crate) fn once<'a>(key: &'a Key<'a>) -> ClaimKey<'a> {
@@ -54,8 +52,8 @@ pub(crate) fn seven(owner: Owner) -> Completion<'static> {
     Completion { result: StoredResult::Value("7".into()), ..Completion::new(owner) }
 }
 
-/// One call of any operation, of [`OWNER`] where that matters, whatever its answer.
-pub(crate) async fn ask(mock: &MockBackend, operation: Operation) -> Result<(), BackendError> {
+/// Calls any operation, as [`OWNER`] if it needs one.
+pub(crate) async fn call(mock: &MockBackend, operation: Operation) -> Result<(), BackendError> {
     let key = user();
     let (counter, once) = (in_this_minute(&key), once(&key));
     match operation {
@@ -68,6 +66,5 @@ pub(crate) async fn ask(mock: &MockBackend, operation: Operation) -> Result<(), 
         Operation::Release => mock.release(&once, OWNER, NOW).await.map(drop),
         Operation::Find => mock.find(&once, NOW).await.map(drop),
         Operation::Forget => mock.forget(&once, NOW).await,
-        _ => unreachable!("no other operation is known here"),
     }
 }

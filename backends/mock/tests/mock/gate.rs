@@ -1,18 +1,17 @@
 //! Calls in flight: held, released and cancelled.
 
-mod common;
-
 use std::pin::pin;
 use std::thread;
 
-use common::{NOW, in_this_minute, poll, user};
-use limited_core::{Backend, BackendError, CounterState, Hit, ImmediateBackend};
+use crate::common::{NOW, in_this_minute, poll, user};
+use limited_core::{Backend, BackendError, CounterState, Hit};
 use limited_mock::{MockBackend, Operation};
+use pollster::block_on;
 
 const HIT: Hit<'static> = Hit::new(1, 100);
 
 #[test]
-fn a_held_call_has_not_happened_until_its_gate_is_released() {
+fn held_call_has_not_happened_until_its_gate_is_released() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let gate = mock.hold(Operation::Increment);
@@ -22,27 +21,27 @@ fn a_held_call_has_not_happened_until_its_gate_is_released() {
     assert_eq!((gate.pending(), mock.total(), mock.faults_left()), (1, 0, 1));
 
     mock.clear_faults();
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0, "reads are not held");
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 0, "reads are not held");
     gate.release();
-    assert_eq!(pollster::block_on(call).unwrap().value, 1);
+    assert_eq!(block_on(call).unwrap().value, 1);
 }
 
 #[test]
-fn a_held_answer_belongs_to_a_call_that_has_happened() {
+fn held_response_belongs_to_a_call_that_has_happened() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let gate = mock.hold_responses(Operation::Increment);
     let mut call = pin!(mock.increment(&counter, &HIT, NOW));
     assert!(poll(call.as_mut()).is_pending());
     assert_eq!((gate.pending(), mock.count(Operation::Increment)), (1, 1));
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
-    mock.increment_now(&counter, &HIT, NOW).unwrap_err();
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 1);
+    assert!(poll(pin!(mock.increment(&counter, &HIT, NOW)).as_mut()).is_pending());
     drop(gate);
-    assert_eq!(pollster::block_on(call).unwrap().value, 1, "the answer is as old as its call");
+    assert_eq!(block_on(call).unwrap().value, 1, "the result is that of the time of the call");
 }
 
 #[test]
-fn a_call_that_is_cancelled_on_its_way_there_never_happens() {
+fn call_cancelled_before_the_store_never_happens() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let gate = mock.hold(Operation::Increment);
@@ -56,7 +55,7 @@ fn a_call_that_is_cancelled_on_its_way_there_never_happens() {
 }
 
 #[test]
-fn a_call_that_is_cancelled_on_its_way_back_has_counted() {
+fn call_cancelled_after_the_store_has_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let gate = mock.hold_responses(Operation::Increment);
@@ -65,11 +64,11 @@ fn a_call_that_is_cancelled_on_its_way_back_has_counted() {
         assert!(poll(call.as_mut()).is_pending());
     }
     assert_eq!(gate.pending(), 0);
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 1);
 }
 
 #[test]
-fn calls_are_let_through_one_by_one_in_order_of_arrival() {
+fn calls_are_released_one_by_one_in_order_of_arrival() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let gate = mock.hold(Operation::Increment);
@@ -83,27 +82,25 @@ fn calls_are_let_through_one_by_one_in_order_of_arrival() {
 }
 
 #[test]
-fn an_immediate_call_times_out_at_a_gate() {
+fn call_that_is_polled_once_waits_at_a_gate() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    let there = mock.hold(Operation::Increment);
+    let before = mock.hold(Operation::Increment);
     mock.return_next(CounterState::new(false, 9));
-    let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
-    assert!(matches!(error, BackendError::TimedOut(_)));
-    assert_eq!((there.pending(), mock.faults_left(), mock.counters()), (0, 1, 0));
+    assert!(poll(pin!(mock.increment(&counter, &HIT, NOW)).as_mut()).is_pending());
+    assert_eq!((before.pending(), mock.faults_left(), mock.counters()), (0, 1, 0));
     mock.clear_faults();
-    drop(there);
+    drop(before);
 
-    let back = mock.hold_responses(Operation::Increment);
-    let error = mock.increment_now(&counter, &HIT, NOW).unwrap_err();
-    assert!(matches!(error, BackendError::TimedOut(_)));
-    drop(back);
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
-    assert!(mock.calls_of(Operation::Increment).iter().all(|call| call.error().is_some()));
+    let after = mock.hold_responses(Operation::Increment);
+    assert!(poll(pin!(mock.increment(&counter, &HIT, NOW)).as_mut()).is_pending());
+    drop(after);
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 1);
+    assert_eq!(mock.count(Operation::Increment), 1);
 }
 
 #[test]
-fn a_call_passes_every_gate_that_was_closed_when_it_came() {
+fn call_passes_every_gate_that_was_closed_when_it_arrived() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let (one, other) = (mock.hold(Operation::Get), mock.hold(Operation::Get));
@@ -114,7 +111,7 @@ fn a_call_passes_every_gate_that_was_closed_when_it_came() {
     assert_eq!(other.pending(), 1);
     other.release();
     assert!(poll(call.as_mut()).is_ready());
-    assert!(pollster::block_on(mock.get(&counter, NOW)).is_ok());
+    assert!(block_on(mock.get(&counter, NOW)).is_ok());
 }
 
 #[test]
@@ -124,14 +121,15 @@ fn released_calls_of_many_threads_all_count() {
     let gate = mock.hold(Operation::Increment);
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| pollster::block_on(mock.increment(&counter, &HIT, NOW)).unwrap());
+            scope.spawn(|| block_on(mock.increment(&counter, &HIT, NOW)).unwrap());
         }
-        pollster::block_on(gate.until_pending(8));
+        block_on(gate.until_pending(8));
         assert_eq!((gate.pending(), mock.total()), (8, 0));
         assert!(gate.release_one());
         gate.release();
     });
-    let mut values: Vec<_> = mock.calls().iter().filter_map(|call| Some(call.tally()?.value)).collect();
+    let mut values: Vec<_> =
+        mock.calls().iter().filter_map(|call| Some(call.counter_state()?.value)).collect();
     assert!(values.is_sorted());
     values.dedup();
     assert_eq!(values.len(), 8);

@@ -1,10 +1,9 @@
-//! Injected errors, lost answers and scripted answers.
+//! Injected errors, lost responses and scripted results.
 
-mod common;
-
-use common::{NOW, in_this_minute, user};
-use limited_core::{Backend, BackendError, CounterState, Hit, ImmediateBackend};
+use crate::common::{NOW, in_this_minute, user};
+use limited_core::{Backend, BackendError, CounterState, Hit};
 use limited_mock::{Fault, MockBackend, Operation};
+use pollster::block_on;
 
 const HIT: Hit<'static> = Hit::new(1, 100);
 
@@ -13,26 +12,26 @@ fn throttled() -> BackendError {
 }
 
 #[test]
-fn the_next_call_fails_whatever_it_is_and_nothing_is_counted() {
+fn next_call_fails_and_nothing_is_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    mock.increment_now(&counter, &HIT, NOW).unwrap();
+    block_on(mock.increment(&counter, &HIT, NOW)).unwrap();
 
     mock.fail_next(throttled());
-    assert!(matches!(mock.increment_now(&counter, &HIT, NOW), Err(BackendError::Throttled(_))));
+    assert!(matches!(block_on(mock.increment(&counter, &HIT, NOW)), Err(BackendError::Throttled(_))));
     mock.fail_next(throttled());
-    assert!(mock.get_now(&counter, NOW).is_err());
+    assert!(block_on(mock.get(&counter, NOW)).is_err());
     mock.fail_next(throttled());
-    assert!(mock.reset_now(&counter, None, NOW).is_err());
+    assert!(block_on(mock.reset(&counter, None, NOW)).is_err());
 
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 1);
 }
 
 #[test]
-fn the_caller_gets_the_error_that_was_injected() {
+fn caller_gets_the_injected_error() {
     let (mock, key) = (MockBackend::new(), user());
     mock.fail_next(BackendError::Full { max_keys: 3 });
-    let error = mock.get_now(&in_this_minute(&key), NOW).unwrap_err();
+    let error = block_on(mock.get(&in_this_minute(&key), NOW)).unwrap_err();
     assert!(matches!(error, BackendError::Full { max_keys: 3 }));
 }
 
@@ -41,21 +40,21 @@ fn each_nth_call_fails() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.fail_every(3, throttled());
-    let failed = (1..=7).filter(|_| mock.increment_now(&counter, &HIT, NOW).is_err());
+    let failed = (1..=7).filter(|_| block_on(mock.increment(&counter, &HIT, NOW)).is_err());
     assert_eq!(failed.collect::<Vec<_>>(), [3, 6]);
     assert_eq!(mock.faults_left(), 1);
 }
 
 #[test]
-fn a_fault_of_one_operation_leaves_the_others_alone() {
+fn fault_of_one_operation_does_not_affect_others() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::error(throttled()).on(Operation::Increment).times(2));
-    assert!(mock.get_now(&counter, NOW).is_ok());
-    assert!(mock.increment_now(&counter, &HIT, NOW).is_err());
-    assert!(mock.reset_now(&counter, None, NOW).is_ok());
-    assert!(mock.increment_now(&counter, &HIT, NOW).is_err());
-    assert!(mock.increment_now(&counter, &HIT, NOW).is_ok());
+    assert!(block_on(mock.get(&counter, NOW)).is_ok());
+    assert!(block_on(mock.increment(&counter, &HIT, NOW)).is_err());
+    assert!(block_on(mock.reset(&counter, None, NOW)).is_ok());
+    assert!(block_on(mock.increment(&counter, &HIT, NOW)).is_err());
+    assert!(block_on(mock.increment(&counter, &HIT, NOW)).is_ok());
     assert_eq!(mock.faults_left(), 0);
 }
 
@@ -64,65 +63,65 @@ fn an_outage_lasts_until_faults_are_cleared() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::error(BackendError::unavailable("an outage")).always());
-    assert!((0..20).all(|_| mock.increment_now(&counter, &HIT, NOW).is_err()));
+    assert!((0..20).all(|_| block_on(mock.increment(&counter, &HIT, NOW)).is_err()));
     mock.clear_faults();
     assert_eq!(mock.faults_left(), 0);
-    assert_eq!(mock.increment_now(&counter, &HIT, NOW).unwrap().value, 1);
+    assert_eq!(block_on(mock.increment(&counter, &HIT, NOW)).unwrap().value, 1);
 }
 
 #[test]
-fn a_hit_whose_answer_is_lost_is_counted() {
+fn hit_with_a_lost_response_is_counted() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::lost_response().on(Operation::Increment));
-    assert!(matches!(mock.increment_now(&counter, &HIT, NOW), Err(BackendError::TimedOut(_))));
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 1);
+    assert!(matches!(block_on(mock.increment(&counter, &HIT, NOW)), Err(BackendError::TimedOut(_))));
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 1);
 }
 
 #[test]
-fn a_reset_whose_answer_is_lost_is_done() {
+fn reset_with_a_lost_response_is_applied() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
-    mock.increment_now(&counter, &HIT, NOW).unwrap();
+    block_on(mock.increment(&counter, &HIT, NOW)).unwrap();
     mock.inject(Fault::lost_response());
-    assert!(mock.reset_now(&counter, None, NOW).is_err());
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0);
+    assert!(block_on(mock.reset(&counter, None, NOW)).is_err());
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 0);
 }
 
 #[test]
-fn scripted_answers_come_in_order_and_count_nothing() {
+fn scripted_results_come_in_order_and_count_nothing() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     let refused = CounterState::new(false, 100).with_start(NOW);
     mock.return_next(refused.clone());
     mock.return_next(CounterState::new(true, 7));
-    mock.reset_now(&counter, None, NOW).unwrap();
-    assert_eq!(mock.increment_now(&counter, &HIT, NOW).unwrap(), refused);
-    assert_eq!(mock.get_now(&counter, NOW).unwrap(), CounterState::new(true, 7));
-    assert_eq!(mock.get_now(&counter, NOW).unwrap().value, 0);
+    block_on(mock.reset(&counter, None, NOW)).unwrap();
+    assert_eq!(block_on(mock.increment(&counter, &HIT, NOW)).unwrap(), refused);
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap(), CounterState::new(true, 7));
+    assert_eq!(block_on(mock.get(&counter, NOW)).unwrap().value, 0);
 }
 
 #[test]
-fn a_sliding_hit_meets_faults_in_each_of_its_two_steps() {
+fn faults_affect_each_of_the_two_steps_of_a_sliding_hit() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::error(throttled()).on(Operation::Increment));
     mock.inject(Fault::counter_state(CounterState::new(false, 90)).on(Operation::Get));
-    assert!(mock.increment_sliding_now(&counter, &HIT, NOW).is_err());
+    assert!(block_on(mock.increment(&counter.sliding(), &HIT, NOW)).is_err());
     assert_eq!(mock.faults_left(), 0);
 
     mock.inject(Fault::counter_state(CounterState::new(false, 100)).on(Operation::Get));
-    let with_previous = mock.increment_sliding_now(&counter, &HIT, NOW).unwrap();
+    let with_previous = block_on(mock.increment(&counter.sliding(), &HIT, NOW)).unwrap();
     assert_eq!((with_previous.counted, with_previous.previous), (false, 100));
 }
 
 #[test]
-fn faults_hit_waiting_calls_as_they_hit_immediate_ones() {
+fn faults_affect_calls_in_one_task_in_order() {
     let (mock, key) = (MockBackend::new(), user());
     let counter = in_this_minute(&key);
     mock.inject(Fault::lost_response().on(Operation::Increment));
     mock.fail_every(3, throttled());
-    pollster::block_on(async {
+    block_on(async {
         assert!(matches!(mock.increment(&counter, &HIT, NOW).await, Err(BackendError::TimedOut(_))));
         assert_eq!(mock.get(&counter, NOW).await.unwrap().value, 1);
         assert!(matches!(mock.reset(&counter, None, NOW).await, Err(BackendError::Throttled(_))));

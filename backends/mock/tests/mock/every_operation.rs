@@ -1,91 +1,95 @@
-//! Every operation, those of counters and those of claims, meets faults and gates.
-
-mod common;
+//! Faults and gates affect every operation, of counters and of claims.
 
 use std::pin::pin;
 
-use common::{NOW, OTHER, OWNER, UNTIL, ask, claim_of, once, poll, seven, user};
+use crate::common::{NOW, OTHER, OWNER, UNTIL, call, claim_of, once, poll, seven, user};
 use limited_core::{
-    Acquisition, Backend, BackendError, CounterState, FencingToken, FinishResult, ImmediateBackend,
-    InProgress, LeaseStatus, Record,
+    Acquisition, Backend, BackendError, CounterState, FencingToken, FinishResult, InProgress, LeaseStatus,
+    Record,
 };
 use limited_mock::{Fault, MockBackend, Operation};
 use pollster::block_on;
 
-/// A mock whose key is claimed by the owner that asks.
+/// Returns a mock whose key is claimed by [`OWNER`].
 fn claimed() -> MockBackend {
     let mock = MockBackend::new();
-    block_on(ask(&mock, Operation::Claim)).unwrap();
-    block_on(ask(&mock, Operation::Increment)).unwrap();
+    block_on(call(&mock, Operation::Claim)).unwrap();
+    block_on(call(&mock, Operation::Increment)).unwrap();
     mock.clear_calls();
     mock
 }
 
-/// What is stored, as reads tell it.
+/// Returns the stored state, by reading it.
 fn stored(mock: &MockBackend) -> (u128, Option<Record>) {
     let key = user();
-    let value = mock.get_now(&common::in_this_minute(&key), NOW).unwrap().value;
+    let value = block_on(mock.get(&crate::common::in_this_minute(&key), NOW)).unwrap().value;
     (value, block_on(mock.find(&once(&key), NOW)).unwrap())
 }
 
-/// What an operation leaves that is carried out.
+/// Returns the stored state after an operation.
 fn stored_after(operation: Operation) -> (u128, Option<Record>) {
     let mock = claimed();
-    block_on(ask(&mock, operation)).unwrap();
+    block_on(call(&mock, operation)).unwrap();
     stored(&mock)
 }
 
 #[test]
-fn an_injected_error_is_what_the_caller_gets_and_nothing_is_done() {
+fn injected_error_is_returned_and_nothing_is_applied() {
     for operation in Operation::ALL {
         let mock = claimed();
         let before = stored(&mock);
         mock.inject(Fault::error(BackendError::throttled("slow down")).on(operation));
-        let error = block_on(ask(&mock, operation)).unwrap_err();
+        let error = block_on(call(&mock, operation)).unwrap_err();
         assert!(matches!(error, BackendError::Throttled(_)), "{operation:?}");
         assert_eq!((stored(&mock), mock.faults_left()), (before, 0), "{operation:?}");
     }
 }
 
 #[test]
-fn an_operation_whose_answer_is_lost_is_done() {
+fn operation_with_a_lost_response_is_applied() {
     for operation in Operation::ALL {
         let mock = claimed();
         mock.inject(Fault::lost_response().on(operation));
-        let error = block_on(ask(&mock, operation)).unwrap_err();
+        let error = block_on(call(&mock, operation)).unwrap_err();
         assert!(matches!(error, BackendError::TimedOut(_)), "{operation:?}");
         assert_eq!(stored(&mock), stored_after(operation), "{operation:?}");
     }
 }
 
 #[test]
-fn a_repeated_write_is_done_once_and_answered_as_if_it_had_come_once() {
+fn repeated_write_is_applied_once_with_the_result_of_one_write() {
     for operation in Operation::ALL {
         let (mock, plain) = (claimed(), claimed());
-        block_on(ask(&plain, operation)).unwrap();
+        block_on(call(&plain, operation)).unwrap();
         mock.inject(Fault::repeated_write().on(operation));
-        block_on(ask(&mock, operation)).unwrap();
+        block_on(call(&mock, operation)).unwrap();
         assert_eq!(stored(&mock), stored(&plain), "{operation:?}");
         let is_read = matches!(operation, Operation::Get | Operation::Find);
         assert_eq!(mock.faults_left(), usize::from(is_read), "{operation:?}");
         mock.clear_faults();
-        let answer = |mock: &MockBackend| {
+        let result = |mock: &MockBackend| {
             let call = &mock.calls_of(operation)[0];
-            let (tally, claimed) = (call.tally().cloned(), call.claimed().cloned());
-            (tally, claimed, call.recorded().cloned(), call.ownership().cloned(), call.found().cloned())
+            let (state, acquisition) = (call.counter_state().cloned(), call.acquisition().cloned());
+            (
+                state,
+                acquisition,
+                call.finish_result().cloned(),
+                call.lease_status().cloned(),
+                call.record().cloned(),
+            )
         };
-        assert_eq!(answer(&mock), answer(&plain), "{operation:?}");
+        assert_eq!(result(&mock), result(&plain), "{operation:?}");
     }
 }
 
 #[test]
-fn a_first_claim_that_is_repeated_is_granted_once() {
+fn repeated_first_claim_is_acquired_once() {
     let mock = MockBackend::new();
     mock.inject(Fault::repeated_write());
-    block_on(ask(&mock, Operation::Claim)).unwrap();
+    block_on(call(&mock, Operation::Claim)).unwrap();
     let call = &mock.calls()[0];
     let (Some(&Acquisition::Acquired(grant)), Some(Record::InProgress(held))) =
-        (call.claimed(), stored(&mock).1)
+        (call.acquisition(), stored(&mock).1)
     else {
         panic!("{call:?}")
     };
@@ -93,14 +97,14 @@ fn a_first_claim_that_is_repeated_is_granted_once() {
 }
 
 #[test]
-fn a_held_call_dropped_on_its_way_never_happened_and_on_its_way_back_it_has() {
+fn dropped_held_call_never_happened_and_dropped_held_response_has() {
     for operation in Operation::ALL {
         let mock = claimed();
         let before = stored(&mock);
         mock.clear_calls();
         let gate = mock.hold(operation);
         {
-            let mut call = pin!(ask(&mock, operation));
+            let mut call = pin!(call(&mock, operation));
             assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
             assert_eq!((gate.pending(), mock.total()), (1, 0), "{operation:?}");
         }
@@ -110,7 +114,7 @@ fn a_held_call_dropped_on_its_way_never_happened_and_on_its_way_back_it_has() {
         mock.clear_calls();
         let gate = mock.hold_responses(operation);
         {
-            let mut call = pin!(ask(&mock, operation));
+            let mut call = pin!(call(&mock, operation));
             assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
             assert_eq!((gate.pending(), mock.count(operation)), (1, 1), "{operation:?}");
         }
@@ -120,22 +124,22 @@ fn a_held_call_dropped_on_its_way_never_happened_and_on_its_way_back_it_has() {
 }
 
 #[test]
-fn a_released_gate_lets_every_operation_go_on() {
+fn released_gate_lets_every_operation_continue() {
     for operation in Operation::ALL {
         let mock = claimed();
-        let (there, back) = (mock.hold(operation), mock.hold_responses(operation));
-        let mut call = pin!(ask(&mock, operation));
+        let (before, after) = (mock.hold(operation), mock.hold_responses(operation));
+        let mut call = pin!(call(&mock, operation));
         assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
-        there.release();
+        before.release();
         assert!(poll(call.as_mut()).is_pending(), "{operation:?}");
-        back.release();
+        after.release();
         block_on(call).unwrap();
         assert_eq!(stored(&mock), stored_after(operation), "{operation:?}");
     }
 }
 
 #[test]
-fn a_scripted_answer_is_met_by_the_operations_that_it_answers() {
+fn scripted_result_affects_the_operations_that_it_fits() {
     let key = user();
     let key = once(&key);
     let mock = MockBackend::new();
@@ -145,10 +149,10 @@ fn a_scripted_answer_is_met_by_the_operations_that_it_answers() {
         expires_at: UNTIL,
         request_hash: None,
     });
-    let not_kept = FinishResult::Omitted { reason: "500 KB".into() };
+    let omitted = FinishResult::Omitted { reason: "500 KB".into() };
     mock.inject(Fault::counter_state(CounterState::new(true, 9)));
     mock.inject(Fault::acquisition(Acquisition::Held(record.clone())));
-    mock.inject(Fault::finish_result(not_kept.clone()));
+    mock.inject(Fault::finish_result(omitted.clone()));
     mock.inject(Fault::lease_status(LeaseStatus::Lost(None)).on(Operation::Release));
     mock.inject(Fault::lease_status(LeaseStatus::Lost(Some(record.clone()))).on(Operation::Renew));
     mock.inject(Fault::record(Some(record.clone())));
@@ -156,10 +160,10 @@ fn a_scripted_answer_is_met_by_the_operations_that_it_answers() {
         mock.forget(&key, NOW).await.unwrap();
         assert_eq!(mock.find(&key, NOW).await.unwrap(), Some(record.clone()));
         assert_eq!(mock.claim(&key, &claim_of(OWNER), NOW).await.unwrap(), Acquisition::Held(record.clone()));
-        assert_eq!(mock.finish(&key, &seven(OWNER), NOW).await.unwrap(), not_kept);
+        assert_eq!(mock.finish(&key, &seven(OWNER), NOW).await.unwrap(), omitted);
         let lost = LeaseStatus::Lost(Some(record));
         assert_eq!(mock.renew(&key, OWNER, UNTIL, NOW).await.unwrap(), lost);
         assert_eq!(mock.release(&key, OWNER, NOW).await.unwrap(), LeaseStatus::Lost(None));
     });
-    assert_eq!((mock.claims(), mock.faults_left()), (0, 1), "nothing is stored, and no counter was asked");
+    assert_eq!((mock.claims(), mock.faults_left()), (0, 1), "nothing is stored, and no counter was called");
 }
