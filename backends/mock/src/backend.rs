@@ -17,14 +17,15 @@ use crate::request::{ClaimOp, CounterOp, Request};
 use crate::response::Response;
 use crate::{Call, Fault, Gate};
 
-/// A backend for tests. It keeps the contract, except for the faults that a test injects, and records every call.
+/// A backend for tests. It keeps the contract, except for the faults that a test injects, and
+/// records every call.
 ///
 /// Clones are the same mock: keep one in the test, and give the other to the code under test.
 ///
-/// Each call is one atomic step under one lock: [`calls`](Self::calls) returns them in the order of these steps. The
-/// mock deletes nothing by itself: neither expired counters and claims nor records of calls, so it is not for programs
-/// that run long. It also remembers released claims, to recognise an owner that repeats its release and to refuse an
-/// owner that claims again.
+/// Each call is one atomic step under one lock: [`calls`](Self::calls) returns them in the order of
+/// these steps. The mock deletes nothing by itself: neither expired counters and claims nor records
+/// of calls, so it is not for programs that run long. It also remembers released claims, to
+/// recognise an owner that repeats its release and to refuse an owner that claims again.
 #[derive(Clone, Default)]
 pub struct MockBackend(Arc<Mutex<State>>);
 
@@ -90,18 +91,20 @@ impl MockBackend {
         self.inject(Fault::error(error));
     }
 
-    /// Fails each `n`-th call from now on, of any operation. Short for a [`Fault::error`] with [`Fault::every`].
+    /// Fails each `n`-th call from now on, of any operation. Short for a [`Fault::error`] with
+    /// [`Fault::every`].
     pub fn fail_every(&self, n: usize, error: BackendError) {
         self.inject(Fault::error(error).every(n));
     }
 
-    /// Returns `state` from the next increment or read of a counter, whatever is stored. Short for a
-    /// [`Fault::counter_state`].
+    /// Returns `state` from the next increment or read of a counter, whatever is stored. Short for
+    /// a [`Fault::counter_state`].
     pub fn return_next(&self, state: CounterState) {
         self.inject(Fault::counter_state(state));
     }
 
-    /// Returns the number of pending faults. Zero shows a test that everything it scripted has happened.
+    /// Returns the number of pending faults. Zero shows a test that everything it scripted has
+    /// happened.
     pub fn faults_left(&self) -> usize {
         self.state().script.len()
     }
@@ -114,9 +117,9 @@ impl MockBackend {
 
 /// # Calls in flight
 ///
-/// A held call waits without a runtime, a clock or a thread of the mock, and can be cancelled by dropping it. A call
-/// without a future (`allow_now`) cannot wait: at a gate it fails with [`TimedOut`](BackendError::TimedOut), as if the
-/// caller had cancelled it at once.
+/// A held call waits without a runtime, a clock or a thread of the mock, and can be cancelled by
+/// dropping it. A call without a future (`allow_now`) cannot wait: at a gate it fails with
+/// [`TimedOut`](BackendError::TimedOut), as if the caller had cancelled it at once.
 ///
 /// ```
 /// # use std::thread;
@@ -161,16 +164,19 @@ impl MockBackend {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl MockBackend {
-    /// Holds calls of this operation before they reach the store, from now on until the gate is released.
+    /// Holds calls of this operation before they reach the store, from now on until the gate is
+    /// released.
     ///
-    /// A held call has done nothing, met no fault, and is not recorded yet. If it is dropped, it never happened.
+    /// A held call has done nothing, met no fault, and is not recorded yet. If it is dropped, it
+    /// never happened.
     pub fn hold(&self, operation: Operation) -> Gate {
         self.close(operation, Direction::Request)
     }
 
     /// Holds responses of this operation, from now on until the gate is released.
     ///
-    /// A held call has been applied and recorded. If it is dropped, it has happened, and its caller does not know.
+    /// A held call has been applied and recorded. If it is dropped, it has happened, and its caller
+    /// does not know.
     pub fn hold_responses(&self, operation: Operation) -> Gate {
         self.close(operation, Direction::Response)
     }
@@ -184,8 +190,8 @@ impl MockBackend {
 
 /// # Records
 impl MockBackend {
-    /// Returns every call since the mock was created or [`clear_calls`](Self::clear_calls) was called, in the order in
-    /// which they were applied.
+    /// Returns every call since the mock was created or [`clear_calls`](Self::clear_calls) was
+    /// called, in the order in which they were applied.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
@@ -197,7 +203,8 @@ impl MockBackend {
         calls.filter(|call| call.operation() == operation).cloned().collect()
     }
 
-    /// Returns the number of recorded calls of one operation. A [repeated](Fault::repeated_write) write is one call.
+    /// Returns the number of recorded calls of one operation. A [repeated](Fault::repeated_write)
+    /// write is one call.
     pub fn count(&self, operation: Operation) -> usize {
         let state = self.state();
         let calls = state.calls.iter();

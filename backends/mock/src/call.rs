@@ -84,8 +84,8 @@ impl Call {
         }
     }
 
-    /// Returns the hit of an increment; `None` for other operations. The ceiling of a sliding hit is already lowered by
-    /// the previous window.
+    /// Returns the hit of an increment; `None` for other operations. The ceiling of a sliding hit
+    /// is already lowered by the previous window.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.request {
             Request::Counter(_, CounterOp::Increment { hit, metadata }) => {
@@ -95,8 +95,8 @@ impl Call {
         }
     }
 
-    /// Returns the window id that a reset named; `None` if it named none, and for other operations. The id of an
-    /// increment is in its [`hit`](Self::hit).
+    /// Returns the window id that a reset named; `None` if it named none, and for other operations.
+    /// The id of an increment is in its [`hit`](Self::hit).
     pub const fn window_id(&self) -> Option<WindowId> {
         match &self.request {
             Request::Counter(_, CounterOp::Reset { window }) => *window,
@@ -129,7 +129,8 @@ impl Call {
         }
     }
 
-    /// Returns the end of the lease that a claim or a renewal requested; `None` for other operations.
+    /// Returns the end of the lease that a claim or a renewal requested; `None` for other
+    /// operations.
     pub const fn expires_at(&self) -> Option<Timestamp> {
         match &self.request {
             Request::Claim(
@@ -164,7 +165,8 @@ impl Call {
 
 /// # The result
 ///
-/// Each method returns `None` for operations that return something else, and if the caller got an error.
+/// Each method returns `None` for operations that return something else, and if the caller got an
+/// error.
 impl Call {
     /// Returns the state that the caller of an increment or a read got.
     pub fn counter_state(&self) -> Option<&CounterState> {

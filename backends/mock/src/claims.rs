@@ -11,7 +11,8 @@ use limited_core::{
 use crate::request::{ClaimId, ClaimOp};
 use crate::response::Response;
 
-/// Every key that was ever claimed and not forgotten. Nothing is deleted: expired records are ignored.
+/// Every key that was ever claimed and not forgotten. Nothing is deleted: expired records are
+/// ignored.
 #[derive(Debug)]
 pub(crate) struct Claims {
     states: HashMap<ClaimId, State>,

@@ -123,13 +123,15 @@ impl State {
         match window {
             Window::Aligned { .. } => earliest_known(window, now).is_some(),
             Window::FromFirstHit { length } => self.start.is_some_and(|start| has_ended(start, length, now)),
-            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later must still count.
+            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later
+            // must still count.
             Window::Bucket { limit, .. } => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
         }
     }
 }
 
-/// Returns the start of the earliest window of this length that is still known at `now`; `None` if `window` itself is.
+/// Returns the start of the earliest window of this length that is still known at `now`; `None` if
+/// `window` itself is.
 ///
 /// The contract's `retained_until`, but exact at the last timestamp, where that saturates.
 fn earliest_known(window: Window, now: Timestamp) -> Option<Timestamp> {

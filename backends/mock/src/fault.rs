@@ -53,14 +53,16 @@ impl Fault {
         Self::new(Effect::Error(error))
     }
 
-    /// Applies the call and loses its response: the caller gets [`TimedOut`](BackendError::TimedOut) although its hit
-    /// was counted, its key was claimed, and so on.
+    /// Applies the call and loses its response: the caller gets
+    /// [`TimedOut`](BackendError::TimedOut) although its hit was counted, its key was claimed, and
+    /// so on.
     pub const fn lost_response() -> Self {
         Self::new(Effect::LostResponse)
     }
 
-    /// Applies the write, loses its response, and repeats the write below the caller, as client libraries do. The
-    /// repetition is recognised: the write counts once, and the caller gets its result.
+    /// Applies the write, loses its response, and repeats the write below the caller, as client
+    /// libraries do. The repetition is recognised: the write counts once, and the caller gets its
+    /// result.
     ///
     /// For all writes. [`Get`](Operation::Get) and [`Find`](Operation::Find) are not affected.
     pub const fn repeated_write() -> Self {
@@ -69,8 +71,8 @@ impl Fault {
 
     /// Returns this state, whatever is stored. Nothing is counted.
     ///
-    /// For increments and reads of counters; other operations are not affected. A sliding hit reads before it
-    /// increments: choose one of both with [`on`](Self::on).
+    /// For increments and reads of counters; other operations are not affected. A sliding hit reads
+    /// before it increments: choose one of both with [`on`](Self::on).
     pub const fn counter_state(state: CounterState) -> Self {
         Self::new(Effect::Response(Response::CounterState(state)))
     }
@@ -82,13 +84,14 @@ impl Fault {
 
     /// Returns this result from `finish`, whatever is stored. The key does not change.
     ///
-    /// [`FinishResult::Omitted`] is the result of a store that has no room for the value. The mock itself always has.
+    /// [`FinishResult::Omitted`] is the result of a store that has no room for the value. The mock
+    /// itself always has.
     pub const fn finish_result(result: FinishResult) -> Self {
         Self::new(Effect::Response(Response::FinishResult(result)))
     }
 
-    /// Returns this result from a renewal or a release, whatever is stored. The key does not change. Choose one of both
-    /// with [`on`](Self::on).
+    /// Returns this result from a renewal or a release, whatever is stored. The key does not
+    /// change. Choose one of both with [`on`](Self::on).
     pub const fn lease_status(status: LeaseStatus) -> Self {
         Self::new(Effect::Response(Response::LeaseStatus(status)))
     }
@@ -105,7 +108,8 @@ impl Fault {
 
 /// # The affected calls
 impl Fault {
-    /// Limits the fault to calls of this operation. Other calls do not count for [`every`](Self::every) either.
+    /// Limits the fault to calls of this operation. Other calls do not count for
+    /// [`every`](Self::every) either.
     pub const fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
@@ -122,7 +126,8 @@ impl Fault {
         self
     }
 
-    /// Affects each `n`-th call after the injection: with 3, the third, the sixth and so on; with 0, none.
+    /// Affects each `n`-th call after the injection: with 3, the third, the sixth and so on; with
+    /// 0, none.
     ///
     /// Calls that an earlier fault affects count too.
     pub const fn every(mut self, n: usize) -> Self {
@@ -148,7 +153,8 @@ impl Fault {
         fits && self.operation.is_none_or(|only| only == operation)
     }
 
-    /// Returns whether this fault affects a call that it applies to. `is_free`: no earlier fault does.
+    /// Returns whether this fault affects a call that it applies to. `is_free`: no earlier fault
+    /// does.
     fn affects(&mut self, is_free: bool) -> bool {
         match &mut self.schedule {
             Schedule::Times(left) => {
@@ -188,7 +194,8 @@ impl Script {
         self.0.clear();
     }
 
-    /// Returns the effect on the next call, which is of this operation; `None` if no fault affects it.
+    /// Returns the effect on the next call, which is of this operation; `None` if no fault affects
+    /// it.
     pub(crate) fn next(&mut self, operation: Operation) -> Option<Effect> {
         let mut effect = None;
         for fault in self.0.iter_mut().filter(|fault| fault.applies_to(operation)) {

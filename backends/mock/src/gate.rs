@@ -13,8 +13,8 @@ use limited_core::Operation;
 /// Holds calls of one operation until it is released or dropped.
 ///
 /// [`MockBackend::hold`](crate::MockBackend::hold) and
-/// [`MockBackend::hold_responses`](crate::MockBackend::hold_responses) create one. A call
-/// starts to wait at the first poll of its future. Dropping the future removes the call from the gate.
+/// [`MockBackend::hold_responses`](crate::MockBackend::hold_responses) create one. A call starts to
+/// wait at the first poll of its future. Dropping the future removes the call from the gate.
 ///
 /// ```
 /// # use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
@@ -48,7 +48,8 @@ impl Gate {
         self.0.queue().waiting.len()
     }
 
-    /// Waits until at least `calls` calls are waiting. For tests whose calls run in other tasks or threads.
+    /// Waits until at least `calls` calls are waiting. For tests whose calls run in other tasks or
+    /// threads.
     pub async fn until_pending(&self, calls: usize) {
         poll_fn(|context| {
             let mut queue = self.0.queue();
@@ -65,7 +66,8 @@ impl Gate {
 
     /// Releases the call that has waited longest. Returns `false` if no call waits.
     ///
-    /// The call continues at its next poll. If it is dropped instead, no other call is released in its place.
+    /// The call continues at its next poll. If it is dropped instead, no other call is released in
+    /// its place.
     pub fn release_one(&self) -> bool {
         // Wake after unlocking: a waker may run or drop code that locks again.
         let longest = self.0.queue().waiting.pop_front();

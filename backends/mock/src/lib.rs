@@ -1,9 +1,11 @@
-//! The backend of [`limited`](https://docs.rs/limited) for tests: it keeps the contract until a test injects a fault.
+//! The backend of [`limited`](https://docs.rs/limited) for tests: it keeps the contract until a
+//! test injects a fault.
 //!
-//! Code that limits a rate, or runs something once, has two things to test: what it does when it is refused, and what
-//! it does when the backend fails. For the first, a [`MockBackend`] counts and grants claims as the contract says. For
-//! the second, it fails, loses a response, returns what the test scripts, or holds a call. It needs no runtime and no
-//! clock, and starts no thread: time is an argument of every call.
+//! Code that limits a rate, or runs something once, has two things to test: what it does when it is
+//! refused, and what it does when the backend fails. For the first, a [`MockBackend`] counts and
+//! grants claims as the contract says. For the second, it fails, loses a response, returns what the
+//! test scripts, or holds a call. It needs no runtime and no clock, and starts no thread: time is
+//! an argument of every call.
 //!
 //! ```
 //! use limited_core::{Backend, BackendError, Counter, Hit, Key, Timestamp, Window, WindowLength};
