@@ -4,8 +4,9 @@
 //! cargo run --release --example payments
 //! ```
 //!
-//! The shop runs each payment under the key of its order. What it cannot rule out, that it dies between charging a card
-//! and writing that down, the bank does: it is sent the order's key along, and knows an order that it has charged.
+//! The shop runs each payment under the key of its order. What it cannot rule out, that it dies
+//! between charging a card and writing that down, the bank does: it is sent the order's key along,
+//! and knows an order that it has charged.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -51,8 +52,8 @@ struct Bank {
 }
 
 impl Bank {
-    /// Charges a card once for each order. A shop that was held up, and has been overtaken by another, comes with a lower
-    /// number than the bank has seen, and is turned away.
+    /// Charges a card once for each order. A shop that was held up, and has been overtaken by
+    /// another, comes with a lower number than the bank has seen, and is turned away.
     fn charge(&self, order: &Order, fencing_token: u64) -> Result<Receipt, Refused> {
         if order.cents > 100_000 {
             return Err(Refused::Declined);
@@ -91,7 +92,8 @@ impl Shop {
         self.idempotency.run_with(order.id, order, charge).await
     }
 
-    /// The same, in a process that dies after the bank has charged the card, and before anybody has written it down.
+    /// The same, in a process that dies after the bank has charged the card, and before anybody has
+    /// written it down.
     fn pay_and_die(&self, order: &Order) {
         let charge = async |claim: Claim| {
             let receipt = self.bank.charge(order, claim.fencing_token())?;

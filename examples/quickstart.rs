@@ -1,4 +1,4 @@
-//! The ten lines of the README: five a minute, and the sixth is told how long to wait.
+//! The ten lines of the README: five requests a minute, and the sixth gets a waiting time.
 
 use limited::memory::MemoryBackend;
 use limited::{Limiter, Quota};

@@ -1,24 +1,26 @@
-//! Which lines tell of the same failed login.
+//! Deduplication: which lines report the same failed login.
 //!
-//! The server may tell of one wrong password in several lines of the connection: `Invalid user` before it asks, `Failed
-//! password` when the password was wrong, and at the end `maximum authentication attempts exceeded`. Not every
-//! server logs all of them. So what is counted is:
+//! A server may report one wrong password in several lines of the connection: `Invalid user` before
+//! it asks for the password, `Failed password` if the password was wrong, and
+//! `maximum authentication attempts exceeded` at the end. Not every server logs all of them. These
+//! are counted:
 //!
 //! - each `Failed password`, as often as it is repeated;
-//! - of a connection that says nothing of passwords, but `Invalid user` or `maximum authentication attempts
-//!   exceeded`, one failed login, at the time of the first of these lines.
+//! - one failed login for a connection without `Failed password` but with `Invalid user` or
+//!   `maximum authentication attempts exceeded`, at the time of the first of these lines.
 //!
-//! `Invalid user` is counted at once, as it would be by a server that limits attempts; the first `Failed password` after
-//! it on the same connection is then the same failed login. What PAM says of it is left alone.
+//! `Invalid user` is counted at once, like a server that limits attempts would count it. The first
+//! `Failed password` after it on the same connection is the same failed login. Lines of PAM are
+//! ignored.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use limited::Timestamp;
 
-use crate::line::{Event, What};
+use super::line::{Event, What};
 
-/// A login by password.
+/// A password login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) time: Timestamp,
@@ -29,15 +31,16 @@ pub(crate) struct Login {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It failed, so many times.
+    /// It failed this many times.
     Failed(u32),
     Succeeded,
 }
 
-/// What has been counted of each connection.
+/// The counted logins of each connection.
 ///
-/// A connection has a process of its own, one account, one address and one port. Processes' numbers come again, and
-/// some lines have no port: so a connection is over when its port changes, or with the next `Invalid user`.
+/// A connection has its own process, one account, one address and one port. Process numbers are
+/// reused, and some lines have no port: so a connection ends when its port changes, or with the
+/// next `Invalid user`.
 #[derive(Debug, Default)]
 pub(crate) struct Connections(HashMap<Id, Connection>);
 
@@ -51,20 +54,20 @@ struct Id {
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     port: Option<u16>,
-    /// When its last line was written.
+    /// The time of its last line.
     last: Timestamp,
-    /// One failed login has been counted of which no `Failed password` has told yet.
+    /// One failed login has been counted for which no `Failed password` has come yet.
     is_ahead: bool,
 }
 
 impl Connections {
-    /// What an event comes to. `None` if all of it has been counted.
+    /// Returns the login that an event adds; `None` if it has been counted already.
     pub(crate) fn login(&mut self, event: Event) -> Option<Login> {
         let Event { time, process, what, account, address, port } = event;
         let id = Id { process, account: account.clone(), address };
         let known = self.0.get(&id).copied().filter(|known| {
             let same_port = known.port.is_none() || port.is_none() || known.port == port;
-            // The server welcomes nobody twice. Of the same moment it is a line that came late.
+            // A connection succeeds once. A failure at the same moment is a line that came late.
             same_port && (what != What::Unwelcome || known.last == time)
         });
         let counted_ahead = known.is_some_and(|known| known.is_ahead);
@@ -86,7 +89,7 @@ impl Connections {
 }
 
 impl Event {
-    /// What it comes to if it is said so many times more, and was last said at `time`.
+    /// Returns the login that a repetition adds: `times` more, the last at `time`.
     pub(crate) fn again(self, times: u32, time: Timestamp) -> Self {
         let what = match self.what {
             What::WrongPassword(each) => What::WrongPassword(each.saturating_mul(times)),
@@ -98,11 +101,11 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::{Says, parse};
+    use super::super::stamp::Stamps;
     use super::*;
-    use crate::line::{Says, parse};
-    use crate::stamp::Stamps;
 
-    /// How many failed logins each line adds.
+    /// Returns how many failed logins each line adds.
     fn counts(lines: &[(u64, u32, &str)]) -> Vec<u32> {
         let (mut connections, mut stamps) = (Connections::default(), Stamps::new(2024));
         let mut count = |second: &u64, pid: &u32, message: &str| {
@@ -126,7 +129,7 @@ mod tests {
         "maximum authentication attempts exceeded for invalid user ana from 192.0.2.1 port 4 ssh2";
 
     #[test]
-    fn a_failed_login_that_several_lines_tell_of_counts_once() {
+    fn failed_login_in_several_lines_counts_once() {
         assert_eq!(counts(&[(1, 7, UNWELCOME), (3, 7, FAILED)]), [1, 0]);
         assert_eq!(counts(&[(1, 7, UNWELCOME), (3, 7, FAILED), (5, 7, FAILED)]), [1, 0, 1]);
         assert_eq!(
@@ -139,16 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_whose_passwords_are_not_logged_counts_once() {
+    fn connection_without_password_lines_counts_once() {
         assert_eq!(counts(&[(1, 7, UNWELCOME)]), [1]);
         assert_eq!(counts(&[(1, 7, EXCEEDED)]), [1]);
         assert_eq!(counts(&[(1, 7, UNWELCOME), (3, 7, EXCEEDED)]), [1, 0]);
     }
 
     #[test]
-    fn connections_are_counted_apart() {
+    fn connections_are_counted_separately() {
         assert_eq!(counts(&[(1, 7, UNWELCOME), (2, 8, FAILED), (3, 7, FAILED)]), [1, 1, 0]);
-        // The process's number has come again.
+        // The process number was reused.
         assert_eq!(counts(&[(1, 7, UNWELCOME), (2, 7, UNWELCOME)]), [1, 1]);
         assert_eq!(counts(&[(1, 7, FAILED), (2, 7, &EXCEEDED.replace("port 4", "port 5"))]), [1, 1]);
         assert_eq!(counts(&[(1, 7, UNWELCOME), (2, 7, &FAILED.replace("ana", "bob"))]), [1, 1]);

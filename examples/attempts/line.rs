@@ -1,46 +1,47 @@
-//! What the lines of `sshd` say about logins, a line at a time.
+//! A parser for the login lines of `sshd`.
 //!
 //! ```text
 //! Jun  9 03:11:02 gate sshd[2112]: Failed password for invalid user admin from 192.0.2.1 port 40022 ssh2
 //! time            host program pid message
 //! ```
 //!
-//! A user's name is whatever the client sent, spaces and ` from 192.0.2.9 port 22` included. It stands in front of the
-//! address and the port that the server itself saw, so these are read from the end of the message.
+//! A user name is whatever the client sent, including spaces and ` from 192.0.2.9 port 22`. It
+//! comes before the address and the port that the server saw, so these are read from the end of the
+//! message.
 
 use std::net::IpAddr;
 
 use limited::Timestamp;
 
-use crate::stamp::{Stamps, word};
+use super::stamp::{Stamps, word};
 
-/// What a line says about a login.
+/// A line about a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) time: Timestamp,
-    /// Host, and process where it is known: one process serves one connection.
+    /// The host, and the process if known: one process serves one connection.
     pub(crate) process: String,
     pub(crate) what: What,
     pub(crate) account: String,
     pub(crate) address: IpAddr,
-    /// Of the client. Older servers do not tell it with every message.
+    /// The port of the client. Older servers do not log it with every message.
     pub(crate) port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// The account is unknown, or not allowed. The server asks for a password all the same, and may or may not log that
-    /// it was wrong.
+    /// The account is unknown or not allowed. The server asks for a password anyway, and may or may
+    /// not log that it was wrong.
     Unwelcome,
-    /// So many passwords were wrong.
+    /// This many passwords were wrong.
     WrongPassword(u32),
-    /// The server has had enough of this connection.
+    /// The server closed the connection after too many attempts.
     MaximumExceeded,
     /// The password was right.
     RightPassword,
 }
 
-/// A line of any program, as far as it can be told.
+/// A line of any program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
     pub(crate) host: &'a str,
@@ -51,31 +52,31 @@ pub(crate) struct Line<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Says {
     Login(Event),
-    /// "last message repeated": what the line before of the same host said, so many times more.
+    /// "last message repeated": the previous line of the same host, this many times more.
     Again(u32, Timestamp),
     Other,
 }
 
-/// Why a line cannot be read.
+/// Why a line cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    #[error("it begins with no time, such as `Jun  9 03:11:02` or `2026-06-09T03:11:02+02:00`")]
+    #[error("expected a timestamp at the start, such as `Jun  9 03:11:02` or `2026-06-09T03:11:02+02:00`")]
     NoTime,
-    #[error("its date is in no year near the line before: say which year the log begins in, with --year")]
+    #[error("the date fits no year near the previous line; set the first year of the log with --year")]
     Year,
-    #[error("its time is before 1970 or after 2554")]
+    #[error("the time is before 1970 or after 2554")]
     TimeOutOfRange,
-    #[error("there is no host and no program after the time")]
+    #[error("expected a host and a program after the time")]
     NoProgram,
-    #[error("sshd's message ends without an address, or without a port: it may be cut")]
+    #[error("the message of sshd ends without an address or a port; it may be cut")]
     NoAddress,
-    #[error("what sshd's message has in place of an address is none")]
+    #[error("the message of sshd has no valid address")]
     Address,
-    #[error("the number of repetitions is none, or what is repeated is not in brackets")]
+    #[error("expected a number of repetitions, and the repeated message in brackets")]
     Repetition,
 }
 
-/// Reads a line, which has no line break at its end.
+/// Parses a line without its line break.
 pub(crate) fn parse<'a>(line: &'a str, stamps: &mut Stamps) -> Result<Line<'a>, Malformed> {
     let stamped = stamps.read(line)?;
     let (host, rest) = word(stamped.rest);
@@ -102,7 +103,8 @@ pub(crate) fn parse<'a>(line: &'a str, stamps: &mut Stamps) -> Result<Line<'a>, 
     Ok(Line { host, has_year: stamped.has_year, says })
 }
 
-/// The process and the message of a line of the SSH server, whose parts have their own names in newer versions.
+/// Returns the process and the message of an SSH server line. In newer versions its parts have
+/// their own names.
 fn sshd(text: &str) -> Option<(&str, &str)> {
     let rest = ["sshd-session", "sshd-auth", "sshd"].into_iter().find_map(|name| text.strip_prefix(name))?;
     match rest.strip_prefix('[') {
@@ -134,7 +136,7 @@ fn repetitions(text: &str) -> Result<u32, Malformed> {
 }
 
 impl Message<'_> {
-    /// The others are said once for a connection, however often they are logged.
+    /// All others count once per connection, however often they are logged.
     const fn times(self, times: u32) -> Self {
         let what = match self.what {
             What::WrongPassword(each) => What::WrongPassword(each.saturating_mul(times)),
@@ -145,55 +147,55 @@ impl Message<'_> {
 }
 
 fn read_single(text: &str) -> Result<Option<Message<'_>>, Malformed> {
-    // Where the unprivileged half of the server says it.
+    // Written by the unprivileged half of the server.
     let text = text.strip_suffix(" [preauth]").unwrap_or(text);
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    let (what, who) = if let Some(rest) = text.strip_prefix("Failed ") {
-        let Some(who) = by_password(rest)? else { return Ok(None) };
-        (What::WrongPassword(1), who)
+    let (what, subject) = if let Some(rest) = text.strip_prefix("Failed ") {
+        let Some(subject) = by_password(rest)? else { return Ok(None) };
+        (What::WrongPassword(1), subject)
     } else if let Some(rest) = text.strip_prefix("Accepted ") {
-        let Some(who) = by_password(rest)? else { return Ok(None) };
-        (What::RightPassword, who)
-    } else if let Some(who) = text.strip_prefix("maximum authentication attempts exceeded for ") {
-        (What::MaximumExceeded, with_port(who)?)
-    } else if let Some(who) = text.strip_prefix("Invalid user ") {
-        (What::Unwelcome, who)
+        let Some(subject) = by_password(rest)? else { return Ok(None) };
+        (What::RightPassword, subject)
+    } else if let Some(subject) = text.strip_prefix("maximum authentication attempts exceeded for ") {
+        (What::MaximumExceeded, with_port(subject)?)
+    } else if let Some(subject) = text.strip_prefix("Invalid user ") {
+        (What::Unwelcome, subject)
     } else if let Some(rest) = text.strip_prefix("User ")
-        && let Some((who, _why)) = rest.rsplit_once(" not allowed because ")
+        && let Some((subject, _why)) = rest.rsplit_once(" not allowed because ")
     {
-        (What::Unwelcome, who)
+        (What::Unwelcome, subject)
     } else {
         return Ok(None);
     };
-    let (account, address, port) = read_who(who)?;
+    let (account, address, port) = parse_subject(subject)?;
     Ok(Some(Message { what, account, address, port }))
 }
 
-/// Whose password it was, after `Failed ` or `Accepted `. `None` of what is no password: clients offer each key they
-/// have (`publickey`), and ask which methods there are (`none`).
+/// Returns the account after `Failed password` or `Accepted password`. `None` for other methods:
+/// clients offer each of their keys (`publickey`), and ask for the list of methods (`none`).
 fn by_password(text: &str) -> Result<Option<&str>, Malformed> {
     if !["password", "keyboard-interactive"].iter().any(|method| text.starts_with(method)) {
         return Ok(None);
     }
-    let (_method, who) = text.split_once(" for ").ok_or(Malformed::NoAddress)?;
-    with_port(who).map(Some)
+    let (_method, subject) = text.split_once(" for ").ok_or(Malformed::NoAddress)?;
+    with_port(subject).map(Some)
 }
 
-/// Who it was, where a message ends in a port and the protocol.
+/// Returns the account and address of a message that ends with a port and the protocol.
 fn with_port(text: &str) -> Result<&str, Malformed> {
-    let who = text.strip_suffix(" ssh2").ok_or(Malformed::NoAddress)?;
-    let who = who.strip_prefix("invalid user ").unwrap_or(who);
-    if split_port(who).1.is_none() {
+    let subject = text.strip_suffix(" ssh2").ok_or(Malformed::NoAddress)?;
+    let subject = subject.strip_prefix("invalid user ").unwrap_or(subject);
+    if split_port(subject).1.is_none() {
         return Err(Malformed::NoAddress);
     }
-    Ok(who)
+    Ok(subject)
 }
 
-/// Reads `{account} from {address}`, with or without ` port {port}`, from its end.
-fn read_who(text: &str) -> Result<(&str, IpAddr, Option<u16>), Malformed> {
-    let (who, port) = split_port(text);
-    let (account, address) = who.rsplit_once(" from ").ok_or(Malformed::NoAddress)?;
-    // An address of one link only may name its interface.
+/// Parses `{account} from {address}`, with or without ` port {port}`, from its end.
+fn parse_subject(text: &str) -> Result<(&str, IpAddr, Option<u16>), Malformed> {
+    let (subject, port) = split_port(text);
+    let (account, address) = subject.rsplit_once(" from ").ok_or(Malformed::NoAddress)?;
+    // A link-local address may contain the name of its interface.
     let address = address.split_once('%').map_or(address, |(address, _interface)| address);
     let address: IpAddr = address.parse().map_err(|_| Malformed::Address)?;
     Ok((account, address.to_canonical(), port))
@@ -201,8 +203,8 @@ fn read_who(text: &str) -> Result<(&str, IpAddr, Option<u16>), Malformed> {
 
 fn split_port(text: &str) -> (&str, Option<u16>) {
     match text.rsplit_once(" port ") {
-        Some((who, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => match port.parse() {
-            Ok(port) => (who, Some(port)),
+        Some((subject, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => match port.parse() {
+            Ok(port) => (subject, Some(port)),
             Err(_) => (text, None),
         },
         _ => (text, None),
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_read() {
+    fn wrong_password_is_parsed() {
         let event = event("Failed password for invalid user admin from 192.0.2.1 port 40022 ssh2");
         assert_eq!(event.time, Timestamp::from_secs(1_780_974_662));
         assert_eq!(event.process, "gate 2112");
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_about_passwords_is_read() {
+    fn every_password_message_is_parsed() {
         use What::{MaximumExceeded, RightPassword, Unwelcome, WrongPassword};
         for (message, what, port) in [
             ("Failed password for ana from 192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn other_messages_and_other_programs_are_left_alone() {
+    fn other_messages_and_programs_are_ignored() {
         for message in [
             "Failed publickey for ana from 192.0.2.1 port 4 ssh2: RSA SHA256:x",
             "Failed none for invalid user ana from 192.0.2.1 port 4 ssh2",
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_servers_name_their_parts_and_some_logs_name_no_process() {
+    fn named_server_parts_and_missing_process_numbers_are_parsed() {
         let message = "Failed password for ana from 192.0.2.1 port 4 ssh2";
         for (program, process) in [
             ("sshd-session[7]", "gate 7"),
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_looks_like_a_message_fools_nobody() {
+    fn user_name_that_looks_like_a_message_is_a_user_name() {
         for name in [
             "",
             " ",
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_read_and_only_where_it_is_no_programs_message() {
+    fn repetition_is_parsed_only_outside_a_message_of_a_program() {
         let time = Timestamp::from_secs(1_780_974_662);
         let again = Ok(Says::Again(3, time));
         assert_eq!(says("Jun  9 03:11:02 gate last message repeated 3 times"), again);
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn malformed_lines_are_errors() {
         for (message, wrong) in [
             ("Failed password for ana from 192.0.2.1 port 4", Malformed::NoAddress),
             ("Failed password for ana from 192.0.2.1 ssh2", Malformed::NoAddress),

@@ -1,4 +1,4 @@
-//! Puts the logins of a log through limited attempts, by the log's own times.
+//! Runs the logins of a log through limited attempts, at the times in the log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,38 +6,38 @@ use std::time::Duration;
 use limited::memory::MemoryBackend;
 use limited::{Attempt, AttemptError, Key, LimitedAttempt, ManualClock, Timestamp};
 
-use crate::connections::{Login, Outcome};
+use super::connections::{Login, Outcome};
 
-/// What a limit would have made of a log.
+/// The effect of a limit on a log.
 #[derive(Debug, Default)]
 pub(crate) struct Lockouts {
     pub(crate) addresses: Tried,
     pub(crate) accounts: Tried,
     pub(crate) failed: u64,
-    /// Failed logins that would have been denied to the address, to the account, or to both.
+    /// Failed logins that would have been denied, by the address, the account, or both.
     pub(crate) denied: u64,
     pub(crate) succeeded: u64,
-    /// Right passwords that would have been turned away.
-    pub(crate) turned_away: u64,
+    /// Right passwords that would have been denied.
+    pub(crate) denied_successes: u64,
 }
 
-/// All the addresses, or all the accounts.
+/// All addresses, or all accounts.
 pub(crate) type Tried = HashMap<String, Tries>;
 
-/// What became of the failed logins of one address, or at one account.
+/// The failed logins of one address, or at one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tries {
     pub(crate) failed: u64,
     pub(crate) denied: u64,
-    /// How many windows ended in denials.
+    /// How many windows contained denials.
     pub(crate) lockouts: u64,
-    /// When the first was denied.
+    /// The time of the first denial.
     pub(crate) first: Option<Timestamp>,
-    /// Until when the last was denied.
+    /// The end of the last lock-out.
     pub(crate) until: Option<Timestamp>,
 }
 
-/// The limit: so many failed logins within so long, for each address and for each account.
+/// The limit: how many failed logins within which time, for each address and for each account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) max: u64,
@@ -47,12 +47,13 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// Lets each failed login be an attempt of its address, and one at its account. Neither knows of the other.
+    /// Counts each failed login as an attempt of its address and as an attempt at its account,
+    /// independently.
     pub(crate) fn replay(self, logins: &[Login]) -> Result<Lockouts, AttemptError> {
         let clock = ManualClock::new();
         let attempts = LimitedAttempt::new(MemoryBackend::new(), self.max, self.within).clock(clock.clone());
         let mut lockouts = Lockouts::default();
-        // The last attempt at each account: to clear it is to clear its window.
+        // The last attempt at each account: clearing it clears its window.
         let mut made = HashMap::<&str, Attempt<MemoryBackend>>::new();
         for login in logins {
             clock.set(login.time);
@@ -75,7 +76,7 @@ impl Limit {
                     let free = [by_address, by_account].map(|key| attempts.peek_now(key));
                     let [of_address, of_account] = free;
                     if of_address?.remaining() == 0 || of_account?.remaining() == 0 {
-                        lockouts.turned_away += 1;
+                        lockouts.denied_successes += 1;
                     } else if self.clear
                         && let Some(attempt) = made.remove(&*login.account)
                     {
@@ -88,13 +89,13 @@ impl Limit {
     }
 }
 
-/// A key in a scope of its own. No name is too long for a fingerprint.
+/// Returns a key in its own scope. Hashed, so that no name is too long.
 fn key(scope: &str, name: &str) -> Key<'static> {
     let key = Key::from((scope, name));
     if key.validate().is_ok() { key } else { Key::new().secret(scope, name) }
 }
 
-/// What became of several attempts of the same moment.
+/// The result of several attempts at the same moment.
 struct Attempted {
     times: u64,
     denied: u64,
@@ -112,7 +113,7 @@ fn attempt(
     for passed in 0..times {
         match attempts.attempt_now(key) {
             Ok(attempt) => last = Some(attempt),
-            // At the same moment the others are denied as well.
+            // The other attempts of this moment are denied as well.
             Err(AttemptError::TooManyAttempts { retry_after }) => {
                 let denied = u64::from(times - passed);
                 let retry_after = Some(retry_after);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_too_often_is_locked_out_until_its_window_ends() {
+    fn too_many_failures_lock_out_until_the_window_ends() {
         let logins = [
             failed(0, "a", 1, 1),
             failed(60, "b", 1, 2),
@@ -172,7 +173,7 @@ mod tests {
         let at = |second| Some(failed(second, "", 1, 1).time);
         let locked_out = Tries { failed: 11, denied: 5, lockouts: 2, first: at(61), until: at(1200) };
         assert_eq!(lockouts.addresses["192.0.2.1"], locked_out);
-        // All of the moment together, and one more.
+        // All of this moment together, and one more.
         let account = Tries { failed: 5, denied: 2, lockouts: 1, first: at(660), until: at(1260) };
         assert_eq!(lockouts.accounts["f"], account);
         assert_eq!((lockouts.failed, lockouts.denied), (12, 6));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_password_is_turned_away_while_its_account_or_address_is_locked_out() {
+    fn right_password_is_denied_while_its_account_or_address_is_locked_out() {
         let logins = [
             failed(0, "a", 1, 3),
             login(1, "a", 2, Outcome::Succeeded),
@@ -189,11 +190,11 @@ mod tests {
             login(600, "a", 1, Outcome::Succeeded),
         ];
         let lockouts = replay(&logins, false);
-        assert_eq!((lockouts.succeeded, lockouts.turned_away, lockouts.denied), (4, 2, 0));
+        assert_eq!((lockouts.succeeded, lockouts.denied_successes, lockouts.denied), (4, 2, 0));
     }
 
     #[test]
-    fn a_right_password_clears_its_account_and_not_its_address_where_that_is_wanted() {
+    fn right_password_clears_its_account_but_not_its_address_on_request() {
         let logins = [
             failed(0, "a", 1, 2),
             login(1, "a", 1, Outcome::Succeeded),
@@ -205,13 +206,13 @@ mod tests {
             assert_eq!(lockouts.accounts["a"].denied, denied);
             assert_eq!(lockouts.addresses["192.0.2.1"].denied, 1);
         }
-        // A password that is turned away clears nothing.
+        // A denied password clears nothing.
         let logins = [failed(0, "a", 1, 3), login(1, "a", 2, Outcome::Succeeded), failed(2, "a", 2, 1)];
         assert_eq!(replay(&logins, true).accounts["a"].denied, 1);
     }
 
     #[test]
-    fn an_address_that_is_an_accounts_name_is_something_else() {
+    fn address_and_account_of_the_same_name_are_separate() {
         let lockouts = replay(&[failed(0, "192.0.2.1", 1, 3)], false);
         assert_eq!(lockouts.denied, 0);
         let long = "x:".repeat(2000);

@@ -1,4 +1,4 @@
-//! A whole log, as far as logins are concerned: who failed or succeeded, and when.
+//! The logins in a log: failed or successful, and when.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
@@ -6,53 +6,53 @@ use std::time::Duration;
 
 use limited::Timestamp;
 
-use crate::connections::{Connections, Login};
-use crate::line::{Event, Malformed, Says, parse};
-use crate::lines::Lines;
-use crate::stamp::Stamps;
+use super::connections::{Connections, Login};
+use super::line::{Event, Malformed, Says, parse};
+use super::lines::Lines;
+use super::stamp::Stamps;
 
-/// The logins of a log by password, in the order in which they came.
+/// The password logins of a log, in order of time.
 ///
-/// Lines may be out of order, as where several hosts send theirs to one log: they are sorted by time. Those of the same
-/// time keep the order of their lines.
+/// Lines may be out of order, for instance if several hosts write to one log: they are sorted by
+/// time. Lines of the same time keep their order.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) logins: Vec<Login>,
     pub(crate) lines: u64,
-    /// Lines that tell of a failure that another line tells of too.
-    pub(crate) told_twice: u64,
+    /// Lines about a failure that another line reports too.
+    pub(crate) duplicates: u64,
     pub(crate) late: Late,
     pub(crate) malformed: MalformedLines,
-    /// Whether its times have years, and offsets.
+    /// Whether the timestamps have years and offsets.
     pub(crate) has_years: bool,
 }
 
-/// Lines about logins that stand below the line of a later one.
+/// Login lines that come after the line of a later login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Late {
     pub(crate) lines: u64,
     pub(crate) at_most: Duration,
 }
 
-/// Lines that cannot be read.
+/// Lines that cannot be parsed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct MalformedLines {
     pub(crate) count: u64,
-    /// The first of them, by their number in the log.
+    /// The first of them, with their line numbers.
     pub(crate) first: Vec<(u64, Malformed)>,
 }
 
-/// Why a log cannot be read at all.
+/// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    #[error("it is compressed: decompress it first, as in `zcat auth.log.gz | … -`")]
+    #[error("the log is compressed; decompress it first, as in `zcat auth.log.gz | … -`")]
     Gzip,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl Log {
-    /// Reads a log whose first line is of this year, if it does not say which.
+    /// Reads a log. `year`: the year of the first line, if its timestamp has none.
     pub(crate) fn read(mut input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
         const GZIP: &[u8] = &[0x1f, 0x8b];
 
@@ -61,7 +61,7 @@ impl Log {
         }
         let mut log = Self::default();
         let mut events = Vec::new();
-        // What the last line of each host told about a login, if it did.
+        // The login that the last line of each host reported, if it reported one.
         let mut last = HashMap::<String, Option<Event>>::new();
         let mut stamps = Stamps::new(year);
         let mut lines = Lines::new(input);
@@ -98,7 +98,7 @@ impl Log {
         for event in events {
             match connections.login(event) {
                 Some(login) => log.logins.push(login),
-                None => log.told_twice += 1,
+                None => log.duplicates += 1,
             }
         }
         Ok(log)
@@ -131,14 +131,15 @@ impl MalformedLines {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connections::Outcome;
     use super::*;
-    use crate::connections::Outcome;
 
     fn read(input: &str) -> Log {
         Log::read(input.as_bytes(), 2024).unwrap()
     }
 
-    /// A wrong password for `account` at `second` of some minute, on a connection of its own.
+    /// Returns a line: a wrong password for `account` at `second` of a minute, on its own
+    /// connection.
     fn line(account: &str, second: u64) -> String {
         format!(
             "Jun  9 03:11:{second:02} gate sshd[{second}]: Failed password for {account} from 192.0.2.1 port 4 ssh2\n"
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_are_in_the_order_in_which_they_came() {
+    fn logins_are_sorted_by_time() {
         let one = Outcome::Failed(1);
         let log = read(&[line("a", 7), line("b", 9), line("c", 3), line("d", 7)].concat());
         assert_eq!(accounts(&log), [("c", one), ("a", one), ("d", one), ("b", one)]);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_repeats_the_line_before_of_its_host() {
+    fn repetition_repeats_the_previous_line_of_its_host() {
         let again = "Jun  9 03:11:30 gate last message repeated 3 times\n";
         let log = read(&[&*line("a", 7), again].concat());
         assert_eq!(accounts(&log), [("a", Outcome::Failed(1)), ("a", Outcome::Failed(3))]);
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_not_taken_for_a_log() {
+    fn compressed_log_is_an_error() {
         let compressed: &[u8] = &[0x1f, 0x8b, 8, 0, 0];
         assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Gzip)));
     }

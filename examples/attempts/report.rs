@@ -1,4 +1,4 @@
-//! Who would have been locked out, and when, for people to read.
+//! The report: which addresses and accounts would have been locked out, and when.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -6,19 +6,19 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use limited::Timestamp;
 
-use crate::lockouts::{Limit, Lockouts, Tried, Tries};
-use crate::log::Log;
-use crate::wording::{count, printable, wait};
+use super::lockouts::{Limit, Lockouts, Tried, Tries};
+use super::log::Log;
+use super::wording::{count, printable, wait};
 
-/// Everything that is reported.
+/// Everything in the report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report<'a> {
-    /// What the log is called.
+    /// The name of the log.
     pub(crate) source: &'a str,
     pub(crate) log: &'a Log,
     pub(crate) limit: Limit,
     pub(crate) lockouts: &'a Lockouts,
-    /// How many addresses and accounts to name, of each the most.
+    /// How many addresses and how many accounts to list.
     pub(crate) top: usize,
 }
 
@@ -102,7 +102,7 @@ impl Report<'_> {
     }
 
     fn write_outcome(&self, out: &mut impl Write) -> io::Result<()> {
-        let Lockouts { addresses, accounts, failed, denied, succeeded, turned_away } = self.lockouts;
+        let Lockouts { addresses, accounts, failed, denied, succeeded, denied_successes } = self.lockouts;
         let locked_out = |tried: &Tried| tried.values().filter(|tries| tries.denied > 0).count();
         let denials = |tried: &Tried| tried.values().map(|tries| tries.denied).sum::<u64>();
         writeln!(
@@ -122,17 +122,20 @@ impl Report<'_> {
         )?;
         if *succeeded > 0 {
             let right = count(*succeeded, "right password");
-            writeln!(out, "Turned away, for who tried before: {turned_away} of {right}.")?;
+            writeln!(
+                out,
+                "Right passwords denied because of earlier failures: {denied_successes} of {right}."
+            )?;
         }
         Ok(())
     }
 
-    /// What was not taken as it stands in the log, and why.
+    /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { told_twice, late, malformed, .. } = self.log;
-        if *told_twice > 0 {
-            let lines = count(*told_twice, "line");
-            writeln!(out, "\n{lines} not counted: another line tells of the same failed login.")?;
+        let Log { duplicates, late, malformed, .. } = self.log;
+        if *duplicates > 0 {
+            let lines = count(*duplicates, "line");
+            writeln!(out, "\n{lines} not counted: another line reports the same failed login.")?;
         }
         if late.lines > 0 {
             let lines = count(late.lines, "line");
@@ -151,14 +154,14 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// A time as the log tells it, without a year where the log has none.
+    /// Formats a time as in the log, without a year if the log has none.
     fn time(&self, time: Timestamp) -> String {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
         time.strftime(if self.log.has_years { "%F %T" } else { "%b %e %T" }).to_string()
     }
 
-    /// The same, rounded up to a second: who waits until then has waited long enough.
+    /// Formats a time rounded up to a second, so that waiting until then is enough.
     fn time_up(&self, time: Timestamp) -> String {
         self.time(time.saturating_add(std::time::Duration::from_nanos(999_999_999)))
     }

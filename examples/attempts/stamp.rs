@@ -1,26 +1,27 @@
-//! The times at the start of the lines of a system's log.
+//! Timestamps at the start of the lines of a system log.
 //!
 //! ```text
 //! Jun  9 03:11:02 …                        RFC 3164: local time, without a year and without an offset
 //! 2026-06-09T03:11:02.250000+02:00 …       RFC 3339, also with an offset like +0200, or Z
 //! ```
 //!
-//! The first kind is taken as it stands, as if it were UTC. Where clocks are put back in autumn, an hour comes twice.
+//! The first kind is read as if it were UTC. In autumn, when clocks are put back, one hour occurs
+//! twice.
 
 use jiff::civil::{Date, DateTime, Time};
 use limited::Timestamp;
 
-use crate::line::Malformed;
+use super::line::Malformed;
 
-/// Reads times, and completes those without a year: each is in the year that puts it nearest to the line before, so
-/// that a log may go on into the next year.
+/// Reads timestamps, and completes those without a year: each gets the year that puts it nearest to
+/// the previous line, so a log may continue into the next year.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamps {
     year: i16,
     last: Option<DateTime>,
 }
 
-/// A time, and what the line says after it.
+/// A timestamp and the rest of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamped<'a> {
     pub(crate) time: Timestamp,
@@ -29,7 +30,7 @@ pub(crate) struct Stamped<'a> {
 }
 
 impl Stamps {
-    /// The first line without a year is of this year.
+    /// Starts with this year for the first line without a year.
     pub(crate) const fn new(year: i16) -> Self {
         Self { year, last: None }
     }
@@ -68,7 +69,7 @@ impl Stamps {
     }
 }
 
-/// The first word of a text, and what follows it, without the spaces between.
+/// Returns the first word of a text and what follows it, without the spaces between.
 pub(crate) fn word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
     (word, rest.trim_start_matches(' '))
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_time_are_read() {
+    fn both_kinds_of_timestamp_are_parsed() {
         let mut stamps = Stamps::new(2026);
         let expected = Timestamp::from_secs(1_780_974_662);
         for (line, has_year) in [
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_into_the_next_year_and_a_late_line_is_of_the_year_before() {
+    fn log_continues_into_the_next_year_and_a_late_line_belongs_to_the_previous_year() {
         let mut stamps = Stamps::new(2025);
         let before = seconds(&mut stamps, "Dec 31 23:59:59 x");
         assert_eq!(seconds(&mut stamps, "Jan  1 00:00:01 x"), before + 2);
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_29th_of_february_wants_a_leap_year() {
+    fn february_29_needs_a_leap_year() {
         assert!(Stamps::new(2024).read("Feb 29 00:00:00 x").is_ok());
         assert_eq!(Stamps::new(2026).read("Feb 29 00:00:00 x"), Err(Malformed::Year));
         let mut stamps = Stamps::new(2025);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_told() {
+    fn invalid_timestamp_is_an_error() {
         for line in [
             "",
             " ",

@@ -1,4 +1,4 @@
-//! What requests are counted by: `--by ip`, `--by user`, `--by ip+path`.
+//! The key of a request: `--by ip`, `--by user`, `--by ip+path`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use limited::Key;
 
-use crate::log_format::Entry;
+use super::log_format::Entry;
 
 /// A field of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Field {
         }
     }
 
-    /// What one of its values is called, and several.
+    /// Returns the noun for one value, or for several.
     const fn nouns(self) -> (&'static str, &'static str) {
         match self {
             Self::Ip => ("address", "addresses"),
@@ -59,7 +59,7 @@ impl Field {
 
     fn add_to(self, key: Key<'_>, value: &str) -> Key<'static> {
         match self {
-            // A server that looks names up writes names, and addresses only where it finds none.
+            // A server that looks names up writes names, and an address only if it finds none.
             Self::Ip => match value.parse::<IpAddr>() {
                 Ok(address) => key.ip(address),
                 Err(_) => key.part("host", value),
@@ -70,18 +70,19 @@ impl Field {
     }
 }
 
-/// The fields that make up the key of a request: requests that agree in all of them are counted together.
+/// The fields that form the key of a request: requests that agree in all of them are counted
+/// together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct By(Vec<Field>);
 
 impl By {
-    /// The key of a request; `None` where one of its fields is unknown.
+    /// Returns the key of a request; `None` if one of its fields is unknown.
     pub(crate) fn key(&self, entry: &Entry<'_>) -> Option<Key<'static>> {
         let key = self.compose(entry, Field::add_to)?;
         if key.validate().is_ok() {
             return Some(key);
         }
-        // Nothing in a log is too long for a fingerprint.
+        // Hashed, so that nothing in a log is too long.
         self.compose(entry, |field, key, value| key.secret(field.name(), value))
     }
 
@@ -96,13 +97,13 @@ impl By {
         })
     }
 
-    /// The same for people to read.
+    /// Returns the key for display.
     pub(crate) fn label(&self, entry: &Entry<'_>) -> String {
         let values: Vec<_> = self.0.iter().filter_map(|field| field.value(entry)).collect();
         values.join("  ")
     }
 
-    /// What so many keys are called: `addresses`, `paths`.
+    /// Returns the noun for this many keys: `addresses`, `paths`.
     pub(crate) fn noun(&self, count: usize) -> String {
         match (&*self.0, count) {
             ([field], 1) => field.nouns().0.to_owned(),
@@ -136,8 +137,8 @@ impl FromStr for By {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log_format::parse;
     use super::*;
-    use crate::log_format::parse;
 
     fn key(by: &str, line: &str) -> Option<Key<'static>> {
         by.parse::<By>().unwrap().key(&parse(line).unwrap())
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_composed_of_the_fields_that_are_asked_for() {
+    fn key_is_composed_of_the_selected_fields() {
         let line = line("192.0.2.1", "Ana Lima", "/a:b?c");
         for (by, rendered) in [
             ("ip", "ip:192.0.2.1"),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_the_same_however_it_is_written() {
+    fn address_has_one_key_in_every_notation() {
         let key = |host| key("ip", &line(host, "-", "/"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_eq!(key("2001:DB8:0::1"), key("2001:db8::1"));
@@ -175,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_field_has_no_key() {
+    fn request_without_a_field_has_no_key() {
         let line = line("192.0.2.1", "-", "/");
         assert_eq!(key("user", &line), None);
         assert_eq!(key("ip+user", &line), None);
     }
 
     #[test]
-    fn a_field_too_long_for_a_key_is_told_apart_all_the_same() {
+    fn fields_too_long_for_a_key_stay_distinct() {
         let key = |end| key("path+ip", &line("192.0.2.1", "-", &("/:".repeat(600) + end))).unwrap();
         assert_eq!(key("a").validate(), Ok(()));
         assert_eq!(key("a"), key("a"));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_called_what_they_are() {
+    fn nouns_match_the_fields() {
         for (by, one, several) in
             [("ip", "address", "addresses"), ("agent", "agent", "agents"), ("ip+path", "ip+path", "keys")]
         {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_field_is_told_so() {
+    fn unknown_field_is_an_error() {
         for text in ["", "ips", "ip+", "ip,path", "IP"] {
             assert!(text.parse::<By>().is_err(), "{text}");
         }

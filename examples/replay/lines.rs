@@ -1,8 +1,8 @@
-//! The lines of a log: bytes of any kind, in lines of any length.
+//! The lines of a log: any bytes, lines of any length.
 
 use std::io::{self, BufRead, Read};
 
-/// The lines of an input, one at a time, in one buffer.
+/// Reads the lines of an input one at a time, into one buffer.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     input: R,
@@ -11,19 +11,19 @@ pub(crate) struct Lines<R> {
     bytes_read: u64,
 }
 
-/// A line, without the line break.
+/// The line without the line break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// The first is 1.
+    /// The line number. The first is 1.
     pub(crate) number: u64,
     pub(crate) bytes: &'a [u8],
-    /// How much of the input has been read, this line included.
+    /// The number of bytes read so far, this line included.
     pub(crate) bytes_read: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// How much is kept of a line; servers write far shorter ones. What is behind it is read and dropped, so that no
-    /// input fills the memory.
+    /// The longest line that is kept; servers write far shorter ones. The rest of a longer line is
+    /// dropped, so that no input fills the memory.
     const LONGEST: u64 = 1 << 20;
 
     pub(crate) const fn new(input: R) -> Self {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_in_any_way() {
+    fn every_line_ending_is_read() {
         let expected: [(u64, Vec<u8>); 4] =
             [(1, b"a b".into()), (2, b"".into()), (3, b"\xff\0".into()), (4, b"c".into())];
         assert_eq!(lines(b"a b\r\n\n\xff\0\nc"), expected);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enormous_line_is_cut_and_the_next_is_whole() {
+    fn enormous_line_is_cut_and_the_next_is_complete() {
         let longest = usize::try_from(Lines::<&[u8]>::LONGEST).unwrap();
         for length in [longest - 1, longest, longest + 1, 3 * longest] {
             let mut input = vec![b'x'; length];

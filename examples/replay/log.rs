@@ -1,4 +1,4 @@
-//! A whole log, as far as a limiter is concerned: who asked, and when.
+//! The requests of a log: their keys and times.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
@@ -6,60 +6,61 @@ use std::time::Duration;
 
 use limited::{Key, Timestamp};
 
-use crate::keys::By;
-use crate::lines::Lines;
-use crate::log_format::{Entry, Malformed, parse};
+use super::keys::By;
+use super::lines::Lines;
+use super::log_format::{Entry, Malformed, parse};
 
-/// The requests of a log in the order in which they came.
+/// The requests of a log, in order of time.
 ///
-/// A server writes a line when it has answered, with the time at which the request came. So a log is out of order by as
-/// much as answers take, and is sorted by time here. Requests of the same second keep the order of their lines.
+/// A server writes a line after the response, with the time of the request. So a log is out of
+/// order by as much as responses take, and is sorted by time here. Requests of the same second keep
+/// the order of their lines.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) requests: Vec<Request>,
     pub(crate) keys: Vec<Key<'static>>,
-    /// What each key is called when people read it.
+    /// The display name of each key.
     pub(crate) labels: Vec<String>,
-    /// How many requests have no key, since a field that it is made of is unknown.
+    /// How many requests have no key, because a field of it is unknown.
     pub(crate) unidentified: u64,
     pub(crate) late: Late,
     pub(crate) malformed: MalformedLines,
 }
 
-/// A request: small, since a log has many.
+/// A request: small, because a log has many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) time: Timestamp,
-    /// Which of [`Log::keys`].
+    /// The index in [`Log::keys`].
     pub(crate) key: usize,
 }
 
-/// Lines that stand below the line of a later request.
+/// Lines that come after the line of a later request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Late {
     pub(crate) lines: u64,
     pub(crate) at_most: Duration,
 }
 
-/// Lines in neither format.
+/// Lines with neither format.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct MalformedLines {
     pub(crate) count: u64,
-    /// The first of them, by their number in the log.
+    /// The first of them, with their line numbers.
     pub(crate) first: Vec<(u64, Malformed)>,
 }
 
-/// Why a log cannot be read at all.
+/// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    #[error("it is compressed: decompress it first, as in `gunzip -c access.log.gz | … -`")]
+    #[error("the log is compressed; decompress it first, as in `gunzip -c access.log.gz | … -`")]
     Gzip,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl Log {
-    /// Reads a log, and tells from time to time how many bytes it has read.
+    /// Reads a log, and reports from time to time how many bytes it has read.
     pub(crate) fn read(
         mut input: impl BufRead,
         by: &By,
@@ -149,7 +150,7 @@ mod tests {
         Log::read(input, &by.parse().unwrap(), |_| ())
     }
 
-    /// A line of `user` at `second` of some minute.
+    /// Returns a line of `user` at `second` of a minute.
     fn line(user: &str, second: u64) -> String {
         format!("192.0.2.1 - {user} [09/Jun/2026:12:00:{second:02} +0000] \"GET / HTTP/1.1\" 200 -\n")
     }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_in_the_order_in_which_they_came() {
+    fn requests_are_sorted_by_time() {
         let log = log(&[("a", 7), ("b", 9), ("c", 3), ("d", 7), ("a", 9)]);
         let order: Vec<_> = log.requests.iter().map(|request| &*log.labels[request.key]).collect();
         assert_eq!(order, ["c", "a", "d", "b", "a"]);
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_a_key_are_counted_apart() {
+    fn requests_without_a_key_are_counted_separately() {
         let log = log(&[("a", 7), ("-", 9), ("a", 10)]);
         assert_eq!((log.requests.len(), log.unidentified), (2, 1));
     }
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_not_taken_for_a_log() {
+    fn compressed_log_is_an_error() {
         let compressed = [0x1f, 0x8b, 8, 0, 0];
         assert!(matches!(read("ip", &compressed), Err(Unreadable::Gzip)));
     }

@@ -1,13 +1,13 @@
-//! Access logs in Common and in Combined Log Format, a line at a time.
+//! A parser for access logs in Common and Combined Log Format.
 //!
 //! ```text
 //! 192.0.2.1 - alice [09/Jun/2026:14:00:07 +0200] "GET /a?b=c HTTP/1.1" 200 512 "https://example.org/" "Mozilla/5.0"
 //! host  ident user  time                         request            status size referer               agent
 //! ```
 //!
-//! Common Log Format ends after the size. Both are as [Apache] writes them by default, and nginx too: what is unknown is
-//! `-`, and a quote, a backslash or an unprintable byte within a field is escaped (`\"`, `\\`, `\n`, `\x16`). What a
-//! server was configured to add at the end of a line is left alone.
+//! Common Log Format ends after the size. Both are as [Apache] and nginx write them by default: an
+//! unknown field is `-`, and a quote, a backslash or an unprintable byte within a field is escaped
+//! (`\"`, `\\`, `\n`, `\x16`). Further fields at the end of a line are ignored.
 //!
 //! [Apache]: https://httpd.apache.org/docs/2.4/mod/mod_log_config.html
 
@@ -15,15 +15,15 @@ use std::borrow::Cow;
 
 use limited::Timestamp;
 
-use crate::request_line::RequestLine;
+use super::request_line::RequestLine;
 
-/// What a line says about a request, as far as it can be limited by it.
+/// The fields of a request that a limit can use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
-    /// The client's address, or its name where the server looks names up.
+    /// The client's address, or its name if the server looks names up.
     pub(crate) host: Option<&'a str>,
     pub(crate) user: Option<Cow<'a, str>>,
-    /// When the request came. The line was written when it had been answered, maybe much later.
+    /// The time of the request. The line was written after the response, maybe much later.
     pub(crate) time: Timestamp,
     pub(crate) request: RequestLine<'a>,
     pub(crate) status: Option<u16>,
@@ -31,28 +31,28 @@ pub(crate) struct Entry<'a> {
     pub(crate) agent: Option<Cow<'a, str>>,
 }
 
-/// Why a line is in neither format.
+/// Why a line has neither format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    #[error("there is no time in brackets, such as [09/Jun/2026:14:00:07 +0200]")]
+    #[error("expected a time in brackets, such as [09/Jun/2026:14:00:07 +0200]")]
     NoTime,
-    #[error("[{0}] is no time, such as [09/Jun/2026:14:00:07 +0200]")]
+    #[error("invalid time [{0}]; expected a time such as [09/Jun/2026:14:00:07 +0200]")]
     Time(String),
-    #[error("[{0}] is before 1970 or after 2554")]
+    #[error("the time [{0}] is before 1970 or after 2554")]
     TimeOutOfRange(String),
-    #[error("host, identity and user are not all there before the time (`-` where unknown)")]
+    #[error("expected host, identity and user before the time (`-` for an unknown one)")]
     NoUser,
     #[error("the {0} is missing")]
     Missing(&'static str),
-    #[error("the quote that opens the {0} is never closed")]
+    #[error("the {0} has no closing quote")]
     Unclosed(&'static str),
-    #[error("`{0}` is no status")]
+    #[error("invalid status `{0}`")]
     Status(String),
-    #[error("`{0}` is no size")]
+    #[error("invalid size `{0}`")]
     Size(String),
 }
 
-/// Reads a line, which has no line break at its end.
+/// Parses a line without its line break.
 pub(crate) fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
     let (host, rest) = line.split_at(line.find(' ').ok_or(Malformed::NoTime)?);
     let (names, time, rest) = split_at_time(rest)?;
@@ -75,11 +75,12 @@ pub(crate) fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
     })
 }
 
-/// What is before the time, the time, and what is after it.
+/// Splits a line into what is before the time, the time, and what is after it.
 ///
-/// A user's name may hold anything, brackets too, so the time is in the first brackets that hold one.
+/// A user name may contain anything, also brackets, so the time is in the first brackets that
+/// contain one.
 fn split_at_time(text: &str) -> Result<(&str, Timestamp, &str), Malformed> {
-    // However many brackets a line has, so much and no more is looked at behind each.
+    // Bounds the work per bracket, however many brackets a line has.
     const LONGEST: usize = 64;
 
     let mut wrong = None;
@@ -111,7 +112,7 @@ fn read_status(text: &str) -> Result<Option<u16>, Malformed> {
     }
 }
 
-/// The second of two quoted fields, if they are there.
+/// Returns the second of two quoted fields, if both are there.
 fn read_agent(text: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
     if !text.starts_with(OPENING) {
         return Ok(None);
@@ -126,7 +127,7 @@ fn read_agent(text: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
 
 const OPENING: &str = " \"";
 
-/// The quoted field that a text begins with, and what follows it.
+/// Returns the quoted field at the start of a text, and what follows it.
 fn quoted<'a>(text: &'a str, field: &'static str) -> Result<(Cow<'a, str>, &'a str), Malformed> {
     let text = text.strip_prefix(OPENING).ok_or(Malformed::Missing(field))?;
     let mut escaped = false;
@@ -141,7 +142,7 @@ fn quoted<'a>(text: &'a str, field: &'static str) -> Result<(Cow<'a, str>, &'a s
     Ok((unescape(&text[..end]), &text[end + 1..]))
 }
 
-/// The field without quotes that a text begins with, and what follows it.
+/// Returns the unquoted field at the start of a text, and what follows it.
 fn word<'a>(text: &'a str, field: &'static str) -> Result<(&'a str, &'a str), Malformed> {
     let text = text.strip_prefix(' ').ok_or(Malformed::Missing(field))?;
     let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
@@ -155,12 +156,12 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A field, unless it says that it is unknown.
+/// Returns a field, unless it is `-`.
 fn known(field: Cow<'_, str>) -> Option<Cow<'_, str>> {
     (!matches!(&*field, "-" | "")).then_some(field)
 }
 
-/// The text that was escaped. A backslash that escapes nothing stands for itself.
+/// Unescapes a text. A backslash that escapes nothing stays.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_line_is_read() {
+    fn common_line_is_parsed() {
         let entry = parse(COMMON).unwrap();
         assert_eq!(entry.host, Some("192.0.2.1"));
         assert_eq!(entry.user.as_deref(), Some("alice"));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_combined_line_is_a_common_line_with_an_agent() {
+    fn combined_line_is_a_common_line_with_an_agent() {
         let line = format!(r#"{COMMON} "https://example.org/\"q\"" "Example/1.0 (\"x\" \\ y)""#);
         let entry = parse(&line).unwrap();
         assert_eq!(entry.agent.as_deref(), Some(r#"Example/1.0 ("x" \ y)"#));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_a_server_adds_at_the_end_are_left_alone() {
+    fn additional_fields_at_the_end_are_ignored() {
         for added in [" 1234", " rt=0.003 \"", " \"-\" 7", " \"-\" \"-\" \"203.0.113.9\" junk\""] {
             let line = format!("{COMMON}{added}");
             assert_eq!(parse(&line), parse(COMMON), "{line}");
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_not_there() {
+    fn unknown_fields_are_none() {
         let line = r#"- - - [09/Jun/2026:14:00:07 +0200] "-" - - "-" "-""#;
         let entry = parse(line).unwrap();
         assert_eq!((entry.host, entry.user, entry.agent), (None, None, None));
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_an_address_or_a_name() {
+    fn host_is_an_address_or_a_name() {
         for host in ["2001:db8::1", "::ffff:192.0.2.1", "client-7.example.net"] {
             let line = COMMON.replace("192.0.2.1", host);
             assert_eq!(parse(&line).unwrap().host, Some(host));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_may_have_spaces_quotes_and_brackets() {
+    fn user_may_contain_spaces_quotes_and_brackets() {
         for (written, user) in [
             ("Ana Lima", "Ana Lima"),
             ("a [b] c", "a [b] c"),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_read_with_its_offset() {
+    fn time_is_parsed_with_its_offset() {
         for (time, seconds) in [
             ("09/Jun/2026:12:00:07 +0000", TIME),
             ("09/Jun/2026:05:30:07 -0630", TIME),
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_as_it_was_sent() {
+    fn request_is_unescaped() {
         for (written, path) in [
             (r"/\xc3\xa9\xff", "/é\u{fffd}"),
             (r#"/\"\\\x"#, r#"/"\\x"#),
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn malformed_lines_are_errors() {
         let time = |text: &str| Malformed::Time(text.into());
         for (line, wrong) in [
             ("-", Malformed::NoTime),

@@ -1,4 +1,5 @@
-//! Puts an access log through the limiter, by the log's own times: what would each algorithm have refused?
+//! Runs an access log through the limiter, at the times in the log: what would each algorithm have
+//! refused?
 //!
 //! ```text
 //! cargo run --release --example replay                                        # a small sample log, made up
@@ -6,9 +7,9 @@
 //! gunzip -c access.log.gz | cargo run --release --example replay -- --by ip+path -
 //! ```
 //!
-//! The time comes from a [`limited::ManualClock`], which is set to the time of each request; the limiters cannot tell
-//! the difference. A replay shows what a limiter would have said to the requests that were made. Clients that are
-//! refused behave differently from then on, and no log tells how.
+//! The time comes from a [`limited::ManualClock`], which is set to the time of each request. A
+//! replay shows how a limiter would have decided about the requests that were made. Refused clients
+//! behave differently from then on, which no log can show.
 
 mod keys;
 mod lines;
@@ -36,14 +37,14 @@ use crate::progress::Progress;
 use crate::replay::replay;
 use crate::report::Report;
 
-/// Puts an access log through a rate limiter, by the log's own times
+/// Runs an access log through a rate limiter, at the times in the log
 #[derive(Debug, Parser)]
 #[command(name = "replay", after_help = EXAMPLES, next_line_help = true)]
 struct Arguments {
     /// A log in Common or Combined Log Format; `-` is standard input [default: a made-up sample]
     file: Option<PathBuf>,
 
-    /// How much in how long: 5/s, 100/min, "1000/hour burst 50" [default: 100/min, of the sample 20/min]
+    /// The quota: 5/s, 100/min, "1000/hour burst 50" [default: 100/min, for the sample 20/min]
     #[arg(short, long)]
     quota: Option<Quota>,
 
@@ -51,11 +52,11 @@ struct Arguments {
     #[arg(short, long, default_value = "all")]
     algorithm: Algorithms,
 
-    /// What is limited: ip, user, path, method, status, agent, or several, as in ip+path
+    /// The key: ip, user, path, method, status, agent, or several, as in ip+path
     #[arg(short, long, value_name = "FIELD", default_value = "ip")]
     by: By,
 
-    /// How many of the most refused to name
+    /// How many of the most refused keys to list
     #[arg(short, long, value_name = "NUMBER", default_value_t = 5)]
     top: usize,
 }
@@ -81,7 +82,7 @@ impl FromStr for Algorithms {
     }
 }
 
-/// Where a log comes from.
+/// The source of a log.
 enum Source {
     Sample,
     StandardInput,
@@ -123,7 +124,7 @@ impl Source {
             }
             Self::File(path) => {
                 let file = File::open(path)?;
-                // A pipe has a path too, and no length.
+                // A pipe has a path too, but no length.
                 let metadata = file.metadata()?;
                 let progress = Progress::of_bytes(metadata.is_file().then_some(metadata.len()));
                 Log::read(BufReader::new(file), by, |bytes| progress.set(bytes))
@@ -160,7 +161,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Source::StandardInput | Source::File(_) => Ok(()),
     });
     match written {
-        // Whoever reads has seen enough, as in `replay | head`.
+        // The reader closed the pipe, as in `replay | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

@@ -1,18 +1,18 @@
-//! A progress bar for input that takes a while.
+//! A progress bar for long inputs.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-/// A bar on standard error, if that is a terminal. It shows itself once it has taken a while, since on short input it
-/// would but flash, and clears itself away.
+/// A bar on standard error, if that is a terminal. It appears only after a while, so that it does
+/// not flash on short input, and clears itself at the end.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     const A_WHILE: Duration = Duration::from_millis(300);
 
-    /// A bar about bytes, of which there are so many if that is known.
+    /// Creates a bar that counts bytes. `total`, if known, is its end.
     pub(crate) fn of_bytes(total: Option<u64>) -> Self {
         let template = match total {
             Some(_) => "Reading  {wide_bar} {bytes} of {total_bytes}, {eta} left",
@@ -21,7 +21,7 @@ impl Progress {
         Self::new(total, template)
     }
 
-    /// A bar about requests.
+    /// Creates a bar that counts requests.
     pub(crate) fn of_requests(total: u64) -> Self {
         let template = "Deciding {wide_bar} {human_pos} of {human_len} requests, {eta} left";
         Self::new(Some(total), template)
@@ -36,7 +36,7 @@ impl Progress {
         })
     }
 
-    /// Moves the bar to where things are.
+    /// Moves the bar.
     pub(crate) fn set(&self, position: u64) {
         if self.0.is_hidden() && self.0.elapsed() > Self::A_WHILE {
             self.0.set_draw_target(ProgressDrawTarget::stderr());

@@ -1,13 +1,13 @@
-//! Puts the requests of a log through limiters, by the log's own times.
+//! Runs the requests of a log through limiters, at the times in the log.
 
 use std::time::Duration;
 
 use limited::memory::MemoryBackend;
 use limited::{Algorithm, Error, Limiter, ManualClock, Quota};
 
-use crate::log::Log;
+use super::log::Log;
 
-/// What one algorithm made of a log.
+/// The decisions of one algorithm about a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) algorithm: Algorithm,
@@ -15,20 +15,21 @@ pub(crate) struct Outcome {
     pub(crate) refused: u64,
     /// How often each of [`Log::keys`] was refused.
     pub(crate) refused_by_key: Vec<u64>,
-    /// The longest wait that came with a refusal, and the key that it came to first.
+    /// The longest waiting time of a refusal, and the first key that got it.
     pub(crate) longest_wait: Option<(Wait, usize)>,
 }
 
-/// What a refused request has to wait.
+/// The waiting time of a refused request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
-    /// So long, if nothing else of its key is admitted in the meantime.
+    /// This long, if no other request of its key is admitted in the meantime.
     For(Duration),
-    /// Under this quota waiting never helps.
+    /// Waiting never helps under this quota.
     Forever,
 }
 
-/// Asks a limiter of each algorithm about every request, and tells from time to time how many requests are done.
+/// Runs every request through a limiter of each algorithm, and reports from time to time how many
+/// are done.
 pub(crate) fn replay(
     log: &Log,
     quota: Quota,
@@ -41,7 +42,7 @@ pub(crate) fn replay(
     let mut runs: Vec<_> = algorithms
         .iter()
         .map(|&algorithm| {
-            // A backend each, since a fixed and a sliding window would count in the same place.
+            // One backend each, because a fixed and a sliding window share their counters.
             let limiter =
                 Limiter::new(MemoryBackend::new()).quota(quota).algorithm(algorithm).clock(clock.clone());
             (limiter, Outcome::new(algorithm, log.keys.len()))
@@ -79,7 +80,7 @@ impl Outcome {
         }
     }
 
-    /// How many keys were refused at least once.
+    /// Returns how many keys were refused at least once.
     pub(crate) fn keys_refused(&self) -> usize {
         self.refused_by_key.iter().filter(|refused| **refused > 0).count()
     }

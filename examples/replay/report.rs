@@ -1,4 +1,4 @@
-//! What a replay came to, for people to read.
+//! The report of a replay.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -8,21 +8,21 @@ use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
 use indicatif::HumanCount;
 use limited::Quota;
 
-use crate::keys::By;
-use crate::log::Log;
-use crate::replay::{Outcome, Wait};
-use crate::wording::{count, period, printable, share, wait};
+use super::keys::By;
+use super::log::Log;
+use super::replay::{Outcome, Wait};
+use super::wording::{count, period, printable, share, wait};
 
-/// Everything that is reported.
+/// Everything in the report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report<'a> {
-    /// What the log is called.
+    /// The name of the log.
     pub(crate) source: &'a str,
     pub(crate) log: &'a Log,
     pub(crate) by: &'a By,
     pub(crate) quota: Quota,
     pub(crate) outcomes: &'a [Outcome],
-    /// How many of the most refused keys to name.
+    /// How many of the most refused keys to list.
     pub(crate) top: usize,
 }
 
@@ -36,7 +36,7 @@ impl Report<'_> {
         self.write_remarks(out)
     }
 
-    /// What was replayed, in one line, and the quota in another.
+    /// Writes what was replayed, and the quota.
     fn write_summary(&self, out: &mut impl Write) -> io::Result<()> {
         let requests = &self.log.requests;
         write!(out, "{}: {}", self.source, count(requests.len() as u64, "request"))?;
@@ -81,7 +81,7 @@ impl Report<'_> {
         write_table(out, &table)
     }
 
-    /// The keys that were refused most often, by all algorithms together.
+    /// Writes the keys that were refused most often, by all algorithms together.
     fn write_most_refused(&self, out: &mut impl Write) -> io::Result<()> {
         let refused = |key: usize| self.outcomes.iter().map(move |outcome| outcome.refused_by_key[key]);
         let mut keys: Vec<_> =
@@ -107,7 +107,7 @@ impl Report<'_> {
         write_table(out, &table)
     }
 
-    /// What was not replayed as it stands in the log, and why.
+    /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
         let Log { unidentified, late, malformed, .. } = self.log;
         if *unidentified > 0 {
@@ -137,7 +137,7 @@ impl Report<'_> {
     }
 }
 
-/// A table whose `figures` are columns of numbers.
+/// Creates a table. `figures` are the columns of numbers.
 fn table(header: impl Into<Row>, figures: RangeInclusive<usize>) -> Table {
     let rule = LineStyle::none().fill('─');
     let mut table = Table::new();

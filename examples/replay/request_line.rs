@@ -1,8 +1,8 @@
-//! Request lines: what an access log says that a client asked for.
+//! Request lines of an access log.
 
 use std::borrow::Cow;
 
-/// The first line of a request, as it was sent. It need not be HTTP at all.
+/// The first line of a request as it was sent. It may be anything, not only HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestLine<'a>(Cow<'a, str>);
 
@@ -15,14 +15,15 @@ impl<'a> RequestLine<'a> {
         self.parts().map(|(method, _)| method)
     }
 
-    /// What was asked for, without the query string.
+    /// Returns the target without the query string.
     pub(crate) fn path(&self) -> Option<&str> {
         let (_, target) = self.parts()?;
         target.split(['?', '#']).next().filter(|path| !path.is_empty())
     }
 
-    /// Method and target, if it has the shape of a request line (RFC 9112, section 3). A target with spaces is no valid
-    /// one, and sent all the same: the protocol at the end tells where it ends.
+    /// Returns method and target, if this is a request line (RFC 9112, section 3). Clients do send
+    /// targets with spaces, although they are invalid: the protocol at the end shows where the
+    /// target ends.
     fn parts(&self) -> Option<(&str, &str)> {
         let (method, rest) = self.0.split_once(' ')?;
         let target = match rest.rsplit_once(' ') {
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn method_and_path_come_from_whatever_was_sent() {
+    fn method_and_path_of_any_request_line() {
         for (request, method, path) in [
             ("POST /login HTTP/1.1", Some("POST"), Some("/login")),
             ("GET /", Some("GET"), Some("/")),

@@ -1,4 +1,4 @@
-//! How counts, times and texts from a log are written for people.
+//! How the report writes counts, times and texts.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use indicatif::HumanCount;
 use jiff::{RoundMode, Span, SpanRound, Unit};
 use limited::Timestamp;
 
-/// `1 request`, `10,000 requests`.
+/// Formats a count: `1 request`, `10,000 requests`.
 pub(crate) fn count(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", HumanCount(count))
 }
 
-/// A part of a whole in percent, rounded down: `17.5%`, or `<0.1%`.
+/// Formats a share in percent, rounded down: `17.5%`, or `<0.1%`.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     match (u128::from(part) * 1000).checked_div(whole.into()) {
         Some(0) if part > 0 => "<0.1%".to_owned(),
@@ -23,7 +23,8 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// A time to wait: `1m 30s`. Rounded up to a second, or below that to a millisecond, so that it is still enough.
+/// Formats a waiting time: `1m 30s`. Rounded up to a second, or below one second to a millisecond,
+/// so that it is still enough.
 pub(crate) fn wait(duration: Duration) -> String {
     let smallest = if duration < Duration::from_secs(1) { Unit::Millisecond } else { Unit::Second };
     let round =
@@ -34,7 +35,7 @@ pub(crate) fn wait(duration: Duration) -> String {
     }
 }
 
-/// From one time to another: `2026-06-09 09:12:04 to 09:58:41 UTC (46m 37s)`.
+/// Formats a range of times: `2026-06-09 09:12:04 to 09:58:41 UTC (46m 37s)`.
 pub(crate) fn period(from: Timestamp, to: Timestamp) -> String {
     let [start, end] = [from, to].map(|time| {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
@@ -50,7 +51,7 @@ pub(crate) fn period(from: Timestamp, to: Timestamp) -> String {
     )
 }
 
-/// A text from a log on one line of a terminal, whatever it holds, and cut where it is longer than `most` characters.
+/// Formats a text from a log for one line of a terminal, escaped, and cut after `most` characters.
 pub(crate) fn printable(text: &str, most: usize) -> String {
     let mut printable = String::new();
     let mut room = most;
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_grouped_and_in_the_right_number() {
+    fn counts_are_grouped_with_singular_and_plural() {
         assert_eq!(count(0, "line"), "0 lines");
         assert_eq!(count(1, "line"), "1 line");
         assert_eq!(count(1_234_567, "line"), "1,234,567 lines");
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_rounded_up() {
+    fn waiting_time_is_rounded_up() {
         for (nanos, text) in [
             (0, "0s"),
             (1, "1ms"),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_names_its_date_once() {
+    fn period_contains_its_date_once() {
         let day = 86_400;
         let period = |from, to| period(Timestamp::from_secs(from), Timestamp::from_secs(to));
         assert_eq!(period(1, 61), "1970-01-01 00:00:01 to 00:01:01 UTC (1m)");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
+    fn control_characters_of_a_log_never_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2J\n\u{202e}b\\\"é", 40), "a\\u{1b}[2J\\n\\u{202e}b\\\"é");
         assert_eq!(printable("12345", 5), "12345");
         assert_eq!(printable("123456", 5), "1234…");

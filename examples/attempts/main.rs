@@ -1,4 +1,5 @@
-//! Puts the failed logins of an SSH server's log through `LimitedAttempt`: who would have been locked out, and when?
+//! Runs the failed logins of an SSH server's log through `LimitedAttempt`: which addresses and
+//! accounts would have been locked out, and when?
 //!
 //! ```text
 //! cargo run --release --example attempts                                       # a small sample log, made up
@@ -6,26 +7,21 @@
 //! zcat auth.log.gz | cargo run --release --example attempts -- -
 //! ```
 //!
-//! Each failed login is an attempt of its address, and one at its account. The time comes from a
-//! [`limited::ManualClock`], which is set to the time of each line. Whoever is locked out behaves differently from then
-//! on, and no log tells how. Which lines are counted, and which tell of the same login twice: `attempts/connections.rs`.
+//! Each failed login is an attempt of its address and an attempt at its account. The time comes
+//! from a [`limited::ManualClock`], which is set to the time of each line. A client that is locked
+//! out behaves differently from then on, which no log can show. `attempts/connections.rs` says
+//! which lines are counted.
 
-#[path = "attempts/connections.rs"]
 mod connections;
-#[path = "attempts/line.rs"]
 mod line;
-#[path = "replay/lines.rs"]
+#[path = "../replay/lines.rs"]
 mod lines;
-#[path = "attempts/lockouts.rs"]
 mod lockouts;
-#[path = "attempts/log.rs"]
 mod log;
-#[path = "attempts/report.rs"]
 mod report;
-#[path = "attempts/stamp.rs"]
 mod stamp;
-#[path = "replay/wording.rs"]
-#[allow(dead_code, reason = "the example `replay` words more than this")]
+#[path = "../replay/wording.rs"]
+#[allow(dead_code, reason = "the example `replay` uses more of it")]
 mod wording;
 
 use std::error::Error;
@@ -42,18 +38,19 @@ use crate::lockouts::Limit;
 use crate::log::{Log, Unreadable};
 use crate::report::Report;
 
-/// Puts the failed logins of an SSH server's log through a limit, by the log's own times
+/// Runs the failed logins of an SSH server's log through a limit, at the times in the log
 #[derive(Debug, Parser)]
 #[command(name = "attempts", after_help = EXAMPLES, next_line_help = true)]
 struct Arguments {
-    /// A log of `sshd`, such as /var/log/auth.log; `-` is standard input [default: a made-up sample]
+    /// A log of `sshd`, such as /var/log/auth.log; `-` is standard input [default: a made-up
+    /// sample]
     file: Option<PathBuf>,
 
     /// How many failed logins an address, or an account, may have
     #[arg(short, long, value_name = "NUMBER", default_value_t = 5)]
     max: u64,
 
-    /// Within how long of the first of them: 10m, 1h30m, 1d
+    /// Within which time after the first of them: 10m, 1h30m, 1d
     #[arg(short, long, value_name = "TIME", default_value = "10m", value_parser = read_time)]
     within: Duration,
 
@@ -61,11 +58,11 @@ struct Arguments {
     #[arg(short, long)]
     clear: bool,
 
-    /// The year of the first line, where lines do not say it; it matters for the 29th of February alone
+    /// The year of the first line, if the lines have none; it matters only for the 29th of February
     #[arg(short, long, default_value_t = 2024)]
     year: i16,
 
-    /// How many addresses, and how many accounts, to name
+    /// How many addresses, and how many accounts, to list
     #[arg(short, long, value_name = "NUMBER", default_value_t = 20)]
     top: usize,
 }
@@ -79,7 +76,7 @@ fn read_time(text: &str) -> Result<Duration, String> {
     text.parse::<Span>()
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .and_then(Duration::try_from)
-        .map_err(|_| format!("`{text}` is no time: write 90s, 10m, 1h30m, 1d"))
+        .map_err(|_| format!("invalid duration `{text}`; expected for example 90s, 10m, 1h30m or 1d"))
 }
 
 fn main() -> ExitCode {
@@ -106,15 +103,15 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Some(_) => Ok(()),
     });
     match written {
-        // Whoever reads has seen enough, as in `attempts | head`.
+        // The reader closed the pipe, as in `attempts | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
-/// What the log is called, and what is in it.
+/// Returns the name of the log, and its content.
 fn read(file: Option<&Path>, year: i16) -> (String, Result<Log, Unreadable>) {
-    const SAMPLE: &[u8] = include_bytes!("attempts/sample.log");
+    const SAMPLE: &[u8] = include_bytes!("sample.log");
 
     match file {
         None => ("Sample log (made up)".to_owned(), Log::read(SAMPLE, year)),
@@ -131,8 +128,8 @@ fn read(file: Option<&Path>, year: i16) -> (String, Result<Log, Unreadable>) {
 const ABOUT_THE_SAMPLE: &str = "
 In the sample 203.0.113.9 and 2001:db8:66::1 guess without a pause, and 198.51.100.23 slowly enough
 to stay below the limit. Many addresses try root and alice twice each: only the limit by account
-sees them. It also turns alice away, who knows her password; bob, who mistypes his, gets in. One
-name pretends that bob's address sent it.
+catches them. It also locks out alice, although she knows her password. Bob mistypes his and still
+gets in. One user name pretends to come from bob's address.
 
 Try next:
   cargo run --release --example attempts -- --max 3 --within 1h /var/log/auth.log

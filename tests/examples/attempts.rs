@@ -1,35 +1,30 @@
-//! The example `attempts`: it prints what a model of a few lines, in whole seconds, makes of the same log.
-
-#![cfg(feature = "memory")]
+//! The example `attempts`: its report agrees with a small model in whole seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::Stdio;
 
-#[path = "common/program.rs"]
-mod program;
-
-// The unit tests of the example run here, since `cargo test` builds an example without them.
-#[path = "../examples/attempts/connections.rs"]
+// The unit tests of the example run here: `cargo test` builds an example without them.
+#[path = "../../examples/attempts/connections.rs"]
 mod connections;
-#[path = "../examples/attempts/line.rs"]
+#[path = "../../examples/attempts/line.rs"]
 mod line;
-#[path = "../examples/replay/lines.rs"]
+#[path = "../../examples/replay/lines.rs"]
 mod lines;
-#[path = "../examples/attempts/lockouts.rs"]
+#[path = "../../examples/attempts/lockouts.rs"]
 mod lockouts;
-#[path = "../examples/attempts/log.rs"]
+#[path = "../../examples/attempts/log.rs"]
 mod log;
-#[path = "../examples/attempts/stamp.rs"]
+#[path = "../../examples/attempts/stamp.rs"]
 mod stamp;
 
-use program::Program;
+use crate::program::Program;
 
-const SAMPLE: &str = include_str!("../examples/attempts/sample.log");
+const SAMPLE: &str = include_str!("../../examples/attempts/sample.log");
 
-const PROGRAM: Program = Program { example: "attempts", test: "attempts_example" };
+const PROGRAM: Program = Program { example: "attempts" };
 
-/// The cells of a table's rows, in which two spaces stand between cells.
+/// Returns the cells of a table's rows. Two spaces separate the cells.
 fn rows(report: &str, table: &str) -> Vec<Vec<String>> {
     report
         .lines()
@@ -41,7 +36,7 @@ fn rows(report: &str, table: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// What is told of who failed: the lines in between depend on how the log is written.
+/// Returns the figures of a report. The lines in between depend on how the log is written.
 fn figures(report: &str) -> String {
     let figures = |line: &&str| {
         line.starts_with("Denied") || line.starts_with("Locked out") || line.starts_with("Turned")
@@ -50,11 +45,11 @@ fn figures(report: &str) -> String {
     format!("{all:?} {:?} {:?}", rows(report, "address"), rows(report, "account"))
 }
 
-/// A failed login: the second of the day, who, and at what.
+/// A failed login: the second of the day, the address, and the account.
 type Failure = (u64, String, String);
 
-/// What the sample says of one connection: when the account was found to be unknown, the passwords were wrong, or were
-/// too many; and who it was.
+/// One connection in the sample: when the account was found unknown, when passwords were wrong or
+/// too many, and its address and account.
 #[derive(Default)]
 struct Connection {
     unwelcome: Option<u64>,
@@ -64,8 +59,8 @@ struct Connection {
     account: String,
 }
 
-/// The failed logins in the sample, by time. Read without the parser of the example: by the process, of which each
-/// connection of the sample has its own.
+/// Returns the failed logins in the sample by time, without the parser of the example: in the
+/// sample, each connection has its own process.
 fn sample_failures() -> Vec<Failure> {
     let mut connections = BTreeMap::<&str, Connection>::new();
     for line in SAMPLE.lines().filter(|line| !line.contains(": pam_")) {
@@ -76,14 +71,14 @@ fn sample_failures() -> Vec<Failure> {
         let times = message.strip_prefix("message repeated ").and_then(|rest| rest.split(' ').next());
         let times = times.map_or(1, |times| times.parse().unwrap());
 
-        let after = |text| message.split_once(text).map(|(_, who)| who);
+        let after = |text| message.split_once(text).map(|(_, subject)| subject);
         let wrong = after("Failed password for ").or(after("Failed keyboard-interactive/pam for "));
-        let wrong = wrong.filter(|who| who.contains(" ssh2"));
+        let wrong = wrong.filter(|subject| subject.contains(" ssh2"));
         let unwelcome = message.strip_prefix("Invalid user ").or(message.strip_prefix("User "));
         let exceeded = after("attempts exceeded for ");
-        let Some(who) = wrong.or(unwelcome).or(exceeded) else { continue };
-        let who = who.strip_prefix("invalid user ").unwrap_or(who);
-        let (account, address) = who.rsplit_once(" from ").unwrap();
+        let Some(subject) = wrong.or(unwelcome).or(exceeded) else { continue };
+        let subject = subject.strip_prefix("invalid user ").unwrap_or(subject);
+        let (account, address) = subject.rsplit_once(" from ").unwrap();
 
         let connection = connections.entry(process).or_default();
         connection.address = address.split(' ').next().unwrap().to_owned();
@@ -108,10 +103,10 @@ fn sample_failures() -> Vec<Failure> {
     failures
 }
 
-/// Who was denied: when, and until when at last.
+/// The denied subjects: when, and until when at last.
 type Denied<'f> = BTreeMap<&'f str, (Vec<u64>, u64)>;
 
-/// What one limit makes of failures, by brute force.
+/// Applies one limit to failures, by brute force.
 fn denied<'f>(
     failures: &'f [Failure],
     max: usize,
@@ -142,7 +137,7 @@ fn clock(second: u64) -> String {
 }
 
 #[test]
-fn the_lock_outs_are_those_of_a_model_by_brute_force() {
+fn lock_outs_agree_with_a_brute_force_model() {
     let failures = sample_failures();
     for (max, within, text) in
         [(5, 600, "10m"), (3, 3600, "1h"), (1, 1, "1s"), (2, 86_400, "1d"), (4, 90, "1m30s")]
@@ -165,7 +160,7 @@ fn the_lock_outs_are_those_of_a_model_by_brute_force() {
 }
 
 #[test]
-fn without_arguments_the_sample_shows_who_would_have_been_locked_out() {
+fn sample_log_shows_the_lock_outs() {
     let output = PROGRAM.run(&[], "");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"");
@@ -194,7 +189,7 @@ fn without_arguments_the_sample_shows_who_would_have_been_locked_out() {
 }
 
 #[test]
-fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
+fn unsorted_log_gives_the_same_report_as_a_sorted_one() {
     let as_written = PROGRAM.report(&[], SAMPLE);
     assert!(as_written.contains("3 lines out of order, by 11m 53s at most"), "{as_written}");
     let mut lines: Vec<_> = SAMPLE.lines().collect();
@@ -209,7 +204,7 @@ fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
 }
 
 #[test]
-fn times_with_a_year_and_an_offset_give_the_same() {
+fn times_with_a_year_and_an_offset_give_the_same_report() {
     let rewrite = |line: &str| match line.strip_prefix("Jun  9 ") {
         Some(rest) if rest.len() > 8 => format!("2026-06-09T{}.000000+00:00{}", &rest[..8], &rest[8..]),
         _ => line.to_owned(),
@@ -221,7 +216,7 @@ fn times_with_a_year_and_an_offset_give_the_same() {
 }
 
 #[test]
-fn a_name_that_looks_like_an_address_locks_nobody_else_out() {
+fn name_that_looks_like_an_address_locks_out_no_other_client() {
     let line = |second: u64| {
         format!(
             "Jun  9 03:11:{second:02} gate sshd[{second}]: Failed password for invalid user root from 192.0.2.44 port 22 ssh2 \
@@ -235,7 +230,7 @@ fn a_name_that_looks_like_an_address_locks_nobody_else_out() {
 }
 
 #[test]
-fn a_right_password_clears_its_account_where_that_is_wanted() {
+fn right_password_clears_its_account_on_request() {
     let line = |second: u64, what: &str| {
         format!(
             "Jun  9 03:11:{second:02} gate sshd[{second}]: {what} password for ana from 192.0.2.{second} port 40022 ssh2\n"
@@ -248,7 +243,10 @@ fn a_right_password_clears_its_account_where_that_is_wanted() {
     assert_eq!(rows(&PROGRAM.report(&limit, &log), "account")[0][..3], ["ana", "4", "1"]);
     let cleared = PROGRAM.report(&[&limit[..], &["--clear"]].concat(), &log);
     assert!(cleared.contains("No account would have been locked out."), "{cleared}");
-    assert!(cleared.contains("Turned away, for who tried before: 0 of 1 right password."), "{cleared}");
+    assert!(
+        cleared.contains("Right passwords denied because of earlier failures: 0 of 1 right password."),
+        "{cleared}"
+    );
 }
 
 #[test]
@@ -276,7 +274,7 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
 }
 
 #[test]
-fn what_is_no_log_is_read_as_far_as_it_goes() {
+fn input_that_is_no_log_is_reported() {
     assert!(PROGRAM.report(&[], "").starts_with("Standard input: 0 lines\n0 failed logins from "));
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -284,14 +282,14 @@ fn what_is_no_log_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_maximum_of_nothing_denies_everything() {
+fn maximum_of_zero_denies_everything() {
     let printed = PROGRAM.report(&["--max", "0"], SAMPLE);
     let failed = sample_failures().len();
     assert!(printed.contains(&format!("Denied: {failed} of {failed} failed logins; ")), "{printed}");
 }
 
 #[test]
-fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
+fn control_characters_of_a_log_never_reach_the_terminal() {
     let line = |name: &str| {
         format!("Jun  9 03:11:02 gate sshd[7]: Failed password for {name} from 192.0.2.1 port 4 ssh2\n")
             .repeat(3)
@@ -303,7 +301,7 @@ fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
 }
 
 #[test]
-fn a_file_gives_the_same_as_standard_input() {
+fn file_gives_the_same_report_as_standard_input() {
     let path = PROGRAM.sample_path();
     let output = PROGRAM.run(&[path.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0));
@@ -314,13 +312,13 @@ fn a_file_gives_the_same_as_standard_input() {
 }
 
 #[test]
-fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
+fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
     let compressed = [0x1f, 0x8b, 8, 0, 0];
     let cases: [(&[&str], &str); 7] = [
         (&["no-such-file.log"], "attempts: cannot read no-such-file.log: "),
         (&["-"], "zcat auth.log.gz | "),
-        (&["--within", "soon"], "`soon` is no time"),
-        (&["--within=-5m"], "`-5m` is no time"),
+        (&["--within", "soon"], "invalid duration `soon`"),
+        (&["--within=-5m"], "invalid duration `-5m`"),
         (&["--within", "0s"], "from 1 ms to 100 years"),
         (&["--max", "few"], "--max"),
         (&["one.log", "two.log"], "two.log"),
@@ -336,7 +334,7 @@ fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn closed_pipe_is_no_error() {
     let mut child = PROGRAM
         .command()
         .arg("-")

@@ -1,33 +1,28 @@
-//! The example `replay`: it prints what a model of a few lines, in whole seconds, makes of the same log.
-
-#![cfg(feature = "memory")]
+//! The example `replay`: its report agrees with a small model in whole seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::Stdio;
 
-#[path = "common/program.rs"]
-mod program;
-
-// The unit tests of the example run here, since `cargo test` builds an example without them.
-#[path = "../examples/replay/keys.rs"]
+// The unit tests of the example run here: `cargo test` builds an example without them.
+#[path = "../../examples/replay/keys.rs"]
 mod keys;
-#[path = "../examples/replay/lines.rs"]
+#[path = "../../examples/replay/lines.rs"]
 mod lines;
-#[path = "../examples/replay/log.rs"]
+#[path = "../../examples/replay/log.rs"]
 mod log;
-#[path = "../examples/replay/log_format.rs"]
+#[path = "../../examples/replay/log_format.rs"]
 mod log_format;
-#[path = "../examples/replay/request_line.rs"]
+#[path = "../../examples/replay/request_line.rs"]
 mod request_line;
-#[path = "../examples/replay/wording.rs"]
+#[path = "../../examples/replay/wording.rs"]
 mod wording;
 
-use program::Program;
+use crate::program::Program;
 
-const SAMPLE: &str = include_str!("../examples/replay/sample.log");
+const SAMPLE: &str = include_str!("../../examples/replay/sample.log");
 
-const PROGRAM: Program = Program { example: "replay", test: "replay" };
+const PROGRAM: Program = Program { example: "replay" };
 
 /// A row of the table of algorithms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +48,7 @@ fn figures(report: &str, algorithm: &str) -> Figures {
     }
 }
 
-/// One unit of a duration: `1h`, `30s`, `250ms`.
+/// Parses one unit of a duration: `1h`, `30s`, `250ms`.
 fn milliseconds(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit())?);
     let number: u64 = number.parse().ok()?;
@@ -66,7 +61,8 @@ fn milliseconds(text: &str) -> Option<u64> {
     }
 }
 
-/// Time in seconds and host of the requests in the sample, by time. Read without the parser of the example.
+/// Returns the time in seconds and the host of the requests in the sample by time, without the
+/// parser of the example.
 fn sample_requests() -> Vec<(u64, String)> {
     const MIDNIGHT: u64 = 1_780_963_200;
 
@@ -136,7 +132,7 @@ const MODELS: [(&str, Admits); 3] = [
 ];
 
 #[test]
-fn the_figures_are_those_of_a_model_by_brute_force() {
+fn figures_agree_with_a_brute_force_model() {
     let requests = sample_requests();
     let quota = |limit, window, burst| Quota { limit, window, burst };
     for (text, quota) in [
@@ -171,7 +167,7 @@ fn the_figures_are_those_of_a_model_by_brute_force() {
 }
 
 #[test]
-fn without_arguments_the_sample_shows_how_the_algorithms_differ() {
+fn sample_log_shows_how_the_algorithms_differ() {
     let output = PROGRAM.run(&[], "");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"", "no progress bar where nobody looks");
@@ -194,7 +190,7 @@ fn without_arguments_the_sample_shows_how_the_algorithms_differ() {
 }
 
 #[test]
-fn the_most_refused_keys_come_with_their_figures() {
+fn most_refused_keys_are_listed_with_their_figures() {
     let printed = PROGRAM.report(&["--quota", "20/min", "--top", "2"], SAMPLE);
     let rows: Vec<Vec<_>> = printed
         .lines()
@@ -207,7 +203,7 @@ fn the_most_refused_keys_come_with_their_figures() {
 }
 
 #[test]
-fn one_algorithm_alone_says_the_same_as_side_by_side() {
+fn one_algorithm_alone_reports_the_same_as_side_by_side() {
     let all = PROGRAM.report(&["--quota", "10/min"], SAMPLE);
     for (algorithm, _) in MODELS {
         let alone = PROGRAM.report(&["--quota", "10/min", "--algorithm", algorithm], SAMPLE);
@@ -217,7 +213,7 @@ fn one_algorithm_alone_says_the_same_as_side_by_side() {
 }
 
 #[test]
-fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
+fn unsorted_log_gives_the_same_report_as_a_sorted_one() {
     let time = |line: &&str| line.split(['[', ']']).nth(1).map(str::to_owned);
     let mut lines: Vec<_> = SAMPLE.lines().collect();
     let quota = ["--quota", "10/min"];
@@ -237,7 +233,7 @@ fn a_log_out_of_order_gives_the_same_as_a_sorted_one() {
 }
 
 #[test]
-fn common_and_combined_lines_give_the_same() {
+fn common_and_combined_lines_give_the_same_report() {
     // Of a combined line, what is before the space in front of the referer's quote.
     let common = |line: &'static str| match line.match_indices(" \"").nth(1) {
         Some((end, _)) => &line[..end],
@@ -280,7 +276,7 @@ fn requests_without_a_key_pass_unlimited() {
 }
 
 #[test]
-fn what_is_no_log_is_replayed_as_far_as_it_goes() {
+fn input_that_is_no_log_is_reported() {
     assert_eq!(PROGRAM.report(&[], ""), "Standard input: 0 requests, nothing to replay\n");
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -288,7 +284,7 @@ fn what_is_no_log_is_replayed_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_quota_of_nothing_refuses_for_good() {
+fn quota_of_zero_refuses_for_good() {
     let printed = PROGRAM.report(&["--quota", "0/min"], SAMPLE);
     for (algorithm, _) in MODELS {
         assert_eq!(figures(&printed, algorithm).admitted, 0);
@@ -297,7 +293,7 @@ fn a_quota_of_nothing_refuses_for_good() {
 }
 
 #[test]
-fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
+fn control_characters_of_a_log_never_reach_the_terminal() {
     let line = |path: &str| {
         format!("192.0.2.1 - - [09/Jun/2026:14:00:07 +0000] \"GET {path} HTTP/1.1\" 200 1\n").repeat(3)
     };
@@ -308,7 +304,7 @@ fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
 }
 
 #[test]
-fn a_file_gives_the_same_as_standard_input() {
+fn file_gives_the_same_report_as_standard_input() {
     let path = PROGRAM.sample_path();
     let output = PROGRAM.run(&["--quota", "10/min", path.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0));
@@ -320,7 +316,7 @@ fn a_file_gives_the_same_as_standard_input() {
 }
 
 #[test]
-fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
+fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
     let compressed = [0x1f, 0x8b, 8, 0, 0];
     let cases: [(&[&str], &str); 7] = [
         (&["no-such-file.log"], "replay: cannot read no-such-file.log: "),
@@ -342,7 +338,7 @@ fn wrong_arguments_and_unreadable_input_end_with_2_and_a_reason() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn closed_pipe_is_no_error() {
     let mut child = PROGRAM
         .command()
         .arg("-")
