@@ -67,3 +67,7 @@ pub use call::Call;
 pub use fault::Fault;
 pub use gate::Gate;
 pub use limited_core::Operation;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
