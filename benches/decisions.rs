@@ -1,4 +1,5 @@
-//! What a decision costs, over the memory backend: at once, waited for, and through a trait object.
+//! Measures the time of a decision with the memory backend: `allow_now`, `allow`, and `allow`
+//! through a trait object.
 //!
 //! ```sh
 //! cargo bench --bench decisions
@@ -8,85 +9,73 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use limited::{Algorithm, DynBackend, Limiter, Quota};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use limited::{Algorithm, Decision, DynBackend, Error, Limiter, Quota};
 use limited_memory::MemoryBackend;
 use pollster::block_on;
 
 const KEYS: [usize; 3] = [1, 1_000, 100_000];
 
-/// A quota that is never used up, so that every decision counts.
-fn quota() -> Quota {
+/// Returns a quota that is never used up, so that every call is admitted and counted.
+fn ample() -> Quota {
     Quota::per_hour(u64::MAX)
 }
 
-fn keys(count: usize) -> Vec<String> {
-    (0..count).map(|user| format!("tenant:42:user:{user:05}")).collect()
-}
-
-/// Visits every key once per cycle, in an order that no prefetcher guesses.
-struct Walk<'a> {
-    keys: &'a [String],
+/// Returns every key once per cycle, in an order that no prefetcher predicts.
+struct KeyCycle {
+    keys: Vec<String>,
     at: usize,
 }
 
-impl<'a> Walk<'a> {
-    fn next(&mut self) -> &'a str {
+impl KeyCycle {
+    fn new(count: usize) -> Self {
+        Self { keys: (0..count).map(|user| format!("tenant:42:user:{user:05}")).collect(), at: 0 }
+    }
+
+    fn next(&mut self) -> &str {
         self.at = (self.at + 61_803) % self.keys.len();
         &self.keys[self.at]
     }
 }
 
-fn each_size(
+/// Measures `decide` with a new limiter for each number of keys. Every key is known before.
+fn each_size<B>(
     criterion: &mut Criterion,
     name: &str,
-    bench: impl Fn(&mut BenchmarkGroup<'_, WallTime>, usize),
+    limiter: impl Fn() -> Limiter<B>,
+    decide: impl Fn(&Limiter<B>, &str) -> Result<Decision, Error>,
 ) {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1)).sample_size(50).measurement_time(Duration::from_secs(2));
     for count in KEYS {
-        bench(&mut group, count);
+        let (limiter, mut keys) = (limiter(), KeyCycle::new(count));
+        keys.keys.iter().for_each(|key| drop(decide(&limiter, key)));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| decide(&limiter, black_box(keys.next())));
+        });
     }
     group.finish();
 }
 
 fn decisions(criterion: &mut Criterion) {
     for algorithm in Algorithm::ALL {
-        each_size(criterion, &format!("allow_now/{algorithm}"), |group, count| {
-            let keys = keys(count);
-            let limiter = Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(quota());
-            let mut walk = Walk { keys: &keys, at: 0 };
-            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-                bencher.iter(|| limiter.allow_now(black_box(walk.next())));
-            });
+        let limiter = || Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(ample());
+        each_size(criterion, &format!("allow_now/{algorithm}"), limiter, |limiter, key| {
+            limiter.allow_now(key)
         });
     }
-    each_size(criterion, "allow_now/refused", |group, count| {
-        let keys = keys(count);
-        let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_day(1));
-        keys.iter().for_each(|key| drop(limiter.allow_now(key)));
-        let mut walk = Walk { keys: &keys, at: 0 };
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| limiter.allow_now(black_box(walk.next())));
-        });
-    });
-    each_size(criterion, "allow/fixed-window", |group, count| {
-        let keys = keys(count);
-        let limiter = Limiter::new(MemoryBackend::new()).quota(quota());
-        let mut walk = Walk { keys: &keys, at: 0 };
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| block_on(limiter.allow(black_box(walk.next()))));
-        });
-    });
-    each_size(criterion, "allow through DynBackend/fixed-window", |group, count| {
-        let keys = keys(count);
+    let limiter = || Limiter::new(MemoryBackend::new()).quota(Quota::per_day(1));
+    each_size(criterion, "allow_now/refused", limiter, |limiter, key| limiter.allow_now(key));
+
+    let limiter = || Limiter::new(MemoryBackend::new()).quota(ample());
+    each_size(criterion, "allow/fixed-window", limiter, |limiter, key| block_on(limiter.allow(key)));
+
+    let limiter = || {
         let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
-        let limiter = Limiter::new(backend).quota(quota());
-        let mut walk = Walk { keys: &keys, at: 0 };
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| block_on(limiter.allow(black_box(walk.next()))));
-        });
+        Limiter::new(backend).quota(ample())
+    };
+    each_size(criterion, "allow through a trait object/fixed-window", limiter, |limiter, key| {
+        block_on(limiter.allow(key))
     });
 }
 

@@ -1,59 +1,24 @@
-//! Keys, and the order in which they come.
+//! Keys, and the sequences in which they are used.
 //!
-//! Both are made before anything is measured. The keys of a sequence lie in memory in the order in which they come, as
-//! short-lived strings that have just been read from a request: reading them costs every limiter the same, and little.
+//! Sequences are created before anything is measured. Their keys lie in memory in the order of use,
+//! like short-lived strings that have just been read from a request. Reading them is cheap and
+//! costs every limiter the same.
 
 use std::fmt::Write;
 
-/// Ever the same numbers, of even distribution: SplitMix64, as described by Steele, Lea and Flood in "Fast Splittable
-/// Pseudorandom Number Generators" (OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
+use crate::random::Random;
 
-impl Random {
-    /// Numbers that follow from `seed`.
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// The next number below `end`, which must be above 0.
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from((u128::from(self.number()) * end as u128) >> 64).expect("it is below `end`")
-    }
-
-    /// The next number from 0 to 1, without 1.
-    pub fn fraction(&mut self) -> f64 {
-        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Puts items in another order, each order being as likely as any other.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-}
-
-/// How often each key comes.
+/// How often each key occurs in a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Draw {
-    /// All equally often.
+pub enum Distribution {
+    /// All keys equally often.
     Uniform,
-    /// The second most frequent half as often as the most frequent, the third a third as often, and so on.
+    /// The key of rank `n` occurs `1/n` times as often as the most frequent key.
     Zipf,
 }
 
-impl Draw {
-    /// The word for it in a table.
+impl Distribution {
+    /// Returns the label used in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
@@ -61,13 +26,13 @@ impl Draw {
         }
     }
 
-    /// Which of `keys` keys come, in which order.
+    /// Draws `length` indexes of keys.
     fn indexes(self, keys: usize, length: usize, random: &mut Random) -> Vec<usize> {
         match self {
             Self::Uniform => (0..length).map(|_| random.below(keys)).collect(),
             Self::Zipf => {
                 let mut total = 0.0;
-                let cumulated: Vec<f64> = (1..=keys)
+                let cumulative: Vec<f64> = (1..=keys)
                     .map(|rank| {
                         total += 1.0 / rank as f64;
                         total
@@ -78,7 +43,7 @@ impl Draw {
                 (0..length)
                     .map(|_| {
                         let drawn = random.fraction() * total;
-                        by_rank[cumulated.partition_point(|&sum| sum <= drawn).min(keys - 1)]
+                        by_rank[cumulative.partition_point(|&sum| sum <= drawn).min(keys - 1)]
                     })
                     .collect()
             }
@@ -86,34 +51,35 @@ impl Draw {
     }
 }
 
-/// A sequence is twice as long as there are keys, but no longer than this.
-const LONGEST: usize = 1 << 20;
+/// A sequence is twice as long as the number of keys, within these bounds.
+const MIN_LENGTH: usize = 1 << 12;
+const MAX_LENGTH: usize = 1 << 20;
 
-/// And no shorter than this.
-const SHORTEST: usize = 1 << 12;
-
-/// The keys of a workload, in the order in which they come; the same for everybody. They live for ever.
-pub fn sequence(keys: usize, draw: Draw, seed: u64) -> Vec<&'static str> {
-    let length = (2 * keys).clamp(SHORTEST, LONGEST);
-    let indexes = draw.indexes(keys, length, &mut Random::new(seed));
-    laid_out(42, indexes)
+/// Returns the keys of a workload in the order of use. Equal arguments give equal sequences.
+///
+/// The memory of the keys is leaked.
+pub fn sequence(keys: usize, distribution: Distribution, seed: u64) -> Vec<&'static str> {
+    let length = (2 * keys).clamp(MIN_LENGTH, MAX_LENGTH);
+    let indexes = distribution.indexes(keys, length, &mut Random::new(seed));
+    contiguous(42, indexes)
 }
 
-/// Each of `keys` keys once, in ascending order. They live for ever.
+/// Returns each of `keys` keys once, in ascending order. Their memory is leaked.
 pub fn each_once(keys: usize) -> Vec<&'static str> {
-    laid_out(42, 0..keys)
+    contiguous(42, 0..keys)
 }
 
-/// Keys of another tenant, none of which is in any of the above.
-pub fn others(keys: usize) -> Vec<&'static str> {
-    laid_out(43, 0..keys)
+/// Returns keys of another tenant. None of them is a key of the functions above.
+pub fn of_other_tenant(keys: usize) -> Vec<&'static str> {
+    contiguous(43, 0..keys)
 }
 
-fn laid_out(tenant: u32, indexes: impl IntoIterator<Item = usize>) -> Vec<&'static str> {
+/// Creates keys that follow each other in memory.
+fn contiguous(tenant: u32, indexes: impl IntoIterator<Item = usize>) -> Vec<&'static str> {
     let mut text = String::new();
     let mut ends = Vec::new();
     for index in indexes {
-        write!(text, "tenant:{tenant}:user:{}", 10_000 + index).expect("a string takes any text");
+        write!(text, "tenant:{tenant}:user:{}", 10_000 + index).expect("writing to a string cannot fail");
         ends.push(text.len());
     }
     let text: &'static str = Box::leak(text.into_boxed_str());
@@ -128,26 +94,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_look_like_those_of_a_program() {
+    fn keys_name_a_tenant_and_a_user() {
         assert_eq!(each_once(2), ["tenant:42:user:10000", "tenant:42:user:10001"]);
-        assert_eq!(others(1), ["tenant:43:user:10000"]);
+        assert_eq!(of_other_tenant(1), ["tenant:43:user:10000"]);
     }
 
     #[test]
-    fn a_sequence_is_the_same_every_time() {
-        assert_eq!(sequence(1_000, Draw::Zipf, 7), sequence(1_000, Draw::Zipf, 7));
-        assert_ne!(sequence(1_000, Draw::Zipf, 7), sequence(1_000, Draw::Zipf, 8));
+    fn equal_seeds_give_equal_sequences() {
+        let sequence = |seed| sequence(1_000, Distribution::Zipf, seed);
+        assert_eq!(sequence(7), sequence(7));
+        assert_ne!(sequence(7), sequence(8));
     }
 
     #[test]
-    fn one_key_is_one_hot_key() {
-        assert!(sequence(1, Draw::Zipf, 7).iter().all(|&key| key == "tenant:42:user:10000"));
+    fn sequence_of_one_key_repeats_it() {
+        assert!(sequence(1, Distribution::Zipf, 7).iter().all(|&key| key == "tenant:42:user:10000"));
     }
 
     #[test]
-    fn zipf_halves_from_the_first_to_the_second() {
+    fn second_key_of_zipf_occurs_half_as_often_as_the_first() {
         let mut counts: HashMap<_, usize> = HashMap::new();
-        for key in sequence(100_000, Draw::Zipf, 7) {
+        for key in sequence(100_000, Distribution::Zipf, 7) {
             *counts.entry(key).or_default() += 1;
         }
         let mut counts: Vec<_> = counts.into_values().collect();

@@ -1,17 +1,19 @@
-//! `limited` and the rate limiters that a user might pick instead, measured turn by turn in one process.
+//! Compares `limited` with other rate limiters in one process.
 //!
-//! What is measured, and how to read it, is in the README. The program is `src/main.rs`; `src/bin/instructions.rs`
-//! counts instructions instead of time.
+//! The README explains what is measured and how to read the results. `src/main.rs` measures time
+//! and memory. `src/bin/instruction_counts.rs` counts instructions, and `src/bin/tower.rs` measures
+//! HTTP layers.
 
-pub mod contestant;
-pub mod contestants;
-pub mod errand;
+pub mod child_process;
 pub mod keys;
 pub mod latencies;
 pub mod machine;
-pub mod ready;
+pub mod poll_once;
+pub mod random;
 pub mod report;
-pub mod rounds;
+pub mod runner;
 pub mod statistics;
+pub mod subject;
+pub mod subjects;
 pub mod table;
 pub mod workload;

@@ -1,4 +1,4 @@
-//! Measures `limited` and its peers, and prints Markdown.
+//! Measures `limited` and other rate limiters, and prints Markdown.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/peers/Cargo.toml
@@ -9,55 +9,56 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use limited_peers::contestant::{Entry, Forgets};
-use limited_peers::contestants::{self, REFERENCE};
-use limited_peers::errand::{Errand, Size};
-use limited_peers::keys::{self, Draw};
+use limited_peers::child_process::{Scenario, Size};
+use limited_peers::keys::{self, Distribution};
 use limited_peers::report::Report;
-use limited_peers::rounds::{self, Plan};
+use limited_peers::runner::{self, Plan};
+use limited_peers::subject::{Cleanup, Entry};
+use limited_peers::subjects::{self, REFERENCE};
 use limited_peers::workload::{Outcome, Workload};
 
-/// Measures `limited` and its peers turn by turn in one process, and prints Markdown.
+/// Measures `limited` and other rate limiters in one process, and prints Markdown.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// A smoke test of some seconds, whose figures mean nothing: few keys, few and short rounds.
+    /// Runs a smoke test of some seconds: few keys, short samples, figures without meaning.
     #[arg(long)]
     quick: bool,
-    /// What to measure; everything unless given.
+    /// What to measure. Default: everything.
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
-    /// Only limiters whose name contains one of these; governor always takes part. `--list` shows the names.
+    /// Limiters to measure, by parts of their names; governor is always included. Default: all.
+    /// `--list` shows the names.
     #[arg(long, value_delimiter = ',')]
     limiters: Vec<String>,
-    /// How many keys the calls are about.
+    /// Numbers of keys in the workloads of calls. Default: 1,1000,10000,100000,1000000.
     #[arg(long, value_delimiter = ',')]
     keys: Vec<usize>,
-    /// How often each key comes.
+    /// How often each key occurs. Default: both.
     #[arg(long, value_enum, value_delimiter = ',')]
-    draws: Vec<Draw>,
-    /// What the calls are answered.
+    distributions: Vec<Distribution>,
+    /// The outcomes of the calls. Default: both.
     #[arg(long, value_enum, value_delimiter = ',')]
     outcomes: Vec<Outcome>,
-    /// How many threads ask.
+    /// Numbers of calling threads. Default: 1,2.
     #[arg(long, value_delimiter = ',')]
     threads: Vec<usize>,
-    /// How many rounds of calls, in each of which everybody has a turn.
+    /// The number of rounds, each with one sample of every limiter. Default: 7.
     #[arg(long)]
     rounds: Option<usize>,
-    /// How long a turn lasts, in milliseconds.
+    /// The duration of a sample, in milliseconds. Default: 20.
     #[arg(long)]
-    turn: Option<u64>,
-    /// How many keys memory and stalls are about.
+    sample: Option<u64>,
+    /// The number of keys for memory and stalls. Default: 1000000.
     #[arg(long)]
     fill: Option<usize>,
-    /// How many fresh processes measure memory and stalls of each limiter.
+    /// The number of fresh processes per limiter for memory and stalls. Default: 3.
     #[arg(long)]
     processes: Option<usize>,
-    /// Writes the report to a file, besides printing it.
+    /// A file for the report, which is always printed too. Default: none.
     #[arg(long)]
     output: Option<PathBuf>,
-    /// Lists the limiters, and how each is called.
+    /// Lists the limiters and how each is called.
     #[arg(long)]
     list: bool,
     #[command(subcommand)]
@@ -66,10 +67,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Hidden {
-    /// What a fresh process of this program does.
+    /// Runs a scenario in this process.
     #[command(hide = true)]
-    Errand {
-        errand: Errand,
+    Scenario {
+        scenario: Scenario,
         limiter: String,
         #[command(flatten)]
         size: Size,
@@ -78,9 +79,9 @@ enum Hidden {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// How long calls take.
+    /// The duration of calls.
     Calls,
-    /// Memory per key, and the slowest call while keys come.
+    /// Memory per key, and the slowest call while keys are added.
     Filling,
     /// The slowest call while keys expire.
     Expiring,
@@ -92,18 +93,18 @@ impl Arguments {
     }
 
     fn entries(&self) -> Vec<&'static Entry> {
-        let takes_part = |entry: &&Entry| {
+        let selected = |entry: &&Entry| {
             let named = || self.limiters.iter().any(|part| entry.name.contains(part.as_str()));
             self.limiters.is_empty() || entry.name == REFERENCE || named()
         };
-        contestants::all().filter(takes_part).collect()
+        subjects::all().filter(selected).collect()
     }
 
     fn plan(&self) -> Plan {
-        let (rounds, turn) = if self.quick { (3, 2) } else { (7, 20) };
+        let (rounds, sample) = if self.quick { (3, 2) } else { (7, 20) };
         Plan {
             rounds: self.rounds.unwrap_or(rounds).max(1),
-            turn: Duration::from_millis(self.turn.unwrap_or(turn).max(1)),
+            sample: Duration::from_millis(self.sample.unwrap_or(sample).max(1)),
         }
     }
 
@@ -125,21 +126,19 @@ impl Arguments {
     }
 }
 
-/// What was chosen, or everything.
-fn or_all<T: Copy>(chosen: &[T], all: &[T]) -> Vec<T> {
-    if chosen.is_empty() { all.to_vec() } else { chosen.to_vec() }
+/// Returns the selected values, or all if none is selected.
+fn or_all<T: Copy>(selected: &[T], all: &[T]) -> Vec<T> {
+    if selected.is_empty() { all.to_vec() } else { selected.to_vec() }
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Hidden::Errand { errand, limiter, size }) = &arguments.command {
-        let entry =
-            contestants::named(limiter).ok_or_else(|| anyhow::anyhow!("nobody is called {limiter}"))?;
-        println!("{}", errand.run(entry, *size)?.to_line());
+    if let Some(Hidden::Scenario { scenario, limiter, size }) = &arguments.command {
+        println!("{}", scenario.run_here(subjects::named(limiter)?, *size)?.to_line());
         return Ok(());
     }
     if arguments.list {
-        contestants::all().for_each(|entry| println!("{:<30} {}", entry.name, entry.about));
+        subjects::all().for_each(|entry| println!("{:<34} {}", entry.name, entry.about));
         return Ok(());
     }
 
@@ -149,13 +148,13 @@ fn main() -> anyhow::Result<()> {
         measure_calls(&arguments, &mut report);
     }
     if arguments.measures(Part::Filling) {
-        send(&arguments, Errand::Fill, |entry| entry.own_store, &mut report)?;
+        measure_scenario(&arguments, Scenario::Fill, |entry| entry.own_store, &mut report)?;
     }
     if arguments.measures(Part::Expiring) {
-        let expires = |entry: &Entry| entry.own_store && entry.forgets != Forgets::Never;
-        send(&arguments, Errand::Expire, expires, &mut report)?;
+        let expires = |entry: &Entry| entry.own_store && entry.cleanup != Cleanup::Never;
+        measure_scenario(&arguments, Scenario::Expire, expires, &mut report)?;
     }
-    eprintln!("done in {} s", start.elapsed().as_secs());
+    eprintln!("finished in {} s", start.elapsed().as_secs());
 
     let text = report.to_markdown();
     print!("{text}");
@@ -168,45 +167,48 @@ fn main() -> anyhow::Result<()> {
 fn measure_calls(arguments: &Arguments, report: &mut Report) {
     let (entries, plan) = (arguments.entries(), arguments.plan());
     for keys in arguments.keys() {
-        let draws = match keys {
-            1 => vec![Draw::Uniform],
-            _ => or_all(&arguments.draws, Draw::value_variants()),
+        let distributions = match keys {
+            1 => vec![Distribution::Uniform],
+            _ => or_all(&arguments.distributions, Distribution::value_variants()),
         };
-        let sequences: Vec<_> =
-            draws.iter().map(|&draw| (draw, keys::sequence(keys, draw, keys as u64))).collect();
+        let sequences: Vec<_> = distributions
+            .iter()
+            .map(|&distribution| (distribution, keys::sequence(keys, distribution, keys as u64)))
+            .collect();
         for outcome in or_all(&arguments.outcomes, Outcome::value_variants()) {
             eprintln!("{keys} keys, {}: preparing", outcome.as_str());
-            let contestants: Vec<_> = entries.iter().map(|entry| outcome.prepare(entry, keys)).collect();
-            let contestants: Vec<_> = contestants.iter().map(AsRef::as_ref).collect();
-            for (draw, sequence) in &sequences {
+            let subjects: Vec<_> = entries.iter().map(|entry| outcome.prepare(entry, keys)).collect();
+            let subjects: Vec<_> = subjects.iter().map(AsRef::as_ref).collect();
+            for &(distribution, ref sequence) in &sequences {
                 for threads in or_all(&arguments.threads, &[1, 2]) {
-                    let workload = Workload { keys, draw: *draw, outcome, threads: threads.max(1) };
-                    eprintln!("{}, {}, {threads} at a time", workload.keys_in_words(), outcome.as_str());
-                    let turns = rounds::play(&contestants, &workload, sequence, &plan);
-                    report.played(workload, &entries, turns);
+                    let workload = Workload { keys, distribution, outcome, threads: threads.max(1) };
+                    eprintln!("{}, {}, {threads} threads", workload.keys_label(), outcome.as_str());
+                    let samples = runner::run(&subjects, &workload, sequence, &plan);
+                    report.add_workload(workload, &entries, samples);
                 }
             }
         }
     }
 }
 
-/// Sends every limiter on errands, turn by turn.
-fn send(
+/// Runs a scenario for each selected limiter, in several child processes that alternate between
+/// limiters.
+fn measure_scenario(
     arguments: &Arguments,
-    errand: Errand,
-    takes_part: impl Fn(&Entry) -> bool,
+    scenario: Scenario,
+    selected: impl Fn(&Entry) -> bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let entries: Vec<_> = arguments.entries().into_iter().filter(|entry| takes_part(entry)).collect();
-    let mut outcomes = vec![Vec::new(); entries.len()];
+    let entries: Vec<_> = arguments.entries().into_iter().filter(|entry| selected(entry)).collect();
+    let mut figures = vec![Vec::new(); entries.len()];
     for process in 1..=arguments.processes() {
-        for (entry, outcomes) in entries.iter().zip(&mut outcomes) {
-            eprintln!("{errand:?} {}, process {process}", entry.name);
-            outcomes.push(errand.send(entry, arguments.size())?);
+        for (entry, figures) in entries.iter().zip(&mut figures) {
+            eprintln!("{scenario:?} {}, process {process}", entry.name);
+            figures.push(scenario.run_in_child(entry, arguments.size())?);
         }
     }
-    for (entry, outcomes) in entries.into_iter().zip(outcomes) {
-        report.returned(errand, entry, outcomes);
+    for (entry, figures) in entries.into_iter().zip(figures) {
+        report.add_scenario(scenario, entry, figures);
     }
     Ok(())
 }

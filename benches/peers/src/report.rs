@@ -1,18 +1,18 @@
-//! What was measured, as Markdown.
+//! Formats the results as Markdown.
 
 use std::fmt::Write;
 
-use crate::contestant::{Entry, Forgets};
-use crate::contestants::{self, NOTHING, REFERENCE};
-use crate::errand;
+use crate::child_process::{Figures, Scenario};
 use crate::latencies::Summary;
 use crate::machine;
-use crate::rounds::{Plan, Turns};
+use crate::runner::{Plan, Samples};
 use crate::statistics::Spread;
+use crate::subject::{Cleanup, Entry};
+use crate::subjects::{self, EMPTY_LOOP, REFERENCE};
 use crate::table::{Table, duration, figure, with_spaces};
-use crate::workload::{Outcome, Workload, in_thousands};
+use crate::workload::{Outcome, Workload, abbreviated};
 
-/// The packages that take part, by name.
+/// The packages whose versions are reported.
 const PACKAGES: [&str; 11] = [
     "limited",
     "governor",
@@ -27,133 +27,137 @@ const PACKAGES: [&str; 11] = [
     "limitador",
 ];
 
-/// Everything that was measured.
+/// All results of a measurement.
 #[derive(Debug)]
 pub struct Report {
     plan: Plan,
     load_before: Option<f64>,
-    calls: Vec<Played>,
-    filled: Vec<Errands>,
-    expired: Vec<Errands>,
+    calls: Vec<WorkloadResult>,
+    filled: Vec<ScenarioResult>,
+    expired: Vec<ScenarioResult>,
     keys: usize,
 }
 
-/// One workload, and what everybody did.
+/// The samples of all limiters for one workload.
 #[derive(Debug)]
-struct Played {
+struct WorkloadResult {
     workload: Workload,
     names: Vec<&'static str>,
-    turns: Vec<Turns>,
+    samples: Vec<Samples>,
 }
 
-/// One limiter, and what came of its errands.
+/// The figures of one limiter from all processes of a scenario.
 #[derive(Debug)]
-struct Errands {
+struct ScenarioResult {
     name: &'static str,
-    forgets: Forgets,
-    outcomes: Vec<errand::Outcome>,
+    cleanup: Cleanup,
+    figures: Vec<Figures>,
 }
 
 impl Report {
-    /// A report of what is about to be measured; `keys` is how many keys the errands are about.
+    /// Creates an empty report before the measurement. `keys` is the number used by scenarios.
     pub fn new(plan: Plan, keys: usize) -> Self {
         let load_before = machine::load();
         Self { plan, load_before, calls: Vec::new(), filled: Vec::new(), expired: Vec::new(), keys }
     }
 
-    /// Adds a workload.
-    pub fn played(&mut self, workload: Workload, entries: &[&Entry], turns: Vec<Turns>) {
+    /// Adds the samples of a workload.
+    pub fn add_workload(&mut self, workload: Workload, entries: &[&Entry], samples: Vec<Samples>) {
         let names = entries.iter().map(|entry| entry.name).collect();
-        self.calls.push(Played { workload, names, turns });
+        self.calls.push(WorkloadResult { workload, names, samples });
     }
 
-    /// Adds errands of one limiter.
-    pub fn returned(&mut self, errand: errand::Errand, entry: &Entry, outcomes: Vec<errand::Outcome>) {
-        let errands = Errands { name: entry.name, forgets: entry.forgets, outcomes };
-        match errand {
-            errand::Errand::Fill => self.filled.push(errands),
-            errand::Errand::Expire => self.expired.push(errands),
+    /// Adds the figures of one limiter for a scenario.
+    pub fn add_scenario(&mut self, scenario: Scenario, entry: &Entry, figures: Vec<Figures>) {
+        let result = ScenarioResult { name: entry.name, cleanup: entry.cleanup, figures };
+        match scenario {
+            Scenario::Fill => self.filled.push(result),
+            Scenario::Expire => self.expired.push(result),
         }
     }
 
-    /// The text.
+    /// Formats the report.
     pub fn to_markdown(&self) -> String {
-        let mut text = String::from("# `limited` beside other rate limiters\n\n");
+        let mut text = String::from("# `limited` compared with other rate limiters\n\n");
         self.introduction(&mut text);
         self.entries(&mut text);
         if !self.calls.is_empty() {
             self.overview(&mut text);
         }
         self.memory(&mut text);
-        self.slowest_while_filling(&mut text);
-        self.slowest_while_expiring(&mut text);
-        self.in_full(&mut text);
+        let keys = abbreviated(self.keys);
+        stalls(&mut text, &format!("while {keys} new keys are added"), &self.filled, false);
+        stalls(&mut text, &format!("while {keys} keys expire"), &self.expired, true);
+        self.details(&mut text);
         text
     }
 
     fn introduction(&self, text: &mut String) {
         let load = |load: Option<f64>| load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
         let versions = PACKAGES.map(|package| format!("{package} {}", machine::version(package))).join(", ");
-        line(text, "Written by `benches/peers`, whose README says what is measured and how to read it.\n");
+        line(
+            text,
+            "Written by `benches/peers`. Its README explains what is measured and how to read the results.\n",
+        );
         line(text, &format!("- Machine: {}.", machine::description()));
         line(
             text,
             &format!(
-                "- Load of the last minute: {} before, {} after.",
+                "- Load average of the last minute: {} before, {} after.",
                 load(self.load_before),
                 load(machine::load())
             ),
         );
-        line(text, &format!("- {} rounds, turns of {} ms.", self.plan.rounds, self.plan.turn.as_millis()));
+        line(
+            text,
+            &format!("- {} rounds, samples of {} ms.", self.plan.rounds, self.plan.sample.as_millis()),
+        );
         line(text, &format!("- {versions}.\n"));
     }
 
     fn entries(&self, text: &mut String) {
-        for entry in contestants::all() {
-            if self.calls.is_empty() || self.calls.iter().any(|played| played.names.contains(&entry.name)) {
+        for entry in subjects::all() {
+            if self.calls.is_empty() || self.calls.iter().any(|result| result.names.contains(&entry.name)) {
                 line(text, &format!("- `{}`: {}.", entry.name, entry.about));
             }
         }
     }
 
-    /// The median ratio of everybody in every workload.
+    /// Writes the median ratio of each limiter in each workload.
     fn overview(&self, text: &mut String) {
-        line(text, "\n## Calls: median time as a share of governor's in the same round\n");
+        line(text, "\n## Calls: median of time relative to governor in the same round\n");
         line(text, "Below 1 is faster than governor.");
         for (outcome, threads) in self.groups() {
-            let played: Vec<_> = self.group(outcome, threads).collect();
+            let results: Vec<_> = self.group(outcome, threads).collect();
             line(text, &format!("\n{}:\n", title(outcome, threads)));
-            let header = played.iter().map(|played| played.workload.keys_in_words());
+            let header = results.iter().map(|result| result.workload.keys_label());
             let mut table = Table::new(std::iter::once("limiter".to_owned()).chain(header));
-            for (index, name) in played[0].names.iter().enumerate() {
-                let ratios = played.iter().map(|played| figure(played.ratio(index).median));
+            for (index, name) in results[0].names.iter().enumerate() {
+                let ratios = results.iter().map(|result| figure(result.ratio(index).median));
                 table.row(std::iter::once((*name).to_owned()).chain(ratios));
             }
             write(text, &table);
         }
     }
 
-    /// Every workload in a table of its own.
-    fn in_full(&self, text: &mut String) {
+    /// Writes a table for each workload.
+    fn details(&self, text: &mut String) {
         for (outcome, threads) in self.groups() {
-            line(text, &format!("\n## Calls in full: {}\n", title(outcome, threads).to_lowercase()));
-            line(text, "Nanoseconds per call on each thread, and the share of governor's in the same round.");
-            for played in self.group(outcome, threads) {
-                line(
-                    text,
-                    &format!(
-                        "\n### {}, {}\n",
-                        played.workload.keys_in_words(),
-                        title(outcome, threads).to_lowercase()
-                    ),
-                );
-                write(text, &played.table());
-                for (name, turns) in played.names.iter().zip(&played.turns) {
-                    if turns.wrong > 0 && *name != NOTHING {
-                        let share = 100.0 * turns.wrong as f64 / turns.calls as f64;
+            let title = title(outcome, threads).to_lowercase();
+            line(text, &format!("\n## Details of calls: {title}\n"));
+            line(text, "Nanoseconds per call on each thread, and the ratio to governor in the same round.");
+            for result in self.group(outcome, threads) {
+                line(text, &format!("\n### {}, {title}\n", result.workload.keys_label()));
+                write(text, &result.table());
+                for (name, samples) in result.names.iter().zip(&result.samples) {
+                    if samples.wrong > 0 && *name != EMPTY_LOOP {
+                        let share = 100.0 * samples.wrong as f64 / samples.calls as f64;
                         line(
                             text,
-                            &format!("\n**{name} did not answer {share:.2} % of the calls like this.**"),
+                            &format!(
+                                "\n**{name}: {share:.2} % of the calls were not {}.**",
+                                outcome.as_str()
+                            ),
                         );
                     }
                 }
@@ -162,86 +166,25 @@ impl Report {
     }
 
     fn memory(&self, text: &mut String) {
-        let Some(reference) = self.filled.iter().find(|errands| errands.name == REFERENCE) else { return };
-        line(text, &format!("\n## Memory: bytes per key, at {} keys\n", in_thousands(self.keys)));
-        let mut table = Table::new(["limiter", "least", "median", "most", "ratio: least", "median", "most"]);
-        let bytes =
-            |errands: &Errands| errands.outcomes.iter().map(|outcome| outcome.bytes).collect::<Vec<_>>();
-        for errands in &self.filled {
-            let per_key = Spread::of(bytes(errands).into_iter().map(|bytes| bytes / self.keys as f64));
-            let ratio = Spread::of_pairs(&bytes(errands), &bytes(reference));
-            table.row([errands.name.to_owned()].into_iter().chain(cells(per_key)).chain(cells(ratio)));
+        let Some(reference) = self.filled.iter().find(|result| result.name == REFERENCE) else { return };
+        line(text, &format!("\n## Memory: bytes per key, at {} keys\n", abbreviated(self.keys)));
+        let mut table = Table::new(["limiter", "min", "median", "max", "ratio: min", "median", "max"]);
+        let bytes = |result: &ScenarioResult| result.figures.iter().map(|figures| figures.bytes).collect();
+        let reference: Vec<f64> = bytes(reference);
+        for result in &self.filled {
+            let bytes = bytes(result);
+            let per_key = Spread::of(bytes.iter().map(|bytes| bytes / self.keys as f64));
+            let ratio = Spread::of_ratios(&bytes, &reference);
+            table.row([result.name.to_owned()].into_iter().chain(cells(per_key)).chain(cells(ratio)));
         }
         write(text, &table);
     }
 
-    fn slowest_while_filling(&self, text: &mut String) {
-        if self.filled.is_empty() {
-            return;
-        }
-        line(text, &format!("\n## Stalls: while {} new keys come\n", in_thousands(self.keys)));
-        self.stalls(text, &self.filled, false);
-    }
-
-    fn slowest_while_expiring(&self, text: &mut String) {
-        if self.expired.is_empty() {
-            return;
-        }
-        line(text, &format!("\n## Stalls: while {} keys expire\n", in_thousands(self.keys)));
-        self.stalls(text, &self.expired, true);
-    }
-
-    fn stalls(&self, text: &mut String, all: &[Errands], expiring: bool) {
-        let mut header = vec![
-            "limiter",
-            "mean",
-            "p99.9",
-            "p99.99",
-            "slowest: least",
-            "median",
-            "most",
-            "empty loop: p99.9",
-            "p99.99",
-            "slowest: least",
-            "median",
-            "most",
-        ];
-        if expiring {
-            header.extend(["forgets", "keys before", "after"]);
-        }
-        let mut table = Table::new(header);
-        for errands in all {
-            let spread =
-                |read: &dyn Fn(&errand::Outcome) -> f64| Spread::of(errands.outcomes.iter().map(read));
-            let summaries = |summary: fn(&errand::Outcome) -> Summary| {
-                let slowest = spread(&|outcome| summary(outcome).longest);
-                let quantiles = [
-                    spread(&|outcome| summary(outcome).p999).median,
-                    spread(&|outcome| summary(outcome).p9999).median,
-                ];
-                quantiles.into_iter().chain([slowest.least, slowest.median, slowest.most]).map(duration)
-            };
-            let mut row =
-                vec![errands.name.to_owned(), duration(spread(&|outcome| outcome.calls.mean).median)];
-            row.extend(summaries(|outcome| outcome.calls));
-            row.extend(summaries(|outcome| outcome.noise));
-            if expiring {
-                row.push(errands.forgets.as_str().to_owned());
-                for at in [0, 1] {
-                    let known = spread(&|outcome| outcome.known[at]).median;
-                    row.push(if known.is_nan() { "not told".to_owned() } else { with_spaces(known) });
-                }
-            }
-            table.row(row);
-        }
-        write(text, &table);
-    }
-
-    /// The answers and numbers of threads that there are, in order.
+    /// Returns the measured combinations of outcome and threads, in the order of the report.
     fn groups(&self) -> Vec<(Outcome, usize)> {
         let mut groups = Vec::new();
-        for played in &self.calls {
-            let group = (played.workload.outcome, played.workload.threads);
+        for result in &self.calls {
+            let group = (result.workload.outcome, result.workload.threads);
             if !groups.contains(&group) {
                 groups.push(group);
             }
@@ -250,24 +193,73 @@ impl Report {
         groups
     }
 
-    fn group(&self, outcome: Outcome, threads: usize) -> impl Iterator<Item = &Played> {
+    fn group(&self, outcome: Outcome, threads: usize) -> impl Iterator<Item = &WorkloadResult> {
         let group = (outcome, threads);
-        self.calls.iter().filter(move |played| (played.workload.outcome, played.workload.threads) == group)
+        self.calls.iter().filter(move |result| (result.workload.outcome, result.workload.threads) == group)
     }
 }
 
-impl Played {
-    /// The ratios of the entry at `index` to the reference.
+/// Writes the slowest calls of a scenario, unless it was not run.
+fn stalls(text: &mut String, scenario: &str, results: &[ScenarioResult], expiring: bool) {
+    if results.is_empty() {
+        return;
+    }
+    line(text, &format!("\n## Stalls: {scenario}\n"));
+    let mut header = vec![
+        "limiter",
+        "mean",
+        "p99.9",
+        "p99.99",
+        "slowest: min",
+        "median",
+        "max",
+        "empty loop: p99.9",
+        "p99.99",
+        "slowest: min",
+        "median",
+        "max",
+    ];
+    if expiring {
+        header.extend(["cleanup", "keys before", "after"]);
+    }
+    let mut table = Table::new(header);
+    for result in results {
+        let spread = |read: &dyn Fn(&Figures) -> f64| Spread::of(result.figures.iter().map(read));
+        let summaries = |summary: fn(&Figures) -> Summary| {
+            let slowest = spread(&|figures| summary(figures).longest);
+            let quantiles = [
+                spread(&|figures| summary(figures).p999).median,
+                spread(&|figures| summary(figures).p9999).median,
+            ];
+            quantiles.into_iter().chain([slowest.min, slowest.median, slowest.max]).map(duration)
+        };
+        let mut row = vec![result.name.to_owned(), duration(spread(&|figures| figures.calls.mean).median)];
+        row.extend(summaries(|figures| figures.calls));
+        row.extend(summaries(|figures| figures.noise));
+        if expiring {
+            row.push(result.cleanup.as_str().to_owned());
+            for at in [0, 1] {
+                let known = spread(&|figures| figures.known[at]).median;
+                row.push(if known.is_nan() { "unknown".to_owned() } else { with_spaces(known) });
+            }
+        }
+        table.row(row);
+    }
+    write(text, &table);
+}
+
+impl WorkloadResult {
+    /// Returns the ratios of the limiter at `index` to the reference.
     fn ratio(&self, index: usize) -> Spread {
-        let reference = self.names.iter().position(|name| *name == REFERENCE).expect("it always takes part");
-        Spread::of_pairs(&self.turns[index].per_call, &self.turns[reference].per_call)
+        let reference = self.names.iter().position(|name| *name == REFERENCE);
+        let reference = reference.expect("the reference is always measured");
+        Spread::of_ratios(&self.samples[index].per_call, &self.samples[reference].per_call)
     }
 
     fn table(&self) -> Table {
-        let mut table =
-            Table::new(["limiter", "ns: least", "median", "most", "ratio: least", "median", "most"]);
-        for (index, (name, turns)) in self.names.iter().zip(&self.turns).enumerate() {
-            let nanos = Spread::of(turns.per_call.iter().copied());
+        let mut table = Table::new(["limiter", "ns: min", "median", "max", "ratio: min", "median", "max"]);
+        for (index, (name, samples)) in self.names.iter().zip(&self.samples).enumerate() {
+            let nanos = Spread::of(samples.per_call.iter().copied());
             table.row([(*name).to_owned()].into_iter().chain(cells(nanos)).chain(cells(self.ratio(index))));
         }
         table
@@ -286,7 +278,7 @@ fn title(outcome: Outcome, threads: usize) -> String {
 }
 
 fn cells(spread: Spread) -> impl Iterator<Item = String> {
-    [spread.least, spread.median, spread.most].into_iter().map(figure)
+    [spread.min, spread.median, spread.max].into_iter().map(figure)
 }
 
 fn line(text: &mut String, line: &str) {
@@ -295,5 +287,5 @@ fn line(text: &mut String, line: &str) {
 }
 
 fn write(text: &mut String, table: &Table) {
-    write!(text, "{table}").expect("a string takes any text");
+    write!(text, "{table}").expect("writing to a string cannot fail");
 }

@@ -1,8 +1,8 @@
-//! Tables in Markdown, aligned for whoever reads the text.
+//! Markdown tables with aligned columns.
 
 use std::fmt;
 
-/// A table: the first column is text, the others are figures.
+/// A table. The first column is text, the others are figures.
 #[derive(Clone, Debug)]
 pub struct Table {
     header: Vec<String>,
@@ -10,12 +10,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
         Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row, which may be shorter than the header.
+    /// Adds a row. Missing cells are empty.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut cells: Vec<String> = cells.into_iter().map(Into::into).collect();
         cells.resize(self.header.len(), String::new());
@@ -55,7 +55,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A figure with about three digits that count.
+/// Formats a figure with about three significant digits.
 pub fn figure(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => with_spaces(value),
@@ -64,7 +64,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// A duration given in nanoseconds, in a unit that suits it.
+/// Formats nanoseconds in a suitable unit.
 pub fn duration(nanos: f64) -> String {
     match nanos {
         _ if nanos >= 1e9 => format!("{} s", figure(nanos / 1e9)),
@@ -74,7 +74,7 @@ pub fn duration(nanos: f64) -> String {
     }
 }
 
-/// A whole number, its thousands set apart.
+/// Formats a whole number with spaces between thousands.
 pub fn with_spaces(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_short_rows_filled() {
+    fn columns_are_aligned_and_missing_cells_are_empty() {
         let mut table = Table::new(["limiter", "ns"]);
         table.row(["a", "12.5"]);
         table.row(["b"]);
@@ -106,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_about_three_digits() {
+    fn figures_have_about_three_significant_digits() {
         assert_eq!([0.5, 12.345, 123.4, 1_234_567.0].map(figure), ["0.50", "12.3", "123", "1 234 567"]);
     }
 
     #[test]
-    fn durations_have_a_unit_that_suits_them() {
+    fn durations_have_a_suitable_unit() {
         assert_eq!([25.0, 2_500.0, 7e6, 1.5e9].map(duration), ["25 ns", "2.50 µs", "7.00 ms", "1.50 s"]);
     }
 }

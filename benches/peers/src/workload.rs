@@ -1,19 +1,19 @@
-//! What is asked of everybody.
+//! Workloads: the calls that every subject has to decide.
 
-use crate::contestant::{Contestant, Entry, Limit, Setting};
-use crate::keys::{self, Draw};
+use crate::keys::{self, Distribution};
+use crate::subject::{Entry, Limit, Settings, Subject};
 
-/// What every call is answered with.
+/// The outcome of every call of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Outcome {
-    /// Yes, and counted.
+    /// The call is admitted and counted.
     Admitted,
-    /// No.
+    /// The call is refused.
     Refused,
 }
 
 impl Outcome {
-    /// The word for it in a table.
+    /// Returns the label used in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admitted => "admitted",
@@ -24,11 +24,11 @@ impl Outcome {
     const fn limit(self) -> Limit {
         match self {
             Self::Admitted => Limit::AMPLE,
-            Self::Refused => Limit::ONCE,
+            Self::Refused => Limit::ONE_PER_DAY,
         }
     }
 
-    /// How many of `calls` calls are to be admitted.
+    /// Returns how many of `calls` calls should be admitted.
     pub const fn admitted_of(self, calls: usize) -> usize {
         match self {
             Self::Admitted => calls,
@@ -36,48 +36,48 @@ impl Outcome {
         }
     }
 
-    /// The entry's limiter, which knows `keys` keys and gives this answer about each.
-    pub fn prepare(self, entry: &Entry, keys: usize) -> Box<dyn Contestant> {
-        let contestant = (entry.enter)(&Setting { limit: self.limit(), keys, forgets: false });
+    /// Builds the limiter of an entry, with `keys` known keys that all have this outcome.
+    pub fn prepare(self, entry: &Entry, keys: usize) -> Box<dyn Subject> {
+        let subject = (entry.build)(&Settings { limit: self.limit(), keys, remove_expired: false });
         let keys = keys::each_once(keys);
-        contestant.decide_each(&keys);
+        subject.decide_each(&keys);
         if self == Self::Refused {
-            // Some admit more than the limit at first.
-            let mut passes = 0..MOST_EXCESS;
-            while passes.next().is_some() && contestant.decide_each(&keys) > 0 {}
+            // Some limiters admit more than the limit at first.
+            let mut passes = 0..MAX_EXTRA_PASSES;
+            while passes.next().is_some() && subject.decide_each(&keys) > 0 {}
         }
-        contestant
+        subject
     }
 }
 
-/// How often a key that is to be refused is asked about, at most, until it is.
-const MOST_EXCESS: usize = 5;
+/// The maximum number of extra passes over the keys until all are refused.
+const MAX_EXTRA_PASSES: usize = 5;
 
-/// One of the tables.
+/// One workload; each has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// How many keys there are.
+    /// The number of keys.
     pub keys: usize,
-    /// How often each comes.
-    pub draw: Draw,
-    /// What they are answered.
+    /// How often each key occurs.
+    pub distribution: Distribution,
+    /// The outcome of every call.
     pub outcome: Outcome,
-    /// How many threads ask.
+    /// The number of calling threads.
     pub threads: usize,
 }
 
 impl Workload {
-    /// What the keys are called in a table: one hot key, or so many of them.
-    pub fn keys_in_words(&self) -> String {
+    /// Returns the label of the keys in tables: `1 hot key` or, for example, `10 k keys, uniform`.
+    pub fn keys_label(&self) -> String {
         match self.keys {
             1 => "1 hot key".to_owned(),
-            keys => format!("{} keys, {}", in_thousands(keys), self.draw.as_str()),
+            keys => format!("{} keys, {}", abbreviated(keys), self.distribution.as_str()),
         }
     }
 }
 
-/// `10 k`, `1 M`.
-pub fn in_thousands(count: usize) -> String {
+/// Abbreviates whole thousands and millions: `10 k`, `1 M`.
+pub fn abbreviated(count: usize) -> String {
     match count {
         _ if count >= 1_000_000 && count.is_multiple_of(1_000_000) => format!("{} M", count / 1_000_000),
         _ if count >= 1_000 && count.is_multiple_of(1_000) => format!("{} k", count / 1_000),
@@ -90,9 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn round_numbers_are_short() {
+    fn whole_thousands_and_millions_are_abbreviated() {
         assert_eq!(
-            [1, 1_000, 100_000, 1_000_000, 1_234].map(in_thousands),
+            [1, 1_000, 100_000, 1_000_000, 1_234].map(abbreviated),
             ["1", "1 k", "100 k", "1 M", "1234"]
         );
     }

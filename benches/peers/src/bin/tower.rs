@@ -1,11 +1,11 @@
-//! What a layer costs on an empty handler: ours beside `tower_governor`, turn by turn in one process.
+//! Compares the cost of `RateLimitLayer` with that of `tower_governor`, on an empty handler.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/peers/Cargo.toml --bin tower
 //! ```
 //!
-//! Every turn makes its requests, with the client's address in an extension, and answers them by an empty handler. The
-//! bare handler does so without a layer: what a layer costs is what its turn takes longer.
+//! Each sample creates requests with the client's address in an extension and passes them to a
+//! service. One service is the bare handler. The cost of a layer is the difference to it.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -30,19 +30,19 @@ use tower_governor::{GovernorError, GovernorLayer};
 /// Measures the layers.
 #[derive(Parser)]
 struct Options {
-    /// How many turns each layer has.
+    /// The number of samples of each layer.
     #[arg(long, default_value_t = 41)]
     rounds: usize,
-    /// How many requests a turn has.
+    /// The number of requests in a sample.
     #[arg(long, default_value_t = 20_000)]
     requests: u32,
 }
 
-/// The address where our layer looks for it too, so that both find it alike.
+/// Reads the address from the extension that `RateLimitLayer` reads, so that both cost the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ByPeer;
+struct PeerKey;
 
-impl KeyExtractor for ByPeer {
+impl KeyExtractor for PeerKey {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
@@ -51,22 +51,22 @@ impl KeyExtractor for ByPeer {
     }
 }
 
-type Turn = Box<dyn FnMut(u32) -> (Duration, u32)>;
+/// Sends a number of requests. Returns the duration and the number of refused requests.
+type Sample = Box<dyn FnMut(u32) -> (Duration, u32)>;
 
-/// Has a service answer so many requests; tells how long it took, and how many were refused.
-fn turns<S>(mut service: S) -> Turn
+fn sample<S>(mut service: S) -> Sample
 where
     S: Service<Request<()>, Response: Refusable, Error = Infallible> + 'static,
 {
     Box::new(move |requests| {
         let started = Instant::now();
-        let refused = (0..requests).filter(|_| answer(&mut service)).count();
+        let refused = (0..requests).filter(|_| is_refused(&mut service)).count();
         (started.elapsed(), u32::try_from(refused).unwrap_or(u32::MAX))
     })
 }
 
-/// Whether one request is refused. Nothing here waits, so one poll is enough.
-fn answer<S>(service: &mut S) -> bool
+/// Sends one request and returns whether it was refused. No service waits, so one poll is enough.
+fn is_refused<S>(service: &mut S) -> bool
 where
     S: Service<Request<()>, Response: Refusable, Error = Infallible>,
 {
@@ -90,81 +90,85 @@ impl<B> Refusable for Response<B> {
     }
 }
 
-fn empty() -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
+fn handler() -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone
+{
     service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::empty())))
 }
 
-fn ours(quota: Quota) -> Turn {
+fn limited(quota: Quota) -> Sample {
     let limiter = Limiter::new(MemoryBackend::new()).quota(quota);
-    turns(RateLimitLayer::new(limiter, KeyBy::address(ClientAddress::peer())).layer(empty()))
+    sample(RateLimitLayer::new(limiter, KeyBy::address(ClientAddress::peer())).layer(handler()))
 }
 
-/// `burst` requests, and one more only after an hour each where it is small.
-fn tower_governor(burst: u32, headers: bool) -> anyhow::Result<Turn> {
+/// Admits `burst` requests. If `burst` is 1, the next request is admitted after an hour.
+fn tower_governor(burst: u32, headers: bool) -> anyhow::Result<Sample> {
     let mut builder = GovernorConfigBuilder::default();
     let period = if burst == 1 { Duration::from_secs(3_600) } else { Duration::from_nanos(1) };
-    let mut builder = builder.period(period).burst_size(burst).key_extractor(ByPeer);
-    let impossible = || anyhow::anyhow!("a quota of nothing");
+    let mut builder = builder.period(period).burst_size(burst).key_extractor(PeerKey);
+    let invalid = || anyhow::anyhow!("tower_governor rejects a burst of {burst} with a period of {period:?}");
     Ok(if headers {
-        let config = builder.use_headers().finish().ok_or_else(impossible)?;
-        turns(GovernorLayer::<_, _, Body>::new(config).layer(empty()))
+        let config = builder.use_headers().finish().ok_or_else(invalid)?;
+        sample(GovernorLayer::<_, _, Body>::new(config).layer(handler()))
     } else {
-        let config = builder.finish().ok_or_else(impossible)?;
-        turns(GovernorLayer::<_, _, Body>::new(config).layer(empty()))
+        let config = builder.finish().ok_or_else(invalid)?;
+        sample(GovernorLayer::<_, _, Body>::new(config).layer(handler()))
     })
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    for (outcome, refuses) in [("admitted", false), ("refused", true)] {
+    for (outcome, refuses) in [("Admitted", false), ("Refused", true)] {
         let (quota, burst) = if refuses {
             (Quota::new(1, Duration::from_secs(86_400))?, 1)
         } else {
             (Quota::new(1_000_000_000, Duration::from_secs(3_600))?, 1_000_000_000)
         };
-        let mut contestants: [(&str, Turn); 4] = [
-            ("no layer", turns(empty())),
-            ("limited", ours(quota)),
+        let mut subjects: [(&str, Sample); 4] = [
+            ("no layer", sample(handler())),
+            ("limited", limited(quota)),
             ("tower_governor, with headers", tower_governor(burst, true)?),
             ("tower_governor, without headers", tower_governor(burst, false)?),
         ];
-        let mut times = vec![Vec::new(); contestants.len()];
+        let mut times = vec![Vec::new(); subjects.len()];
         for round in 0..=options.rounds {
-            for turn in 0..contestants.len() {
-                let who = (turn + round) % contestants.len();
-                let (name, answer) = &mut contestants[who];
-                let (took, refused) = answer(options.requests);
-                // The first round warms up, and uses up what there is where requests are to be refused.
+            for position in 0..subjects.len() {
+                let index = (position + round) % subjects.len();
+                let (name, sample) = &mut subjects[index];
+                let (elapsed, refused) = sample(options.requests);
+                // The first round warms up, and uses up the limit of requests to be refused.
                 if round > 0 {
-                    let expected = if refuses && who > 0 { options.requests } else { 0 };
-                    anyhow::ensure!(refused == expected, "{name}: {refused} refused, and not {expected}");
-                    times[who].push(took.as_nanos() as f64 / f64::from(options.requests));
+                    let expected = if refuses && index > 0 { options.requests } else { 0 };
+                    anyhow::ensure!(
+                        refused == expected,
+                        "{name} refused {refused} of {} requests; expected {expected}",
+                        options.requests
+                    );
+                    times[index].push(elapsed.as_nanos() as f64 / f64::from(options.requests));
                 }
             }
         }
-        let cost = |who: usize| -> Vec<f64> {
-            times[who].iter().zip(&times[0]).map(|(layer, bare)| layer - bare).collect()
+        let cost = |index: usize| -> Vec<f64> {
+            times[index].iter().zip(&times[0]).map(|(layer, bare)| layer - bare).collect()
         };
-        println!("\n## {outcome}\n");
+        println!("\n### {outcome}\n");
         let mut table = Table::new([
             "layer",
-            "whole, median",
+            "request, median",
             "layer, min",
             "median",
             "max",
-            "× tower_governor with headers",
+            "ratio to tower_governor with headers",
         ]);
-        for (who, (name, _)) in contestants.iter().enumerate() {
-            let whole = duration(Spread::of(times[who].iter().copied()).median);
-            let cells = if who == 0 {
+        for (index, (name, _)) in subjects.iter().enumerate() {
+            let request = duration(Spread::of(times[index].iter().copied()).median);
+            let cells = if index == 0 {
                 [(); 4].map(|()| String::from("–"))
             } else {
-                let Spread { least, median, most } = Spread::of(cost(who));
-                let ratio = Spread::of_pairs(&cost(who), &cost(2)).median;
-                [duration(least), duration(median), duration(most), figure(ratio)]
+                let Spread { min, median, max } = Spread::of(cost(index));
+                let ratio = Spread::of_ratios(&cost(index), &cost(2)).median;
+                [duration(min), duration(median), duration(max), figure(ratio)]
             };
-            let [least, median, most, ratio] = cells;
-            table.row([(*name).to_owned(), whole, least, median, most, ratio]);
+            table.row([(*name).to_owned(), request].into_iter().chain(cells));
         }
         println!("{table}");
     }

@@ -4,18 +4,18 @@ use std::hint::black_box;
 
 use gcra::{RateLimit, RateLimiter};
 
-use crate::contestant::{Contestant, Entry, Forgets};
-use crate::ready::ready;
+use crate::poll_once::poll_once;
+use crate::subject::{Cleanup, Entry, Subject};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "gcra",
-    about: "`check(String, &limit, 1)`, the `String` made of the `&str`, its future polled by the smallest executor",
+    about: "`check(String, &limit, 1)` with a `String` made from the `&str`, its future polled once",
     own_store: true,
-    forgets: Forgets::OnRequest,
-    enter: |setting| {
+    cleanup: Cleanup::OnRequest,
+    build: |settings| {
         Box::new(Gcra {
             limiter: RateLimiter::new(0),
-            limit: RateLimit::new(setting.limit.count, setting.limit.period),
+            limit: RateLimit::new(settings.limit.count, settings.limit.period),
         })
     },
 }];
@@ -25,10 +25,10 @@ struct Gcra {
     limit: RateLimit,
 }
 
-impl Contestant for Gcra {
+impl Subject for Gcra {
     #[inline]
     fn decide(&self, key: &'static str) -> bool {
-        black_box(&ready(self.limiter.check(key.to_owned(), &self.limit, 1))).is_ok()
+        black_box(&poll_once(self.limiter.check(key.to_owned(), &self.limit, 1))).is_ok()
     }
 
     fn clean_up(&self) {

@@ -4,26 +4,26 @@ use std::hint::black_box;
 
 use aerorate::{KeyedRateLimiter, Quota};
 
-use crate::contestant::{Contestant, Entry, Forgets, Setting};
+use crate::subject::{Cleanup, Entry, Settings, Subject};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "aerorate",
     about: "`check(&str)` on a limiter over `String`; reads the result",
     own_store: true,
-    forgets: Forgets::OnRequest,
-    enter: |setting| {
-        let quota = Quota::with_period(setting.limit.count, setting.limit.period);
-        let limiter = KeyedRateLimiter::new(quota.allow_burst(setting.limit.count));
-        Box::new(Aerorate { limiter, setting: *setting })
+    cleanup: Cleanup::OnRequest,
+    build: |settings| {
+        let quota = Quota::with_period(settings.limit.count, settings.limit.period);
+        let limiter = KeyedRateLimiter::new(quota.allow_burst(settings.limit.count));
+        Box::new(Aerorate { limiter, settings: *settings })
     },
 }];
 
 struct Aerorate {
     limiter: KeyedRateLimiter<String>,
-    setting: Setting,
+    settings: Settings,
 }
 
-impl Contestant for Aerorate {
+impl Subject for Aerorate {
     #[inline]
     fn decide(&self, key: &'static str) -> bool {
         black_box(&self.limiter.check(key)).is_allowed()
@@ -34,6 +34,6 @@ impl Contestant for Aerorate {
     }
 
     fn clean_up(&self) {
-        self.limiter.clean_idle(self.setting.limit.period);
+        self.limiter.clean_idle(self.settings.limit.period);
     }
 }

@@ -1,11 +1,12 @@
-//! Counts the instructions of a call, under valgrind, and prints Markdown.
+//! Counts the instructions of a call with valgrind, and prints Markdown.
 //!
 //! ```sh
-//! cargo run --release --manifest-path benches/peers/Cargo.toml --bin instructions
+//! cargo run --release --manifest-path benches/peers/Cargo.toml --bin instruction_counts
 //! ```
 //!
-//! A count barely depends on what else the machine does, and so shows small changes that no time shows. It says nothing
-//! about caches, and leaves out what the kernel does: under valgrind each reading of the system's clock is a system call.
+//! Counts hardly depend on the load of the machine, so they show changes that are too small for
+//! timings. They ignore caches and exclude the kernel: under valgrind, each reading of the system
+//! clock is a system call.
 
 use std::env;
 use std::fs;
@@ -14,31 +15,32 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use limited_peers::contestant::Entry;
-use limited_peers::contestants::{self, NOTHING};
-use limited_peers::keys::{self, Draw};
+use limited_peers::keys::{self, Distribution};
 use limited_peers::machine;
+use limited_peers::subject::Entry;
+use limited_peers::subjects::{self, EMPTY_LOOP};
 use limited_peers::table::{Table, figure};
-use limited_peers::workload::{Outcome, in_thousands};
+use limited_peers::workload::{Outcome, abbreviated};
 
-/// Counts only within the loop over calls: some limiters set up their clock in as many steps as it happens to take.
-/// A name that ends here leaves out closures in it, which would turn the counting off.
+/// Counts only within `decide_each`, since some limiters calibrate their clock in a varying number
+/// of steps. The pattern ends here, so it does not match closures in it, which would switch
+/// counting off.
 const COUNTED: &str = "--toggle-collect=*::decide_each";
 
-/// What is run twice, so that the difference leaves out the calls that prepare, and the first ones.
+/// The numbers of calls of two runs. Their difference excludes the calls that prepare the limiter.
 const CALLS: [usize; 2] = [1_000, 11_000];
 
-/// Counts the instructions of a call, under valgrind, and prints Markdown.
+/// Counts the instructions of a call with valgrind, and prints Markdown.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Only limiters whose name contains one of these.
+    /// Limiters to measure, by parts of their names.
     #[arg(long, value_delimiter = ',', default_value = "limited/,governor")]
     limiters: Vec<String>,
-    /// How many keys the calls are about.
+    /// Numbers of keys.
     #[arg(long, value_delimiter = ',', default_value = "1,1000")]
     keys: Vec<usize>,
-    /// Writes the table to a file, besides printing it.
+    /// A file for the table, which is always printed too. Default: none.
     #[arg(long)]
     output: Option<PathBuf>,
     #[command(subcommand)]
@@ -47,7 +49,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Hidden {
-    /// What runs under valgrind.
+    /// Makes the calls that valgrind counts.
     #[command(hide = true)]
     Calls { limiter: String, outcome: Outcome, keys: usize, calls: usize },
 }
@@ -55,8 +57,7 @@ enum Hidden {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(Hidden::Calls { limiter, outcome, keys, calls }) = &arguments.command {
-        let entry = contestants::named(limiter).with_context(|| format!("nobody is called {limiter}"))?;
-        return call(entry, *outcome, *keys, *calls);
+        return call(subjects::named(limiter)?, *outcome, *keys, *calls);
     }
     let text = count_all(&arguments)?;
     print!("{text}");
@@ -66,26 +67,28 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every run prepares in the same way, and then calls as often as it is told to.
+/// Prepares the limiter, always in the same way, and makes `calls` calls.
 fn call(entry: &Entry, outcome: Outcome, keys: usize, calls: usize) -> anyhow::Result<()> {
-    let contestant = outcome.prepare(entry, keys);
-    let sequence = keys::sequence(keys, Draw::Uniform, keys as u64);
+    let subject = outcome.prepare(entry, keys);
+    let sequence = keys::sequence(keys, Distribution::Uniform, keys as u64);
     let mut left = calls;
     while left > 0 {
-        let stretch = left.min(sequence.len());
-        let admitted = contestant.decide_each(&sequence[..stretch]);
+        let length = left.min(sequence.len());
+        let admitted = subject.decide_each(&sequence[..length]);
+        let expected = outcome.admitted_of(length);
         ensure!(
-            entry.name == NOTHING || admitted == outcome.admitted_of(stretch),
-            "the limiter decided otherwise"
+            entry.name == EMPTY_LOOP || admitted == expected,
+            "{} admitted {admitted} of {length} calls; expected {expected}",
+            entry.name
         );
-        left -= stretch;
+        left -= length;
     }
     Ok(())
 }
 
 fn count_all(arguments: &Arguments) -> anyhow::Result<String> {
     let valgrind = Command::new("valgrind").arg("--version").output().context(
-        "valgrind is not there; it is in the package of that name of most distributions (apt-get install valgrind)",
+        "cannot run valgrind; install the package `valgrind`, for example with `apt-get install valgrind`",
     )?;
     let columns: Vec<_> = [Outcome::Admitted, Outcome::Refused]
         .into_iter()
@@ -93,30 +96,30 @@ fn count_all(arguments: &Arguments) -> anyhow::Result<String> {
         .collect();
     let titles = columns.iter().map(|(outcome, keys)| match keys {
         1 => format!("{}, 1 key", outcome.as_str()),
-        keys => format!("{}, {} keys", outcome.as_str(), in_thousands(*keys)),
+        keys => format!("{}, {} keys", outcome.as_str(), abbreviated(*keys)),
     });
     let mut table = Table::new(["limiter".to_owned()].into_iter().chain(titles));
-    let nothing = contestants::named(NOTHING).expect("nobody takes part");
+    let empty_loop = subjects::named(EMPTY_LOOP)?;
     let loops = columns
         .iter()
-        .map(|&(outcome, keys)| per_call(nothing, outcome, keys))
+        .map(|&(outcome, keys)| per_call(empty_loop, outcome, keys))
         .collect::<Result<Vec<_>, _>>()?;
-    let chosen = |entry: &&Entry| arguments.limiters.iter().any(|part| entry.name.contains(part.as_str()));
-    for entry in contestants::all().filter(chosen) {
+    let selected = |entry: &&Entry| arguments.limiters.iter().any(|part| entry.name.contains(part.as_str()));
+    for entry in subjects::all().filter(selected) {
         eprintln!("{}", entry.name);
         let mut row = vec![entry.name.to_owned()];
-        for (&(outcome, keys), own) in columns.iter().zip(&loops) {
-            row.push(figure(per_call(entry, outcome, keys)? - own));
+        for (&(outcome, keys), empty) in columns.iter().zip(&loops) {
+            row.push(figure(per_call(entry, outcome, keys)? - empty));
         }
         table.row(row);
     }
     Ok(format!(
-        "# Instructions per call\n\n\
-         Written by `benches/peers`, `--bin instructions`: counted by {}, callgrind, over {} calls, without those of the \
-         loop around them. Readings of the system's clock are system calls under valgrind, and not counted. limited {}, governor \
-         {}.\n\n{table}",
+        "# Instruction counts per call\n\n\
+         Written by `--bin instruction_counts` of `benches/peers`. Counted over {} calls by callgrind of {}, without \
+         the surrounding loop. Readings of the system clock are excluded, since they are system calls under valgrind. \
+         limited {}, governor {}.\n\n{table}",
+        abbreviated(CALLS[1] - CALLS[0]),
         String::from_utf8_lossy(&valgrind.stdout).trim(),
-        in_thousands(CALLS[1] - CALLS[0]),
         machine::version("limited"),
         machine::version("governor"),
     ))
@@ -127,7 +130,7 @@ fn per_call(entry: &Entry, outcome: Outcome, keys: usize) -> anyhow::Result<f64>
     Ok((many? as f64 - few? as f64) / (CALLS[1] - CALLS[0]) as f64)
 }
 
-/// All instructions of a run.
+/// Counts the instructions of one run.
 fn instructions(entry: &Entry, outcome: Outcome, keys: usize, calls: usize) -> anyhow::Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", COUNTED])
@@ -137,10 +140,10 @@ fn instructions(entry: &Entry, outcome: Outcome, keys: usize, calls: usize) -> a
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} failed under valgrind: {text}", entry.name);
     let count = collected(&text).filter(|&count| count > 0);
-    count.with_context(|| format!("valgrind counted nothing: {text}"))
+    count.with_context(|| format!("valgrind counted no instructions of {}: {text}", entry.name))
 }
 
-/// The count in what callgrind prints: `==123== Collected : 456`.
+/// Parses the count in the output of callgrind: `==123== Collected : 456`.
 fn collected(text: &str) -> Option<u64> {
     let (_, rest) = text.split_once("Collected :")?;
     rest.split_whitespace().next()?.parse().ok()
@@ -153,13 +156,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_is_found_in_what_callgrind_prints() {
+    fn count_is_parsed_from_the_output_of_callgrind() {
         assert_eq!(collected("==1== Events    : Ir\n==1== Collected : 4567\n==1==\n"), Some(4567));
         assert_eq!(collected("==1== nothing"), None);
     }
 
     #[test]
-    fn arguments_are_named_as_outcomes_are() {
+    fn outcomes_have_the_same_name_as_arguments_and_in_tables() {
         for outcome in Outcome::value_variants() {
             assert_eq!(outcome.to_possible_value().unwrap().get_name(), outcome.as_str());
         }

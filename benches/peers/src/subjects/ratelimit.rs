@@ -1,18 +1,18 @@
-//! [`ratelimit`](https://docs.rs/ratelimit): not keyed, and so in a map of the user's own.
+//! [`ratelimit`](https://docs.rs/ratelimit), which has no keys, in a `DashMap`.
 
 use std::hint::black_box;
 
 use dashmap::DashMap;
 use ratelimit::Ratelimiter;
 
-use crate::contestant::{Contestant, Entry, Forgets, Limit};
+use crate::subject::{Cleanup, Entry, Limit, Subject};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "ratelimit+dashmap",
-    about: "`try_wait()` on a limiter per key in a `DashMap<String, Ratelimiter>`, looked up by the `&str`",
+    about: "`try_wait()` on a limiter per key in a `DashMap<String, Ratelimiter>`, looked up with the `&str`",
     own_store: true,
-    forgets: Forgets::Never,
-    enter: |setting| Box::new(Ratelimit { limiters: DashMap::new(), limit: setting.limit }),
+    cleanup: Cleanup::Never,
+    build: |settings| Box::new(Ratelimit { limiters: DashMap::new(), limit: settings.limit }),
 }];
 
 struct Ratelimit {
@@ -24,11 +24,11 @@ impl Ratelimit {
     fn limiter(&self) -> Ratelimiter {
         let count = u64::from(self.limit.count);
         let builder = Ratelimiter::builder(count).period(self.limit.period);
-        builder.max_tokens(count).initial_available(count).build().expect("a valid limit")
+        builder.max_tokens(count).initial_available(count).build().expect("the limit is valid")
     }
 }
 
-impl Contestant for Ratelimit {
+impl Subject for Ratelimit {
     #[inline]
     fn decide(&self, key: &'static str) -> bool {
         let waited = match self.limiters.get(key) {
