@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use limited::{Algorithm, Decision, DynBackend, Error, Limiter, Quota};
+use limited::{Algorithm, Backend, Decision, Error, Limiter, Quota};
 use limited_memory::MemoryBackend;
 use pollster::block_on;
 
@@ -71,7 +71,7 @@ fn decisions(criterion: &mut Criterion) {
     each_size(criterion, "allow/fixed-window", limiter, |limiter, key| block_on(limiter.allow(key)));
 
     let limiter = || {
-        let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
         Limiter::new(backend).quota(ample())
     };
     each_size(criterion, "allow through a trait object/fixed-window", limiter, |limiter, key| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limited::Algorithm::{self, FixedWindow, SlidingWindow, TokenBucket};
 use limited::memory::MemoryBackend;
-use limited::{Backend, Decision, DynBackend, Error, Key, Limiter, Quota};
+use limited::{Backend, Decision, Error, Key, Limiter, Quota};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::poll_once::poll_once;
@@ -18,8 +18,7 @@ const TASK: &str =
     "`allow(&str).await` in a loop, in one tokio task; the only call site, so it is inlined; reads the same";
 const NOT_INLINED: &str =
     "the same in a program with two call sites of `allow`, so that it is called instead of inlined";
-const DYN: &str =
-    "`allow(&str)` over `Arc<dyn DynBackend>`, each future polled once by itself; reads the same";
+const DYN: &str = "`allow(&str)` over `Arc<dyn Backend>`, each future polled once by itself; reads the same";
 
 pub(super) const ENTRIES: &[Entry] = &[
     with_own_store("limited/fixed-window/now", |settings| now(settings, FixedWindow)),
@@ -62,7 +61,7 @@ fn not_inlined(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
 }
 
 fn dynamic(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
-    let backend: Arc<dyn DynBackend> = Arc::new(backend(settings));
+    let backend: Arc<dyn Backend> = Arc::new(backend(settings));
     Box::new(Polled(limiter(backend, settings, algorithm)))
 }
 
@@ -74,7 +73,7 @@ fn runtime() -> Runtime {
 /// kept for 5 more seconds, because a clock may jump back that far.
 fn backend(settings: &Settings) -> MemoryBackend {
     if settings.remove_expired {
-        MemoryBackend::builder().allowed_skew(Duration::ZERO).build()
+        MemoryBackend::builder().max_clock_skew(Duration::ZERO).build()
     } else {
         MemoryBackend::new()
     }
