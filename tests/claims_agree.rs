@@ -136,15 +136,15 @@ fn play(moves: &[Move], name: &str) {
 
 /// What a caller gets was returned by a handler, for the same key and the same request.
 fn judge(answer: &Answer, key: usize, request: u32, returned: &Returned) {
-    use IdempotencyError::{Handler, Lost, Remembered, Unreadable, Unrecorded};
+    use IdempotencyError::{Failed, LeaseLost, NotRecorded, ReplayedError};
     let number = match answer {
         Ok(outcome) => *outcome.get(),
-        Err(Handler(number) | Remembered(number)) => *number,
-        Err(Lost { outcome } | Unrecorded { outcome, .. }) => outcome.unwrap_or_else(|number| number),
+        Err(Failed(number) | ReplayedError(number)) => *number,
+        Err(LeaseLost { outcome } | NotRecorded { outcome, .. }) => outcome.unwrap_or_else(|number| number),
         Err(IdempotencyError::NotStored { .. } | IdempotencyError::InvalidRequest(_)) => {
             panic!("everything is JSON here, and not {answer:?}")
         }
-        Err(Unreadable(_) | _) => return,
+        Err(_) => return,
     };
     assert_eq!(returned.borrow().get(&number), Some(&(key, request)), "{answer:?}");
 }
