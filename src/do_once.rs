@@ -1,6 +1,6 @@
 //! Do-once: an action that happens once in all.
 
-mod outcome;
+mod done;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, LeaseStatus, Record, StoredResult};
 
-pub use self::outcome::{DoOnceError, Done};
-use crate::claims::{Claims, Start, Wanted};
+pub use self::done::{DoOnceError, Done};
 use crate::clock::ClockChoice;
+use crate::lease::{AcquireOutcome, ClaimOptions, LeaseManager};
 use crate::{Claim, Error, observe};
 
 /// Does something at most once at a time, and once in all when it succeeds: a welcome mail, a migration, a prize.
@@ -65,27 +65,27 @@ use crate::{Claim, Error, observe};
 /// Two requests to the backend where the action runs, one where it was done before, and one for each third of a lease
 /// that it takes. A record for ever, unless [a time](Self::ttl) is given.
 pub struct DoOnce<B> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
 }
 
 /// # Making one
 impl<B> DoOnce<B> {
     /// Do-once over `backend`: a lease of 30 seconds, records kept for ever, by the system's clock.
     pub fn new(backend: B) -> Self {
-        Self { claims: Claims::new(backend, ClaimKind::DoOnce, None) }
+        Self { leases: LeaseManager::new(backend, ClaimKind::DoOnce, None) }
     }
 
     /// Which of those over one backend this is: actions in different namespaces never meet.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.claims.namespace = namespace.into();
+        self.leases.namespace = namespace.into();
         self
     }
 
     /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.claims.clock = ClockChoice::Own(Arc::new(clock));
+        self.leases.clock = ClockChoice::Own(Arc::new(clock));
         self
     }
 
@@ -95,7 +95,7 @@ impl<B> DoOnce<B> {
     /// It is renewed three times in that time while the action runs.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.claims.lease = lease;
+        self.leases.lease = lease;
         self
     }
 
@@ -103,20 +103,20 @@ impl<B> DoOnce<B> {
     /// that it can be done again.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.claims.ttl = Some(ttl);
+        self.leases.ttl = Some(ttl);
         self
     }
 
     /// For how long a call waits while another is at the same action; not at all unless set.
     #[must_use]
     pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
+        self.leases.wait_timeout = duration;
         self
     }
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.claims.backend
+        &self.leases.backend
     }
 }
 
@@ -157,7 +157,7 @@ impl<B: Backend> DoOnce<B> {
         Fut: Future<Output = Result<T, E>>,
     {
         let key = Key::new().part(scope, name);
-        observe::done_once(&self.claims.namespace, &key, self.run_unless_done(&key, action)).await
+        observe::done_once(&self.leases.namespace, &key, self.run_unless_done(&key, action)).await
     }
 
     async fn run_unless_done<T, E, F, Fut>(
@@ -169,21 +169,21 @@ impl<B: Backend> DoOnce<B> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let held = match self.start(key).await? {
-            Start::Acquired(held) => held,
-            Start::Held(record) => return self.taken(&record),
+        let held = match self.acquire(key).await? {
+            AcquireOutcome::Acquired(held) => held,
+            AcquireOutcome::Held(record) => return self.taken(&record),
         };
-        let value = match self.claims.hold(&held, action(held.claim.clone())).await {
+        let value = match self.leases.run_with_renewal(&held, action(held.claim.clone())).await {
             Ok(value) => value,
             Err(error) => {
-                return Err(match self.claims.release(&held).await {
+                return Err(match self.leases.release(&held).await {
                     Ok(LeaseStatus::Lost(Some(_))) => DoOnceError::LeaseLost { outcome: Err(error) },
                     // Where it could not be given up, its lease ends by itself.
                     _ => DoOnceError::Failed(error),
                 });
             }
         };
-        match self.claims.finish(&held, StoredResult::Nothing, None).await {
+        match self.leases.finish(&held, StoredResult::Nothing, None).await {
             Ok((FinishResult::Lost(_), _)) => Err(DoOnceError::LeaseLost { outcome: Ok(value) }),
             Ok((_, at)) => Ok(Done::Executed { at, value }),
             Err(error) => Err(DoOnceError::NotRecorded { value, error }),
@@ -212,22 +212,22 @@ impl<B: Backend> DoOnce<B> {
                 },
             }
         };
-        observe::done_once(&self.claims.namespace, &key, run).await
+        observe::done_once(&self.leases.namespace, &key, run).await
     }
 
     /// Marks it as done, without doing it.
     pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<Infallible>> {
         let key = Key::new().part(scope, name);
-        observe::done_once(&self.claims.namespace, &key, self.mark(&key)).await
+        observe::done_once(&self.leases.namespace, &key, self.mark(&key)).await
     }
 
     async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, DoOnceError<E, T>> {
         loop {
-            let held = match self.start(key).await? {
-                Start::Acquired(held) => held,
-                Start::Held(record) => return self.taken(&record),
+            let held = match self.acquire(key).await? {
+                AcquireOutcome::Acquired(held) => held,
+                AcquireOutcome::Held(record) => return self.taken(&record),
             };
-            match self.claims.finish(&held, StoredResult::Nothing, None).await? {
+            match self.leases.finish(&held, StoredResult::Nothing, None).await? {
                 (FinishResult::Lost(Some(record)), _) => return self.taken(&record),
                 // Somebody removed the claim right after it was made.
                 (FinishResult::Lost(None), _) => {}
@@ -236,8 +236,8 @@ impl<B: Backend> DoOnce<B> {
         }
     }
 
-    async fn start<'a, T, E>(&'a self, key: &'a Key<'a>) -> Result<Start<'a>, DoOnceError<E, T>> {
-        Ok(self.claims.start(self.claims.key(key)?, Wanted::default()).await?)
+    async fn acquire<'a, T, E>(&'a self, key: &'a Key<'a>) -> Result<AcquireOutcome<'a>, DoOnceError<E, T>> {
+        Ok(self.leases.acquire(self.leases.key(key)?, ClaimOptions::default()).await?)
     }
 
     /// What it means that somebody else has the action.
@@ -245,7 +245,7 @@ impl<B: Backend> DoOnce<B> {
         match record {
             Record::Finished(finished) => Ok(Done::AlreadyDone { at: finished.at }),
             Record::InProgress(taken) => {
-                Err(DoOnceError::InProgress { retry_after: self.claims.retry_after(taken) })
+                Err(DoOnceError::InProgress { retry_after: self.leases.retry_after(taken) })
             }
         }
     }
@@ -259,25 +259,25 @@ impl<B: Backend> DoOnce<B> {
 impl<B: Backend> DoOnce<B> {
     /// Whether it is done. It is not while somebody is at it.
     pub async fn is_done(&self, scope: &str, name: &str) -> Result<bool, Error> {
-        let record = self.claims.find(&Key::new().part(scope, name)).await?;
+        let record = self.leases.find(&Key::new().part(scope, name)).await?;
         Ok(matches!(record, Some(Record::Finished(_))))
     }
 
     /// Forgets that it is done, so that it can be done again: an operator's act. Whoever is at it
     /// [loses](DoOnceError::LeaseLost) its claim.
     pub async fn clear(&self, scope: &str, name: &str) -> Result<(), Error> {
-        self.claims.forget(&Key::new().part(scope, name)).await
+        self.leases.forget(&Key::new().part(scope, name)).await
     }
 }
 
 impl<B> Clone for DoOnce<B> {
     fn clone(&self) -> Self {
-        Self { claims: self.claims.clone() }
+        Self { leases: self.leases.clone() }
     }
 }
 
 impl<B> fmt::Debug for DoOnce<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DoOnce").field("claims", &self.claims).finish()
+        f.debug_struct("DoOnce").field("leases", &self.leases).finish()
     }
 }

@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 
 pub use self::call::IdempotentCall;
 pub use self::outcome::{IdempotencyError, Outcome};
-use crate::claims::Claims;
 use crate::clock::ClockChoice;
+use crate::lease::LeaseManager;
 use crate::{Claim, Error};
 
 /// How long results are kept, unless set.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Carries a request out once per key, and gives its result to whoever sends it again.
 ///
@@ -85,7 +85,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// cannot be written, or not be read back, is [not kept](IdempotencyError::NotStored). JSON has one `null`: `Some(None)` and
 /// `Some(())` come back as `None`.
 pub struct Idempotency<B> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
     store_requests: bool,
 }
 
@@ -93,20 +93,23 @@ pub struct Idempotency<B> {
 impl<B> Idempotency<B> {
     /// Idempotency over `backend`: a lease of 30 seconds, results kept for 24 hours, by the system's clock.
     pub fn new(backend: B) -> Self {
-        Self { claims: Claims::new(backend, ClaimKind::Idempotency, Some(KEPT_FOR)), store_requests: false }
+        Self {
+            leases: LeaseManager::new(backend, ClaimKind::Idempotency, Some(DEFAULT_TTL)),
+            store_requests: false,
+        }
     }
 
     /// Which of those over one backend this is: keys in different namespaces never meet.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.claims.namespace = namespace.into();
+        self.leases.namespace = namespace.into();
         self
     }
 
     /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.claims.clock = ClockChoice::Own(Arc::new(clock));
+        self.leases.clock = ClockChoice::Own(Arc::new(clock));
         self
     }
 
@@ -116,14 +119,14 @@ impl<B> Idempotency<B> {
     /// It is renewed three times in that time while a handler runs, so it need not be as long as the handler takes.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.claims.lease = lease;
+        self.leases.lease = lease;
         self
     }
 
     /// For how long results are kept, rounded up to a whole second. After that the key is free, also for another request.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.claims.ttl = Some(ttl);
+        self.leases.ttl = Some(ttl);
         self
     }
 
@@ -133,7 +136,7 @@ impl<B> Idempotency<B> {
     /// It looks after 10 ms, then at intervals that double up to a second; each look is a read.
     #[must_use]
     pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
+        self.leases.wait_timeout = duration;
         self
     }
 
@@ -142,7 +145,7 @@ impl<B> Idempotency<B> {
     /// backend that bills writes by size.
     #[must_use]
     pub fn read_before_claim(mut self, read_before_claim: bool) -> Self {
-        self.claims.read_before_claim = read_before_claim;
+        self.leases.read_before_claim = read_before_claim;
         self
     }
 
@@ -155,7 +158,7 @@ impl<B> Idempotency<B> {
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.claims.backend
+        &self.leases.backend
     }
 }
 
@@ -248,7 +251,7 @@ impl<B: Backend> Idempotency<B> {
         key: impl Into<Key<'a>>,
         request: &'a R,
     ) -> IdempotentCall<'a, B, R> {
-        IdempotentCall::new(&self.claims, key.into(), request, self.store_requests)
+        IdempotentCall::new(&self.leases, key.into(), request, self.store_requests)
     }
 }
 
@@ -260,26 +263,26 @@ impl<B: Backend> Idempotency<B> {
 impl<B: Backend> Idempotency<B> {
     /// What there is on a key: who is at it, or what came of it.
     pub async fn find(&self, key: impl Into<Key<'_>>) -> Result<Option<Record>, Error> {
-        self.claims.find(&key.into()).await
+        self.leases.find(&key.into()).await
     }
 
     /// Removes what there is on a key: an operator's act. Whoever is at it [loses](IdempotencyError::LeaseLost) its claim,
     /// and the next call runs its handler.
     pub async fn forget(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.claims.forget(&key.into()).await
+        self.leases.forget(&key.into()).await
     }
 }
 
 impl<B> Clone for Idempotency<B> {
     fn clone(&self) -> Self {
-        Self { claims: self.claims.clone(), ..*self }
+        Self { leases: self.leases.clone(), ..*self }
     }
 }
 
 impl<B> fmt::Debug for Idempotency<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Idempotency")
-            .field("claims", &self.claims)
+            .field("leases", &self.leases)
             .field("store_requests", &self.store_requests)
             .finish_non_exhaustive()
     }

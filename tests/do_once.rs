@@ -95,7 +95,7 @@ fn one_that_was_taken_over_is_told_so() {
     everywhere(|once, clock| {
         let mut first: Running<'_, _> = Box::pin(once.run_with("user", "mail", async |claim| {
             step().await;
-            assert!(!claim.is_owned());
+            assert!(!claim.is_held());
             Ok::<_, String>(1)
         }));
         assert!(poll(&mut first).is_pending());

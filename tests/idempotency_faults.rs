@@ -76,7 +76,7 @@ fn no_handler_begins_on_a_lease_that_has_ended() {
         let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
             Box::pin(idempotency.run_with("key", &1, async |claim| {
                 began.set(began.get() + 1);
-                assert!(claim.is_owned(), "nobody else may take the key now");
+                assert!(claim.is_held(), "nobody else may take the key now");
                 Ok(1)
             }));
         assert!(poll(&mut run).is_pending());
@@ -226,10 +226,10 @@ fn a_refused_renewal_ends_the_claim_while_its_lease_still_lasts() {
     let (idempotency, mock, clock) = idempotency();
     let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
         Box::pin(idempotency.run_with("key", &1, async |claim| {
-            assert!(claim.is_owned());
+            assert!(claim.is_held());
             step().await;
             let _renewed = (step().await, step().await);
-            assert!(clock.now() < claim.expires_at() && !claim.is_owned());
+            assert!(clock.now() < claim.expires_at() && !claim.is_held());
             Ok(1)
         }));
     assert!(poll(&mut run).is_pending());
@@ -272,7 +272,7 @@ fn the_claim_of_a_run_that_is_over_is_owned_by_nobody() {
             assert!(poll(&mut run).is_ready());
         }
         drop(run);
-        assert!(!kept.take().unwrap().is_owned(), "{ending}");
+        assert!(!kept.take().unwrap().is_held(), "{ending}");
     }
 }
 

@@ -88,12 +88,12 @@ fn a_slow_handler_keeps_its_claim_as_long_as_its_renewals_arrive() {
             assert!(poll(&mut run).is_pending());
             let taken = at_once(&idempotency, Ok(2));
             assert!(matches!(taken, Err(IdempotencyError::InProgress { .. })), "{taken:?}");
-            assert!(handler.claim().is_owned());
+            assert!(handler.claim().is_held());
             assert_eq!(handler.claim().expires_at(), clock.now().saturating_add(LEASE));
         }
         handler.end(Ok(1));
         assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
-        assert!(!handler.claim().is_owned(), "after its end nothing is owned");
+        assert!(!handler.claim().is_held(), "after its end nothing is owned");
         assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Replayed(1));
     });
 }
@@ -147,7 +147,7 @@ fn a_lease_that_lapsed_and_that_nobody_took_is_still_the_owners() {
         let handler = Handler::default();
         let mut run = begin(&idempotency, &handler);
         clock.advance(LEASE * 3);
-        assert!(!handler.claim().is_owned());
+        assert!(!handler.claim().is_held());
         handler.end(Ok(1));
         assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
     });
@@ -198,7 +198,7 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                     }
                     "renews" => {
                         assert!(poll(&mut run).is_pending());
-                        assert!(!first.claim().is_owned());
+                        assert!(!first.claim().is_held());
                     }
                     _ => drop(run),
                 }

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::outcome::{IdempotencyError, Outcome};
-use super::request_hash::Canonical;
+use super::request_hash::CanonicalJson;
 use crate::Claim;
-use crate::claims::{Claims, LeaseGuard, Start, Wanted, is_same};
+use crate::lease::{AcquireOutcome, ClaimOptions, LeaseGuard, LeaseManager, is_same_request};
 use crate::observe;
 
 /// A call of [`Idempotency`](crate::Idempotency) that has settings of its own; [`call`](crate::Idempotency::call)
@@ -37,7 +37,7 @@ use crate::observe;
 /// ```
 #[must_use = "a call does nothing until it is run"]
 pub struct IdempotentCall<'a, B, R: ?Sized> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
     key: Key<'a>,
     request: &'a R,
     function_name: Option<&'a str>,
@@ -51,14 +51,14 @@ enum OnFailure<E> {
     /// The key is free again.
     Retry,
     /// The error is a result, and written and read as one.
-    Remember(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
+    Store(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
 }
 
 /// # Settings
 impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
-    pub(super) fn new(claims: &Claims<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
-        let claims = claims.clone();
-        Self { claims, key, request, function_name: None, tenant: None, status_code: None, store_request }
+    pub(super) fn new(leases: &LeaseManager<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
+        let leases = leases.clone();
+        Self { leases, key, request, function_name: None, tenant: None, status_code: None, store_request }
     }
 
     /// Keeps the name of what runs with the record.
@@ -87,7 +87,7 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
 
     /// For how long to wait for another call that is in progress.
     pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
+        self.leases.wait_timeout = duration;
         self
     }
 }
@@ -107,7 +107,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.carry_out(|_| handler(), OnFailure::Retry).await
+        self.execute(|_| handler(), OnFailure::Retry).await
     }
 
     /// Runs `handler`, which is given its claim, unless it has run.
@@ -117,7 +117,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.carry_out(handler, OnFailure::Retry).await
+        self.execute(handler, OnFailure::Retry).await
     }
 
     /// Runs `handler` unless it has run, and remembers its error.
@@ -146,11 +146,11 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         Fut: Future<Output = Result<T, E>>,
     {
         let remember =
-            OnFailure::Remember(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
-        self.carry_out(handler, remember).await
+            OnFailure::Store(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
+        self.execute(handler, remember).await
     }
 
-    async fn carry_out<T, E, F, Fut>(
+    async fn execute<T, E, F, Fut>(
         self,
         handler: F,
         on_failure: OnFailure<E>,
@@ -161,7 +161,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         Fut: Future<Output = Result<T, E>>,
     {
         let run = self.run_or_replay(handler, on_failure);
-        observe::idempotent(&self.claims.namespace, &self.key, run).await
+        observe::idempotent(&self.leases.namespace, &self.key, run).await
     }
 
     async fn run_or_replay<T, E, F, Fut>(
@@ -174,24 +174,24 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Canonical { json, request_hash } =
-            Canonical::of(self.request).map_err(IdempotencyError::InvalidRequest)?;
+        let CanonicalJson { json, request_hash } =
+            CanonicalJson::new(self.request).map_err(IdempotencyError::InvalidRequest)?;
         let request = self.store_request.then_some(json.as_str());
         let of_key = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
         let tenant = self.tenant.or_else(of_key);
         let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
-        let wanted = Wanted { request_hash: Some(request_hash), metadata };
-        let key = self.claims.key(&self.key)?;
-        match self.claims.start(key, wanted).await? {
-            Start::Held(record) if !is_same(record.request_hash(), Some(request_hash)) => {
+        let options = ClaimOptions { request_hash: Some(request_hash), metadata };
+        let key = self.leases.key(&self.key)?;
+        match self.leases.acquire(key, options).await? {
+            AcquireOutcome::Held(record) if !is_same_request(record.request_hash(), Some(request_hash)) => {
                 Err(IdempotencyError::KeyReused)
             }
-            Start::Held(Record::InProgress(taken)) => {
-                Err(IdempotencyError::InProgress { retry_after: self.claims.retry_after(&taken) })
+            AcquireOutcome::Held(Record::InProgress(taken)) => {
+                Err(IdempotencyError::InProgress { retry_after: self.leases.retry_after(&taken) })
             }
-            Start::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
-            Start::Acquired(held) => {
-                let outcome = self.claims.hold(&held, handler(held.claim.clone())).await;
+            AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
+            AcquireOutcome::Acquired(held) => {
+                let outcome = self.leases.run_with_renewal(&held, handler(held.claim.clone())).await;
                 self.keep(&held, outcome, &on_failure).await
             }
         }
@@ -206,7 +206,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
         let (result, outcome) = match (outcome, on_failure) {
             (Err(error), OnFailure::Retry) => {
-                return Err(match self.claims.release(held).await {
+                return Err(match self.leases.release(held).await {
                     Ok(LeaseStatus::Lost(Some(_))) => IdempotencyError::LeaseLost { outcome: Err(error) },
                     // Where it could not be given up, its lease ends by itself.
                     _ => IdempotencyError::Failed(error),
@@ -217,7 +217,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
                 let read = |json: &str| serde_json::from_str::<T>(json).map(drop);
                 (stored(written, read, StoredResult::Value), Ok(value))
             }
-            (Err(error), OnFailure::Remember(write, read)) => {
+            (Err(error), OnFailure::Store(write, read)) => {
                 (stored(write(&error), |json| read(json).map(drop), StoredResult::Error), Err(error))
             }
         };
@@ -226,7 +226,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
             _ => None,
         };
         let status_code = held.claim.status_code().or(self.status_code);
-        match (self.claims.finish(held, result, status_code).await, unwritable) {
+        match (self.leases.finish(held, result, status_code).await, unwritable) {
             (Err(error), _) => Err(IdempotencyError::NotRecorded { outcome, error }),
             (Ok((FinishResult::Lost(_), _)), _) => Err(IdempotencyError::LeaseLost { outcome }),
             (Ok((FinishResult::Stored, _)), Some(reason))
@@ -266,7 +266,7 @@ fn replay<T: DeserializeOwned, E>(
         (StoredResult::Value(json), _) => {
             serde_json::from_str(json).map(Outcome::Replayed).map_err(unreadable)
         }
-        (StoredResult::Error(json), OnFailure::Remember(_, read)) => {
+        (StoredResult::Error(json), OnFailure::Store(_, read)) => {
             Err(read(json).map_or_else(unreadable, IdempotencyError::ReplayedError))
         }
         (StoredResult::Omitted { reason }, _) => {

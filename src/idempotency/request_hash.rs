@@ -9,17 +9,17 @@ use sha2::{Digest, Sha256};
 const LARGEST_EXACT: u64 = (1 << 53) - 1;
 
 /// A request as it is hashed, and may be stored.
-pub(crate) struct Canonical {
+pub(crate) struct CanonicalJson {
     pub(crate) json: String,
     pub(crate) request_hash: RequestHash,
 }
 
-impl Canonical {
+impl CanonicalJson {
     /// The canonical JSON (RFC 8785) of a request, and its SHA-256 (FIPS 180-4).
     ///
     /// RFC 8785 rounds integers that a 64-bit float does not hold, so that two account numbers could be one. As its
     /// appendix D has it, they are written as strings.
-    pub(crate) fn of<R: Serialize + ?Sized>(request: &R) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new<R: Serialize + ?Sized>(request: &R) -> Result<Self, serde_json::Error> {
         let mut value = serde_json::to_value(request)?;
         spell_out_large_integers(&mut value);
         let json = serde_json_canonicalizer::to_string(&value)?;
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn hash(request: &(impl Serialize + ?Sized)) -> String {
-        Canonical::of(request).unwrap().request_hash.to_string()
+        CanonicalJson::new(request).unwrap().request_hash.to_string()
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
             account: Option<u64>,
         }
         let request = Request { currency: "€", amount: 4.50, account: None };
-        let canonical = Canonical::of(&request).unwrap();
+        let canonical = CanonicalJson::new(&request).unwrap();
         assert_eq!(canonical.json, r#"{"account":null,"amount":4.5,"currency":"€"}"#);
         // The SHA-256 of "null", by `printf null | sha256sum`.
         assert_eq!(hash(&()), "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b");
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn integers_beyond_64_bits_are_told_apart_or_refused() {
-        let hashes = [u128::MAX, u128::MAX - 1].map(|number| Canonical::of(&number).ok());
+        let hashes = [u128::MAX, u128::MAX - 1].map(|number| CanonicalJson::new(&number).ok());
         let [one, other] = hashes.map(|hash| hash.map(|canonical| canonical.request_hash));
         assert!(one != other || one.is_none());
     }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_json_cannot_hold_is_an_error() {
-        assert!(Canonical::of(&HashMap::from([((1, 2), 3)])).is_err());
+        assert!(CanonicalJson::new(&HashMap::from([((1, 2), 3)])).is_err());
     }
 
     proptest! {

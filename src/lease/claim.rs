@@ -22,7 +22,7 @@ pub struct Claim(Arc<State>);
 struct State {
     fencing_token: FencingToken,
     expires_at: AtomicU64,
-    is_over: AtomicBool,
+    is_closed: AtomicBool,
     status_code: AtomicU32,
     clock: ClockChoice,
 }
@@ -42,8 +42,8 @@ impl Claim {
     ///
     /// It was true when it was asked; ask right before an effect, and send the
     /// [fencing number](Self::fencing_token) where it must not happen twice.
-    pub fn is_owned(&self) -> bool {
-        !self.0.is_over.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
+    pub fn is_held(&self) -> bool {
+        !self.0.is_closed.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
     }
 
     /// When the lease ends, unless it is renewed once more.
@@ -60,7 +60,7 @@ impl Claim {
         Self(Arc::new(State {
             fencing_token: grant.fencing_token,
             expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
-            is_over: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             status_code: AtomicU32::new(NONE),
             clock,
         }))
@@ -70,8 +70,8 @@ impl Claim {
         self.0.expires_at.fetch_max(expires_at.as_nanos(), Ordering::AcqRel);
     }
 
-    pub(crate) fn over(&self) {
-        self.0.is_over.store(true, Ordering::Release);
+    pub(crate) fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Release);
     }
 
     #[cfg(feature = "idempotency")]
@@ -85,7 +85,7 @@ impl fmt::Debug for Claim {
         f.debug_struct("Claim")
             .field("fencing_number", &self.fencing_token())
             .field("expires_at", &self.expires_at())
-            .field("is_owned", &self.is_owned())
+            .field("is_held", &self.is_held())
             .finish()
     }
 }

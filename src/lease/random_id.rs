@@ -3,7 +3,7 @@
 use limited_core::{BackendError, Cause};
 
 /// 128 random bits of the operating system's, which no fork, snapshot or clone of a process repeats.
-pub(crate) fn fresh() -> Result<u128, BackendError> {
+pub(crate) fn random_id() -> Result<u128, BackendError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         BackendError::Other(Cause::with_source("the system has no randomness to give", error))
@@ -17,6 +17,6 @@ mod tests {
 
     #[test]
     fn no_two_are_alike() {
-        assert_ne!(fresh().unwrap(), fresh().unwrap());
+        assert_ne!(random_id().unwrap(), random_id().unwrap());
     }
 }

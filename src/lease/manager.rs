@@ -4,8 +4,6 @@
 //! sent again with the same owner where its answer was lost. Dropped at any await point, a run leaves the key free, held
 //! until the lease ends, or finished; the backend sees to it that nothing else can be.
 
-mod start;
-
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -18,24 +16,22 @@ use limited_core::{
     LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp,
 };
 
-#[cfg(feature = "idempotency")]
-pub(crate) use self::start::is_same;
 use crate::clock::ClockChoice;
 use crate::observe::{self, Instrumented};
 use crate::{Claim, Error, arithmetic};
 
 /// The shortest lease: a shorter one would exclude nobody.
-const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+const MIN_LEASE: Duration = Duration::from_millis(1);
 /// The longest lease: a longer one would block a key for good.
-const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const MAX_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How often an ending is sent until it is known whether it was done. After that the lease decides.
-const ENDINGS_SENT: u32 = 5;
+const MAX_WRITE_ATTEMPTS: u32 = 5;
 /// How long to wait before an ending is sent again; each time four times as long.
-const ENDING_PAUSE: Duration = Duration::from_millis(20);
+const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 
 /// The claims of one kind, and the settings by which they are made.
-pub(crate) struct Claims<B> {
+pub(crate) struct LeaseManager<B> {
     pub(crate) backend: Instrumented<B>,
     pub(crate) namespace: Arc<str>,
     pub(crate) clock: ClockChoice,
@@ -48,32 +44,32 @@ pub(crate) struct Claims<B> {
 
 /// What is asked for.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ClaimOptions<'a> {
     pub(crate) request_hash: Option<RequestHash>,
     pub(crate) metadata: ClaimMetadata<'a>,
 }
 
 /// Who may go on.
-pub(crate) enum Start<'a> {
+pub(crate) enum AcquireOutcome<'a> {
     Acquired(LeaseGuard<'a>),
     Held(Record),
 }
 
 /// A granted key.
 pub(crate) struct LeaseGuard<'a> {
-    key: ClaimKey<'a>,
-    owner: Owner,
-    metadata: ClaimMetadata<'a>,
+    pub(super) key: ClaimKey<'a>,
+    pub(super) owner: Owner,
+    pub(super) metadata: ClaimMetadata<'a>,
     pub(crate) claim: Claim,
 }
 
 impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
-        self.claim.over();
+        self.claim.close();
     }
 }
 
-impl<B> Claims<B> {
+impl<B> LeaseManager<B> {
     pub(crate) fn new(backend: B, kind: ClaimKind, ttl: Option<Duration>) -> Self {
         Self {
             backend: Instrumented::new(backend),
@@ -98,23 +94,23 @@ impl<B> Claims<B> {
     }
 
     fn lease(&self) -> Duration {
-        self.lease.clamp(SHORTEST_LEASE, LONGEST_LEASE)
+        self.lease.clamp(MIN_LEASE, MAX_LEASE)
     }
 
-    fn lease_from(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn lease_from(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.lease())
     }
 }
 
 /// # Working
-impl<B: Backend> Claims<B> {
+impl<B: Backend> LeaseManager<B> {
     /// Drives what the claim is for to its end, and renews the lease meanwhile.
-    pub(crate) async fn hold<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
+    pub(crate) async fn run_with_renewal<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
         let work = observe::within_claim(&held.key, held.claim.fencing_token(), work);
-        self.while_renewing(held, work).await
+        self.with_renewal(held, work).await
     }
 
-    async fn while_renewing<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
+    async fn with_renewal<F: Future>(&self, held: &LeaseGuard<'_>, work: F) -> F::Output {
         let mut work = pin!(work);
         let mut renewal = pin!(self.keep_renewing(held));
         let mut is_renewed = true;
@@ -144,15 +140,15 @@ impl<B: Backend> Claims<B> {
                     held.claim.renewed(expires_at);
                     self.lease() / 3
                 }
-                Ok(LeaseStatus::Lost(_)) => return held.claim.over(),
-                Err(_) => (self.lease() / 12).max(SHORTEST_LEASE / 4),
+                Ok(LeaseStatus::Lost(_)) => return held.claim.close(),
+                Err(_) => (self.lease() / 12).max(MIN_LEASE / 4),
             };
         }
     }
 }
 
 /// # Ending
-impl<B: Backend> Claims<B> {
+impl<B: Backend> LeaseManager<B> {
     /// Records what was done, and tells when that was.
     pub(crate) async fn finish(
         &self,
@@ -160,30 +156,30 @@ impl<B: Backend> Claims<B> {
         result: StoredResult,
         status_code: Option<u16>,
     ) -> Result<(FinishResult, Timestamp), BackendError> {
-        held.claim.over();
+        held.claim.close();
         // Read once: sent again, it is the same write.
         let now = self.clock.now();
         let expires = self.ttl.map(|ttl| now.saturating_add(ttl));
         let LeaseGuard { key, owner, metadata, .. } = *held;
         let completion = Completion { owner, result, status_code, expires, metadata };
-        let finish = self.until_known(|| self.backend.finish(&key, &completion, now));
-        Ok((self.while_renewing(held, finish).await?, now))
+        let finish = self.retry_write(|| self.backend.finish(&key, &completion, now));
+        Ok((self.with_renewal(held, finish).await?, now))
     }
 
     /// Gives the key up, as far as that can be done: else the lease ends by itself.
     pub(crate) async fn release(&self, held: &LeaseGuard<'_>) -> Result<LeaseStatus, BackendError> {
-        held.claim.over();
-        let release = self.until_known(|| self.backend.release(&held.key, held.owner, self.clock.now()));
-        self.while_renewing(held, release).await
+        held.claim.close();
+        let release = self.retry_write(|| self.backend.release(&held.key, held.owner, self.clock.now()));
+        self.with_renewal(held, release).await
     }
 
     /// Sends a write until it is known whether it was done, a few times at most.
-    async fn until_known<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, BackendError>
+    async fn retry_write<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, BackendError>
     where
         F: Future<Output = Result<T, BackendError>>,
     {
-        let mut pause = ENDING_PAUSE;
-        for _ in 1..ENDINGS_SENT {
+        let mut pause = RETRY_BACKOFF;
+        for _ in 1..MAX_WRITE_ATTEMPTS {
             match send().await {
                 Err(error) if error.is_retryable() => self.clock.sleep(pause).await,
                 answer => return answer,
@@ -195,7 +191,7 @@ impl<B: Backend> Claims<B> {
 }
 
 /// # Looking, and removing
-impl<B: Backend> Claims<B> {
+impl<B: Backend> LeaseManager<B> {
     pub(crate) async fn find(&self, key: &Key<'_>) -> Result<Option<Record>, Error> {
         Ok(self.backend.find(&self.key(key)?, self.clock.now()).await?)
     }
@@ -205,7 +201,7 @@ impl<B: Backend> Claims<B> {
     }
 }
 
-impl<B> Clone for Claims<B> {
+impl<B> Clone for LeaseManager<B> {
     fn clone(&self) -> Self {
         Self {
             backend: Instrumented::clone(&self.backend),
@@ -216,9 +212,9 @@ impl<B> Clone for Claims<B> {
     }
 }
 
-impl<B> fmt::Debug for Claims<B> {
+impl<B> fmt::Debug for LeaseManager<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claims")
+        f.debug_struct("LeaseManager")
             .field("namespace", &self.namespace)
             .field("kind", &self.kind)
             .field("lease", &self.lease)

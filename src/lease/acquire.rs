@@ -7,47 +7,47 @@ use limited_core::{
     RequestHash, Timestamp, has_passed,
 };
 
-use super::{Claims, LeaseGuard, Start, Wanted};
+use super::manager::{AcquireOutcome, ClaimOptions, LeaseGuard, LeaseManager};
+use super::random_id::random_id;
 use crate::Claim;
-use crate::fresh::fresh;
 
 /// How long to wait before looking whether somebody else is done; each time twice as long, up to the longest.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-impl<B: Backend> Claims<B> {
+impl<B: Backend> LeaseManager<B> {
     /// Claims the key. Where somebody is at the same, waits for as long as is set until they are done, or gone.
-    pub(crate) async fn start<'a>(
+    pub(crate) async fn acquire<'a>(
         &self,
         key: ClaimKey<'a>,
-        wanted: Wanted<'a>,
-    ) -> Result<Start<'a>, BackendError> {
+        options: ClaimOptions<'a>,
+    ) -> Result<AcquireOutcome<'a>, BackendError> {
         if self.read_before_claim {
             match self.backend.find(&key, self.clock.now()).await {
-                Ok(Some(record @ Record::Finished(_))) => return Ok(Start::Held(record)),
+                Ok(Some(record @ Record::Finished(_))) => return Ok(AcquireOutcome::Held(record)),
                 Ok(_) => {}
                 // The claim decides without it.
                 Err(error) if error.is_retryable() => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut patience = Patience::of(self);
-        let mut owner = Owner(fresh()?);
+        let mut backoff = PollBackoff::of(self);
+        let mut owner = Owner(random_id()?);
         loop {
-            let mut taken = match self.claim(key, owner, wanted).await? {
-                Acquisition::Acquired(grant) => match self.in_time(key, owner, grant).await? {
+            let mut taken = match self.claim(key, owner, options).await? {
+                Acquisition::Acquired(grant) => match self.ensure_live(key, owner, grant).await? {
                     Some(grant) => {
                         let claim = Claim::new(grant, self.clock.clone());
-                        return Ok(Start::Acquired(LeaseGuard {
+                        return Ok(AcquireOutcome::Acquired(LeaseGuard {
                             key,
                             owner,
-                            metadata: wanted.metadata,
+                            metadata: options.metadata,
                             claim,
                         }));
                     }
                     // It was granted, and taken by somebody else before anybody knew here: that owner is spent.
                     None => {
-                        owner = Owner(fresh()?);
+                        owner = Owner(random_id()?);
                         continue;
                     }
                 },
@@ -55,8 +55,8 @@ impl<B: Backend> Claims<B> {
             };
             // A look costs less than a claim, so claim again only when there is something to claim.
             loop {
-                let Some(pause) = patience.pause(self, &taken, wanted) else {
-                    return Ok(Start::Held(taken));
+                let Some(pause) = backoff.pause(self, &taken, options) else {
+                    return Ok(AcquireOutcome::Held(taken));
                 };
                 self.clock.sleep(pause).await;
                 let now = self.clock.now();
@@ -80,9 +80,9 @@ impl<B: Backend> Claims<B> {
         &self,
         key: ClaimKey<'_>,
         owner: Owner,
-        wanted: Wanted<'_>,
+        options: ClaimOptions<'_>,
     ) -> Result<Acquisition, BackendError> {
-        let Wanted { request_hash, metadata } = wanted;
+        let ClaimOptions { request_hash, metadata } = options;
         let mut is_first = true;
         loop {
             let now = self.clock.now();
@@ -100,7 +100,7 @@ impl<B: Backend> Claims<B> {
 
     /// The grant, with a lease that has not ended: where its answer took that long, it is renewed before anything is
     /// done. `None` where somebody else has taken the key.
-    async fn in_time(
+    async fn ensure_live(
         &self,
         key: ClaimKey<'_>,
         owner: Owner,
@@ -119,37 +119,45 @@ impl<B: Backend> Claims<B> {
 }
 
 /// How long it is still worth to wait for somebody else.
-struct Patience {
+struct PollBackoff {
     deadline: Timestamp,
     /// What is left of the time, by what was slept. The clock alone would not do: it may jump back.
     left: Duration,
     pause: Duration,
 }
 
-impl Patience {
-    fn of<B>(claims: &Claims<B>) -> Self {
-        let left = claims.wait_timeout;
-        Self { deadline: claims.clock.now().saturating_add(left), left, pause: LOOK_PAUSE }
+impl PollBackoff {
+    fn of<B>(leases: &LeaseManager<B>) -> Self {
+        let left = leases.wait_timeout;
+        Self { deadline: leases.clock.now().saturating_add(left), left, pause: POLL_INTERVAL }
     }
 
     /// How long to wait before the next look; `None` where waiting is over, or changes nothing.
-    fn pause<B>(&mut self, claims: &Claims<B>, taken: &Record, wanted: Wanted<'_>) -> Option<Duration> {
+    fn pause<B>(
+        &mut self,
+        leases: &LeaseManager<B>,
+        taken: &Record,
+        options: ClaimOptions<'_>,
+    ) -> Option<Duration> {
         let Record::InProgress(held) = taken else { return None };
-        let now = claims.clock.now();
-        if !is_same(held.request_hash, wanted.request_hash) || now >= self.deadline || self.left.is_zero() {
+        let now = leases.clock.now();
+        if !is_same_request(held.request_hash, options.request_hash)
+            || now >= self.deadline
+            || self.left.is_zero()
+        {
             return None;
         }
         // A lease that has ended at this very moment is looked at again a moment later.
         let lease = held.expires_at.saturating_since(now).max(Duration::from_nanos(1));
         let pause = self.pause.min(lease).min(self.left).min(self.deadline.saturating_since(now));
         self.left -= pause;
-        self.pause = (self.pause * 2).min(LONGEST_LOOK_PAUSE);
+        self.pause = (self.pause * 2).min(MAX_POLL_INTERVAL);
         Some(pause)
     }
 }
 
 /// Whether two fingerprints can be of one request. Who has none says nothing about the request.
-pub(crate) fn is_same(one: Option<RequestHash>, other: Option<RequestHash>) -> bool {
+pub(crate) fn is_same_request(one: Option<RequestHash>, other: Option<RequestHash>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one == other,
         _ => true,
