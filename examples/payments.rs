@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use limited::memory::MemoryBackend;
-use limited::{Claim, Clock, Idempotency, IdempotencyError, Outcome, SystemClock};
+use limited::{Claim, Clock, Idempotency, Outcome, RunError, SystemClock};
 use serde::{Deserialize, Serialize};
 
 /// What the browser sends.
@@ -78,7 +78,7 @@ struct Shop {
     idempotency: Idempotency<MemoryBackend>,
 }
 
-type Paid = Result<Outcome<Receipt>, IdempotencyError<Refused, Receipt>>;
+type Paid = Result<Outcome<Receipt>, RunError<Refused, Receipt>>;
 
 impl Shop {
     /// Charges the order's card, unless that is done, and answers with the receipt.

@@ -27,11 +27,11 @@ mod quota;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};
 pub use decision::Decision;
-pub use do_once::{DoOnce, DoOnceError, Done};
+pub use do_once::{DoOnce, Done};
 pub use error::{Error, OnError};
 #[cfg(feature = "idempotency")]
-pub use idempotency::{Idempotency, IdempotencyError, IdempotentCall, Outcome};
-pub use lease::Claim;
+pub use idempotency::{Idempotency, IdempotentCall, Outcome};
+pub use lease::{Claim, RunError};
 pub use limiter::{Limiter, WithQuota};
 pub use quota::{Quota, QuotaError};
 

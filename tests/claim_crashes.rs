@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::stepping::{Running, Stepping, drive, poll, step};
 use common::{AnyBackend, backends};
 use limited::backend::{Record, StoredResult};
-use limited::{Clock, DoOnce, Done, Idempotency, IdempotencyError, ManualClock, Outcome};
+use limited::{Clock, DoOnce, Done, Idempotency, ManualClock, Outcome, RunError};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -129,7 +129,7 @@ fn crash_an_idempotent_run(plan: Plan, backend: AnyBackend, point: usize, found:
             }
         });
         match (outcome.await, plan.succeeds) {
-            (Ok(Outcome::Executed(1)), true) | (Err(IdempotencyError::Failed(_)), false) => {}
+            (Ok(Outcome::Executed(1)), true) | (Err(RunError::Failed(_)), false) => {}
             (other, _) => panic!("{other:?}"),
         }
     });
@@ -160,7 +160,7 @@ fn crash_an_idempotent_run(plan: Plan, backend: AnyBackend, point: usize, found:
             clock.advance(left - Duration::from_nanos(1));
             let before = effects.borrow().clone();
             let told = again(2);
-            let in_progress = matches!(told, Err(IdempotencyError::InProgress { retry_after }) if retry_after == Duration::from_nanos(1));
+            let in_progress = matches!(told, Err(RunError::InProgress { retry_after }) if retry_after == Duration::from_nanos(1));
             assert!(in_progress, "{told:?}");
             assert_eq!(*effects.borrow(), before);
             clock.advance(Duration::from_nanos(1));
@@ -226,7 +226,7 @@ fn crash_an_action(plan: Plan, backend: AnyBackend, point: usize, found: &mut Fo
             assert!(!is_done);
             assert!(!is_over || !plan.succeeds);
         }
-        Err(limited::DoOnceError::InProgress { retry_after }) => {
+        Err(limited::RunError::InProgress { retry_after }) => {
             *found.entry("in progress").or_default() += 1;
             assert!(!is_done && !is_over);
             clock.advance(retry_after);

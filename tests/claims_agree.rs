@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::backends;
 use common::stepping::{Running, Stepping, drive, poll, step};
 use limited::backend::MAX_CLOCK_SKEW;
-use limited::{Clock, Idempotency, IdempotencyError, ManualClock, Outcome, Timestamp};
+use limited::{Clock, Idempotency, ManualClock, Outcome, RunError, Timestamp};
 use proptest::prelude::*;
 
 const KEYS: [&str; 2] = ["key", "other"];
@@ -63,7 +63,7 @@ fn any_move() -> impl Strategy<Value = Move> {
     ]
 }
 
-type Answer = Result<Outcome<u64>, IdempotencyError<u64, u64>>;
+type Answer = Result<Outcome<u64>, RunError<u64, u64>>;
 
 /// Everything that handlers returned, and for which key and request.
 type Returned = Rc<RefCell<HashMap<u64, (usize, u32)>>>;
@@ -136,12 +136,12 @@ fn play(moves: &[Move], name: &str) {
 
 /// What a caller gets was returned by a handler, for the same key and the same request.
 fn judge(answer: &Answer, key: usize, request: u32, returned: &Returned) {
-    use IdempotencyError::{Failed, LeaseLost, NotRecorded, ReplayedError};
+    use RunError::{Failed, LeaseLost, NotRecorded, ReplayedError};
     let number = match answer {
         Ok(outcome) => *outcome.get(),
         Err(Failed(number) | ReplayedError(number)) => *number,
         Err(LeaseLost { outcome } | NotRecorded { outcome, .. }) => outcome.unwrap_or_else(|number| number),
-        Err(IdempotencyError::NotStored { .. } | IdempotencyError::InvalidRequest(_)) => {
+        Err(RunError::NotStored { .. } | RunError::InvalidRequest(_)) => {
             panic!("everything is JSON here, and not {answer:?}")
         }
         Err(_) => return,

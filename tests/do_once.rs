@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::stepping::{Running, drive, poll, step};
 use common::{AnyBackend, backends, block_on};
-use limited::{BackendError, Clock, DoOnce, DoOnceError, Done, InvalidKey, ManualClock};
+use limited::{BackendError, Clock, DoOnce, Done, InvalidKey, ManualClock, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
 fn everywhere(behaviour: impl Fn(DoOnce<AnyBackend>, ManualClock)) {
@@ -18,11 +18,7 @@ fn everywhere(behaviour: impl Fn(DoOnce<AnyBackend>, ManualClock)) {
     }
 }
 
-fn succeed(
-    once: &DoOnce<AnyBackend>,
-    scope: &str,
-    action: &str,
-) -> Result<Done<u32>, DoOnceError<String, u32>> {
+fn succeed(once: &DoOnce<AnyBackend>, scope: &str, action: &str) -> Result<Done<u32>, RunError<String, u32>> {
     block_on(once.run(scope, action, async || Ok(7)))
 }
 
@@ -44,7 +40,7 @@ fn what_succeeded_is_not_done_again() {
 fn what_failed_can_be_tried_again() {
     everywhere(|once, _| {
         let done = block_on(once.run("user", "mail", async || Err::<(), _>("no route to host")));
-        assert!(matches!(done, Err(DoOnceError::Failed("no route to host"))), "{done:?}");
+        assert!(matches!(done, Err(RunError::Failed("no route to host"))), "{done:?}");
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
         assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
     });
@@ -62,7 +58,7 @@ fn scopes_and_actions_never_meet() {
         let elsewhere = once.clone().namespace("elsewhere");
         assert!(matches!(succeed(&elsewhere, "a", "b"), Ok(Done::Executed { .. })));
         let long = succeed(&once, &"x".repeat(1_024), "action");
-        assert!(matches!(long, Err(DoOnceError::InvalidKey(InvalidKey::TooLong { .. }))), "{long:?}");
+        assert!(matches!(long, Err(RunError::InvalidKey(InvalidKey::TooLong { .. }))), "{long:?}");
     });
 }
 
@@ -75,7 +71,7 @@ fn while_somebody_is_at_it_the_others_are_told_or_wait() {
         }));
         assert!(poll(&mut first).is_pending());
         match succeed(&once, "user", "mail") {
-            Err(DoOnceError::InProgress { retry_after }) => assert_eq!(retry_after, Duration::from_secs(30)),
+            Err(RunError::InProgress { retry_after }) => assert_eq!(retry_after, Duration::from_secs(30)),
             other => panic!("{other:?}"),
         }
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
@@ -102,7 +98,7 @@ fn one_that_was_taken_over_is_told_so() {
         clock.advance(Duration::from_secs(30));
         let at = clock.now();
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Executed { at, value: 7 });
-        assert!(matches!(block_on(first), Err(DoOnceError::LeaseLost { outcome: Ok(1) })));
+        assert!(matches!(block_on(first), Err(RunError::LeaseLost { outcome: Ok(1) })));
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::AlreadyDone { at });
     });
 }
@@ -142,7 +138,7 @@ fn nothing_is_marked_while_somebody_is_at_it() {
             Ok::<_, String>(1)
         }));
         assert!(poll(&mut first).is_pending());
-        assert!(matches!(block_on(once.mark_done("user", "mail")), Err(DoOnceError::InProgress { .. })));
+        assert!(matches!(block_on(once.mark_done("user", "mail")), Err(RunError::InProgress { .. })));
         assert!(poll(&mut first).is_ready());
     });
 }
@@ -158,7 +154,7 @@ fn at_most_once_marks_before_it_acts() {
                 result
             }))
         };
-        assert!(matches!(act(Err("lost in the post".into())), Err(DoOnceError::Failed(_))));
+        assert!(matches!(act(Err("lost in the post".into())), Err(RunError::Failed(_))));
         assert!(matches!(act(Ok(1)), Ok(Done::AlreadyDone { .. })));
         assert_eq!(runs.get(), 1);
     });
@@ -172,7 +168,7 @@ fn at_most_once_does_nothing_where_it_is_not_known_to_be_marked() {
     let act =
         once.run_at_most_once("user", "prize", async || -> Result<(), String> { panic!("it is not marked") });
     let done = drive(&clock, Duration::from_millis(10), act);
-    assert!(matches!(done, Err(DoOnceError::Backend(BackendError::Unavailable(_)))), "{done:?}");
+    assert!(matches!(done, Err(RunError::Backend(BackendError::Unavailable(_)))), "{done:?}");
 }
 
 #[test]

@@ -11,13 +11,13 @@ use std::time::Duration;
 use common::stepping::{Running, drive, poll, step};
 use common::{AnyBackend, backends, block_on};
 use limited::backend::{Cause, Record, StoredResult};
-use limited::{BackendError, Idempotency, IdempotencyError, InvalidKey, Key, ManualClock, Outcome};
+use limited::{BackendError, Idempotency, InvalidKey, Key, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 use serde::{Deserialize, Serialize};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-type Run<T> = Result<Outcome<T>, IdempotencyError<String, T>>;
+type Run<T> = Result<Outcome<T>, RunError<String, T>>;
 
 /// Lets `behaviour` hold on every backend.
 fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
@@ -96,7 +96,7 @@ fn another_request_with_the_same_key_is_told_so() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
-        assert!(matches!(run(&idempotency, "key", 2, &runs), Err(IdempotencyError::KeyReused)));
+        assert!(matches!(run(&idempotency, "key", 2, &runs), Err(RunError::KeyReused)));
         // In progress too, and without waiting for what could only be that answer.
         let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("held", &1, async || {
             step().await;
@@ -104,7 +104,7 @@ fn another_request_with_the_same_key_is_told_so() {
         }));
         assert!(poll(&mut held).is_pending());
         let waiting = idempotency.clone().wait_timeout(DAY);
-        assert!(matches!(run(&waiting, "held", 2, &runs), Err(IdempotencyError::KeyReused)));
+        assert!(matches!(run(&waiting, "held", 2, &runs), Err(RunError::KeyReused)));
         assert_eq!(runs.count(), 1);
         // Nor is a key whose result is no longer kept.
         clock.advance(DAY);
@@ -123,7 +123,7 @@ fn a_key_in_progress_tells_how_long_its_lease_lasts() {
         assert!(poll(&mut held).is_pending());
         clock.advance(Duration::from_secs(9));
         match run(&idempotency, "key", 1, &runs) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_secs(21));
             }
             other => panic!("{other:?}"),
@@ -139,10 +139,10 @@ fn an_error_frees_the_key() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert!(
-            matches!(fail(&idempotency, "key", 1, &runs), Err(IdempotencyError::Failed(error)) if error == "declined 1")
+            matches!(fail(&idempotency, "key", 1, &runs), Err(RunError::Failed(error)) if error == "declined 1")
         );
         // Also for another request.
-        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(IdempotencyError::Failed(_))));
+        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(RunError::Failed(_))));
         assert_eq!(run(&idempotency, "key", 3, &runs).unwrap(), Outcome::Executed(3));
     });
 }
@@ -153,15 +153,15 @@ fn an_error_that_is_remembered_comes_back() {
         let runs = Runs::default();
         let fail =
             |request: u32| block_on(idempotency.run_storing_errors("key", &request, || runs.clone().fail()));
-        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 1"));
+        assert!(matches!(fail(1), Err(RunError::Failed(error)) if error == "declined 1"));
         for _ in 0..2 {
-            assert!(matches!(fail(1), Err(IdempotencyError::ReplayedError(error)) if error == "declined 1"));
+            assert!(matches!(fail(1), Err(RunError::ReplayedError(error)) if error == "declined 1"));
         }
-        assert!(matches!(fail(2), Err(IdempotencyError::KeyReused)));
+        assert!(matches!(fail(2), Err(RunError::KeyReused)));
         // Who does not expect an error to be there is told that one is.
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(RunError::Decode(_))));
         clock.advance(DAY);
-        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 2"));
+        assert!(matches!(fail(1), Err(RunError::Failed(error)) if error == "declined 2"));
         let success = || block_on(idempotency.run_storing_errors("good", &1, || runs.clone().succeed()));
         assert_eq!(success().unwrap(), Outcome::Executed(3));
         assert_eq!(success().unwrap(), Outcome::Replayed(3));
@@ -191,10 +191,7 @@ fn namespaces_and_kinds_of_claims_are_apart() {
         assert_eq!(run(&other, "key", 1, &runs).unwrap(), Outcome::Executed(2));
         let once = limited::DoOnce::new(Arc::clone(idempotency.backend())).clock(clock);
         assert!(!block_on(once.is_done("", "key")).unwrap());
-        assert!(matches!(
-            run(&idempotency, "", 1, &runs),
-            Err(IdempotencyError::InvalidKey(InvalidKey::Empty))
-        ));
+        assert!(matches!(run(&idempotency, "", 1, &runs), Err(RunError::InvalidKey(InvalidKey::Empty))));
     });
 }
 
@@ -203,7 +200,7 @@ fn a_request_that_is_no_json_claims_nothing() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let outcome = block_on(idempotency.run("key", &Unwritable, async || Ok::<_, String>(1)));
-    assert!(matches!(outcome, Err(IdempotencyError::InvalidRequest(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(RunError::InvalidRequest(_))), "{outcome:?}");
     assert_eq!(mock.total(), 0);
 }
 
@@ -234,13 +231,13 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
             }))
         };
         match run() {
-            Err(IdempotencyError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
+            Err(RunError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
                 assert!(reason.contains("it is a secret"), "{reason}");
             }
             other => panic!("the first caller gets its result, and not {other:?}"),
         }
         for _ in 0..2 {
-            assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: None, .. })));
+            assert!(matches!(run(), Err(RunError::NotStored { outcome: None, .. })));
         }
         assert_eq!(runs.get(), 1);
         let record = block_on(idempotency.find("key")).unwrap().unwrap();
@@ -256,7 +253,7 @@ fn what_another_version_kept_is_told_apart_from_a_result() {
     everywhere(|idempotency, _| {
         block_on(idempotency.run("key", &1, async || Ok::<_, String>("text".to_owned()))).unwrap();
         let runs = Runs::default();
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(RunError::Decode(_))));
         assert_eq!(runs.count(), 0);
     });
 }
@@ -315,7 +312,7 @@ fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
         mock.fail_next(error);
         let runs = Runs::default();
         let outcome = block_on(idempotency.run("key", &1, || runs.clone().succeed()));
-        assert!(matches!(outcome, Err(IdempotencyError::Backend(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(RunError::Backend(_))), "{outcome:?}");
         assert_eq!(runs.count(), 0);
     }
 }
@@ -355,7 +352,7 @@ fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
 
         mock.inject(fault.on(Operation::Release).times(3));
         let run = idempotency.run("failing", &1, async || Err::<u32, _>("declined".to_owned()));
-        assert!(matches!(drive(&clock, PACE, run), Err(IdempotencyError::Failed(_))));
+        assert!(matches!(drive(&clock, PACE, run), Err(RunError::Failed(_))));
         mock.clear_faults();
         let run = idempotency.run("failing", &1, async || Ok::<_, String>(9));
         assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Executed(9));
@@ -368,11 +365,11 @@ fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecor
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
     match drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(7))) {
-        Err(IdempotencyError::NotRecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
+        Err(RunError::NotRecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
         other => panic!("{other:?}"),
     }
     let again = || idempotency.run("key", &1, async || Ok::<_, String>(8));
-    assert!(matches!(block_on(again()), Err(IdempotencyError::InProgress { .. })));
+    assert!(matches!(block_on(again()), Err(RunError::InProgress { .. })));
     mock.clear_faults();
     clock.advance(Duration::from_secs(30));
     assert_eq!(block_on(again()).unwrap(), Outcome::Executed(8));
@@ -380,9 +377,12 @@ fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecor
 
 #[test]
 fn errors_say_what_to_do_and_keep_their_source() {
-    let error: IdempotencyError<std::io::Error> = IdempotencyError::KeyReused;
-    assert_eq!(error.to_string(), "the key belongs to another request: use a fresh key for each request");
-    let error: IdempotencyError<std::io::Error, String> = IdempotencyError::NotRecorded {
+    let error: RunError<std::io::Error> = RunError::KeyReused;
+    assert_eq!(
+        error.to_string(),
+        "the idempotency key belongs to another request; use a new key for each request"
+    );
+    let error: RunError<std::io::Error, String> = RunError::NotRecorded {
         outcome: Ok("a secret".into()),
         error: BackendError::unavailable(Cause::with_source("an outage", "cable cut")),
     };

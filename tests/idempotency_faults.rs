@@ -11,9 +11,7 @@ use common::stepping::{Running, drive, poll, step};
 use limited::backend::{
     Acquisition, FencingToken, FinishResult, Grant, InProgress, LeaseStatus, Owner, Record, StoredResult,
 };
-use limited::{
-    BackendError, Clock, DoOnce, DoOnceError, Done, Idempotency, IdempotencyError, Key, ManualClock, Outcome,
-};
+use limited::{BackendError, Clock, DoOnce, Done, Idempotency, Key, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -37,7 +35,7 @@ fn taken(clock: &ManualClock) -> Record {
 
 fn somebody_else_is_at_it<'a>(
     idempotency: &'a Idempotency<MockBackend>,
-) -> Running<'a, Result<Outcome<u32>, IdempotencyError<String, u32>>> {
+) -> Running<'a, Result<Outcome<u32>, RunError<String, u32>>> {
     let mut run: Running<'_, _> = Box::pin(idempotency.run("key", &1, async || {
         step().await;
         Ok(1)
@@ -61,7 +59,7 @@ fn a_claim_that_stays_open_is_given_up_and_blocks_nobody() {
     let (idempotency, mock, _) = idempotency();
     mock.inject(Fault::lost_response().on(Operation::Claim).times(2));
     let run = idempotency.run("key", &1, async || -> Result<u32, String> { panic!("it has no claim") });
-    assert!(matches!(block_on(run), Err(IdempotencyError::Backend(BackendError::TimedOut(_)))));
+    assert!(matches!(block_on(run), Err(RunError::Backend(BackendError::TimedOut(_)))));
     let run = idempotency.run("key", &1, async || Ok::<_, String>(2));
     assert_eq!(block_on(run).unwrap(), Outcome::Executed(2));
 }
@@ -73,7 +71,7 @@ fn no_handler_begins_on_a_lease_that_has_ended() {
         mock.inject(Fault::lost_response().on(Operation::Claim));
         let gate = mock.hold_responses(Operation::Claim);
         let began = Cell::new(0);
-        let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+        let mut run: Running<'_, Result<_, RunError<String, u32>>> =
             Box::pin(idempotency.run_with("key", &1, async |claim| {
                 began.set(began.get() + 1);
                 assert!(claim.is_held(), "nobody else may take the key now");
@@ -81,7 +79,7 @@ fn no_handler_begins_on_a_lease_that_has_ended() {
             }));
         assert!(poll(&mut run).is_pending());
         clock.advance(LEASE);
-        let mut other: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+        let mut other: Running<'_, Result<_, RunError<String, u32>>> =
             Box::pin(idempotency.run("key", &1, async || Ok(2)));
         if taken_over {
             assert!(poll(&mut other).is_pending());
@@ -117,7 +115,7 @@ fn a_look_that_fails_for_a_moment_does_not_end_the_wait() {
     let mut first = somebody_else_is_at_it(&idempotency);
     mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Find).times(3));
     let waiting = idempotency.clone().wait_timeout(LEASE);
-    let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+    let mut waiter: Running<'_, Result<_, RunError<String, u32>>> =
         Box::pin(waiting.run("key", &1, async || Ok(2)));
     for _ in 0..100 {
         assert!(poll(&mut waiter).is_pending());
@@ -137,7 +135,7 @@ fn idempotency_is_denied(mock: &MockBackend, waiting: &Idempotency<MockBackend>)
     assert_eq!(block_on(run).unwrap(), Outcome::Replayed(1), "the claim decides without the look");
     mock.inject(Fault::error(BackendError::AccessDenied("no".into())).on(Operation::Find));
     let run = looking.run("key", &1, async || Ok::<_, String>(3));
-    assert!(matches!(block_on(run), Err(IdempotencyError::Backend(BackendError::AccessDenied(_)))));
+    assert!(matches!(block_on(run), Err(RunError::Backend(BackendError::AccessDenied(_)))));
 }
 
 #[test]
@@ -146,7 +144,7 @@ fn looking_first_is_about_results_and_not_about_who_is_at_it() {
     let looking = idempotency.clone().read_before_claim(true);
     drop(somebody_else_is_at_it(&idempotency));
     let run = || block_on(looking.run("key", &1, async || Ok::<_, String>(2)));
-    assert!(matches!(run(), Err(IdempotencyError::InProgress { .. })));
+    assert!(matches!(run(), Err(RunError::InProgress { .. })));
     clock.advance(LEASE);
     mock.clear_calls();
     assert_eq!(run().unwrap(), Outcome::Executed(2));
@@ -158,7 +156,7 @@ fn a_clock_that_jumps_back_makes_nobody_wait_for_longer() {
     let (idempotency, _, clock) = idempotency();
     let first = somebody_else_is_at_it(&idempotency);
     let waiting = idempotency.clone().wait_timeout(Duration::from_secs(5));
-    let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+    let mut waiter: Running<'_, Result<_, RunError<String, u32>>> =
         Box::pin(waiting.run("key", &1, async || Ok(2)));
     assert!(poll(&mut waiter).is_pending());
     clock.advance(Duration::from_secs(1));
@@ -181,7 +179,7 @@ fn a_backend_without_room_for_a_result_is_told_of_to_the_first_caller_too() {
     let reason = "it has 400,001 bytes";
     mock.inject(Fault::finish_result(FinishResult::Omitted { reason: reason.into() }).on(Operation::Finish));
     match block_on(idempotency.run("key", &1, async || Ok::<_, String>(7))) {
-        Err(IdempotencyError::NotStored { reason: told, outcome: Some(Ok(7)) }) => assert_eq!(&*told, reason),
+        Err(RunError::NotStored { reason: told, outcome: Some(Ok(7)) }) => assert_eq!(&*told, reason),
         other => panic!("{other:?}"),
     }
 }
@@ -190,8 +188,8 @@ fn a_backend_without_room_for_a_result_is_told_of_to_the_first_caller_too() {
 fn a_result_that_cannot_be_read_back_is_not_kept() {
     let (idempotency, _, _) = idempotency();
     let run = || block_on(idempotency.run("key", &1, async || Ok::<_, String>(f64::NAN)));
-    assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: Some(Ok(_)), .. })));
-    assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: None, .. })));
+    assert!(matches!(run(), Err(RunError::NotStored { outcome: Some(Ok(_)), .. })));
+    assert!(matches!(run(), Err(RunError::NotStored { outcome: None, .. })));
     for number in [0.1, 1.0 / 3.0, f64::MIN_POSITIVE, f64::MAX, -0.0] {
         let run = || block_on(idempotency.run(format!("{number}"), &1, async || Ok::<_, String>(number)));
         assert_eq!(run().unwrap().into_inner().to_bits(), number.to_bits());
@@ -218,13 +216,13 @@ fn a_record_without_a_result_replays_as_nothing() {
         Outcome::Replayed(())
     );
     let run = block_on(idempotency.run("key", &1, async || Ok::<_, String>(1)));
-    assert!(matches!(run, Err(IdempotencyError::Decode(_))), "{run:?}");
+    assert!(matches!(run, Err(RunError::Decode(_))), "{run:?}");
 }
 
 #[test]
 fn a_refused_renewal_ends_the_claim_while_its_lease_still_lasts() {
     let (idempotency, mock, clock) = idempotency();
-    let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+    let mut run: Running<'_, Result<_, RunError<String, u32>>> =
         Box::pin(idempotency.run_with("key", &1, async |claim| {
             assert!(claim.is_held());
             step().await;
@@ -261,7 +259,7 @@ fn the_claim_of_a_run_that_is_over_is_owned_by_nobody() {
     let (idempotency, _, _) = idempotency();
     let kept = Cell::new(None);
     for ending in ["dropped", "failed", "done"] {
-        let mut run: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+        let mut run: Running<'_, Result<_, RunError<String, u32>>> =
             Box::pin(idempotency.run_with(ending, &1, async |claim| {
                 kept.set(Some(claim));
                 step().await;
@@ -309,7 +307,7 @@ fn the_tenant_of_a_composed_key_and_a_wanted_request_are_kept_with_the_record() 
 fn a_call_may_wait_where_others_do_not() {
     let (idempotency, _, clock) = idempotency();
     let mut first = somebody_else_is_at_it(&idempotency);
-    let mut waiter: Running<'_, Result<_, IdempotencyError<String, u32>>> =
+    let mut waiter: Running<'_, Result<_, RunError<String, u32>>> =
         Box::pin(idempotency.call("key", &1).wait_timeout(LEASE).run(async || Ok(2)));
     assert!(poll(&mut waiter).is_pending());
     assert!(poll(&mut first).is_ready());
@@ -318,17 +316,17 @@ fn a_call_may_wait_where_others_do_not() {
 
 #[test]
 fn what_was_lost_says_what_the_handler_returned() {
-    let error: IdempotencyError<&str, u32> = IdempotencyError::LeaseLost { outcome: Ok(7) };
+    let error: RunError<&str, u32> = RunError::LeaseLost { outcome: Ok(7) };
     assert!(error.is_retryable() && error.retry_after().is_none());
     assert_eq!(error.into_outcome(), Some(Ok(7)));
-    let error: IdempotencyError<&str, u32> = IdempotencyError::Failed("declined");
+    let error: RunError<&str, u32> = RunError::Failed("declined");
     assert!(!error.is_retryable(), "of the handler's own error only the caller knows");
     assert_eq!(error.into_outcome(), Some(Err("declined")));
-    let error: IdempotencyError<&str, u32> = IdempotencyError::InProgress { retry_after: LEASE };
+    let error: RunError<&str, u32> = RunError::InProgress { retry_after: LEASE };
     assert_eq!(error.retry_after(), Some(LEASE));
-    let error: IdempotencyError<&str> = error.without_outcome();
-    assert!(matches!(error, IdempotencyError::InProgress { .. }));
-    let error: DoOnceError<&str, u32> = DoOnceError::LeaseLost { outcome: Err("declined") };
+    let error: RunError<&str> = error.without_outcome();
+    assert!(matches!(error, RunError::InProgress { .. }));
+    let error: RunError<&str, u32> = RunError::LeaseLost { outcome: Err("declined") };
     assert_eq!(error.into_outcome(), Some(Err("declined")));
 }
 
@@ -347,7 +345,7 @@ fn a_mark_that_was_lost_is_no_leave_to_act() {
     };
     // Somebody else is at it, or has done it, since the lease ended before the mark arrived.
     mock.inject(Fault::finish_result(FinishResult::Lost(Some(taken(&clock)))).on(Operation::Finish));
-    assert!(matches!(act(), Err(DoOnceError::InProgress { retry_after }) if retry_after == LEASE));
+    assert!(matches!(act(), Err(RunError::InProgress { retry_after }) if retry_after == LEASE));
     assert_eq!(acted.get(), 0);
     // Nobody has it: somebody cleared it in between. Then it is claimed once more, and marked.
     let grant = Grant { fencing_token: FencingToken(7), expires_at: clock.now().saturating_add(LEASE) };

@@ -10,12 +10,12 @@ use std::time::Duration;
 use common::stepping::{Running, poll, step};
 use common::{AnyBackend, backends, block_on};
 use limited::backend::Record;
-use limited::{BackendError, Claim, Clock, Idempotency, IdempotencyError, ManualClock, Outcome};
+use limited::{BackendError, Claim, Clock, Idempotency, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-type Run<'a, T> = Running<'a, Result<Outcome<T>, IdempotencyError<String, T>>>;
+type Run<'a, T> = Running<'a, Result<Outcome<T>, RunError<String, T>>>;
 
 fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
     for (name, backend) in backends() {
@@ -65,11 +65,11 @@ fn begin<'a, B: limited::Backend>(idempotency: &'a Idempotency<B>, handler: &Han
 fn at_once<B: limited::Backend>(
     idempotency: &Idempotency<B>,
     result: Result<u32, String>,
-) -> Result<Outcome<u32>, IdempotencyError<String, u32>> {
+) -> Result<Outcome<u32>, RunError<String, u32>> {
     block_on(idempotency.run("key", &1, async || result))
 }
 
-fn end<T>(run: &mut Run<'_, T>) -> Result<Outcome<T>, IdempotencyError<String, T>> {
+fn end<T>(run: &mut Run<'_, T>) -> Result<Outcome<T>, RunError<String, T>> {
     for _ in 0..100 {
         if let Poll::Ready(outcome) = poll(run) {
             return outcome;
@@ -87,7 +87,7 @@ fn a_slow_handler_keeps_its_claim_as_long_as_its_renewals_arrive() {
             clock.advance(LEASE / 3);
             assert!(poll(&mut run).is_pending());
             let taken = at_once(&idempotency, Ok(2));
-            assert!(matches!(taken, Err(IdempotencyError::InProgress { .. })), "{taken:?}");
+            assert!(matches!(taken, Err(RunError::InProgress { .. })), "{taken:?}");
             assert!(handler.claim().is_held());
             assert_eq!(handler.claim().expires_at(), clock.now().saturating_add(LEASE));
         }
@@ -131,7 +131,7 @@ fn a_crashed_handler_loses_its_claim_after_one_lease() {
         drop(begin(&idempotency, &Handler::default()));
         clock.advance(LEASE - Duration::from_nanos(1));
         match at_once(&idempotency, Ok(2)) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_nanos(1));
             }
             other => panic!("{other:?}"),
@@ -185,15 +185,15 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                     "succeeds" => {
                         first.end(Ok(1));
                         let outcome = end(&mut run);
-                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Ok(1) }));
+                        let lost = matches!(outcome, Err(RunError::LeaseLost { outcome: Ok(1) }));
                         assert!(lost, "{outcome:?}");
                     }
                     "fails" => {
                         first.end(Err("timed out".into()));
                         let outcome = end(&mut run);
                         // Where nobody has the key any more, there is nobody it was lost to.
-                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Err(_) }));
-                        let failed = matches!(outcome, Err(IdempotencyError::Failed(_)));
+                        let lost = matches!(outcome, Err(RunError::LeaseLost { outcome: Err(_) }));
+                        let failed = matches!(outcome, Err(RunError::Failed(_)));
                         assert!(if newer == "failed" { failed } else { lost }, "{outcome:?}");
                     }
                     "renews" => {
@@ -220,7 +220,7 @@ fn an_operator_who_forgets_a_key_takes_it_from_its_owner() {
         let mut run = begin(&idempotency, &handler);
         block_on(idempotency.forget("key")).unwrap();
         handler.end(Ok(1));
-        assert!(matches!(end(&mut run), Err(IdempotencyError::LeaseLost { outcome: Ok(1) })));
+        assert!(matches!(end(&mut run), Err(RunError::LeaseLost { outcome: Ok(1) })));
         assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
     });
 }
@@ -252,7 +252,7 @@ fn a_call_waits_no_longer_than_it_was_told_to() {
         let mut waiter = begin(&waiting, &Handler::default());
         clock.advance(Duration::from_secs(10));
         match end(&mut waiter) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_secs(20));
             }
             other => panic!("{other:?}"),
@@ -307,7 +307,7 @@ fn a_lease_of_nothing_still_excludes() {
     everywhere(|idempotency, clock| {
         let idempotency = idempotency.lease(Duration::ZERO);
         let run = begin(&idempotency, &Handler::default());
-        assert!(matches!(at_once(&idempotency, Ok(2)), Err(IdempotencyError::InProgress { .. })));
+        assert!(matches!(at_once(&idempotency, Ok(2)), Err(RunError::InProgress { .. })));
         clock.advance(Duration::from_millis(1));
         assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
         drop(run);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::stepping::{Running, poll, step};
 use common::{backends, block_on};
-use limited::{DoOnce, Done, Idempotency, IdempotencyError, ManualClock, Outcome};
+use limited::{DoOnce, Done, Idempotency, ManualClock, Outcome, RunError};
 
 const CALLERS: u32 = 64;
 const ROUNDS: u32 = 20;
@@ -89,7 +89,7 @@ fn of_many_callers_who_do_not_wait_one_executes() {
             assert_eq!(runs.load(Ordering::Relaxed), 1);
             let executed = outcomes.iter().filter_map(|outcome| match outcome {
                 Ok(Outcome::Executed(number)) => Some(number),
-                Ok(Outcome::Replayed(_)) | Err(IdempotencyError::InProgress { .. }) => None,
+                Ok(Outcome::Replayed(_)) | Err(RunError::InProgress { .. }) => None,
                 Err(error) => panic!("{error:?}"),
             });
             assert_eq!(executed.count(), 1);
@@ -121,7 +121,7 @@ fn a_crash_is_taken_over_by_one_of_many() {
                     Ok::<_, String>(number)
                 });
                 match block_on(run) {
-                    Ok(_) | Err(IdempotencyError::InProgress { .. }) => {}
+                    Ok(_) | Err(RunError::InProgress { .. }) => {}
                     Err(error) => panic!("{error:?}"),
                 }
             });

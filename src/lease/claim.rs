@@ -1,4 +1,4 @@
-//! What somebody who was granted a key can know about it while they work.
+//! What a handler knows about its claim while it runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use limited_core::{FencingToken, Grant, Timestamp};
 
 use crate::clock::ClockChoice;
 
-/// The claim under which a handler runs: its fencing number, and whether it is still held.
+/// The claim under which a handler runs: its fencing token, and whether the key is still held.
 ///
-/// The lease renews itself while the handler's future is polled. A handler that blocks its thread, a process that is
-/// frozen, or a backend that cannot be reached for a whole lease, let it lapse; then somebody else may be granted the
-/// key, and two run at once. Nothing that runs on two machines can rule that out. What does: to send the fencing number
-/// along with the effect, and to let its receiver refuse a number lower than one that it has seen.
+/// The lease is renewed while the future of the handler is polled. It expires if the handler blocks its thread, if the
+/// process is frozen, or if the backend is unreachable for a whole lease. Another owner may then acquire the key, and two
+/// handlers run at the same time. No lease can rule that out across machines. If an effect must not happen twice, send
+/// the fencing token along with it, and let the receiver reject a token lower than the highest it has seen.
 ///
-/// Clones are the same claim.
+/// Clones refer to the same claim.
 #[derive(Clone)]
 pub struct Claim(Arc<State>);
 
@@ -27,50 +27,51 @@ struct State {
     clock: ClockChoice,
 }
 
-/// No status code, which has 16 bits.
-const NONE: u32 = u32::MAX;
+/// Means that no status code is set. A status code has 16 bits.
+const NO_STATUS_CODE: u32 = u32::MAX;
 
 impl Claim {
-    /// The number of this grant: higher than that of every grant of the key before it, also after failures, expiry and
-    /// removal. It has nothing to do with how many there were.
+    /// Returns the fencing token of this claim. It is higher than the token of every earlier claim of the key, also
+    /// after failures, expiry and removal. It does not count claims.
     pub fn fencing_token(&self) -> u64 {
         self.0.fencing_token.0
     }
 
-    /// Whether the key is still held, as far as is known here: no renewal was refused, the lease has not ended, and
-    /// the run is not over.
+    /// Returns whether the key is still held, as far as this process knows: no renewal was rejected, the lease has not
+    /// expired, and the run has not ended.
     ///
-    /// It was true when it was asked; ask right before an effect, and send the
-    /// [fencing number](Self::fencing_token) where it must not happen twice.
+    /// The result holds for the moment of the call. Call this right before an effect. If the effect must not happen
+    /// twice, also send the [fencing token](Self::fencing_token).
     pub fn is_held(&self) -> bool {
         !self.0.is_closed.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
     }
 
-    /// When the lease ends, unless it is renewed once more.
+    /// Returns when the lease expires, unless it is renewed again.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_nanos(self.0.expires_at.load(Ordering::Acquire))
     }
 
-    /// Keeps a status code with the result, such as that of HTTP, for those who look at the records.
+    /// Sets a status code, such as an HTTP status, to store with the result. It is meant for readers of the records.
+    /// [`DoOnce`](crate::DoOnce) stores none.
     pub fn set_status_code(&self, code: u16) {
         self.0.status_code.store(code.into(), Ordering::Release);
     }
 
-    pub(crate) fn new(grant: Grant, clock: ClockChoice) -> Self {
+    pub(super) fn new(grant: Grant, clock: ClockChoice) -> Self {
         Self(Arc::new(State {
             fencing_token: grant.fencing_token,
             expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
             is_closed: AtomicBool::new(false),
-            status_code: AtomicU32::new(NONE),
+            status_code: AtomicU32::new(NO_STATUS_CODE),
             clock,
         }))
     }
 
-    pub(crate) fn renewed(&self, expires_at: Timestamp) {
+    pub(super) fn renewed(&self, expires_at: Timestamp) {
         self.0.expires_at.fetch_max(expires_at.as_nanos(), Ordering::AcqRel);
     }
 
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.0.is_closed.store(true, Ordering::Release);
     }
 
@@ -83,7 +84,7 @@ impl Claim {
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
-            .field("fencing_number", &self.fencing_token())
+            .field("fencing_token", &self.fencing_token())
             .field("expires_at", &self.expires_at())
             .field("is_held", &self.is_held())
             .finish()

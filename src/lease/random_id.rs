@@ -1,12 +1,12 @@
-//! Numbers that nobody else has: generations and owners.
+//! Random 128-bit ids, for windows and owners.
 
 use limited_core::{BackendError, Cause};
 
-/// 128 random bits of the operating system's, which no fork, snapshot or clone of a process repeats.
+/// Returns 128 random bits from the operating system. No fork, snapshot or clone of a process repeats them.
 pub(crate) fn random_id() -> Result<u128, BackendError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        BackendError::Other(Cause::with_source("the system has no randomness to give", error))
+        BackendError::Other(Cause::with_source("the operating system returned no random bytes", error))
     })?;
     Ok(u128::from_ne_bytes(bytes))
 }
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_are_alike() {
+    fn two_ids_differ() {
         assert_ne!(random_id().unwrap(), random_id().unwrap());
     }
 }
