@@ -1,6 +1,4 @@
-//! Idempotency: a request is carried out once per key, and everybody gets its result.
-
-mod common;
+//! Idempotency: the handler runs once per key, and every call returns its result.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -8,27 +6,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::stepping::{Running, drive, poll, step};
-use common::{AnyBackend, backends, block_on};
 use limited::backend::{Cause, Record, StoredResult};
 use limited::{BackendError, Idempotency, InvalidKey, Key, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 use serde::{Deserialize, Serialize};
 
+use crate::common::stepping::{drive, poll, step};
+use crate::common::{AnyBackend, block_on};
+use crate::{PACE, PendingRun, RunResult, on_every_backend};
+
 const DAY: Duration = Duration::from_secs(86_400);
 
-type Run<T> = Result<Outcome<T>, RunError<String, T>>;
-
-/// Lets `behaviour` hold on every backend.
-fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
-    for (name, backend) in backends() {
-        println!("{name}");
-        let clock = ManualClock::new();
-        behaviour(Idempotency::new(backend).clock(clock.clone()), clock);
-    }
+/// Runs `test` on every backend.
+fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+    on_every_backend(|backend, clock| test(Idempotency::new(backend).clock(clock.clone()), clock));
 }
 
-/// A handler that counts how often it runs, and returns how often that was.
+/// A handler that counts its runs, and returns the count.
 #[derive(Clone, Default)]
 struct Runs(Rc<Cell<u32>>);
 
@@ -48,16 +42,16 @@ impl Runs {
     }
 }
 
-fn run(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+fn run(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> RunResult<u32> {
     block_on(idempotency.run(key, &request, || runs.clone().succeed()))
 }
 
-fn fail(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+fn fail(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> RunResult<u32> {
     block_on(idempotency.run(key, &request, || runs.clone().fail()))
 }
 
 #[test]
-fn the_first_call_executes_and_the_others_get_its_result() {
+fn first_call_executes_and_later_calls_replay() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Executed(1));
@@ -69,7 +63,7 @@ fn the_first_call_executes_and_the_others_get_its_result() {
 }
 
 #[test]
-fn results_of_any_shape_come_back_as_they_were() {
+fn result_of_any_shape_is_replayed_unchanged() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Receipt {
         id: String,
@@ -92,13 +86,13 @@ fn results_of_any_shape_come_back_as_they_were() {
 }
 
 #[test]
-fn another_request_with_the_same_key_is_told_so() {
+fn key_of_another_request_is_rejected() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
         assert!(matches!(run(&idempotency, "key", 2, &runs), Err(RunError::KeyReused)));
-        // In progress too, and without waiting for what could only be that answer.
-        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("held", &1, async || {
+        // The same while the other request is in progress, without waiting: waiting cannot change the result.
+        let mut held: PendingRun<'_, u32> = Box::pin(idempotency.run("held", &1, async || {
             step().await;
             Ok(7)
         }));
@@ -106,17 +100,17 @@ fn another_request_with_the_same_key_is_told_so() {
         let waiting = idempotency.clone().wait_timeout(DAY);
         assert!(matches!(run(&waiting, "held", 2, &runs), Err(RunError::KeyReused)));
         assert_eq!(runs.count(), 1);
-        // Nor is a key whose result is no longer kept.
+        // The key is free again when its result has expired.
         clock.advance(DAY);
         assert_eq!(run(&idempotency, "key", 2, &runs).unwrap(), Outcome::Executed(2));
     });
 }
 
 #[test]
-fn a_key_in_progress_tells_how_long_its_lease_lasts() {
+fn key_in_progress_reports_the_remaining_lease() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
-        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("key", &1, async || {
+        let mut held: PendingRun<'_, u32> = Box::pin(idempotency.run("key", &1, async || {
             step().await;
             Ok(7)
         }));
@@ -135,20 +129,20 @@ fn a_key_in_progress_tells_how_long_its_lease_lasts() {
 }
 
 #[test]
-fn an_error_frees_the_key() {
+fn error_releases_the_key() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert!(
             matches!(fail(&idempotency, "key", 1, &runs), Err(RunError::Failed(error)) if error == "declined 1")
         );
-        // Also for another request.
+        // The key is free for other requests too.
         assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(RunError::Failed(_))));
         assert_eq!(run(&idempotency, "key", 3, &runs).unwrap(), Outcome::Executed(3));
     });
 }
 
 #[test]
-fn an_error_that_is_remembered_comes_back() {
+fn stored_error_is_replayed() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         let fail =
@@ -158,7 +152,7 @@ fn an_error_that_is_remembered_comes_back() {
             assert!(matches!(fail(1), Err(RunError::ReplayedError(error)) if error == "declined 1"));
         }
         assert!(matches!(fail(2), Err(RunError::KeyReused)));
-        // Who does not expect an error to be there is told that one is.
+        // A call that does not store errors cannot read a stored error.
         assert!(matches!(run(&idempotency, "key", 1, &runs), Err(RunError::Decode(_))));
         clock.advance(DAY);
         assert!(matches!(fail(1), Err(RunError::Failed(error)) if error == "declined 2"));
@@ -169,7 +163,7 @@ fn an_error_that_is_remembered_comes_back() {
 }
 
 #[test]
-fn results_are_kept_for_as_long_as_is_set() {
+fn result_expires_after_the_ttl() {
     everywhere(|idempotency, clock| {
         let idempotency = idempotency.ttl(Duration::from_secs(60));
         let runs = Runs::default();
@@ -183,7 +177,7 @@ fn results_are_kept_for_as_long_as_is_set() {
 }
 
 #[test]
-fn namespaces_and_kinds_of_claims_are_apart() {
+fn namespaces_and_kinds_of_claims_are_independent() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
@@ -196,7 +190,7 @@ fn namespaces_and_kinds_of_claims_are_apart() {
 }
 
 #[test]
-fn a_request_that_is_no_json_claims_nothing() {
+fn request_that_is_not_json_sends_no_claim() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let outcome = block_on(idempotency.run("key", &Unwritable, async || Ok::<_, String>(1)));
@@ -204,7 +198,7 @@ fn a_request_that_is_no_json_claims_nothing() {
     assert_eq!(mock.total(), 0);
 }
 
-/// What cannot be written as JSON, or read.
+/// A value that can be neither serialized nor deserialized.
 #[derive(Clone, Debug, PartialEq)]
 struct Unwritable;
 
@@ -221,7 +215,7 @@ impl<'de> Deserialize<'de> for Unwritable {
 }
 
 #[test]
-fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
+fn result_that_cannot_be_stored_is_an_error_and_the_handler_never_runs_again() {
     everywhere(|idempotency, _| {
         let runs = Cell::new(0);
         let run = || {
@@ -234,7 +228,7 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
             Err(RunError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
                 assert!(reason.contains("it is a secret"), "{reason}");
             }
-            other => panic!("the first caller gets its result, and not {other:?}"),
+            other => panic!("the first call must get the value of its handler: {other:?}"),
         }
         for _ in 0..2 {
             assert!(matches!(run(), Err(RunError::NotStored { outcome: None, .. })));
@@ -249,7 +243,7 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
 }
 
 #[test]
-fn what_another_version_kept_is_told_apart_from_a_result() {
+fn stored_result_of_another_type_is_a_decode_error() {
     everywhere(|idempotency, _| {
         block_on(idempotency.run("key", &1, async || Ok::<_, String>("text".to_owned()))).unwrap();
         let runs = Runs::default();
@@ -259,7 +253,7 @@ fn what_another_version_kept_is_told_apart_from_a_result() {
 }
 
 #[test]
-fn what_a_call_brings_is_kept_with_the_record() {
+fn metadata_of_a_call_is_stored_with_the_record() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let call = || {
@@ -278,17 +272,17 @@ fn what_a_call_brings_is_kept_with_the_record() {
     let Some(Record::Finished(finished)) =
         block_on(idempotency.find(Key::new().tenant("42").user("7"))).unwrap()
     else {
-        panic!("it is done")
+        panic!("the record must be finished")
     };
     assert_eq!(finished.status_code, Some(201));
     assert_eq!(mock.total(), 3);
-    // Unless asked for, the request is not kept.
+    // By default the request is not stored.
     block_on(idempotency.run("key", &"secret", async || Ok::<_, String>(1))).unwrap();
     assert!(!format!("{:?}", mock.calls()).contains("secret"));
 }
 
 #[test]
-fn a_run_is_two_requests_and_a_replay_is_one() {
+fn run_costs_two_requests_and_replay_costs_one() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let run = |idempotency: &Idempotency<MockBackend>| {
@@ -298,14 +292,14 @@ fn a_run_is_two_requests_and_a_replay_is_one() {
     };
     assert_eq!(run(&idempotency), [Operation::Claim, Operation::Finish]);
     assert_eq!(run(&idempotency), [Operation::Claim]);
-    let looking = idempotency.clone().read_before_claim(true);
-    assert_eq!(run(&looking), [Operation::Find]);
+    let reading = idempotency.clone().read_before_claim(true);
+    assert_eq!(run(&reading), [Operation::Find]);
     block_on(idempotency.forget("key")).unwrap();
-    assert_eq!(run(&looking), [Operation::Find, Operation::Claim, Operation::Finish]);
+    assert_eq!(run(&reading), [Operation::Find, Operation::Claim, Operation::Finish]);
 }
 
 #[test]
-fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
+fn backend_error_before_the_handler_prevents_the_run() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     for error in [BackendError::throttled("slow down"), BackendError::MissingTable("idempotency".into())] {
@@ -318,7 +312,7 @@ fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
 }
 
 #[test]
-fn a_claim_whose_answer_was_lost_is_ones_own() {
+fn claim_whose_response_was_lost_is_recognised() {
     let mock = MockBackend::new();
     mock.inject(Fault::lost_response().on(Operation::Claim));
     let idempotency = Idempotency::new(mock.clone());
@@ -330,11 +324,8 @@ fn a_claim_whose_answer_was_lost_is_ones_own() {
     assert_eq!(mock.count(Operation::Claim), 2);
 }
 
-/// Enough for whoever waits to send something again.
-const PACE: Duration = Duration::from_millis(10);
-
 #[test]
-fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
+fn failed_final_write_is_sent_again() {
     for fault in [
         Fault::lost_response(),
         Fault::repeated_write(),
@@ -360,7 +351,7 @@ fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
 }
 
 #[test]
-fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecorded() {
+fn result_of_an_unconfirmed_record_is_returned_in_not_recorded() {
     let (mock, clock) = (MockBackend::new(), ManualClock::new());
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
@@ -376,7 +367,7 @@ fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecor
 }
 
 #[test]
-fn errors_say_what_to_do_and_keep_their_source() {
+fn error_message_states_what_to_do_and_source_is_kept() {
     let error: RunError<std::io::Error> = RunError::KeyReused;
     assert_eq!(
         error.to_string(),
