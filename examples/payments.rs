@@ -4,9 +4,9 @@
 //! cargo run --release --example payments
 //! ```
 //!
-//! The shop runs each payment under the key of its order. It may crash after it has charged a card and before the charge
-//! is recorded. The bank covers that case: it gets the key of the order with each charge, and recognises an order that
-//! it has charged.
+//! The shop runs each payment under the key of its order. It may crash after it has charged a card
+//! and before the charge is recorded. The bank covers that case: it gets the key of the order with
+//! each charge, and recognises an order that it has charged.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -52,8 +52,8 @@ struct Bank {
 }
 
 impl Bank {
-    /// Charges a card once per order. Rejects a fencing token lower than the highest seen: its sender was delayed, and
-    /// another has taken over.
+    /// Charges a card once per order. Rejects a fencing token lower than the highest seen: its
+    /// sender was delayed, and another has taken over.
     fn charge(&self, order: &Order, fencing_token: u64) -> Result<Receipt, Rejected> {
         if order.cents > 100_000 {
             return Err(Rejected::Declined);
@@ -92,7 +92,8 @@ impl Shop {
         self.idempotency.run_with(order.id, order, charge).await
     }
 
-    /// Does the same in a process that crashes after the bank has charged the card and before the charge is recorded.
+    /// Does the same in a process that crashes after the bank has charged the card and before the
+    /// charge is recorded.
     fn pay_and_crash(&self, order: &Order) {
         let charge = async |claim: Claim| {
             let receipt = self.bank.charge(order, claim.fencing_token())?;
@@ -113,7 +114,8 @@ fn print(click: &str, result: &PaymentResult) {
 }
 
 fn main() {
-    // A short lease, so that the example does not wait long after the crash. A second click waits for the first.
+    // A short lease, so that the example does not wait long after the crash. A second click waits
+    // for the first.
     let idempotency = Idempotency::new(MemoryBackend::new())
         .namespace("payments")
         .lease(Duration::from_millis(300))

@@ -15,7 +15,8 @@ use crate::clock::ClockChoice;
 use crate::lease::{AcquireOutcome, ClaimOptions, LeaseManager, Settings, setting_methods};
 use crate::{Claim, Error, RunError, observe};
 
-/// Runs an action at most once at a time, and never again after it succeeded: a welcome mail, a migration, a prize.
+/// Runs an action at most once at a time, and never again after it succeeded: a welcome mail, a
+/// migration, a prize.
 ///
 /// ```
 /// use limited::memory::MemoryBackend;
@@ -35,8 +36,8 @@ use crate::{Claim, Error, RunError, observe};
 /// # }).unwrap();
 /// ```
 ///
-/// An action has a scope and a name: `("user-123", "welcome-mail")`. Both are escaped, so two different pairs never have
-/// the same key.
+/// An action has a scope and a name: `("user-123", "welcome-mail")`. Both are escaped, so two
+/// different pairs never have the same key.
 ///
 /// # Guarantees
 ///
@@ -51,10 +52,10 @@ use crate::{Claim, Error, RunError, observe};
 /// | a crash, a panic or a dropped future while it runs | it can run again after the lease expires | it counts as done, whether it took effect or not |
 /// | a delay longer than the lease, without renewals | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) | no difference |
 ///
-/// Use `run` for an action that must happen and may repeat after a crash. Make it idempotent, or send the
-/// [fencing token](Claim::fencing_token) of the claim along ([`run_with`](Self::run_with)). Use `run_at_most_once` for
-/// an action that must never repeat. No method has both properties, unless the effect is stored in the same transaction
-/// as the record.
+/// Use `run` for an action that must happen and may repeat after a crash. Make it idempotent, or
+/// send the [fencing token](Claim::fencing_token) of the claim along
+/// ([`run_with`](Self::run_with)). Use `run_at_most_once` for an action that must never repeat. No
+/// method has both properties, unless the effect is stored in the same transaction as the record.
 ///
 /// # Clocks
 ///
@@ -63,8 +64,9 @@ use crate::{Claim, Error, RunError, observe};
 ///
 /// # Costs
 ///
-/// An action that runs costs two requests to the backend, and one more for each third of a lease that it takes. An action
-/// that is already done costs one request. The record is kept forever, unless a [TTL](Self::ttl) is set.
+/// An action that runs costs two requests to the backend, and one more for each third of a lease
+/// that it takes. An action that is already done costs one request. The record is kept forever,
+/// unless a [TTL](Self::ttl) is set.
 pub struct DoOnce<B> {
     leases: LeaseManager<B>,
 }
@@ -87,9 +89,9 @@ impl<B> DoOnce<B> {
 ///
 /// # Cancellation
 ///
-/// If a call is dropped before its action has returned, the action is not done, and the key is blocked until the lease
-/// expires. If a call of [`run_at_most_once`](Self::run_at_most_once) is dropped after the action began, the action
-/// counts as done.
+/// If a call is dropped before its action has returned, the action is not done, and the key is
+/// blocked until the lease expires. If a call of [`run_at_most_once`](Self::run_at_most_once) is
+/// dropped after the action began, the action counts as done.
 impl<B: Backend> DoOnce<B> {
     /// Runs `action`, unless it is done. If the action fails, it can run again.
     pub async fn run<T, E, F, Fut>(
@@ -135,8 +137,8 @@ impl<B: Backend> DoOnce<B> {
         observe::done_once(&self.leases.settings.namespace, &key, run).await
     }
 
-    /// Marks the action as done, and then runs it. The action does not run again, whether it succeeds, fails or crashes.
-    /// For effects that must never repeat.
+    /// Marks the action as done, and then runs it. The action does not run again, whether it
+    /// succeeds, fails or crashes. For effects that must never repeat.
     pub async fn run_at_most_once<T, E, F, Fut>(
         &self,
         scope: &str,
@@ -206,8 +208,8 @@ impl<B: Backend> DoOnce<B> {
         Ok(matches!(record, Some(Record::Finished(_))))
     }
 
-    /// Removes the record, so that the action can run again. Meant for operators. A run that is in progress
-    /// [loses](RunError::LeaseLost) its claim.
+    /// Removes the record, so that the action can run again. Meant for operators. A run that is in
+    /// progress [loses](RunError::LeaseLost) its claim.
     pub async fn clear(&self, scope: &str, name: &str) -> Result<(), Error> {
         self.leases.forget(&Key::new().part(scope, name)).await
     }

@@ -54,36 +54,40 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// | runs longer than the lease, and renewals fail | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) and overwrites nothing |
 /// | runs, and its result cannot be stored | it will not run again; see [`NotStored`](RunError::NotStored) |
 ///
-/// No record reports a request as finished before its handler has returned. So an effect happens at least once for each
-/// request that gets a result. It happens exactly once, unless its owner stopped between the effect and the record, or
-/// was delayed for a whole lease. To cover these two cases, send the key or the [fencing token](Claim::fencing_token)
-/// of the claim along with the effect. Its receiver can then reject a repetition. [`run_with`](Self::run_with) passes
-/// the [`Claim`] to the handler.
+/// No record reports a request as finished before its handler has returned. So an effect happens at
+/// least once for each request that gets a result. It happens exactly once, unless its owner
+/// stopped between the effect and the record, or was delayed for a whole lease. To cover these two
+/// cases, send the key or the [fencing token](Claim::fencing_token) of the claim along with the
+/// effect. Its receiver can then reject a repetition. [`run_with`](Self::run_with) passes the
+/// [`Claim`] to the handler.
 ///
 /// # Clocks
 ///
-/// A caller compares the lease of another owner with its own clock. If clocks differ by some seconds, it may take over
-/// that much too early. Make the lease longer than the difference of the clocks and the delay of a call together. A lease
-/// is renewed after a third of it, so two thirds are in reserve.
+/// A caller compares the lease of another owner with its own clock. If clocks differ by some
+/// seconds, it may take over that much too early. Make the lease longer than the difference of the
+/// clocks and the delay of a call together. A lease is renewed after a third of it, so two thirds
+/// are in reserve.
 ///
 /// # Costs
 ///
-/// A run costs two requests to the backend, and a replay costs one. A handler that runs long costs one more for each
-/// third of a lease.
+/// A run costs two requests to the backend, and a replay costs one. A handler that runs long costs
+/// one more for each third of a lease.
 ///
 /// # Requests
 ///
-/// A request is any value that implements `Serialize`. The record has the SHA-256 of its canonical JSON (RFC 8785), so
-/// neither the order of fields nor the notation of numbers makes a different request. The request itself is stored
-/// [on demand](Self::store_requests) only. Integers beyond 2⁵³ are compared exactly. NaN and infinities are `null`, as in
-/// `serde_json`, and fractions are compared as 64-bit floats. A set is compared in the order in which it serializes: use
+/// A request is any value that implements `Serialize`. The record has the SHA-256 of its canonical
+/// JSON (RFC 8785), so neither the order of fields nor the notation of numbers makes a different
+/// request. The request itself is stored [on demand](Self::store_requests) only. Integers beyond
+/// 2⁵³ are compared exactly. NaN and infinities are `null`, as in `serde_json`, and fractions are
+/// compared as 64-bit floats. A set is compared in the order in which it serializes: use
 /// `BTreeSet`, not `HashSet`.
 ///
 /// # Results
 ///
-/// A value is stored as JSON, and a replay deserializes it. So it owns its data (`String`, not `&str`). A value that
-/// cannot be serialized, or not be deserialized again, is [not stored](RunError::NotStored). JSON has one `null`:
-/// `Some(None)` and `Some(())` are replayed as `None`.
+/// A value is stored as JSON, and a replay deserializes it. So it owns its data (`String`, not
+/// `&str`). A value that cannot be serialized, or not be deserialized again, is [not
+/// stored](RunError::NotStored). JSON has one `null`: `Some(None)` and `Some(())` are replayed as
+/// `None`.
 pub struct Idempotency<B> {
     leases: LeaseManager<B>,
     store_requests: bool,
@@ -101,16 +105,17 @@ impl<B> Idempotency<B> {
 
     /// Sets whether a call reads the record before it claims the key. Default: `false`.
     ///
-    /// A replay is then a read instead of a rejected write, and the first call costs one more request. This pays off if
-    /// replays are frequent or results are large, on a backend that bills writes by size.
+    /// A replay is then a read instead of a rejected write, and the first call costs one more
+    /// request. This pays off if replays are frequent or results are large, on a backend that bills
+    /// writes by size.
     #[must_use]
     pub fn read_before_claim(mut self, read_before_claim: bool) -> Self {
         self.leases.settings.read_before_claim = read_before_claim;
         self
     }
 
-    /// Sets whether the record contains the request itself, as canonical JSON, for readers of the store. No operation
-    /// needs it. Default: `false`.
+    /// Sets whether the record contains the request itself, as canonical JSON, for readers of the
+    /// store. No operation needs it. Default: `false`.
     #[must_use]
     pub fn store_requests(self, store_requests: bool) -> Self {
         Self { store_requests, ..self }
@@ -125,13 +130,16 @@ impl<B> Idempotency<B> {
 ///
 /// # Cancellation
 ///
-/// A run can be dropped at any time. The key is then free if the backend had not yet granted it. Otherwise it is in
-/// progress until the lease expires, or finished if the run was about to end. The handler does not run again before the
-/// lease expires, because its effect may still be in progress.
+/// A run can be dropped at any time. The key is then free if the backend had not yet granted it.
+/// Otherwise it is in progress until the lease expires, or finished if the run was about to end.
+/// The handler does not run again before the lease expires, because its effect may still be in
+/// progress.
 impl<B: Backend> Idempotency<B> {
-    /// Runs `handler` and stores its value, unless an earlier call with `key` did. In that case returns the stored value.
+    /// Runs `handler` and stores its value, unless an earlier call with `key` did. In that case
+    /// returns the stored value.
     ///
-    /// If the handler returns an error, this releases the key and returns [`Failed`](RunError::Failed).
+    /// If the handler returns an error, this releases the key and returns
+    /// [`Failed`](RunError::Failed).
     pub async fn run<R, T, E, F, Fut>(
         &self,
         key: impl Into<Key<'_>>,
@@ -179,8 +187,8 @@ impl<B: Backend> Idempotency<B> {
         self.call(&key, request).run_with(handler).await
     }
 
-    /// Works like [`run`](Self::run), and also stores an error of the handler. Until the TTL is over, later calls get it
-    /// as a [`ReplayedError`](RunError::ReplayedError).
+    /// Works like [`run`](Self::run), and also stores an error of the handler. Until the TTL is
+    /// over, later calls get it as a [`ReplayedError`](RunError::ReplayedError).
     ///
     /// Use it for errors that a retry does not change, such as a declined card.
     pub async fn run_storing_errors<R, T, E, F, Fut>(
@@ -221,8 +229,8 @@ impl<B: Backend> Idempotency<B> {
         self.leases.find(&key.into()).await
     }
 
-    /// Removes the record of a key. Meant for operators. A run that is in progress [loses](RunError::LeaseLost) its
-    /// claim, and the next call runs its handler.
+    /// Removes the record of a key. Meant for operators. A run that is in progress
+    /// [loses](RunError::LeaseLost) its claim, and the next call runs its handler.
     pub async fn forget(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
         self.leases.forget(&key.into()).await
     }

@@ -66,14 +66,15 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
         self
     }
 
-    /// Sets the tenant to store with the record. Default: the tenant of a [composed key](Key::tenant).
+    /// Sets the tenant to store with the record. Default: the tenant of a [composed
+    /// key](Key::tenant).
     pub fn tenant(mut self, tenant: &'a str) -> Self {
         self.tenant = Some(tenant);
         self
     }
 
-    /// Sets the status code to store with the result, unless the handler [sets another](Claim::set_status_code).
-    /// Default: none.
+    /// Sets the status code to store with the result, unless the handler [sets
+    /// another](Claim::set_status_code). Default: none.
     pub fn status_code(mut self, code: u16) -> Self {
         self.status_code = Some(code);
         self
@@ -131,7 +132,8 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         self.run_storing_errors_with(|_| handler()).await
     }
 
-    /// Works like [`run_storing_errors`](Self::run_storing_errors), and passes the claim to the handler.
+    /// Works like [`run_storing_errors`](Self::run_storing_errors), and passes the claim to the
+    /// handler.
     pub async fn run_storing_errors_with<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
@@ -224,8 +226,8 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     }
 }
 
-/// Returns the JSON to store, or the reason why it cannot be stored. It must be readable again. This cannot be an error:
-/// the handler has already run, so the record has to say so.
+/// Returns the JSON to store, or the reason why it cannot be stored. It must be readable again.
+/// This cannot be an error: the handler has already run, so the record has to say so.
 fn stored_result(
     json: Result<String, serde_json::Error>,
     read: impl FnOnce(&str) -> Result<(), serde_json::Error>,

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The largest integer n for which each integer up to n is a distinct JSON number (RFC 8785, appendix D).
+/// The largest integer n for which each integer up to n is a distinct JSON number (RFC 8785,
+/// appendix D).
 const MAX_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
 /// A request as canonical JSON, and its hash.
@@ -17,8 +18,9 @@ pub(crate) struct CanonicalJson {
 impl CanonicalJson {
     /// Serializes a request as canonical JSON (RFC 8785), and computes its SHA-256 (FIPS 180-4).
     ///
-    /// RFC 8785 rounds integers that a 64-bit float cannot represent, so that two account numbers could become equal.
-    /// This writes such integers as strings, as appendix D of the RFC recommends.
+    /// RFC 8785 rounds integers that a 64-bit float cannot represent, so that two account numbers
+    /// could become equal. This writes such integers as strings, as appendix D of the RFC
+    /// recommends.
     pub(crate) fn new<R: Serialize + ?Sized>(request: &R) -> Result<Self, serde_json::Error> {
         let mut value = serde_json::to_value(request)?;
         large_integers_to_strings(&mut value);
@@ -32,7 +34,8 @@ impl CanonicalJson {
 fn large_integers_to_strings(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            // Compares the text, because features of `serde_json` decide whether it holds large integers as integers.
+            // Compares the text, because features of `serde_json` decide whether it holds large
+            // integers as integers.
             let text = number.to_string();
             let digits = text.strip_prefix('-').unwrap_or(&text);
             let is_integer = digits.bytes().all(|digit| digit.is_ascii_digit());

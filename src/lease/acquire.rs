@@ -10,7 +10,8 @@ use limited_core::{
 use super::manager::{ClaimOptions, LeaseGuard, LeaseManager};
 use super::{Claim, random_id};
 
-/// The pause before the first poll of a key that another owner holds. Each further pause is twice as long.
+/// The pause before the first poll of a key that another owner holds. Each further pause is twice
+/// as long.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// The longest pause between two polls.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,8 +25,8 @@ pub(crate) enum AcquireOutcome<'a> {
 }
 
 impl<B: Backend> LeaseManager<B> {
-    /// Claims the key. If another owner holds it, waits up to `wait_timeout` until that owner finishes, fails or loses
-    /// its lease.
+    /// Claims the key. If another owner holds it, waits up to `wait_timeout` until that owner
+    /// finishes, fails or loses its lease.
     pub(crate) async fn acquire<'a>(
         &self,
         key: ClaimKey<'a>,
@@ -50,7 +51,8 @@ impl<B: Backend> LeaseManager<B> {
                         let guard = LeaseGuard { key, owner, metadata: options.metadata, claim };
                         return Ok(AcquireOutcome::Acquired(guard));
                     }
-                    // Another owner took the key before this call saw its grant. Retry with a new owner id.
+                    // Another owner took the key before this call saw its grant. Retry with a new
+                    // owner id.
                     None => owner = Owner(random_id()?),
                 },
                 Acquisition::Held(record) => {
@@ -63,8 +65,9 @@ impl<B: Backend> LeaseManager<B> {
         }
     }
 
-    /// Sends a claim, and repeats it once if its outcome is unknown. If the outcome is still unknown, releases the key:
-    /// otherwise the key might be in progress without a handler until the lease expires.
+    /// Sends a claim, and repeats it once if its outcome is unknown. If the outcome is still
+    /// unknown, releases the key: otherwise the key might be in progress without a handler until
+    /// the lease expires.
     async fn claim(
         &self,
         key: ClaimKey<'_>,
@@ -87,8 +90,9 @@ impl<B: Backend> LeaseManager<B> {
         }
     }
 
-    /// Returns the grant with a lease that has not expired. If it expired before the response arrived, renews it first,
-    /// so that no handler starts without a lease. Returns `None` if another owner has taken the key.
+    /// Returns the grant with a lease that has not expired. If it expired before the response
+    /// arrived, renews it first, so that no handler starts without a lease. Returns `None` if
+    /// another owner has taken the key.
     async fn ensure_live(
         &self,
         key: ClaimKey<'_>,
@@ -106,8 +110,9 @@ impl<B: Backend> LeaseManager<B> {
         })
     }
 
-    /// Polls a key that another owner holds. Returns `None` when it is worth claiming again, or the record that holds
-    /// the key when waiting is over. A poll is a read, which costs less than a claim.
+    /// Polls a key that another owner holds. Returns `None` when it is worth claiming again, or the
+    /// record that holds the key when waiting is over. A poll is a read, which costs less than a
+    /// claim.
     async fn wait_until_free(
         &self,
         key: ClaimKey<'_>,
@@ -137,7 +142,8 @@ impl<B: Backend> LeaseManager<B> {
 /// The pauses between polls, and the time that is left for them.
 struct PollBackoff {
     deadline: Timestamp,
-    /// The timeout minus the pauses so far. The deadline alone is not enough, because the clock may jump back.
+    /// The timeout minus the pauses so far. The deadline alone is not enough, because the clock may
+    /// jump back.
     left: Duration,
     pause: Duration,
 }
@@ -148,7 +154,8 @@ impl PollBackoff {
         Self { deadline: leases.now().saturating_add(left), left, pause: POLL_INTERVAL }
     }
 
-    /// Returns the pause before the next poll, or `None` if waiting is over or cannot change the result.
+    /// Returns the pause before the next poll, or `None` if waiting is over or cannot change the
+    /// result.
     fn next_pause(
         &mut self,
         now: Timestamp,

@@ -10,10 +10,11 @@ use crate::clock::ClockChoice;
 
 /// The claim under which a handler runs: its fencing token, and whether the key is still held.
 ///
-/// The lease is renewed while the future of the handler is polled. It expires if the handler blocks its thread, if the
-/// process is frozen, or if the backend is unreachable for a whole lease. Another owner may then acquire the key, and two
-/// handlers run at the same time. No lease can rule that out across machines. If an effect must not happen twice, send
-/// the fencing token along with it, and let the receiver reject a token lower than the highest it has seen.
+/// The lease is renewed while the future of the handler is polled. It expires if the handler blocks
+/// its thread, if the process is frozen, or if the backend is unreachable for a whole lease.
+/// Another owner may then acquire the key, and two handlers run at the same time. No lease can rule
+/// that out across machines. If an effect must not happen twice, send the fencing token along with
+/// it, and let the receiver reject a token lower than the highest it has seen.
 ///
 /// Clones refer to the same claim.
 #[derive(Clone)]
@@ -31,17 +32,17 @@ struct State {
 const NO_STATUS_CODE: u32 = u32::MAX;
 
 impl Claim {
-    /// Returns the fencing token of this claim. It is higher than the token of every earlier claim of the key, also
-    /// after failures, expiry and removal. It does not count claims.
+    /// Returns the fencing token of this claim. It is higher than the token of every earlier claim
+    /// of the key, also after failures, expiry and removal. It does not count claims.
     pub fn fencing_token(&self) -> u64 {
         self.0.fencing_token.0
     }
 
-    /// Returns whether the key is still held, as far as this process knows: no renewal was rejected, the lease has not
-    /// expired, and the run has not ended.
+    /// Returns whether the key is still held, as far as this process knows: no renewal was
+    /// rejected, the lease has not expired, and the run has not ended.
     ///
-    /// The result holds for the moment of the call. Call this right before an effect. If the effect must not happen
-    /// twice, also send the [fencing token](Self::fencing_token).
+    /// The result holds for the moment of the call. Call this right before an effect. If the effect
+    /// must not happen twice, also send the [fencing token](Self::fencing_token).
     pub fn is_held(&self) -> bool {
         !self.0.is_closed.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
     }
@@ -51,8 +52,8 @@ impl Claim {
         Timestamp::from_nanos(self.0.expires_at.load(Ordering::Acquire))
     }
 
-    /// Sets a status code, such as an HTTP status, to store with the result. It is meant for readers of the records.
-    /// [`DoOnce`](crate::DoOnce) stores none.
+    /// Sets a status code, such as an HTTP status, to store with the result. It is meant for
+    /// readers of the records. [`DoOnce`](crate::DoOnce) stores none.
     pub fn set_status_code(&self, code: u16) {
         self.0.status_code.store(code.into(), Ordering::Release);
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use limited_core::{BackendError, InvalidKey};
 
-/// The error of [`Idempotency`](crate::Idempotency) and [`DoOnce`](crate::DoOnce). `E` is the error of the handler, and
-/// `T` its value. The handler of `DoOnce` is its action.
+/// The error of [`Idempotency`](crate::Idempotency) and [`DoOnce`](crate::DoOnce). `E` is the error
+/// of the handler, and `T` its value. The handler of `DoOnce` is its action.
 ///
 /// | variant | the handler | the key afterwards |
 /// |---|---|---|
@@ -23,36 +23,41 @@ use limited_core::{BackendError, InvalidKey};
 /// | `Decode` | ran before | finished with a result of another type |
 /// | [`Backend`](Self::Backend) | did not run | unchanged, or in progress until the lease expires |
 ///
-/// It implements [`Error`](std::error::Error) if `E` does. If `E` does not, as `String`, take the handler's error out with
-/// [`into_outcome`](Self::into_outcome) or by matching.
+/// It implements [`Error`](std::error::Error) if `E` does. If `E` does not, as `String`, take the
+/// handler's error out with [`into_outcome`](Self::into_outcome) or by matching.
 #[non_exhaustive]
 pub enum RunError<E, T = ()> {
-    /// The key is empty or too long. The handler did not run, and no request was sent to the backend.
+    /// The key is empty or too long. The handler did not run, and no request was sent to the
+    /// backend.
     InvalidKey(InvalidKey),
-    /// The request cannot be serialized as JSON. The handler did not run, and no request was sent to the backend.
+    /// The request cannot be serialized as JSON. The handler did not run, and no request was sent
+    /// to the backend.
     #[cfg(feature = "idempotency")]
     InvalidRequest(serde_json::Error),
-    /// The key belongs to another request, which is finished or in progress. The handler did not run. The caller used
-    /// one key for two requests.
+    /// The key belongs to another request, which is finished or in progress. The handler did not
+    /// run. The caller used one key for two requests.
     KeyReused,
     /// Another call with this key is in progress. The handler did not run. Retry with the same key.
     InProgress {
-        /// How long the lease of the other call lasts from now. By then the other call has finished, has renewed its
-        /// lease, or the key is free. The other call may finish sooner;
+        /// How long the lease of the other call lasts from now. By then the other call has
+        /// finished, has renewed its lease, or the key is free. The other call may finish sooner;
         /// [`wait_timeout`](crate::DoOnce::wait_timeout) waits for that.
         retry_after: Duration,
     },
     /// The handler ran and returned this error. The key is free again, unless errors are
-    /// [stored](crate::Idempotency::run_storing_errors) or the action runs
-    /// [at most once](crate::DoOnce::run_at_most_once). If the release failed, the key is free when the lease expires.
+    /// [stored](crate::Idempotency::run_storing_errors) or the action runs [at most
+    /// once](crate::DoOnce::run_at_most_once). If the release failed, the key is free when the
+    /// lease expires.
     Failed(E),
     /// The handler ran before and returned this error, which was stored. It did not run now.
     ReplayedError(E),
-    /// The handler ran to its end, now or before, but its result could not be stored. It will not run again.
+    /// The handler ran to its end, now or before, but its result could not be stored. It will not
+    /// run again.
     ///
-    /// This is an error and not an [`Outcome`](crate::Outcome), because `Ok` promises that each later call returns the
-    /// same value, and here no later call can return it. So a type that cannot be stored shows at the first call, and
-    /// not at the first retry in production. The action is done nevertheless: [`into_outcome`](Self::into_outcome)
+    /// This is an error and not an [`Outcome`](crate::Outcome), because `Ok` promises that each
+    /// later call returns the same value. Here no later call can return it. As an error, a type
+    /// that cannot be stored shows at the first call, and not at the first retry in production. The
+    /// effect of the handler has happened nevertheless: [`into_outcome`](Self::into_outcome)
     /// returns the result if the handler ran now.
     NotStored {
         /// Why the result could not be stored.
@@ -60,27 +65,29 @@ pub enum RunError<E, T = ()> {
         /// The result of the handler. `None` if the handler ran before.
         outcome: Option<Result<T, E>>,
     },
-    /// The handler ran to its end, but the claim was lost by then. The lease had expired and another owner acquired the
-    /// key, or an operator removed the record. Nothing was recorded. The result that counts is the one of the new owner,
-    /// and the handler may have run twice. See [`Claim`](crate::Claim).
+    /// The handler ran to its end, but the claim was lost by then. The lease had expired and
+    /// another owner acquired the key, or an operator removed the record. Nothing was recorded. The
+    /// result that counts is the one of the new owner, and the handler may have run twice. See
+    /// [`Claim`](crate::Claim).
     LeaseLost {
         /// The result of the handler.
         outcome: Result<T, E>,
     },
-    /// The handler ran to its end, but the backend did not confirm the record. The key is in progress until the lease
-    /// expires, or it is finished. If it is in progress, the handler may run again after that, as after a crash.
+    /// The handler ran to its end, but the backend did not confirm the record. The key is in
+    /// progress until the lease expires, or it is finished. If it is in progress, the handler may
+    /// run again after that, as after a crash.
     NotRecorded {
         /// The result of the handler.
         outcome: Result<T, E>,
         /// The last error of the backend.
         error: BackendError,
     },
-    /// The stored result of an earlier run cannot be deserialized as `T`. Another version of the program wrote it, or
-    /// another handler. The handler did not run.
+    /// The stored result of an earlier run cannot be deserialized as `T`. Another version of the
+    /// program wrote it, or another handler. The handler did not run.
     #[cfg(feature = "idempotency")]
     Decode(serde_json::Error),
-    /// The backend failed before the handler ran. If its response was lost, the key may be in progress until the lease
-    /// expires. An action that runs at most once may be marked as done.
+    /// The backend failed before the handler ran. If its response was lost, the key may be in
+    /// progress until the lease expires. An action that runs at most once may be marked as done.
     Backend(BackendError),
 }
 
@@ -114,7 +121,8 @@ impl<E, T> RunError<E, T> {
         }
     }
 
-    /// Returns the same error without the value of the handler, for functions whose error type does not name `T`.
+    /// Returns the same error without the value of the handler, for functions whose error type does
+    /// not name `T`.
     pub fn without_outcome(self) -> RunError<E> {
         let without_value = |outcome: Result<T, E>| outcome.map(drop);
         match self {
@@ -204,8 +212,8 @@ impl<E: fmt::Debug, T> fmt::Debug for RunError<E, T> {
     }
 }
 
-// `thiserror` would return the wrapped error, whose message is already part of ours. Like `BackendError`, this returns the
-// error below it, so that a chain of sources repeats no message.
+// `thiserror` would return the wrapped error, whose message is already part of ours. Like
+// `BackendError`, this returns the error below it, so that a chain of sources repeats no message.
 impl<E: StdError + 'static, T> StdError for RunError<E, T> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {

@@ -1,4 +1,4 @@
-//! Renews a lease while a handler runs, and finishes or releases the claim afterwards.
+//! Renews leases while handlers run, and finishes or releases claims afterwards.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -21,14 +21,14 @@ const MAX_WRITE_ATTEMPTS: u32 = 5;
 /// The pause before a final write is sent again. Each further pause is four times as long.
 const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 
-/// Makes and ends claims of one kind.
+/// Acquires, renews and ends claims of one kind.
 pub(crate) struct LeaseManager<B> {
     pub(crate) backend: Instrumented<B>,
     pub(crate) settings: Settings,
     kind: ClaimKind,
 }
 
-/// What a claim brings along.
+/// The request hash and the metadata of a claim.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ClaimOptions<'a> {
     pub(crate) request_hash: Option<RequestHash>,
@@ -69,7 +69,7 @@ impl<B> LeaseManager<B> {
         self.settings.clock.now()
     }
 
-    /// Returns when a lease expires that starts `now`.
+    /// Returns when a lease that starts at `now` expires.
     pub(super) fn lease_from(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.settings.lease())
     }
@@ -99,7 +99,8 @@ impl<B: Backend> LeaseManager<B> {
         .await
     }
 
-    /// Renews after each third of the lease, and after each twelfth while renewals fail, until the claim is lost.
+    /// Renews after each third of the lease, and after each twelfth while renewals fail, until the
+    /// claim is lost.
     async fn keep_renewing(&self, guard: &LeaseGuard<'_>) {
         let lease = self.settings.lease();
         // If the response to the claim was lost at first, the lease began before this call.

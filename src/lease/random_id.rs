@@ -2,7 +2,8 @@
 
 use limited_core::{BackendError, Cause};
 
-/// Returns 128 random bits from the operating system. No fork, snapshot or clone of a process repeats them.
+/// Returns 128 random bits from the operating system. No fork, snapshot or clone of a process
+/// repeats them.
 pub(crate) fn random_id() -> Result<u128, BackendError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {

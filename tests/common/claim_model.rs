@@ -65,9 +65,9 @@ impl Model {
         (key.namespace().to_owned(), key.kind().as_str(), key.key().to_owned())
     }
 
-    /// Notes the time of a call, and whether the backend found no record. A caller may be delayed for longer than the
-    /// maximum clock skew after it has read the clock. It may then find no record, because the record has expired at the
-    /// time of later calls.
+    /// Notes the time of a call, and whether the backend found no record. A caller may be delayed
+    /// for longer than the maximum clock skew after it has read the clock. It may then find no
+    /// record, because the record has expired at the time of later calls.
     pub(crate) fn note_time(&mut self, key: &ClaimKey<'_>, now: Timestamp, found_nothing: bool) {
         self.latest = self.latest.max(now);
         let known_from = self.latest.saturating_sub(MAX_CLOCK_SKEW);
@@ -90,7 +90,8 @@ impl Model {
         self.live(key, now).filter(is_held)
     }
 
-    /// Checks the result of a claim. The backend may choose any fencing token that is higher than the last.
+    /// Checks the result of a claim. The backend may choose any fencing token that is higher than
+    /// the last.
     pub(crate) fn claim(
         &mut self,
         key: &ClaimKey<'_>,

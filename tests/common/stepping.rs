@@ -14,8 +14,8 @@ use limited::backend::{
 
 use super::claim_model::Model;
 
-/// A backend for tests of claims. Each claim operation is pending once before it runs, and once after it. Each result is
-/// compared with the result of a simple model. Responses can be lost.
+/// A backend for tests of claims. Each claim operation is pending once before it runs, and once
+/// after it. Each result is compared with the result of a simple model. Responses can be lost.
 pub(crate) struct Stepping<B> {
     pub(crate) backend: B,
     model: Mutex<Model>,
@@ -27,7 +27,8 @@ impl<B> Stepping<B> {
         Self { backend, model: Mutex::default(), lost: Mutex::default() }
     }
 
-    /// Sets which of the next operations lose their responses. The last entry is for the next operation.
+    /// Sets which of the next operations lose their responses. The last entry is for the next
+    /// operation.
     pub(crate) fn lose_responses(&self, lost: Vec<bool>) {
         *self.lost.lock().unwrap() = lost;
     }

@@ -1,5 +1,5 @@
-//! Idempotency and do-once over a backend that fails, is slow, or is full: repeated requests are recognised, and no handler
-//! starts without a lease.
+//! Idempotency and do-once over a backend that fails, is slow, or is full: repeated requests are
+//! recognised, and no handler starts without a lease.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -118,18 +118,19 @@ fn retryable_error_of_a_poll_does_not_end_the_wait() {
     assert_eq!(mock.faults_left(), 0);
     assert!(poll(&mut first).is_ready());
     assert_eq!(drive(&clock, PACE, waiter).unwrap(), Outcome::Replayed(1));
+    // An error of the read before the claim, if it is retryable, does not end the call.
     let reading = waiting.clone().read_before_claim(true);
     mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Find));
     let run = reading.run("key", &1, async || Ok::<_, String>(3));
     assert_eq!(block_on(run).unwrap(), Outcome::Replayed(1), "the claim decides without the read");
-    // A permanent error ends the wait.
+    // A permanent error ends it.
     mock.inject(Fault::error(BackendError::AccessDenied("no".into())).on(Operation::Find));
     let run = reading.run("key", &1, async || Ok::<_, String>(3));
     assert!(matches!(block_on(run), Err(RunError::Backend(BackendError::AccessDenied(_)))));
 }
 
 #[test]
-fn read_before_claim_ignores_an_expired_claim() {
+fn read_before_claim_decides_by_finished_records_only() {
     let (idempotency, mock, clock) = idempotency();
     let reading = idempotency.clone().read_before_claim(true);
     drop(start_other_run(&idempotency));
@@ -152,7 +153,8 @@ fn clock_that_jumps_back_does_not_extend_the_wait() {
     assert!(poll(&mut waiter).is_pending());
     clock.rewind(Duration::from_secs(3_600));
     let mut waited = Duration::ZERO;
-    // The current sleep lasts until the clock has caught up. After that only the time of sleeps counts.
+    // The current sleep lasts until the clock has caught up. After that only the time of sleeps
+    // counts.
     clock.advance(Duration::from_secs(3_600));
     while poll(&mut waiter).is_pending() {
         clock.advance(PACE);
@@ -335,7 +337,8 @@ fn action_does_not_run_if_its_mark_was_lost() {
     mock.inject(Fault::finish_result(FinishResult::Lost(Some(other_claim(&clock)))).on(Operation::Finish));
     assert!(matches!(act(), Err(RunError::InProgress { retry_after }) if retry_after == LEASE));
     assert_eq!(acted.get(), 0);
-    // No owner holds the key, because an operator cleared it in between. The call claims it again and marks it.
+    // No owner holds the key, because an operator cleared it in between. The call claims it again
+    // and marks it.
     let grant = Grant { fencing_token: FencingToken(7), expires_at: clock.now().saturating_add(LEASE) };
     mock.inject(Fault::acquisition(Acquisition::Acquired(grant)).on(Operation::Claim));
     mock.inject(Fault::finish_result(FinishResult::Lost(None)).on(Operation::Finish));

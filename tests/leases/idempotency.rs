@@ -91,7 +91,8 @@ fn key_of_another_request_is_rejected() {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
         assert!(matches!(run(&idempotency, "key", 2, &runs), Err(RunError::KeyReused)));
-        // The same while the other request is in progress, without waiting: waiting cannot change the result.
+        // The same while the other request is in progress, without waiting: waiting cannot change
+        // the result.
         let mut held: PendingRun<'_, u32> = Box::pin(idempotency.run("held", &1, async || {
             step().await;
             Ok(7)

@@ -1,5 +1,5 @@
-//! Random interleavings of callers, crashes, lost responses, expiry and clocks. Each result of each backend is the result
-//! of a simple model, and no caller gets a result that no handler returned.
+//! Random interleavings of callers, crashes, lost responses, expiry and clocks. Each result of each
+//! backend is the result of a simple model, and no caller gets a result that no handler returned.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -16,7 +16,7 @@ use crate::{LEASE, PendingRun, RunResult, on_every_backend};
 /// Runs `test` on every backend.
 fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
     on_every_backend(|backend, clock| {
-        test(Idempotency::new(backend).lease(LEASE).clock(clock.clone()), clock)
+        test(Idempotency::new(backend).lease(LEASE).clock(clock.clone()), clock);
     });
 }
 
@@ -147,7 +147,8 @@ fn expired_lease_that_was_not_taken_over_still_belongs_to_its_owner() {
     });
 }
 
-/// Combines everything that a stale owner may do with everything that the newer owner may have done.
+/// Combines everything that a stale owner may do with everything that the newer owner may have
+/// done.
 #[test]
 fn stale_owner_cannot_complete_fail_or_release_the_newer_claim() {
     for newer in ["in progress", "done", "failed", "crashed"] {
