@@ -16,8 +16,8 @@ pub use self::attempt::{Attempt, AttemptWindow};
 pub use self::error::AttemptError;
 use crate::arithmetic::{self, Count, opened_window};
 use crate::clock::ClockChoice;
-use crate::fresh::fresh;
 use crate::immediate::poll_once;
+use crate::lease::random_id;
 use crate::observe::{self, Instrumented};
 
 /// Lets something be attempted so many times within a validity: a login, a password reset, a one-time code.
@@ -249,7 +249,7 @@ impl<B> LimitedAttempt<B> {
     }
 
     fn hit<'a>(&self, context: Option<&'a str>) -> Result<Hit<'a>, AttemptError> {
-        Ok(Hit::new(1, self.max.into()).with_window_meta(WindowId(fresh()?), context))
+        Ok(Hit::new(1, self.max.into()).with_window_meta(WindowId(random_id()?), context))
     }
 
     fn answered(

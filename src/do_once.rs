@@ -1,6 +1,6 @@
-//! Do-once: an action that happens once in all.
+//! Do-once: an action that succeeds once in total.
 
-mod outcome;
+mod done;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,14 +8,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, LeaseStatus, Record, StoredResult};
+use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, Record, StoredResult};
 
-pub use self::outcome::{DoOnceError, Done};
-use crate::claims::{Claims, Start, Wanted};
+pub use self::done::Done;
 use crate::clock::ClockChoice;
-use crate::{Claim, Error, observe};
+use crate::lease::{AcquireOutcome, ClaimOptions, LeaseManager, Settings, setting_methods};
+use crate::{Claim, Error, RunError, observe};
 
-/// Does something at most once at a time, and once in all when it succeeds: a welcome mail, a migration, a prize.
+/// Runs an action at most once at a time, and never again after it succeeded: a welcome mail, a
+/// migration, a prize.
 ///
 /// ```
 /// use limited::memory::MemoryBackend;
@@ -35,109 +36,70 @@ use crate::{Claim, Error, observe};
 /// # }).unwrap();
 /// ```
 ///
-/// An action belongs to a scope: `("user-123", "welcome-mail")`. The parts are escaped, so that no two pairs meet.
+/// An action has a scope and a name: `("user-123", "welcome-mail")`. Both are escaped, so two
+/// different pairs never have the same key.
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// Of one scope and action, over one backend, by any number of tasks and processes:
+/// They hold for one scope and name over one backend, for any number of tasks and processes:
 ///
 /// | | [`run`](Self::run): **at least once** | [`run_at_most_once`](Self::run_at_most_once): **at most once** |
 /// |---|---|---|
-/// | at the same time | one runs, the others are told [`InProgress`](DoOnceError::InProgress) or wait | one runs; the others are told [`Before`](Done::AlreadyDone), or until it is marked [`InProgress`](DoOnceError::InProgress) |
-/// | the action succeeds | is done, once in all | is done, once in all |
-/// | the action fails | can be tried again at once | counts as done, and is not tried again |
-/// | a crash, a panic or a dropped future before it begins | can be tried again once the lease has ended | until it is marked, the same; from then on it counts as done |
-/// | a crash, a panic or a dropped future in the middle | can be tried again once the lease has ended | counts as done: it may have happened or not |
-/// | held up for longer than the lease, without renewals | may run beside another; the one that lost its claim is told [`Lost`](DoOnceError::LeaseLost) | no difference |
+/// | several calls at the same time | one runs; the others wait, or get [`InProgress`](RunError::InProgress) | one runs; the others get [`InProgress`](RunError::InProgress) until it is marked, and [`AlreadyDone`](Done::AlreadyDone) after that |
+/// | the action succeeds | it is done and never runs again | it is done and never runs again |
+/// | the action fails | it can run again at once | it counts as done and does not run again |
+/// | a crash, a panic or a dropped future before it begins | it can run again after the lease expires | the same until it is marked; after that it counts as done |
+/// | a crash, a panic or a dropped future while it runs | it can run again after the lease expires | it counts as done, whether it took effect or not |
+/// | a delay longer than the lease, without renewals | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) | no difference |
 ///
-/// An action that must happen, and may happen twice after a crash, is for `run`; make it harmless to repeat, or give
-/// the claim's [fencing number](Claim::fencing_token) along ([`run_with`](Self::run_with)). One that must never happen
-/// twice is for `run_at_most_once`. Nothing gives both at once, unless the effect is kept in the same transaction as the
-/// record.
+/// Use `run` for an action that must happen and may repeat after a crash. Make it idempotent, or
+/// send the [fencing token](Claim::fencing_token) of the claim along
+/// ([`run_with`](Self::run_with)). Use `run_at_most_once` for an action that must never repeat. No
+/// method has both properties, unless the effect is stored in the same transaction as the record.
 ///
 /// # Clocks
 ///
-/// As of [leases](crate::Idempotency#clocks) everywhere: make them longer than clocks are apart and calls are delayed,
-/// taken together. A record without an end depends on no clock.
+/// Make the lease longer than the difference of the clocks and the delay of a call together, as for
+/// [`Idempotency`](crate::Idempotency#clocks). A record without a TTL depends on no clock.
 ///
-/// # What it costs
+/// # Costs
 ///
-/// Two requests to the backend where the action runs, one where it was done before, and one for each third of a lease
-/// that it takes. A record for ever, unless [a time](Self::ttl) is given.
+/// An action that runs costs two requests to the backend, and one more for each third of a lease
+/// that it takes. An action that is already done costs one request. The record is kept forever,
+/// unless a [TTL](Self::ttl) is set.
 pub struct DoOnce<B> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
 }
 
-/// # Making one
+/// # Configuration
 impl<B> DoOnce<B> {
-    /// Do-once over `backend`: a lease of 30 seconds, records kept for ever, by the system's clock.
+    /// Creates a `DoOnce` over `backend`, with a lease of 30 seconds and no TTL.
     pub fn new(backend: B) -> Self {
-        Self { claims: Claims::new(backend, ClaimKind::DoOnce, None) }
+        Self { leases: LeaseManager::new(backend, ClaimKind::DoOnce, Settings::new(None)) }
     }
 
-    /// Which of those over one backend this is: actions in different namespaces never meet.
-    #[must_use]
-    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.claims.namespace = namespace.into();
-        self
-    }
-
-    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.claims.clock = ClockChoice::Own(Arc::new(clock));
-        self
-    }
-
-    /// For how long a claim holds without being renewed: how long an action is blocked after a crash. From 1 ms to 366
-    /// days; what is beyond either counts as that.
-    ///
-    /// It is renewed three times in that time while the action runs.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.claims.lease = lease;
-        self
-    }
-
-    /// For how long it is remembered that an action is done, rounded up to a whole second; for ever unless set. After
-    /// that it can be done again.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.claims.ttl = Some(ttl);
-        self
-    }
-
-    /// For how long a call waits while another is at the same action; not at all unless set.
-    #[must_use]
-    pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
-        self
-    }
-
-    /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.claims.backend
-    }
+    setting_methods! { default_ttl: "none; records are kept forever" }
 }
 
-/// # Doing
+/// # Running
 ///
 /// # Errors
 ///
-/// Each variant of [`DoOnceError`] says whether the action ran.
+/// Each variant of [`RunError`] states whether the action ran.
 ///
-/// # Cancelling
+/// # Cancellation
 ///
-/// A call that is dropped before its action has returned leaves it undone, and blocked until the lease ends. One of
-/// [`run_at_most_once`](Self::run_at_most_once) leaves it done once it has begun.
+/// If a call is dropped before its action has returned, the action is not done, and the key is
+/// blocked until the lease expires. If a call of [`run_at_most_once`](Self::run_at_most_once) is
+/// dropped after the action began, the action counts as done.
 impl<B: Backend> DoOnce<B> {
-    /// Does it, unless it is done. Where `action` fails, it can be tried again.
+    /// Runs `action`, unless it is done. If the action fails, it can run again.
     pub async fn run<T, E, F, Fut>(
         &self,
         scope: &str,
         name: &str,
         action: F,
-    ) -> Result<Done<T>, DoOnceError<E, T>>
+    ) -> Result<Done<T>, RunError<E, T>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -145,59 +107,44 @@ impl<B: Backend> DoOnce<B> {
         self.run_with(scope, name, |_| action()).await
     }
 
-    /// [`run`](Self::run), with an action that is given its claim.
+    /// Works like [`run`](Self::run), and passes the claim to the action.
     pub async fn run_with<T, E, F, Fut>(
         &self,
         scope: &str,
         name: &str,
         action: F,
-    ) -> Result<Done<T>, DoOnceError<E, T>>
+    ) -> Result<Done<T>, RunError<E, T>>
     where
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let key = Key::new().part(scope, name);
-        observe::done_once(&self.claims.namespace, &key, self.run_unless_done(&key, action)).await
-    }
-
-    async fn run_unless_done<T, E, F, Fut>(
-        &self,
-        key: &Key<'_>,
-        action: F,
-    ) -> Result<Done<T>, DoOnceError<E, T>>
-    where
-        F: FnOnce(Claim) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let held = match self.start(key).await? {
-            Start::Acquired(held) => held,
-            Start::Held(record) => return self.taken(&record),
-        };
-        let value = match self.claims.hold(&held, action(held.claim.clone())).await {
-            Ok(value) => value,
-            Err(error) => {
-                return Err(match self.claims.release(&held).await {
-                    Ok(LeaseStatus::Lost(Some(_))) => DoOnceError::LeaseLost { outcome: Err(error) },
-                    // Where it could not be given up, its lease ends by itself.
-                    _ => DoOnceError::Failed(error),
-                });
+        let run = async {
+            let guard = match self.acquire(&key).await? {
+                AcquireOutcome::Acquired(guard) => guard,
+                AcquireOutcome::Held(record) => return self.already_held(&record),
+            };
+            let value = match self.leases.run_with_renewal(&guard, action(guard.claim.clone())).await {
+                Ok(value) => value,
+                Err(error) => return Err(self.leases.release(&guard, error).await),
+            };
+            match self.leases.finish(&guard, StoredResult::Nothing, None).await {
+                Ok((FinishResult::Lost(_), _)) => Err(RunError::LeaseLost { outcome: Ok(value) }),
+                Ok((_, at)) => Ok(Done::Executed { at, value }),
+                Err(error) => Err(RunError::NotRecorded { outcome: Ok(value), error }),
             }
         };
-        match self.claims.finish(&held, StoredResult::Nothing, None).await {
-            Ok((FinishResult::Lost(_), _)) => Err(DoOnceError::LeaseLost { outcome: Ok(value) }),
-            Ok((_, at)) => Ok(Done::Executed { at, value }),
-            Err(error) => Err(DoOnceError::NotRecorded { value, error }),
-        }
+        observe::done_once(&self.leases.settings.namespace, &key, run).await
     }
 
-    /// Marks it as done, then does it: for effects that must never repeat. Whatever becomes of `action`, it is not done
-    /// again.
+    /// Marks the action as done, and then runs it. The action does not run again, whether it
+    /// succeeds, fails or crashes. For effects that must never repeat.
     pub async fn run_at_most_once<T, E, F, Fut>(
         &self,
         scope: &str,
         name: &str,
         action: F,
-    ) -> Result<Done<T>, DoOnceError<E, T>>
+    ) -> Result<Done<T>, RunError<E, T>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -208,76 +155,74 @@ impl<B: Backend> DoOnce<B> {
                 Done::AlreadyDone { at } => Ok(Done::AlreadyDone { at }),
                 Done::Executed { at, .. } => match action().await {
                     Ok(value) => Ok(Done::Executed { at, value }),
-                    Err(error) => Err(DoOnceError::Failed(error)),
+                    Err(error) => Err(RunError::Failed(error)),
                 },
             }
         };
-        observe::done_once(&self.claims.namespace, &key, run).await
+        observe::done_once(&self.leases.settings.namespace, &key, run).await
     }
 
-    /// Marks it as done, without doing it.
-    pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, DoOnceError<Infallible>> {
+    /// Marks the action as done without running it.
+    pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, RunError<Infallible>> {
         let key = Key::new().part(scope, name);
-        observe::done_once(&self.claims.namespace, &key, self.mark(&key)).await
+        observe::done_once(&self.leases.settings.namespace, &key, self.mark(&key)).await
     }
 
-    async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, DoOnceError<E, T>> {
+    async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, RunError<E, T>> {
         loop {
-            let held = match self.start(key).await? {
-                Start::Acquired(held) => held,
-                Start::Held(record) => return self.taken(&record),
+            let guard = match self.acquire(key).await? {
+                AcquireOutcome::Acquired(guard) => guard,
+                AcquireOutcome::Held(record) => return self.already_held(&record),
             };
-            match self.claims.finish(&held, StoredResult::Nothing, None).await? {
-                (FinishResult::Lost(Some(record)), _) => return self.taken(&record),
-                // Somebody removed the claim right after it was made.
+            match self.leases.finish(&guard, StoredResult::Nothing, None).await? {
+                (FinishResult::Lost(Some(record)), _) => return self.already_held(&record),
+                // An operator removed the claim in between. Claim again.
                 (FinishResult::Lost(None), _) => {}
                 (_, at) => return Ok(Done::Executed { at, value: () }),
             }
         }
     }
 
-    async fn start<'a, T, E>(&'a self, key: &'a Key<'a>) -> Result<Start<'a>, DoOnceError<E, T>> {
-        Ok(self.claims.start(self.claims.key(key)?, Wanted::default()).await?)
+    async fn acquire<'a, T, E>(&'a self, key: &'a Key<'a>) -> Result<AcquireOutcome<'a>, RunError<E, T>> {
+        Ok(self.leases.acquire(self.leases.key(key)?, ClaimOptions::default()).await?)
     }
 
-    /// What it means that somebody else has the action.
-    fn taken<T, U, E>(&self, record: &Record) -> Result<Done<T>, DoOnceError<E, U>> {
+    /// Returns the result of a call whose action another call has done, or is running.
+    fn already_held<T, U, E>(&self, record: &Record) -> Result<Done<T>, RunError<E, U>> {
         match record {
             Record::Finished(finished) => Ok(Done::AlreadyDone { at: finished.at }),
-            Record::InProgress(taken) => {
-                Err(DoOnceError::InProgress { retry_after: self.claims.retry_after(taken) })
-            }
+            Record::InProgress(other) => Err(self.leases.in_progress(other)),
         }
     }
 }
 
-/// # Looking, and removing
+/// # Records
 ///
 /// # Errors
 ///
 /// [`Error::InvalidKey`] and [`Error::Backend`].
 impl<B: Backend> DoOnce<B> {
-    /// Whether it is done. It is not while somebody is at it.
+    /// Returns whether the action is done. An action that is in progress is not done.
     pub async fn is_done(&self, scope: &str, name: &str) -> Result<bool, Error> {
-        let record = self.claims.find(&Key::new().part(scope, name)).await?;
+        let record = self.leases.find(&Key::new().part(scope, name)).await?;
         Ok(matches!(record, Some(Record::Finished(_))))
     }
 
-    /// Forgets that it is done, so that it can be done again: an operator's act. Whoever is at it
-    /// [loses](DoOnceError::LeaseLost) its claim.
+    /// Removes the record, so that the action can run again. Meant for operators. A run that is in
+    /// progress [loses](RunError::LeaseLost) its claim.
     pub async fn clear(&self, scope: &str, name: &str) -> Result<(), Error> {
-        self.claims.forget(&Key::new().part(scope, name)).await
+        self.leases.forget(&Key::new().part(scope, name)).await
     }
 }
 
 impl<B> Clone for DoOnce<B> {
     fn clone(&self) -> Self {
-        Self { claims: self.claims.clone() }
+        Self { leases: self.leases.clone() }
     }
 }
 
 impl<B> fmt::Debug for DoOnce<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DoOnce").field("claims", &self.claims).finish()
+        f.debug_struct("DoOnce").field("leases", &self.leases).finish()
     }
 }

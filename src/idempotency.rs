@@ -1,4 +1,4 @@
-//! Idempotency: a request is carried out once, however often it is sent.
+//! Idempotency: a request runs once, however often it is sent.
 
 mod call;
 mod outcome;
@@ -14,15 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::call::IdempotentCall;
-pub use self::outcome::{IdempotencyError, Outcome};
-use crate::claims::Claims;
+pub use self::outcome::Outcome;
 use crate::clock::ClockChoice;
-use crate::{Claim, Error};
+use crate::lease::{LeaseManager, Settings, setting_methods};
+use crate::{Claim, Error, RunError};
 
-/// How long results are kept, unless set.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Carries a request out once per key, and gives its result to whoever sends it again.
+/// Runs a request once per key, and returns its result to every call that repeats it.
 ///
 /// ```
 /// use limited::memory::MemoryBackend;
@@ -42,120 +41,84 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// # }).unwrap();
 /// ```
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// Of one key, over one backend, by any number of tasks and processes:
+/// They hold for one key over one backend, for any number of tasks and processes:
 ///
-/// | | the handler |
+/// | the handler | what follows |
 /// |---|---|
-/// | runs to its end, and this is recorded | every later call gets this result, until it is no longer kept |
-/// | returns an error | may run again at once, with any request; with [`run_storing_errors`](Self::run_storing_errors) as a result does |
-/// | crashes, panics, or its future is dropped | may run again once the lease has ended: **at least once** |
-/// | runs longer than the lease, and renewals arrive | keeps its claim |
-/// | runs longer than the lease, and renewals do not arrive | may run beside another; the one that lost its claim is told [`Lost`](IdempotencyError::LeaseLost), and overwrites nothing |
-/// | ran, and its result cannot be kept | will not run again; see [`NotKept`](IdempotencyError::NotStored) |
+/// | returns a value, and the value is recorded | every later call returns this value, until the [TTL](Self::ttl) is over |
+/// | returns an error | it may run again at once, also for another request; [`run_storing_errors`](Self::run_storing_errors) treats an error like a value instead |
+/// | crashes, panics, or its future is dropped | it may run again after the lease expires: **at least once** |
+/// | runs longer than the lease, and renewals succeed | it keeps its claim |
+/// | runs longer than the lease, and renewals fail | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) and overwrites nothing |
+/// | runs, and its result cannot be stored | it will not run again; see [`NotStored`](RunError::NotStored) |
 ///
-/// At no time does a record say that a request is done before its handler has returned. So an effect happens at least
-/// once for each request that is answered, and once unless its owner was stopped between the effect and the record, or
-/// held up for a whole lease. For the rest pass the claim's [fencing number](Claim::fencing_token), or the key itself,
-/// on to whatever has the effect, and let it refuse what it has seen; [`run_with`](Self::run_with) gives the handler
-/// its [`Claim`].
+/// No record reports a request as finished before its handler has returned. So an effect happens at
+/// least once for each request that gets a result. It happens exactly once, unless its owner
+/// stopped between the effect and the record, or was delayed for a whole lease. To cover these two
+/// cases, send the key or the [fencing token](Claim::fencing_token) of the claim along with the
+/// effect. Its receiver can then reject a repetition. [`run_with`](Self::run_with) passes the
+/// [`Claim`] to the handler.
 ///
 /// # Clocks
 ///
-/// Leases end by the clocks of those who ask. Where clocks differ by some seconds, a lease may be taken over that much
-/// early: make it longer than clocks are apart and calls are delayed, taken together. A lease is renewed when a third of
-/// it has passed, so that two thirds of it are there to spare.
+/// A caller compares the lease of another owner with its own clock. If clocks differ by some
+/// seconds, it may take over that much too early. Make the lease longer than the difference of the
+/// clocks and the delay of a call together. A lease is renewed after a third of it, so two thirds
+/// are in reserve.
 ///
-/// # What it costs
+/// # Costs
 ///
-/// Two requests to the backend for a run, one for a replay, and one for each third of a lease that a handler takes.
+/// A run costs two requests to the backend, and a replay costs one. A handler that runs long costs
+/// one more for each third of a lease.
 ///
 /// # Requests
 ///
-/// A request is anything that is `Serialize`. What is kept is the SHA-256 of its canonical JSON (RFC 8785), so that
-/// neither the order of fields nor the spelling of numbers makes another request of it; the request itself is
-/// [kept only where asked for](Self::store_requests). Integers beyond 2⁵³ are compared in full. NaN and
-/// infinities are `null`, as `serde_json` has them; fractions are compared as 64-bit floats. The order of sets is that
-/// in which they are written: use a `BTreeSet`, not a `HashSet`.
+/// A request is any value that implements `Serialize`. The record has the SHA-256 of its canonical
+/// JSON (RFC 8785), so neither the order of fields nor the notation of numbers makes a different
+/// request. The request itself is stored [on demand](Self::store_requests) only. Integers beyond
+/// 2⁵³ are compared exactly. NaN and infinities are `null`, as in `serde_json`, and fractions are
+/// compared as 64-bit floats. A set is compared in the order in which it serializes: use
+/// `BTreeSet`, not `HashSet`.
 ///
 /// # Results
 ///
-/// A result is kept as JSON, and given back as what that reads as; it owns its data (`String`, not `&str`). One that
-/// cannot be written, or not be read back, is [not kept](IdempotencyError::NotStored). JSON has one `null`: `Some(None)` and
-/// `Some(())` come back as `None`.
+/// A value is stored as JSON, and a replay deserializes it. So it owns its data (`String`, not
+/// `&str`). A value that cannot be serialized, or not be deserialized again, is [not
+/// stored](RunError::NotStored). JSON has one `null`: `Some(None)` and `Some(())` are replayed as
+/// `None`.
 pub struct Idempotency<B> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
     store_requests: bool,
 }
 
-/// # Making one
+/// # Configuration
 impl<B> Idempotency<B> {
-    /// Idempotency over `backend`: a lease of 30 seconds, results kept for 24 hours, by the system's clock.
+    /// Creates an `Idempotency` over `backend`, with a lease of 30 seconds and a TTL of 24 hours.
     pub fn new(backend: B) -> Self {
-        Self { claims: Claims::new(backend, ClaimKind::Idempotency, Some(KEPT_FOR)), store_requests: false }
+        let settings = Settings::new(Some(DEFAULT_TTL));
+        Self { leases: LeaseManager::new(backend, ClaimKind::Idempotency, settings), store_requests: false }
     }
 
-    /// Which of those over one backend this is: keys in different namespaces never meet.
-    #[must_use]
-    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.claims.namespace = namespace.into();
-        self
-    }
+    setting_methods! { default_ttl: "24 hours" }
 
-    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.claims.clock = ClockChoice::Own(Arc::new(clock));
-        self
-    }
-
-    /// For how long a claim holds without being renewed: how long a key is blocked after a crash. From 1 ms to 366 days;
-    /// what is beyond either counts as that.
+    /// Sets whether a call reads the record before it claims the key. Default: `false`.
     ///
-    /// It is renewed three times in that time while a handler runs, so it need not be as long as the handler takes.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.claims.lease = lease;
-        self
-    }
-
-    /// For how long results are kept, rounded up to a whole second. After that the key is free, also for another request.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.claims.ttl = Some(ttl);
-        self
-    }
-
-    /// For how long a call waits for another's that is in progress, and takes its result; not at all unless set. Where the
-    /// other fails, or is gone, the call runs its own handler.
-    ///
-    /// It looks after 10 ms, then at intervals that double up to a second; each look is a read.
-    #[must_use]
-    pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
-        self
-    }
-
-    /// Whether a call looks for a result before it claims. A replay is then a read, where it is a refused write
-    /// otherwise, and the first call is a request more. It pays where replays are many or results are large, on a
-    /// backend that bills writes by size.
+    /// A replay is then a read instead of a rejected write, and the first call costs one more
+    /// request. This pays off if replays are frequent or results are large, on a backend that bills
+    /// writes by size.
     #[must_use]
     pub fn read_before_claim(mut self, read_before_claim: bool) -> Self {
-        self.claims.read_before_claim = read_before_claim;
+        self.leases.settings.read_before_claim = read_before_claim;
         self
     }
 
-    /// Whether the request itself, as canonical JSON, is kept with the record, for who looks at the store; not unless
-    /// set. No operation needs it.
+    /// Sets whether the record contains the request itself, as canonical JSON, for readers of the
+    /// store. No operation needs it. Default: `false`.
     #[must_use]
     pub fn store_requests(self, store_requests: bool) -> Self {
         Self { store_requests, ..self }
-    }
-
-    /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.claims.backend
     }
 }
 
@@ -163,23 +126,26 @@ impl<B> Idempotency<B> {
 ///
 /// # Errors
 ///
-/// Each variant of [`IdempotencyError`] says whether the handler ran.
+/// Each variant of [`RunError`] states whether the handler ran.
 ///
-/// # Cancelling
+/// # Cancellation
 ///
-/// A run that is dropped leaves the key free where it had not been granted, else in progress until the lease ends, or
-/// done where it was at its very end. A handler is not called again before the lease has ended, since its effect may
-/// still be under way.
+/// A run can be dropped at any time. The key is then free if the backend had not yet granted it.
+/// Otherwise it is in progress until the lease expires, or finished if the run was about to end.
+/// The handler does not run again before the lease expires, because its effect may still be in
+/// progress.
 impl<B: Backend> Idempotency<B> {
-    /// Runs `handler` if nobody has run it for `key`, and keeps its result; else gives back the result that was kept.
+    /// Runs `handler` and stores its value, unless an earlier call with `key` did. In that case
+    /// returns the stored value.
     ///
-    /// Where the handler returns an error, the key is free again, and the error is [`Handler`](IdempotencyError::Failed).
+    /// If the handler returns an error, this releases the key and returns
+    /// [`Failed`](RunError::Failed).
     pub async fn run<R, T, E, F, Fut>(
         &self,
         key: impl Into<Key<'_>>,
         request: &R,
         handler: F,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    ) -> Result<Outcome<T>, RunError<E, T>>
     where
         R: Serialize + ?Sized,
         T: Serialize + DeserializeOwned,
@@ -190,7 +156,7 @@ impl<B: Backend> Idempotency<B> {
         self.call(&key, request).run(handler).await
     }
 
-    /// [`run`](Self::run), with a handler that is given its claim.
+    /// Works like [`run`](Self::run), and passes the claim to the handler.
     ///
     /// ```
     /// # use limited::{Idempotency, memory::MemoryBackend};
@@ -210,7 +176,7 @@ impl<B: Backend> Idempotency<B> {
         key: impl Into<Key<'_>>,
         request: &R,
         handler: F,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    ) -> Result<Outcome<T>, RunError<E, T>>
     where
         R: Serialize + ?Sized,
         T: Serialize + DeserializeOwned,
@@ -221,16 +187,16 @@ impl<B: Backend> Idempotency<B> {
         self.call(&key, request).run_with(handler).await
     }
 
-    /// [`run`](Self::run), where an error of the handler is a result too: it is kept, and
-    /// [given](IdempotencyError::ReplayedError) to whoever asks again, until it is no longer kept.
+    /// Works like [`run`](Self::run), and also stores an error of the handler. Until the TTL is
+    /// over, later calls get it as a [`ReplayedError`](RunError::ReplayedError).
     ///
-    /// For errors that trying again does not change, such as a card that is declined.
+    /// Use it for errors that a retry does not change, such as a declined card.
     pub async fn run_storing_errors<R, T, E, F, Fut>(
         &self,
         key: impl Into<Key<'_>>,
         request: &R,
         handler: F,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    ) -> Result<Outcome<T>, RunError<E, T>>
     where
         R: Serialize + ?Sized,
         T: Serialize + DeserializeOwned,
@@ -242,44 +208,44 @@ impl<B: Backend> Idempotency<B> {
         self.call(&key, request).run_storing_errors(handler).await
     }
 
-    /// A call with settings of its own: what is kept beside its result, and how long it waits.
+    /// Creates a call with settings for this call only: metadata of the record, and a wait timeout.
     pub fn call<'a, R: ?Sized>(
         &'a self,
         key: impl Into<Key<'a>>,
         request: &'a R,
     ) -> IdempotentCall<'a, B, R> {
-        IdempotentCall::new(&self.claims, key.into(), request, self.store_requests)
+        IdempotentCall::new(&self.leases, key.into(), request, self.store_requests)
     }
 }
 
-/// # Looking, and removing
+/// # Records
 ///
 /// # Errors
 ///
 /// [`Error::InvalidKey`] and [`Error::Backend`].
 impl<B: Backend> Idempotency<B> {
-    /// What there is on a key: who is at it, or what came of it.
+    /// Returns the record of a key: its current owner, or the stored result.
     pub async fn find(&self, key: impl Into<Key<'_>>) -> Result<Option<Record>, Error> {
-        self.claims.find(&key.into()).await
+        self.leases.find(&key.into()).await
     }
 
-    /// Removes what there is on a key: an operator's act. Whoever is at it [loses](IdempotencyError::LeaseLost) its claim,
-    /// and the next call runs its handler.
+    /// Removes the record of a key. Meant for operators. A run that is in progress
+    /// [loses](RunError::LeaseLost) its claim, and the next call runs its handler.
     pub async fn forget(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.claims.forget(&key.into()).await
+        self.leases.forget(&key.into()).await
     }
 }
 
 impl<B> Clone for Idempotency<B> {
     fn clone(&self) -> Self {
-        Self { claims: self.claims.clone(), ..*self }
+        Self { leases: self.leases.clone(), ..*self }
     }
 }
 
 impl<B> fmt::Debug for Idempotency<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Idempotency")
-            .field("claims", &self.claims)
+            .field("leases", &self.leases)
             .field("store_requests", &self.store_requests)
             .finish_non_exhaustive()
     }

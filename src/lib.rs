@@ -9,18 +9,16 @@
 mod algorithm;
 mod arithmetic;
 mod attempts;
-mod claim;
-mod claims;
 mod clock;
 mod decision;
 mod do_once;
 mod error;
-mod fresh;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
 mod immediate;
+mod lease;
 mod limiter;
 pub mod observability;
 mod observe;
@@ -28,12 +26,12 @@ mod quota;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};
-pub use claim::Claim;
 pub use decision::Decision;
-pub use do_once::{DoOnce, DoOnceError, Done};
+pub use do_once::{DoOnce, Done};
 pub use error::{Error, OnError};
 #[cfg(feature = "idempotency")]
-pub use idempotency::{Idempotency, IdempotencyError, IdempotentCall, Outcome};
+pub use idempotency::{Idempotency, IdempotentCall, Outcome};
+pub use lease::{Claim, RunError};
 pub use limiter::{Limiter, WithQuota};
 pub use quota::{Quota, QuotaError};
 

@@ -15,9 +15,9 @@ use limited_core::{ClaimKey, Counter, CounterState, Key};
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use self::backend::Instrumented;
-use crate::{Algorithm, Decision, DoOnceError, Done, Error};
 #[cfg(feature = "idempotency")]
-use crate::{IdempotencyError, Outcome};
+use crate::Outcome;
+use crate::{Algorithm, Decision, Done, Error, RunError};
 
 /// The backend as a limiter holds it: where somebody watches, wrapped.
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
@@ -65,8 +65,8 @@ pub(crate) fn within_claim<F: Future>(
 pub(crate) fn idempotent<T, E>(
     namespace: &str,
     key: &Key<'_>,
-    run: impl Future<Output = Result<Outcome<T>, IdempotencyError<E, T>>>,
-) -> impl Future<Output = Result<Outcome<T>, IdempotencyError<E, T>>> {
+    run: impl Future<Output = Result<Outcome<T>, RunError<E, T>>>,
+) -> impl Future<Output = Result<Outcome<T>, RunError<E, T>>> {
     watched(Kind::Idempotency, namespace, key, run, outcome::of_idempotency)
 }
 
@@ -74,8 +74,8 @@ pub(crate) fn idempotent<T, E>(
 pub(crate) fn done_once<T, U, E>(
     namespace: &str,
     key: &Key<'_>,
-    run: impl Future<Output = Result<Done<T>, DoOnceError<E, U>>>,
-) -> impl Future<Output = Result<Done<T>, DoOnceError<E, U>>> {
+    run: impl Future<Output = Result<Done<T>, RunError<E, U>>>,
+) -> impl Future<Output = Result<Done<T>, RunError<E, U>>> {
     watched(Kind::DoOnce, namespace, key, run, outcome::of_do_once)
 }
 

@@ -320,7 +320,7 @@ fn the_record_has_the_status_and_the_service_its_claim() {
                 assert_eq!(finished.status_code, Some(418));
                 let claims = server.seen.claims.lock().unwrap();
                 assert_eq!(claims[0].as_ref().unwrap().fencing_token(), finished.fencing_token.0);
-                assert!(!claims[0].as_ref().unwrap().is_owned());
+                assert!(!claims[0].as_ref().unwrap().is_held());
             }
             other => panic!("{other:?}"),
         }

@@ -1,22 +1,21 @@
-//! One call, with what is particular to it, and how it is carried out.
+//! One call: its settings, and how it runs or replays.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, LeaseStatus, Record, StoredResult};
+use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, Record, StoredResult};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
-use super::outcome::{IdempotencyError, Outcome};
-use super::request_hash::Canonical;
-use crate::Claim;
-use crate::claims::{Claims, LeaseGuard, Start, Wanted, is_same};
-use crate::observe;
+use super::outcome::Outcome;
+use super::request_hash::CanonicalJson;
+use crate::lease::{AcquireOutcome, ClaimOptions, LeaseGuard, LeaseManager, is_same_request};
+use crate::{Claim, RunError, observe};
 
-/// A call of [`Idempotency`](crate::Idempotency) that has settings of its own; [`call`](crate::Idempotency::call)
-/// makes one.
+/// One call of [`Idempotency`](crate::Idempotency) with its own settings. Created by
+/// [`Idempotency::call`](crate::Idempotency::call).
 ///
 /// ```
 /// # use limited::{Idempotency, memory::MemoryBackend};
@@ -37,7 +36,7 @@ use crate::observe;
 /// ```
 #[must_use = "a call does nothing until it is run"]
 pub struct IdempotentCall<'a, B, R: ?Sized> {
-    claims: Claims<B>,
+    leases: LeaseManager<B>,
     key: Key<'a>,
     request: &'a R,
     function_name: Option<&'a str>,
@@ -46,85 +45,84 @@ pub struct IdempotentCall<'a, B, R: ?Sized> {
     store_request: bool,
 }
 
-/// What an error of the handler comes to.
+/// What to do with an error of the handler.
 enum OnFailure<E> {
-    /// The key is free again.
-    Retry,
-    /// The error is a result, and written and read as one.
-    Remember(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
+    /// Release the key.
+    Release,
+    /// Store the error as a result, with these functions to serialize and deserialize it.
+    Store(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
 }
 
-/// # Settings
+/// # Configuration
 impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
-    pub(super) fn new(claims: &Claims<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
-        let claims = claims.clone();
-        Self { claims, key, request, function_name: None, tenant: None, status_code: None, store_request }
+    pub(super) fn new(leases: &LeaseManager<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
+        let leases = leases.clone();
+        Self { leases, key, request, function_name: None, tenant: None, status_code: None, store_request }
     }
 
-    /// Keeps the name of what runs with the record.
+    /// Sets the name of the function to store with the record. Default: none.
     pub fn function_name(mut self, name: &'a str) -> Self {
         self.function_name = Some(name);
         self
     }
 
-    /// Keeps with the record for whom it runs; the tenant of a [composed key](Key::tenant) unless set.
+    /// Sets the tenant to store with the record. Default: the tenant of a [composed
+    /// key](Key::tenant).
     pub fn tenant(mut self, tenant: &'a str) -> Self {
         self.tenant = Some(tenant);
         self
     }
 
-    /// Keeps this status code with a result, unless the handler [sets another](Claim::set_status_code).
+    /// Sets the status code to store with the result, unless the handler [sets
+    /// another](Claim::set_status_code). Default: none.
     pub fn status_code(mut self, code: u16) -> Self {
         self.status_code = Some(code);
         self
     }
 
-    /// Whether the request itself is kept with the record.
+    /// Sets whether the record contains the request itself. Default: the setting of
+    /// [`Idempotency::store_requests`](crate::Idempotency::store_requests).
     pub fn store_request(mut self, store_request: bool) -> Self {
         self.store_request = store_request;
         self
     }
 
-    /// For how long to wait for another call that is in progress.
-    pub fn wait_timeout(mut self, duration: Duration) -> Self {
-        self.claims.wait_timeout = duration;
+    /// Sets how long to wait for another call that is in progress. Default: the setting of
+    /// [`Idempotency::wait_timeout`](crate::Idempotency::wait_timeout).
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.leases.settings.wait_timeout = timeout;
         self
     }
 }
 
 /// # Running
 ///
-/// As the methods of the same names of [`Idempotency`](crate::Idempotency).
-///
 /// # Errors
 ///
-/// As there.
+/// Each variant of [`RunError`] states whether the handler ran.
 impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
-    /// Runs `handler` unless it has run.
-    pub async fn run<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    /// Works like [`Idempotency::run`](crate::Idempotency::run).
+    pub async fn run<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.carry_out(|_| handler(), OnFailure::Retry).await
+        self.execute(|_| handler(), OnFailure::Release).await
     }
 
-    /// Runs `handler`, which is given its claim, unless it has run.
-    pub async fn run_with<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    /// Works like [`Idempotency::run_with`](crate::Idempotency::run_with).
+    pub async fn run_with<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.carry_out(handler, OnFailure::Retry).await
+        self.execute(handler, OnFailure::Release).await
     }
 
-    /// Runs `handler` unless it has run, and remembers its error.
-    pub async fn run_storing_errors<T, E, F, Fut>(
-        self,
-        handler: F,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    /// Works like [`Idempotency::run_storing_errors`](crate::Idempotency::run_storing_errors).
+    pub async fn run_storing_errors<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned,
@@ -134,149 +132,137 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         self.run_storing_errors_with(|_| handler()).await
     }
 
-    /// Runs `handler`, which is given its claim, unless it has run, and remembers its error.
-    pub async fn run_storing_errors_with<T, E, F, Fut>(
-        self,
-        handler: F,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    /// Works like [`run_storing_errors`](Self::run_storing_errors), and passes the claim to the
+    /// handler.
+    pub async fn run_storing_errors_with<T, E, F, Fut>(self, handler: F) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned,
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let remember =
-            OnFailure::Remember(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
-        self.carry_out(handler, remember).await
+        let store = OnFailure::Store(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
+        self.execute(handler, store).await
     }
 
-    async fn carry_out<T, E, F, Fut>(
+    async fn execute<T, E, F, Fut>(
         self,
         handler: F,
         on_failure: OnFailure<E>,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    ) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let run = self.run_or_replay(handler, on_failure);
-        observe::idempotent(&self.claims.namespace, &self.key, run).await
+        observe::idempotent(&self.leases.settings.namespace, &self.key, run).await
     }
 
     async fn run_or_replay<T, E, F, Fut>(
         &self,
         handler: F,
         on_failure: OnFailure<E>,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>>
+    ) -> Result<Outcome<T>, RunError<E, T>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Canonical { json, request_hash } =
-            Canonical::of(self.request).map_err(IdempotencyError::InvalidRequest)?;
+        let CanonicalJson { json, request_hash } =
+            CanonicalJson::new(self.request).map_err(RunError::InvalidRequest)?;
         let request = self.store_request.then_some(json.as_str());
-        let of_key = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
-        let tenant = self.tenant.or_else(of_key);
+        let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
+        let tenant = self.tenant.or_else(key_tenant);
         let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
-        let wanted = Wanted { request_hash: Some(request_hash), metadata };
-        let key = self.claims.key(&self.key)?;
-        match self.claims.start(key, wanted).await? {
-            Start::Held(record) if !is_same(record.request_hash(), Some(request_hash)) => {
-                Err(IdempotencyError::KeyReused)
+        let options = ClaimOptions { request_hash: Some(request_hash), metadata };
+        let key = self.leases.key(&self.key)?;
+        match self.leases.acquire(key, options).await? {
+            AcquireOutcome::Held(record) if !is_same_request(record.request_hash(), Some(request_hash)) => {
+                Err(RunError::KeyReused)
             }
-            Start::Held(Record::InProgress(taken)) => {
-                Err(IdempotencyError::InProgress { retry_after: self.claims.retry_after(&taken) })
-            }
-            Start::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
-            Start::Acquired(held) => {
-                let outcome = self.claims.hold(&held, handler(held.claim.clone())).await;
-                self.keep(&held, outcome, &on_failure).await
+            AcquireOutcome::Held(Record::InProgress(other)) => Err(self.leases.in_progress(&other)),
+            AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
+            AcquireOutcome::Acquired(guard) => {
+                let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await;
+                self.finish(&guard, outcome, &on_failure).await
             }
         }
     }
 
-    /// Keeps what the handler returned, or frees the key.
-    async fn keep<T: Serialize + DeserializeOwned, E>(
+    /// Records what the handler returned, or releases the key.
+    async fn finish<T: Serialize + DeserializeOwned, E>(
         &self,
-        held: &LeaseGuard<'_>,
+        guard: &LeaseGuard<'_>,
         outcome: Result<T, E>,
         on_failure: &OnFailure<E>,
-    ) -> Result<Outcome<T>, IdempotencyError<E, T>> {
+    ) -> Result<Outcome<T>, RunError<E, T>> {
         let (result, outcome) = match (outcome, on_failure) {
-            (Err(error), OnFailure::Retry) => {
-                return Err(match self.claims.release(held).await {
-                    Ok(LeaseStatus::Lost(Some(_))) => IdempotencyError::LeaseLost { outcome: Err(error) },
-                    // Where it could not be given up, its lease ends by itself.
-                    _ => IdempotencyError::Failed(error),
-                });
-            }
+            (Err(error), OnFailure::Release) => return Err(self.leases.release(guard, error).await),
             (Ok(value), _) => {
-                let written = serde_json::to_string(&value);
+                let json = serde_json::to_string(&value);
                 let read = |json: &str| serde_json::from_str::<T>(json).map(drop);
-                (stored(written, read, StoredResult::Value), Ok(value))
+                (stored_result(json, read, StoredResult::Value), Ok(value))
             }
-            (Err(error), OnFailure::Remember(write, read)) => {
-                (stored(write(&error), |json| read(json).map(drop), StoredResult::Error), Err(error))
+            (Err(error), OnFailure::Store(write, read)) => {
+                let json = write(&error);
+                (stored_result(json, |json| read(json).map(drop), StoredResult::Error), Err(error))
             }
         };
-        let unwritable = match &result {
+        let omitted = match &result {
             StoredResult::Omitted { reason } => Some(Arc::clone(reason)),
             _ => None,
         };
-        let status_code = held.claim.status_code().or(self.status_code);
-        match (self.claims.finish(held, result, status_code).await, unwritable) {
-            (Err(error), _) => Err(IdempotencyError::NotRecorded { outcome, error }),
-            (Ok((FinishResult::Lost(_), _)), _) => Err(IdempotencyError::LeaseLost { outcome }),
+        let status_code = guard.claim.status_code().or(self.status_code);
+        match (self.leases.finish(guard, result, status_code).await, omitted) {
+            (Err(error), _) => Err(RunError::NotRecorded { outcome, error }),
+            (Ok((FinishResult::Lost(_), _)), _) => Err(RunError::LeaseLost { outcome }),
             (Ok((FinishResult::Stored, _)), Some(reason))
             | (Ok((FinishResult::Omitted { reason }, _)), _) => {
-                Err(IdempotencyError::NotStored { reason, outcome: Some(outcome) })
+                Err(RunError::NotStored { reason, outcome: Some(outcome) })
             }
-            (Ok((FinishResult::Stored, _)), None) => {
-                outcome.map(Outcome::Executed).map_err(IdempotencyError::Failed)
-            }
+            (Ok((FinishResult::Stored, _)), None) => outcome.map(Outcome::Executed).map_err(RunError::Failed),
         }
     }
 }
 
-/// What to store of a result, if it can be read again. By now it is too late to fail: what was to be done is done.
-fn stored(
-    written: Result<String, serde_json::Error>,
+/// Returns the JSON to store, or the reason why it cannot be stored. It must be readable again.
+/// This cannot be an error: the handler has already run, so the record has to say so.
+fn stored_result(
+    json: Result<String, serde_json::Error>,
     read: impl FnOnce(&str) -> Result<(), serde_json::Error>,
-    as_kind: impl FnOnce(Arc<str>) -> StoredResult,
+    store_as: impl FnOnce(Arc<str>) -> StoredResult,
 ) -> StoredResult {
-    let not_kept = |reason: String| StoredResult::Omitted { reason: reason.into() };
-    match written {
-        Err(error) => not_kept(format!("it cannot be written as JSON: {error}")),
+    let omitted = |reason: String| StoredResult::Omitted { reason: reason.into() };
+    match json {
+        Err(error) => omitted(format!("it cannot be serialized as JSON: {error}")),
         Ok(json) => match read(&json) {
-            Err(error) => not_kept(format!("it cannot be read back from its JSON: {error}")),
-            Ok(()) => as_kind(json.into()),
+            Err(error) => omitted(format!("it cannot be deserialized from its JSON: {error}")),
+            Ok(()) => store_as(json.into()),
         },
     }
 }
 
-/// What came of an earlier run.
+/// Returns the result of an earlier run.
 fn replay<T: DeserializeOwned, E>(
     finished: &Finished,
     on_failure: &OnFailure<E>,
-) -> Result<Outcome<T>, IdempotencyError<E, T>> {
-    let unreadable = IdempotencyError::Decode;
+) -> Result<Outcome<T>, RunError<E, T>> {
+    let value = |json| serde_json::from_str(json).map(Outcome::Replayed).map_err(RunError::Decode);
     match (&finished.result, on_failure) {
-        (StoredResult::Value(json), _) => {
-            serde_json::from_str(json).map(Outcome::Replayed).map_err(unreadable)
+        (StoredResult::Value(json), _) => value(json),
+        (StoredResult::Error(json), OnFailure::Store(_, read)) => {
+            Err(read(json).map_or_else(RunError::Decode, RunError::ReplayedError))
         }
-        (StoredResult::Error(json), OnFailure::Remember(_, read)) => {
-            Err(read(json).map_or_else(unreadable, IdempotencyError::ReplayedError))
+        (StoredResult::Error(_), OnFailure::Release) => {
+            let message = "the stored result is an error; read it with `run_storing_errors`";
+            Err(RunError::Decode(serde_json::Error::custom(message)))
         }
         (StoredResult::Omitted { reason }, _) => {
-            Err(IdempotencyError::NotStored { reason: Arc::clone(reason), outcome: None })
+            Err(RunError::NotStored { reason: Arc::clone(reason), outcome: None })
         }
-        (StoredResult::Error(_), OnFailure::Retry) => {
-            Err(unreadable(serde_json::Error::custom("it is an error, that `run_remembering` remembered")))
-        }
-        // Written by something else: a result of nothing, if that is one.
-        (StoredResult::Nothing, _) => serde_json::from_str("null").map(Outcome::Replayed).map_err(unreadable),
+        // Another program wrote this record. It replays if `T` can be read from `null`.
+        (StoredResult::Nothing, _) => value("null"),
     }
 }
 

@@ -6,9 +6,9 @@
 
 use limited_core::BackendError;
 
-use crate::{DoOnceError, Done};
 #[cfg(feature = "idempotency")]
-use crate::{IdempotencyError, Outcome};
+use crate::Outcome;
+use crate::{Done, RunError};
 
 /// A run whose future was dropped, or whose handler panicked.
 pub(super) const DROPPED: &str = "dropped";
@@ -16,36 +16,38 @@ pub(super) const DROPPED: &str = "dropped";
 pub(super) const BACKEND_FAILED: &str = "backend_failed";
 
 #[cfg(feature = "idempotency")]
-pub(super) const fn of_idempotency<T, E>(
-    result: &Result<Outcome<T>, IdempotencyError<E, T>>,
-) -> &'static str {
+pub(super) const fn of_idempotency<T, E>(result: &Result<Outcome<T>, RunError<E, T>>) -> &'static str {
     match result {
         Ok(Outcome::Executed(_)) => "executed",
         Ok(Outcome::Replayed(_)) => "replayed",
-        Err(IdempotencyError::ReplayedError(_)) => "replayed_error",
-        Err(IdempotencyError::KeyReused) => "key_reused",
-        Err(IdempotencyError::InProgress { .. }) => "in_progress",
-        Err(IdempotencyError::Failed(_)) => "failed",
-        Err(IdempotencyError::NotStored { outcome: Some(_), .. }) => "not_kept",
-        Err(IdempotencyError::NotStored { outcome: None, .. }) => "replayed_not_kept",
-        Err(IdempotencyError::LeaseLost { .. }) => "lost",
-        Err(IdempotencyError::NotRecorded { .. }) => "unrecorded",
-        Err(IdempotencyError::Decode(_)) => "unreadable",
-        Err(IdempotencyError::InvalidKey(_) | IdempotencyError::InvalidRequest(_)) => "invalid",
-        Err(IdempotencyError::Backend(_)) => BACKEND_FAILED,
+        Err(error) => of_error(error),
     }
 }
 
-pub(super) const fn of_do_once<T, U, E>(result: &Result<Done<T>, DoOnceError<E, U>>) -> &'static str {
+pub(super) const fn of_do_once<T, U, E>(result: &Result<Done<T>, RunError<E, U>>) -> &'static str {
     match result {
         Ok(Done::Executed { .. }) => "done",
         Ok(Done::AlreadyDone { .. }) => "done_before",
-        Err(DoOnceError::InProgress { .. }) => "in_progress",
-        Err(DoOnceError::Failed(_)) => "failed",
-        Err(DoOnceError::LeaseLost { .. }) => "lost",
-        Err(DoOnceError::NotRecorded { .. }) => "unrecorded",
-        Err(DoOnceError::InvalidKey(_)) => "invalid",
-        Err(DoOnceError::Backend(_)) => BACKEND_FAILED,
+        Err(error) => of_error(error),
+    }
+}
+
+const fn of_error<T, E>(error: &RunError<E, T>) -> &'static str {
+    match error {
+        RunError::ReplayedError(_) => "replayed_error",
+        RunError::KeyReused => "key_reused",
+        RunError::InProgress { .. } => "in_progress",
+        RunError::Failed(_) => "failed",
+        RunError::NotStored { outcome: Some(_), .. } => "not_kept",
+        RunError::NotStored { outcome: None, .. } => "replayed_not_kept",
+        RunError::LeaseLost { .. } => "lost",
+        RunError::NotRecorded { .. } => "unrecorded",
+        RunError::InvalidKey(_) => "invalid",
+        #[cfg(feature = "idempotency")]
+        RunError::InvalidRequest(_) => "invalid",
+        #[cfg(feature = "idempotency")]
+        RunError::Decode(_) => "unreadable",
+        RunError::Backend(_) => BACKEND_FAILED,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What claims are, as plainly as it can be said: a map of records, and the rules of the contract.
+//! A model of claims: a map of records, and the rules of the contract in their simplest form.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ use limited::backend::{
     lapsed_claim_expires,
 };
 
-/// Every record there has ever been.
+/// All records since the start of the test.
 #[derive(Default)]
 pub(crate) struct Model {
     entries: HashMap<(String, &'static str, String), Entry>,
-    /// The latest time that anybody told.
+    /// The latest time of any call so far.
     latest: Timestamp,
 }
 
@@ -65,9 +65,10 @@ impl Model {
         (key.namespace().to_owned(), key.kind().as_str(), key.key().to_owned())
     }
 
-    /// Hears of a time, and of what the backend found there. A caller who was held up between reading the clock and
-    /// asking, for longer than clocks may be apart, may find a record gone that had expired by the time of the others.
-    pub(crate) fn hear(&mut self, key: &ClaimKey<'_>, now: Timestamp, found_nothing: bool) {
+    /// Notes the time of a call, and whether the backend found no record. A caller may be delayed
+    /// for longer than the maximum clock skew after it has read the clock. It may then find no
+    /// record, because the record has expired at the time of later calls.
+    pub(crate) fn note_time(&mut self, key: &ClaimKey<'_>, now: Timestamp, found_nothing: bool) {
         self.latest = self.latest.max(now);
         let known_from = self.latest.saturating_sub(MAX_CLOCK_SKEW);
         let entry = self.entries.get_mut(&Self::id(key));
@@ -85,39 +86,42 @@ impl Model {
     }
 
     fn held_by(&mut self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Option<&mut Entry> {
-        let is_its = |entry: &&mut Entry| entry.owner == owner && matches!(entry.state, State::Held { .. });
-        self.live(key, now).filter(is_its)
+        let is_held = |entry: &&mut Entry| entry.owner == owner && matches!(entry.state, State::Held { .. });
+        self.live(key, now).filter(is_held)
     }
 
-    /// Holds an answer against the rules. The number of a grant is the backend's to choose, as long as it rises.
+    /// Checks the result of a claim. The backend may choose any fencing token that is higher than
+    /// the last.
     pub(crate) fn claim(
         &mut self,
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-        answer: &Acquisition,
+        result: &Acquisition,
     ) {
         if let Some(entry) = self.live(key, now) {
-            let free = matches!(entry.state, State::Held { expires_at } if has_passed(expires_at, now));
+            let is_free = matches!(entry.state, State::Held { expires_at } if has_passed(expires_at, now));
             match entry.state {
                 State::Held { expires_at } if entry.owner == request.owner => {
                     let again =
                         Acquisition::Acquired(Grant { fencing_token: entry.fencing_token, expires_at });
-                    return assert_eq!(*answer, again, "a repeated claim is answered as it was");
+                    return assert_eq!(*result, again, "a repeated claim returns its first result");
                 }
-                _ if !free => return assert_eq!(Some(answer.clone()), entry.record().map(Acquisition::Held)),
+                _ if !is_free => {
+                    return assert_eq!(Some(result.clone()), entry.record().map(Acquisition::Held));
+                }
                 _ => {}
             }
         }
-        let Acquisition::Acquired(grant) = answer else {
-            panic!("{key:?} is free at {now:?}, and not {answer:?}")
+        let Acquisition::Acquired(grant) = result else {
+            panic!("{key:?} is free at {now:?}, but the result is {result:?}")
         };
         assert_eq!(grant.expires_at, request.expires_at);
         let id = Self::id(key);
         let last = self.entries.get(&id).map(|entry| entry.fencing_token);
         assert!(
             last.is_none_or(|last| last < grant.fencing_token),
-            "{last:?} is followed by {:?}",
+            "the fencing token {:?} follows {last:?}",
             grant.fencing_token
         );
         let ClaimRequest { owner, request_hash, .. } = *request;
@@ -158,7 +162,7 @@ impl Model {
         }
     }
 
-    /// What is answered, and whether it is to a repetition.
+    /// Returns the expected result, and whether the call repeats an earlier release.
     pub(crate) fn release(
         &mut self,
         key: &ClaimKey<'_>,

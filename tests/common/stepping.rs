@@ -1,4 +1,4 @@
-//! Backends that are held against a model, and that can be stopped between any two steps.
+//! A backend that is checked against a model and can be stopped between any two steps.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,55 +9,56 @@ use std::time::Duration;
 use limited::ManualClock;
 use limited::backend::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait,
 };
 
 use super::claim_model::Model;
 
-/// A backend whose every claim operation waits once before it is carried out, and once after; whose answers are held
-/// against a plain model; and whose answers get lost when told so.
+/// A backend for tests of claims. Each claim operation is pending once before it runs, and once
+/// after it. Each result is compared with the result of a simple model. Responses can be lost.
 pub(crate) struct Stepping<B> {
     pub(crate) backend: B,
     model: Mutex<Model>,
-    lose: Mutex<Vec<bool>>,
+    lost: Mutex<Vec<bool>>,
 }
 
 impl<B> Stepping<B> {
     pub(crate) fn new(backend: B) -> Self {
-        Self { backend, model: Mutex::default(), lose: Mutex::default() }
+        Self { backend, model: Mutex::default(), lost: Mutex::default() }
     }
 
-    /// Whether each of the operations to come loses its answer, the last one first.
-    pub(crate) fn lose_answers(&self, lose: Vec<bool>) {
-        *self.lose.lock().unwrap() = lose;
+    /// Sets which of the next operations lose their responses. The last entry is for the next
+    /// operation.
+    pub(crate) fn lose_responses(&self, lost: Vec<bool>) {
+        *self.lost.lock().unwrap() = lost;
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap()
     }
 
-    async fn answered<T>(&self, answer: Result<T, BackendError>) -> Result<T, BackendError> {
-        let is_lost = self.lose.lock().unwrap().pop().unwrap_or_default();
+    async fn respond<T>(&self, result: Result<T, BackendError>) -> Result<T, BackendError> {
+        let is_lost = self.lost.lock().unwrap().pop().unwrap_or_default();
         step().await;
-        if is_lost { Err(BackendError::timed_out("the answer is lost, as the test wants")) } else { answer }
+        if is_lost { Err(BackendError::timed_out("the test loses this response")) } else { result }
     }
 }
 
-/// Waits until it is polled once more.
+/// Is pending once, and ready when it is polled again.
 pub(crate) async fn step() {
     let mut waited = false;
     poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// Something under way, to be polled by hand, and dropped at will.
+/// A future that a test polls by hand, and can drop at any time.
 pub(crate) type Running<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// Polls once; whoever polls by hand needs no waker.
+/// Polls once, without a waker.
 pub(crate) fn poll<T>(future: &mut Running<'_, T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs something to its end, while the clock moves on by `pace` from one poll to the next.
+/// Polls a future to its end, and advances the clock by `pace` after each poll.
 pub(crate) fn drive<T>(clock: &ManualClock, pace: Duration, future: impl Future<Output = T>) -> T {
     let mut future: Running<'_, T> = Box::pin(future);
     for _ in 0..100_000 {
@@ -66,9 +67,10 @@ pub(crate) fn drive<T>(clock: &ManualClock, pace: Duration, future: impl Future<
         }
         clock.advance(pace);
     }
-    panic!("it does not come to an end");
+    panic!("the future is still pending after 100,000 polls");
 }
 
+#[async_trait]
 impl<B: Backend> Backend for Stepping<B> {
     async fn increment(
         &self,
@@ -99,11 +101,11 @@ impl<B: Backend> Backend for Stepping<B> {
         now: Timestamp,
     ) -> Result<Acquisition, BackendError> {
         step().await;
-        let answer = self.backend.claim(key, request, now).await;
-        let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, matches!(told, Acquisition::Acquired(_)));
-        self.model().claim(key, request, now, told);
-        self.answered(answer).await
+        let result = self.backend.claim(key, request, now).await;
+        let returned = result.as_ref().unwrap();
+        self.model().note_time(key, now, matches!(returned, Acquisition::Acquired(_)));
+        self.model().claim(key, request, now, returned);
+        self.respond(result).await
     }
 
     async fn finish(
@@ -113,11 +115,11 @@ impl<B: Backend> Backend for Stepping<B> {
         now: Timestamp,
     ) -> Result<FinishResult, BackendError> {
         step().await;
-        let answer = self.backend.finish(key, completion, now).await;
-        let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == FinishResult::Lost(None));
-        assert_eq!(*told, self.model().finish(key, completion, now));
-        self.answered(answer).await
+        let result = self.backend.finish(key, completion, now).await;
+        let returned = result.as_ref().unwrap();
+        self.model().note_time(key, now, *returned == FinishResult::Lost(None));
+        assert_eq!(*returned, self.model().finish(key, completion, now));
+        self.respond(result).await
     }
 
     async fn renew(
@@ -128,11 +130,11 @@ impl<B: Backend> Backend for Stepping<B> {
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
         step().await;
-        let answer = self.backend.renew(key, owner, expires_at, now).await;
-        let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == LeaseStatus::Lost(None));
-        assert_eq!(*told, self.model().renew(key, owner, expires_at, now));
-        self.answered(answer).await
+        let result = self.backend.renew(key, owner, expires_at, now).await;
+        let returned = result.as_ref().unwrap();
+        self.model().note_time(key, now, *returned == LeaseStatus::Lost(None));
+        assert_eq!(*returned, self.model().renew(key, owner, expires_at, now));
+        self.respond(result).await
     }
 
     async fn release(
@@ -142,32 +144,32 @@ impl<B: Backend> Backend for Stepping<B> {
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
         step().await;
-        let answer = self.backend.release(key, owner, now).await;
-        let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, *told == LeaseStatus::Lost(None));
+        let result = self.backend.release(key, owner, now).await;
+        let returned = result.as_ref().unwrap();
+        self.model().note_time(key, now, *returned == LeaseStatus::Lost(None));
         let (expected, is_repeated) = self.model().release(key, owner, now);
-        // A repeated release may find nothing any more.
+        // A repeated release may find no record.
         assert!(
-            *told == expected || is_repeated && *told == LeaseStatus::Lost(None),
-            "{told:?}, {expected:?}"
+            *returned == expected || is_repeated && *returned == LeaseStatus::Lost(None),
+            "returned {returned:?}, expected {expected:?}"
         );
-        self.answered(answer).await
+        self.respond(result).await
     }
 
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
         step().await;
-        let answer = self.backend.find(key, now).await;
-        let told = answer.as_ref().unwrap();
-        self.model().hear(key, now, told.is_none());
-        assert_eq!(*told, self.model().find(key, now));
-        self.answered(answer).await
+        let result = self.backend.find(key, now).await;
+        let returned = result.as_ref().unwrap();
+        self.model().note_time(key, now, returned.is_none());
+        assert_eq!(*returned, self.model().find(key, now));
+        self.respond(result).await
     }
 
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
         step().await;
-        let answer = self.backend.forget(key, now).await;
-        self.model().hear(key, now, true);
+        let result = self.backend.forget(key, now).await;
+        self.model().note_time(key, now, true);
         self.model().forget(key);
-        self.answered(answer).await
+        self.respond(result).await
     }
 }

@@ -21,7 +21,7 @@ use super::answer::{Answer, Kept};
 use super::buffer::{BufferedBody, Extent, Read};
 use super::problems::Trouble;
 use super::rules::Rules;
-use crate::{Backend, Claim, Idempotency, IdempotencyError, Key};
+use crate::{Backend, Claim, Idempotency, Key, RunError};
 
 /// A service that carries requests with the same `Idempotency-Key` out once.
 pub struct IdempotentService<S, B> {
@@ -164,12 +164,12 @@ impl<S, B: Backend> Run<S, B> {
         };
 
         let trouble = match (outcome, answered) {
-            (Err(IdempotencyError::Failed(NotKept::Error(error))), _) => return Err(error),
+            (Err(RunError::Failed(NotKept::Error(error))), _) => return Err(error),
             // What counts is the answer of whoever took the request over.
-            (Err(IdempotencyError::LeaseLost { .. }), _) => Trouble::Lost,
+            (Err(RunError::LeaseLost { .. }), _) => Trouble::Lost,
             // Carried out now; whether the answer was kept, or not, or nobody knows.
             (outcome, Some(answered)) => {
-                if let Err(IdempotencyError::NotRecorded { error, .. }) = outcome {
+                if let Err(RunError::NotRecorded { error, .. }) = outcome {
                     rules.backend_failed(&error);
                 }
                 return Ok(answered);
@@ -178,11 +178,11 @@ impl<S, B: Backend> Run<S, B> {
                 Some(replay) => return Ok(replay),
                 None => Trouble::unreadable(),
             },
-            (Err(IdempotencyError::KeyReused), None) => Trouble::KeyReused,
-            (Err(IdempotencyError::InProgress { retry_after }), None) => Trouble::InProgress { retry_after },
-            (Err(IdempotencyError::NotStored { reason, .. }), None) => Trouble::NotKept { reason },
-            (Err(IdempotencyError::Decode(_)), None) => Trouble::unreadable(),
-            (Err(IdempotencyError::Backend(error)), None) => {
+            (Err(RunError::KeyReused), None) => Trouble::KeyReused,
+            (Err(RunError::InProgress { retry_after }), None) => Trouble::InProgress { retry_after },
+            (Err(RunError::NotStored { reason, .. }), None) => Trouble::NotKept { reason },
+            (Err(RunError::Decode(_)), None) => Trouble::unreadable(),
+            (Err(RunError::Backend(error)), None) => {
                 rules.backend_failed(&error);
                 match (waiting, rules.without_backend) {
                     (Some(request), WithoutBackend::Run) => {

@@ -1,33 +1,26 @@
-//! Do-once: at most once at a time, and once in all when it succeeds.
-
-mod common;
+//! Do-once: an action runs at most once at a time, and never again after it succeeded.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use common::stepping::{Running, drive, poll, step};
-use common::{AnyBackend, backends, block_on};
-use limited::{BackendError, Clock, DoOnce, DoOnceError, Done, InvalidKey, ManualClock};
+use limited::{BackendError, Clock, DoOnce, Done, InvalidKey, ManualClock, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
-fn everywhere(behaviour: impl Fn(DoOnce<AnyBackend>, ManualClock)) {
-    for (name, backend) in backends() {
-        println!("{name}");
-        let clock = ManualClock::new();
-        behaviour(DoOnce::new(backend).clock(clock.clone()), clock);
-    }
+use crate::common::stepping::{Running, drive, poll, step};
+use crate::common::{AnyBackend, block_on};
+use crate::{PACE, on_every_backend};
+
+/// Runs `test` on every backend.
+fn everywhere(test: impl Fn(DoOnce<AnyBackend>, ManualClock)) {
+    on_every_backend(|backend, clock| test(DoOnce::new(backend).clock(clock.clone()), clock));
 }
 
-fn succeed(
-    once: &DoOnce<AnyBackend>,
-    scope: &str,
-    action: &str,
-) -> Result<Done<u32>, DoOnceError<String, u32>> {
-    block_on(once.run(scope, action, async || Ok(7)))
+fn succeed(once: &DoOnce<AnyBackend>, scope: &str, name: &str) -> Result<Done<u32>, RunError<String, u32>> {
+    block_on(once.run(scope, name, async || Ok(7)))
 }
 
 #[test]
-fn what_succeeded_is_not_done_again() {
+fn successful_action_does_not_run_again() {
     everywhere(|once, clock| {
         let at = clock.now();
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
@@ -41,33 +34,30 @@ fn what_succeeded_is_not_done_again() {
 }
 
 #[test]
-fn what_failed_can_be_tried_again() {
+fn failed_action_can_run_again() {
     everywhere(|once, _| {
         let done = block_on(once.run("user", "mail", async || Err::<(), _>("no route to host")));
-        assert!(matches!(done, Err(DoOnceError::Failed("no route to host"))), "{done:?}");
+        assert!(matches!(done, Err(RunError::Failed("no route to host"))), "{done:?}");
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
         assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
     });
 }
 
 #[test]
-fn scopes_and_actions_never_meet() {
+fn scopes_and_names_are_kept_apart() {
     everywhere(|once, _| {
-        for (scope, action) in [("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("a", ""), ("a", "b")] {
-            assert!(
-                matches!(succeed(&once, scope, action), Ok(Done::Executed { .. })),
-                "{scope:?}, {action:?}"
-            );
+        for (scope, name) in [("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("a", ""), ("a", "b")] {
+            assert!(matches!(succeed(&once, scope, name), Ok(Done::Executed { .. })), "{scope:?}, {name:?}");
         }
         let elsewhere = once.clone().namespace("elsewhere");
         assert!(matches!(succeed(&elsewhere, "a", "b"), Ok(Done::Executed { .. })));
-        let long = succeed(&once, &"x".repeat(1_024), "action");
-        assert!(matches!(long, Err(DoOnceError::InvalidKey(InvalidKey::TooLong { .. }))), "{long:?}");
+        let long = succeed(&once, &"x".repeat(1_024), "name");
+        assert!(matches!(long, Err(RunError::InvalidKey(InvalidKey::TooLong { .. }))), "{long:?}");
     });
 }
 
 #[test]
-fn while_somebody_is_at_it_the_others_are_told_or_wait() {
+fn concurrent_call_waits_or_reports_in_progress() {
     everywhere(|once, clock| {
         let mut first: Running<'_, _> = Box::pin(once.run("user", "mail", async || {
             step().await;
@@ -75,12 +65,12 @@ fn while_somebody_is_at_it_the_others_are_told_or_wait() {
         }));
         assert!(poll(&mut first).is_pending());
         match succeed(&once, "user", "mail") {
-            Err(DoOnceError::InProgress { retry_after }) => assert_eq!(retry_after, Duration::from_secs(30)),
+            Err(RunError::InProgress { retry_after }) => assert_eq!(retry_after, Duration::from_secs(30)),
             other => panic!("{other:?}"),
         }
         assert!(!block_on(once.is_done("user", "mail")).unwrap());
-        let patient = once.clone().wait_timeout(Duration::from_secs(5));
-        let mut second: Running<'_, _> = Box::pin(patient.run("user", "mail", async || Ok::<_, String>(2)));
+        let waiting = once.clone().wait_timeout(Duration::from_secs(5));
+        let mut second: Running<'_, _> = Box::pin(waiting.run("user", "mail", async || Ok::<_, String>(2)));
         assert!(poll(&mut second).is_pending());
         let at = clock.now();
         assert!(matches!(poll(&mut first), std::task::Poll::Ready(Ok(Done::Executed { value: 1, .. }))));
@@ -91,24 +81,24 @@ fn while_somebody_is_at_it_the_others_are_told_or_wait() {
 }
 
 #[test]
-fn one_that_was_taken_over_is_told_so() {
+fn owner_that_was_taken_over_gets_lease_lost() {
     everywhere(|once, clock| {
         let mut first: Running<'_, _> = Box::pin(once.run_with("user", "mail", async |claim| {
             step().await;
-            assert!(!claim.is_owned());
+            assert!(!claim.is_held());
             Ok::<_, String>(1)
         }));
         assert!(poll(&mut first).is_pending());
         clock.advance(Duration::from_secs(30));
         let at = clock.now();
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::Executed { at, value: 7 });
-        assert!(matches!(block_on(first), Err(DoOnceError::LeaseLost { outcome: Ok(1) })));
+        assert!(matches!(block_on(first), Err(RunError::LeaseLost { outcome: Ok(1) })));
         assert_eq!(succeed(&once, "user", "mail").unwrap(), Done::AlreadyDone { at });
     });
 }
 
 #[test]
-fn it_is_remembered_for_as_long_as_is_set() {
+fn record_expires_after_the_ttl() {
     everywhere(|once, clock| {
         let once = once.ttl(Duration::from_secs(60));
         assert!(matches!(succeed(&once, "user", "mail"), Ok(Done::Executed { .. })));
@@ -121,7 +111,7 @@ fn it_is_remembered_for_as_long_as_is_set() {
 }
 
 #[test]
-fn something_can_be_marked_as_done_and_cleared() {
+fn action_can_be_marked_as_done_and_cleared() {
     everywhere(|once, clock| {
         let at = clock.now();
         assert_eq!(block_on(once.mark_done("user", "mail")).unwrap(), Done::Executed { at, value: () });
@@ -135,48 +125,49 @@ fn something_can_be_marked_as_done_and_cleared() {
 }
 
 #[test]
-fn nothing_is_marked_while_somebody_is_at_it() {
+fn action_in_progress_cannot_be_marked() {
     everywhere(|once, _| {
         let mut first: Running<'_, _> = Box::pin(once.run("user", "mail", async || {
             step().await;
             Ok::<_, String>(1)
         }));
         assert!(poll(&mut first).is_pending());
-        assert!(matches!(block_on(once.mark_done("user", "mail")), Err(DoOnceError::InProgress { .. })));
+        assert!(matches!(block_on(once.mark_done("user", "mail")), Err(RunError::InProgress { .. })));
         assert!(poll(&mut first).is_ready());
     });
 }
 
 #[test]
-fn at_most_once_marks_before_it_acts() {
+fn at_most_once_marks_the_action_before_it_runs() {
     everywhere(|once, _| {
         let runs = Cell::new(0);
         let act = |result: Result<u32, String>| {
             block_on(once.run_at_most_once("user", "prize", async || {
                 runs.set(runs.get() + 1);
-                assert!(once.is_done("user", "prize").await.unwrap(), "it is marked before it happens");
+                assert!(once.is_done("user", "prize").await.unwrap(), "the action runs before it is marked");
                 result
             }))
         };
-        assert!(matches!(act(Err("lost in the post".into())), Err(DoOnceError::Failed(_))));
+        assert!(matches!(act(Err("lost in the post".into())), Err(RunError::Failed(_))));
         assert!(matches!(act(Ok(1)), Ok(Done::AlreadyDone { .. })));
         assert_eq!(runs.get(), 1);
     });
 }
 
 #[test]
-fn at_most_once_does_nothing_where_it_is_not_known_to_be_marked() {
+fn at_most_once_does_not_run_if_the_mark_fails() {
     let (mock, clock) = (MockBackend::new(), ManualClock::new());
     let once = DoOnce::new(mock.clone()).clock(clock.clone());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
-    let act =
-        once.run_at_most_once("user", "prize", async || -> Result<(), String> { panic!("it is not marked") });
-    let done = drive(&clock, Duration::from_millis(10), act);
-    assert!(matches!(done, Err(DoOnceError::Backend(BackendError::Unavailable(_)))), "{done:?}");
+    let act = once.run_at_most_once("user", "prize", async || -> Result<(), String> {
+        panic!("the action runs although it is not marked")
+    });
+    let done = drive(&clock, PACE, act);
+    assert!(matches!(done, Err(RunError::Backend(BackendError::Unavailable(_)))), "{done:?}");
 }
 
 #[test]
-fn doing_is_two_requests_and_having_done_is_one() {
+fn run_costs_two_requests_and_a_finished_action_costs_one() {
     let mock = MockBackend::new();
     let once = DoOnce::new(mock.clone());
     for expected in [&[Operation::Claim, Operation::Finish][..], &[Operation::Claim]] {

@@ -1,6 +1,4 @@
-//! Idempotency: a request is carried out once per key, and everybody gets its result.
-
-mod common;
+//! Idempotency: the handler runs once per key, and every call returns its result.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -8,27 +6,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::stepping::{Running, drive, poll, step};
-use common::{AnyBackend, backends, block_on};
 use limited::backend::{Cause, Record, StoredResult};
-use limited::{BackendError, Idempotency, IdempotencyError, InvalidKey, Key, ManualClock, Outcome};
+use limited::{BackendError, Idempotency, InvalidKey, Key, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 use serde::{Deserialize, Serialize};
 
+use crate::common::stepping::{drive, poll, step};
+use crate::common::{AnyBackend, block_on};
+use crate::{PACE, PendingRun, RunResult, on_every_backend};
+
 const DAY: Duration = Duration::from_secs(86_400);
 
-type Run<T> = Result<Outcome<T>, IdempotencyError<String, T>>;
-
-/// Lets `behaviour` hold on every backend.
-fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
-    for (name, backend) in backends() {
-        println!("{name}");
-        let clock = ManualClock::new();
-        behaviour(Idempotency::new(backend).clock(clock.clone()), clock);
-    }
+/// Runs `test` on every backend.
+fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+    on_every_backend(|backend, clock| test(Idempotency::new(backend).clock(clock.clone()), clock));
 }
 
-/// A handler that counts how often it runs, and returns how often that was.
+/// A handler that counts its runs, and returns the count.
 #[derive(Clone, Default)]
 struct Runs(Rc<Cell<u32>>);
 
@@ -48,16 +42,16 @@ impl Runs {
     }
 }
 
-fn run(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+fn run(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> RunResult<u32> {
     block_on(idempotency.run(key, &request, || runs.clone().succeed()))
 }
 
-fn fail(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> Run<u32> {
+fn fail(idempotency: &Idempotency<AnyBackend>, key: &str, request: u32, runs: &Runs) -> RunResult<u32> {
     block_on(idempotency.run(key, &request, || runs.clone().fail()))
 }
 
 #[test]
-fn the_first_call_executes_and_the_others_get_its_result() {
+fn first_call_executes_and_later_calls_replay() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert_eq!(run(&idempotency, "key", 1, &runs).unwrap(), Outcome::Executed(1));
@@ -69,7 +63,7 @@ fn the_first_call_executes_and_the_others_get_its_result() {
 }
 
 #[test]
-fn results_of_any_shape_come_back_as_they_were() {
+fn result_of_any_shape_is_replayed_unchanged() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Receipt {
         id: String,
@@ -92,38 +86,39 @@ fn results_of_any_shape_come_back_as_they_were() {
 }
 
 #[test]
-fn another_request_with_the_same_key_is_told_so() {
+fn key_of_another_request_is_rejected() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
-        assert!(matches!(run(&idempotency, "key", 2, &runs), Err(IdempotencyError::KeyReused)));
-        // In progress too, and without waiting for what could only be that answer.
-        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("held", &1, async || {
+        assert!(matches!(run(&idempotency, "key", 2, &runs), Err(RunError::KeyReused)));
+        // The same while the other request is in progress, without waiting: waiting cannot change
+        // the result.
+        let mut held: PendingRun<'_, u32> = Box::pin(idempotency.run("held", &1, async || {
             step().await;
             Ok(7)
         }));
         assert!(poll(&mut held).is_pending());
         let waiting = idempotency.clone().wait_timeout(DAY);
-        assert!(matches!(run(&waiting, "held", 2, &runs), Err(IdempotencyError::KeyReused)));
+        assert!(matches!(run(&waiting, "held", 2, &runs), Err(RunError::KeyReused)));
         assert_eq!(runs.count(), 1);
-        // Nor is a key whose result is no longer kept.
+        // The key is free again when its result has expired.
         clock.advance(DAY);
         assert_eq!(run(&idempotency, "key", 2, &runs).unwrap(), Outcome::Executed(2));
     });
 }
 
 #[test]
-fn a_key_in_progress_tells_how_long_its_lease_lasts() {
+fn key_in_progress_reports_the_remaining_lease() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
-        let mut held: Running<'_, Run<u32>> = Box::pin(idempotency.run("key", &1, async || {
+        let mut held: PendingRun<'_, u32> = Box::pin(idempotency.run("key", &1, async || {
             step().await;
             Ok(7)
         }));
         assert!(poll(&mut held).is_pending());
         clock.advance(Duration::from_secs(9));
         match run(&idempotency, "key", 1, &runs) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_secs(21));
             }
             other => panic!("{other:?}"),
@@ -135,33 +130,33 @@ fn a_key_in_progress_tells_how_long_its_lease_lasts() {
 }
 
 #[test]
-fn an_error_frees_the_key() {
+fn error_releases_the_key() {
     everywhere(|idempotency, _| {
         let runs = Runs::default();
         assert!(
-            matches!(fail(&idempotency, "key", 1, &runs), Err(IdempotencyError::Failed(error)) if error == "declined 1")
+            matches!(fail(&idempotency, "key", 1, &runs), Err(RunError::Failed(error)) if error == "declined 1")
         );
-        // Also for another request.
-        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(IdempotencyError::Failed(_))));
+        // The key is free for other requests too.
+        assert!(matches!(fail(&idempotency, "key", 2, &runs), Err(RunError::Failed(_))));
         assert_eq!(run(&idempotency, "key", 3, &runs).unwrap(), Outcome::Executed(3));
     });
 }
 
 #[test]
-fn an_error_that_is_remembered_comes_back() {
+fn stored_error_is_replayed() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         let fail =
             |request: u32| block_on(idempotency.run_storing_errors("key", &request, || runs.clone().fail()));
-        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 1"));
+        assert!(matches!(fail(1), Err(RunError::Failed(error)) if error == "declined 1"));
         for _ in 0..2 {
-            assert!(matches!(fail(1), Err(IdempotencyError::ReplayedError(error)) if error == "declined 1"));
+            assert!(matches!(fail(1), Err(RunError::ReplayedError(error)) if error == "declined 1"));
         }
-        assert!(matches!(fail(2), Err(IdempotencyError::KeyReused)));
-        // Who does not expect an error to be there is told that one is.
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
+        assert!(matches!(fail(2), Err(RunError::KeyReused)));
+        // A call that does not store errors cannot read a stored error.
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(RunError::Decode(_))));
         clock.advance(DAY);
-        assert!(matches!(fail(1), Err(IdempotencyError::Failed(error)) if error == "declined 2"));
+        assert!(matches!(fail(1), Err(RunError::Failed(error)) if error == "declined 2"));
         let success = || block_on(idempotency.run_storing_errors("good", &1, || runs.clone().succeed()));
         assert_eq!(success().unwrap(), Outcome::Executed(3));
         assert_eq!(success().unwrap(), Outcome::Replayed(3));
@@ -169,7 +164,7 @@ fn an_error_that_is_remembered_comes_back() {
 }
 
 #[test]
-fn results_are_kept_for_as_long_as_is_set() {
+fn result_expires_after_the_ttl() {
     everywhere(|idempotency, clock| {
         let idempotency = idempotency.ttl(Duration::from_secs(60));
         let runs = Runs::default();
@@ -183,7 +178,7 @@ fn results_are_kept_for_as_long_as_is_set() {
 }
 
 #[test]
-fn namespaces_and_kinds_of_claims_are_apart() {
+fn namespaces_and_kinds_of_claims_are_independent() {
     everywhere(|idempotency, clock| {
         let runs = Runs::default();
         run(&idempotency, "key", 1, &runs).unwrap();
@@ -191,23 +186,20 @@ fn namespaces_and_kinds_of_claims_are_apart() {
         assert_eq!(run(&other, "key", 1, &runs).unwrap(), Outcome::Executed(2));
         let once = limited::DoOnce::new(Arc::clone(idempotency.backend())).clock(clock);
         assert!(!block_on(once.is_done("", "key")).unwrap());
-        assert!(matches!(
-            run(&idempotency, "", 1, &runs),
-            Err(IdempotencyError::InvalidKey(InvalidKey::Empty))
-        ));
+        assert!(matches!(run(&idempotency, "", 1, &runs), Err(RunError::InvalidKey(InvalidKey::Empty))));
     });
 }
 
 #[test]
-fn a_request_that_is_no_json_claims_nothing() {
+fn request_that_is_not_json_sends_no_claim() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let outcome = block_on(idempotency.run("key", &Unwritable, async || Ok::<_, String>(1)));
-    assert!(matches!(outcome, Err(IdempotencyError::InvalidRequest(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(RunError::InvalidRequest(_))), "{outcome:?}");
     assert_eq!(mock.total(), 0);
 }
 
-/// What cannot be written as JSON, or read.
+/// A value that can be neither serialized nor deserialized.
 #[derive(Clone, Debug, PartialEq)]
 struct Unwritable;
 
@@ -224,7 +216,7 @@ impl<'de> Deserialize<'de> for Unwritable {
 }
 
 #[test]
-fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
+fn result_that_cannot_be_stored_is_an_error_and_the_handler_never_runs_again() {
     everywhere(|idempotency, _| {
         let runs = Cell::new(0);
         let run = || {
@@ -234,13 +226,13 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
             }))
         };
         match run() {
-            Err(IdempotencyError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
+            Err(RunError::NotStored { reason, outcome: Some(Ok(Unwritable)) }) => {
                 assert!(reason.contains("it is a secret"), "{reason}");
             }
-            other => panic!("the first caller gets its result, and not {other:?}"),
+            other => panic!("the first call must get the value of its handler: {other:?}"),
         }
         for _ in 0..2 {
-            assert!(matches!(run(), Err(IdempotencyError::NotStored { outcome: None, .. })));
+            assert!(matches!(run(), Err(RunError::NotStored { outcome: None, .. })));
         }
         assert_eq!(runs.get(), 1);
         let record = block_on(idempotency.find("key")).unwrap().unwrap();
@@ -252,17 +244,17 @@ fn a_result_that_cannot_be_kept_is_told_and_the_handler_never_runs_again() {
 }
 
 #[test]
-fn what_another_version_kept_is_told_apart_from_a_result() {
+fn stored_result_of_another_type_is_a_decode_error() {
     everywhere(|idempotency, _| {
         block_on(idempotency.run("key", &1, async || Ok::<_, String>("text".to_owned()))).unwrap();
         let runs = Runs::default();
-        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(IdempotencyError::Decode(_))));
+        assert!(matches!(run(&idempotency, "key", 1, &runs), Err(RunError::Decode(_))));
         assert_eq!(runs.count(), 0);
     });
 }
 
 #[test]
-fn what_a_call_brings_is_kept_with_the_record() {
+fn metadata_of_a_call_is_stored_with_the_record() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let call = || {
@@ -281,17 +273,17 @@ fn what_a_call_brings_is_kept_with_the_record() {
     let Some(Record::Finished(finished)) =
         block_on(idempotency.find(Key::new().tenant("42").user("7"))).unwrap()
     else {
-        panic!("it is done")
+        panic!("the record must be finished")
     };
     assert_eq!(finished.status_code, Some(201));
     assert_eq!(mock.total(), 3);
-    // Unless asked for, the request is not kept.
+    // By default the request is not stored.
     block_on(idempotency.run("key", &"secret", async || Ok::<_, String>(1))).unwrap();
     assert!(!format!("{:?}", mock.calls()).contains("secret"));
 }
 
 #[test]
-fn a_run_is_two_requests_and_a_replay_is_one() {
+fn run_costs_two_requests_and_replay_costs_one() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     let run = |idempotency: &Idempotency<MockBackend>| {
@@ -301,27 +293,27 @@ fn a_run_is_two_requests_and_a_replay_is_one() {
     };
     assert_eq!(run(&idempotency), [Operation::Claim, Operation::Finish]);
     assert_eq!(run(&idempotency), [Operation::Claim]);
-    let looking = idempotency.clone().read_before_claim(true);
-    assert_eq!(run(&looking), [Operation::Find]);
+    let reading = idempotency.clone().read_before_claim(true);
+    assert_eq!(run(&reading), [Operation::Find]);
     block_on(idempotency.forget("key")).unwrap();
-    assert_eq!(run(&looking), [Operation::Find, Operation::Claim, Operation::Finish]);
+    assert_eq!(run(&reading), [Operation::Find, Operation::Claim, Operation::Finish]);
 }
 
 #[test]
-fn a_backend_that_fails_before_the_handler_runs_is_an_error_and_no_run() {
+fn backend_error_before_the_handler_prevents_the_run() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());
     for error in [BackendError::throttled("slow down"), BackendError::MissingTable("idempotency".into())] {
         mock.fail_next(error);
         let runs = Runs::default();
         let outcome = block_on(idempotency.run("key", &1, || runs.clone().succeed()));
-        assert!(matches!(outcome, Err(IdempotencyError::Backend(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(RunError::Backend(_))), "{outcome:?}");
         assert_eq!(runs.count(), 0);
     }
 }
 
 #[test]
-fn a_claim_whose_answer_was_lost_is_ones_own() {
+fn claim_whose_response_was_lost_is_recognised() {
     let mock = MockBackend::new();
     mock.inject(Fault::lost_response().on(Operation::Claim));
     let idempotency = Idempotency::new(mock.clone());
@@ -333,11 +325,8 @@ fn a_claim_whose_answer_was_lost_is_ones_own() {
     assert_eq!(mock.count(Operation::Claim), 2);
 }
 
-/// Enough for whoever waits to send something again.
-const PACE: Duration = Duration::from_millis(10);
-
 #[test]
-fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
+fn failed_final_write_is_sent_again() {
     for fault in [
         Fault::lost_response(),
         Fault::repeated_write(),
@@ -355,7 +344,7 @@ fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
 
         mock.inject(fault.on(Operation::Release).times(3));
         let run = idempotency.run("failing", &1, async || Err::<u32, _>("declined".to_owned()));
-        assert!(matches!(drive(&clock, PACE, run), Err(IdempotencyError::Failed(_))));
+        assert!(matches!(drive(&clock, PACE, run), Err(RunError::Failed(_))));
         mock.clear_faults();
         let run = idempotency.run("failing", &1, async || Ok::<_, String>(9));
         assert_eq!(drive(&clock, PACE, run).unwrap(), Outcome::Executed(9));
@@ -363,26 +352,29 @@ fn an_ending_whose_answer_was_lost_or_refused_is_sent_again() {
 }
 
 #[test]
-fn a_result_that_the_backend_was_never_told_is_given_back_and_said_to_be_unrecorded() {
+fn result_of_an_unconfirmed_record_is_returned_in_not_recorded() {
     let (mock, clock) = (MockBackend::new(), ManualClock::new());
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Finish).always());
     match drive(&clock, PACE, idempotency.run("key", &1, async || Ok::<_, String>(7))) {
-        Err(IdempotencyError::NotRecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
+        Err(RunError::NotRecorded { outcome: Ok(7), error: BackendError::Unavailable(_) }) => {}
         other => panic!("{other:?}"),
     }
     let again = || idempotency.run("key", &1, async || Ok::<_, String>(8));
-    assert!(matches!(block_on(again()), Err(IdempotencyError::InProgress { .. })));
+    assert!(matches!(block_on(again()), Err(RunError::InProgress { .. })));
     mock.clear_faults();
     clock.advance(Duration::from_secs(30));
     assert_eq!(block_on(again()).unwrap(), Outcome::Executed(8));
 }
 
 #[test]
-fn errors_say_what_to_do_and_keep_their_source() {
-    let error: IdempotencyError<std::io::Error> = IdempotencyError::KeyReused;
-    assert_eq!(error.to_string(), "the key belongs to another request: use a fresh key for each request");
-    let error: IdempotencyError<std::io::Error, String> = IdempotencyError::NotRecorded {
+fn error_message_states_what_to_do_and_source_is_kept() {
+    let error: RunError<std::io::Error> = RunError::KeyReused;
+    assert_eq!(
+        error.to_string(),
+        "the idempotency key belongs to another request; use a new key for each request"
+    );
+    let error: RunError<std::io::Error, String> = RunError::NotRecorded {
         outcome: Ok("a secret".into()),
         error: BackendError::unavailable(Cause::with_source("an outage", "cable cut")),
     };

@@ -1,38 +1,37 @@
-//! Parallel callers: a handler runs exactly once, whoever calls, and everybody gets the same.
-
-mod common;
+//! Parallel callers: one handler runs, and every caller gets the same result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::stepping::{Running, poll, step};
-use common::{backends, block_on};
-use limited::{DoOnce, Done, Idempotency, IdempotencyError, ManualClock, Outcome};
+use limited::{DoOnce, Done, Idempotency, ManualClock, Outcome, RunError};
+
+use crate::common::stepping::{Running, poll, step};
+use crate::common::{backends, block_on};
 
 const CALLERS: u32 = 64;
 const ROUNDS: u32 = 20;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Moves the clock on, for those who wait by it, until all are done.
-fn with_time_passing<T: Send>(clock: &ManualClock, callers: impl FnOnce() -> Vec<T> + Send) -> Vec<T> {
-    let over = AtomicBool::new(false);
+/// Advances the clock, so that waiting callers wake up, until all callers are done.
+fn while_time_passes<T: Send>(clock: &ManualClock, callers: impl FnOnce() -> Vec<T> + Send) -> Vec<T> {
+    let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
+            while !is_done.load(Ordering::Relaxed) {
                 clock.advance(Duration::from_millis(1));
                 thread::yield_now();
             }
         });
         let outcomes = callers();
-        over.store(true, Ordering::Relaxed);
+        is_done.store(true, Ordering::Relaxed);
         outcomes
     })
 }
 
-/// Calls from as many threads at once, each with its number.
-fn at_once<T: Send>(call: impl Fn(u32) -> T + Sync) -> Vec<T> {
+/// Calls `call` from [`CALLERS`] threads at the same time, each with its number.
+fn in_parallel<T: Send>(call: impl Fn(u32) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| {
@@ -47,15 +46,15 @@ fn at_once<T: Send>(call: impl Fn(u32) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn of_many_callers_who_wait_one_executes_and_all_get_the_same() {
+fn one_of_many_waiting_callers_executes_and_all_get_its_result() {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
         for round in 0..ROUNDS {
             let runs = AtomicU32::new(0);
-            let outcomes = with_time_passing(&clock, || {
-                at_once(|number| {
-                    // Each as a process of its own would be: nothing is shared but the store.
+            let outcomes = while_time_passes(&clock, || {
+                in_parallel(|number| {
+                    // As in separate processes, the callers share only the backend.
                     let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone());
                     let idempotency = idempotency.lease(HOUR * 24 * 365).wait_timeout(HOUR * 24 * 365);
                     let run = idempotency.run(format!("key {round}"), &"request", async || {
@@ -74,13 +73,13 @@ fn of_many_callers_who_wait_one_executes_and_all_get_the_same() {
 }
 
 #[test]
-fn of_many_callers_who_do_not_wait_one_executes() {
+fn one_of_many_callers_that_do_not_wait_executes() {
     for (name, backend) in backends() {
         println!("{name}");
         for round in 0..ROUNDS {
             let runs = AtomicU32::new(0);
             let idempotency = Idempotency::new(Arc::clone(&backend));
-            let outcomes = at_once(|number| {
+            let outcomes = in_parallel(|number| {
                 block_on(idempotency.run(format!("key {round}"), &(), async || {
                     runs.fetch_add(1, Ordering::Relaxed);
                     Ok::<_, String>(number)
@@ -89,7 +88,7 @@ fn of_many_callers_who_do_not_wait_one_executes() {
             assert_eq!(runs.load(Ordering::Relaxed), 1);
             let executed = outcomes.iter().filter_map(|outcome| match outcome {
                 Ok(Outcome::Executed(number)) => Some(number),
-                Ok(Outcome::Replayed(_)) | Err(IdempotencyError::InProgress { .. }) => None,
+                Ok(Outcome::Replayed(_)) | Err(RunError::InProgress { .. }) => None,
                 Err(error) => panic!("{error:?}"),
             });
             assert_eq!(executed.count(), 1);
@@ -98,7 +97,7 @@ fn of_many_callers_who_do_not_wait_one_executes() {
 }
 
 #[test]
-fn a_crash_is_taken_over_by_one_of_many() {
+fn one_of_many_callers_takes_over_after_a_crash() {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
@@ -115,13 +114,13 @@ fn a_crash_is_taken_over_by_one_of_many() {
                 assert!(poll(&mut crashing).is_pending());
             }
             clock.advance(HOUR);
-            at_once(|number| {
+            in_parallel(|number| {
                 let run = idempotency.run(key.as_str(), &(), async || {
                     runs.fetch_add(1, Ordering::Relaxed);
                     Ok::<_, String>(number)
                 });
                 match block_on(run) {
-                    Ok(_) | Err(IdempotencyError::InProgress { .. }) => {}
+                    Ok(_) | Err(RunError::InProgress { .. }) => {}
                     Err(error) => panic!("{error:?}"),
                 }
             });
@@ -131,15 +130,15 @@ fn a_crash_is_taken_over_by_one_of_many() {
 }
 
 #[test]
-fn of_many_who_do_something_once_one_does() {
+fn one_of_many_callers_runs_an_action() {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
         for round in 0..ROUNDS {
-            let (runs, rare) = (AtomicU32::new(0), AtomicU32::new(0));
+            let (often, rare) = (AtomicU32::new(0), AtomicU32::new(0));
             let action = format!("action {round}");
-            let outcomes = with_time_passing(&clock, || {
-                at_once(|number| {
+            let outcomes = while_time_passes(&clock, || {
+                in_parallel(|number| {
                     let once = DoOnce::new(Arc::clone(&backend)).clock(clock.clone());
                     let once = once.lease(HOUR * 24 * 365).wait_timeout(HOUR * 24 * 365);
                     let rarely = once.run_at_most_once("rare", &action, async || {
@@ -148,13 +147,13 @@ fn of_many_who_do_something_once_one_does() {
                     });
                     block_on(rarely).unwrap();
                     block_on(once.run("often", &action, async || {
-                        runs.fetch_add(1, Ordering::Relaxed);
+                        often.fetch_add(1, Ordering::Relaxed);
                         Ok::<_, String>(number)
                     }))
                     .unwrap()
                 })
             });
-            assert_eq!((runs.load(Ordering::Relaxed), rare.load(Ordering::Relaxed)), (1, 1));
+            assert_eq!((often.load(Ordering::Relaxed), rare.load(Ordering::Relaxed)), (1, 1));
             assert_eq!(outcomes.iter().filter(|done| matches!(done, Done::Executed { .. })).count(), 1);
             assert!(outcomes.iter().all(|done| done.at() == outcomes[0].at()));
         }

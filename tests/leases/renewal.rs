@@ -1,35 +1,30 @@
-//! Leases: renewed while a handler runs, taken over where it does not, waited for where asked for.
-
-mod common;
+//! Leases: renewed while the handler runs, taken over after a crash, and awaited by other calls.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::stepping::{Running, poll, step};
-use common::{AnyBackend, backends, block_on};
 use limited::backend::Record;
-use limited::{BackendError, Claim, Clock, Idempotency, IdempotencyError, ManualClock, Outcome};
+use limited::{BackendError, Claim, Clock, Idempotency, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
-const LEASE: Duration = Duration::from_secs(30);
+use crate::common::stepping::{poll, step};
+use crate::common::{AnyBackend, block_on};
+use crate::{LEASE, PendingRun, RunResult, on_every_backend};
 
-type Run<'a, T> = Running<'a, Result<Outcome<T>, IdempotencyError<String, T>>>;
-
-fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
-    for (name, backend) in backends() {
-        println!("{name}");
-        let clock = ManualClock::new();
-        behaviour(Idempotency::new(backend).lease(LEASE).clock(clock.clone()), clock);
-    }
+/// Runs `test` on every backend.
+fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+    on_every_backend(|backend, clock| {
+        test(Idempotency::new(backend).lease(LEASE).clock(clock.clone()), clock);
+    });
 }
 
-/// What goes on in a handler: how it ends, once it is let, and the claim it was given.
+/// A handler that runs until the test ends it, and that shows its claim.
 #[derive(Clone, Default)]
 struct Handler {
     claim: Rc<RefCell<Option<Claim>>>,
-    ends: Rc<RefCell<Option<Result<u32, String>>>>,
+    result: Rc<RefCell<Option<Result<u32, String>>>>,
     runs: Rc<Cell<u32>>,
 }
 
@@ -38,7 +33,7 @@ impl Handler {
         self.runs.set(self.runs.get() + 1);
         *self.claim.borrow_mut() = Some(claim);
         loop {
-            if let Some(result) = self.ends.borrow_mut().take() {
+            if let Some(result) = self.result.borrow_mut().take() {
                 return result;
             }
             step().await;
@@ -46,65 +41,64 @@ impl Handler {
     }
 
     fn end(&self, result: Result<u32, String>) {
-        *self.ends.borrow_mut() = Some(result);
+        *self.result.borrow_mut() = Some(result);
     }
 
     fn claim(&self) -> Claim {
-        self.claim.borrow().clone().expect("the handler was given its claim")
+        self.claim.borrow().clone().expect("the handler has not started")
     }
 }
 
-/// A run that has come as far as its handler.
-fn begin<'a, B: limited::Backend>(idempotency: &'a Idempotency<B>, handler: &Handler) -> Run<'a, u32> {
+/// Starts a run and polls it once.
+fn begin<'a, B: limited::Backend>(idempotency: &'a Idempotency<B>, handler: &Handler) -> PendingRun<'a, u32> {
     let handler = handler.clone();
-    let mut run: Run<'a, u32> = Box::pin(idempotency.run_with("key", &1, |claim| handler.run(claim)));
+    let mut run: PendingRun<'a, u32> = Box::pin(idempotency.run_with("key", &1, |claim| handler.run(claim)));
     assert!(poll(&mut run).is_pending());
     run
 }
 
-fn at_once<B: limited::Backend>(
-    idempotency: &Idempotency<B>,
-    result: Result<u32, String>,
-) -> Result<Outcome<u32>, IdempotencyError<String, u32>> {
+/// Runs a handler that returns `result` at once.
+fn run<B: limited::Backend>(idempotency: &Idempotency<B>, result: Result<u32, String>) -> RunResult<u32> {
     block_on(idempotency.run("key", &1, async || result))
 }
 
-fn end<T>(run: &mut Run<'_, T>) -> Result<Outcome<T>, IdempotencyError<String, T>> {
+/// Polls a run to its end.
+fn end<T>(run: &mut PendingRun<'_, T>) -> RunResult<T> {
     for _ in 0..100 {
         if let Poll::Ready(outcome) = poll(run) {
             return outcome;
         }
     }
-    panic!("the run does not end");
+    panic!("the run is still pending after 100 polls");
 }
 
 #[test]
-fn a_slow_handler_keeps_its_claim_as_long_as_its_renewals_arrive() {
+fn slow_handler_keeps_its_claim_while_renewals_succeed() {
     everywhere(|idempotency, clock| {
         let handler = Handler::default();
         let mut run = begin(&idempotency, &handler);
         for _ in 0..100 {
             clock.advance(LEASE / 3);
             assert!(poll(&mut run).is_pending());
-            let taken = at_once(&idempotency, Ok(2));
-            assert!(matches!(taken, Err(IdempotencyError::InProgress { .. })), "{taken:?}");
-            assert!(handler.claim().is_owned());
+            let other = self::run(&idempotency, Ok(2));
+            assert!(matches!(other, Err(RunError::InProgress { .. })), "{other:?}");
+            assert!(handler.claim().is_held());
             assert_eq!(handler.claim().expires_at(), clock.now().saturating_add(LEASE));
         }
         handler.end(Ok(1));
         assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
-        assert!(!handler.claim().is_owned(), "after its end nothing is owned");
-        assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Replayed(1));
+        assert!(!handler.claim().is_held(), "the claim is held after the end of its run");
+        assert_eq!(self::run(&idempotency, Ok(2)).unwrap(), Outcome::Replayed(1));
     });
 }
 
 #[test]
-fn a_lease_is_renewed_three_times_and_more_often_where_that_fails() {
+fn lease_is_renewed_after_each_third_and_more_often_after_failures() {
     let (mock, clock) = (MockBackend::new(), ManualClock::new());
     let idempotency = Idempotency::new(mock.clone()).lease(LEASE).clock(clock.clone());
     let handler = Handler::default();
     let mut run = begin(&idempotency, &handler);
-    let pass = |run: &mut Run<'_, u32>, time: Duration| {
+    let pass = |run: &mut PendingRun<'_, u32>, time: Duration| {
         clock.advance(time);
         assert!(poll(run).is_pending());
         mock.count(Operation::Renew)
@@ -117,7 +111,7 @@ fn a_lease_is_renewed_three_times_and_more_often_where_that_fails() {
     assert_eq!(pass(&mut run, LEASE / 12), 4);
     assert_eq!(pass(&mut run, LEASE / 12), 4);
     assert_eq!(pass(&mut run, LEASE / 4), 5);
-    // A renewal whose answer was lost was made all the same.
+    // A renewal whose response was lost took effect nevertheless.
     mock.inject(Fault::lost_response().on(Operation::Renew));
     assert_eq!(pass(&mut run, LEASE / 3), 6);
     handler.end(Ok(1));
@@ -126,40 +120,41 @@ fn a_lease_is_renewed_three_times_and_more_often_where_that_fails() {
 }
 
 #[test]
-fn a_crashed_handler_loses_its_claim_after_one_lease() {
+fn claim_of_a_crashed_handler_expires_after_one_lease() {
     everywhere(|idempotency, clock| {
         drop(begin(&idempotency, &Handler::default()));
         clock.advance(LEASE - Duration::from_nanos(1));
-        match at_once(&idempotency, Ok(2)) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+        match self::run(&idempotency, Ok(2)) {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_nanos(1));
             }
             other => panic!("{other:?}"),
         }
         clock.advance(Duration::from_nanos(1));
-        assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
+        assert_eq!(self::run(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
     });
 }
 
 #[test]
-fn a_lease_that_lapsed_and_that_nobody_took_is_still_the_owners() {
+fn expired_lease_that_was_not_taken_over_still_belongs_to_its_owner() {
     everywhere(|idempotency, clock| {
         let handler = Handler::default();
         let mut run = begin(&idempotency, &handler);
         clock.advance(LEASE * 3);
-        assert!(!handler.claim().is_owned());
+        assert!(!handler.claim().is_held());
         handler.end(Ok(1));
         assert_eq!(end(&mut run).unwrap(), Outcome::Executed(1));
     });
 }
 
-/// The ways in which a stale owner may wake up, after the ways in which a newer one may have gone on.
+/// Combines everything that a stale owner may do with everything that the newer owner may have
+/// done.
 #[test]
-fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() {
+fn stale_owner_cannot_complete_fail_or_release_the_newer_claim() {
     for newer in ["in progress", "done", "failed", "crashed"] {
         for stale in ["succeeds", "fails", "renews", "crashes"] {
             everywhere(|idempotency, clock| {
-                println!("the newer one {newer}, the stale one {stale}");
+                println!("newer owner: {newer}, stale owner: {stale}");
                 let (first, second) = (Handler::default(), Handler::default());
                 let mut run = begin(&idempotency, &first);
                 clock.advance(LEASE);
@@ -185,20 +180,20 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                     "succeeds" => {
                         first.end(Ok(1));
                         let outcome = end(&mut run);
-                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Ok(1) }));
+                        let lost = matches!(outcome, Err(RunError::LeaseLost { outcome: Ok(1) }));
                         assert!(lost, "{outcome:?}");
                     }
                     "fails" => {
                         first.end(Err("timed out".into()));
                         let outcome = end(&mut run);
-                        // Where nobody has the key any more, there is nobody it was lost to.
-                        let lost = matches!(outcome, Err(IdempotencyError::LeaseLost { outcome: Err(_) }));
-                        let failed = matches!(outcome, Err(IdempotencyError::Failed(_)));
+                        // After the newer owner released the key, no other owner holds it.
+                        let lost = matches!(outcome, Err(RunError::LeaseLost { outcome: Err(_) }));
+                        let failed = matches!(outcome, Err(RunError::Failed(_)));
                         assert!(if newer == "failed" { failed } else { lost }, "{outcome:?}");
                     }
                     "renews" => {
                         assert!(poll(&mut run).is_pending());
-                        assert!(!first.claim().is_owned());
+                        assert!(!first.claim().is_held());
                     }
                     _ => drop(run),
                 }
@@ -206,7 +201,7 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
                 if newer == "in progress" {
                     second.end(Ok(2));
                     assert_eq!(end(&mut takeover).unwrap(), Outcome::Executed(2));
-                    assert_eq!(at_once(&idempotency, Ok(3)).unwrap(), Outcome::Replayed(2));
+                    assert_eq!(self::run(&idempotency, Ok(3)).unwrap(), Outcome::Replayed(2));
                 }
             });
         }
@@ -214,19 +209,19 @@ fn a_stale_owner_neither_completes_nor_fails_nor_frees_what_a_newer_one_holds() 
 }
 
 #[test]
-fn an_operator_who_forgets_a_key_takes_it_from_its_owner() {
+fn forgotten_key_is_lost_to_its_owner() {
     everywhere(|idempotency, _| {
         let handler = Handler::default();
         let mut run = begin(&idempotency, &handler);
         block_on(idempotency.forget("key")).unwrap();
         handler.end(Ok(1));
-        assert!(matches!(end(&mut run), Err(IdempotencyError::LeaseLost { outcome: Ok(1) })));
-        assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
+        assert!(matches!(end(&mut run), Err(RunError::LeaseLost { outcome: Ok(1) })));
+        assert_eq!(self::run(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
     });
 }
 
 #[test]
-fn a_call_that_waits_gets_the_first_callers_result() {
+fn waiting_call_returns_the_result_of_the_first() {
     everywhere(|idempotency, clock| {
         let waiting = idempotency.clone().wait_timeout(Duration::from_secs(10));
         let (first, second) = (Handler::default(), Handler::default());
@@ -245,14 +240,14 @@ fn a_call_that_waits_gets_the_first_callers_result() {
 }
 
 #[test]
-fn a_call_waits_no_longer_than_it_was_told_to() {
+fn waiting_call_stops_at_its_timeout() {
     everywhere(|idempotency, clock| {
         let waiting = idempotency.clone().wait_timeout(Duration::from_secs(10));
         let run = begin(&idempotency, &Handler::default());
         let mut waiter = begin(&waiting, &Handler::default());
         clock.advance(Duration::from_secs(10));
         match end(&mut waiter) {
-            Err(IdempotencyError::InProgress { retry_after }) => {
+            Err(RunError::InProgress { retry_after }) => {
                 assert_eq!(retry_after, Duration::from_secs(20));
             }
             other => panic!("{other:?}"),
@@ -262,7 +257,7 @@ fn a_call_waits_no_longer_than_it_was_told_to() {
 }
 
 #[test]
-fn a_call_that_waits_runs_its_handler_where_the_first_fails_or_crashes() {
+fn waiting_call_runs_its_handler_if_the_first_fails_or_crashes() {
     for crashes in [false, true] {
         everywhere(|idempotency, clock| {
             let waiting = idempotency.clone().wait_timeout(LEASE * 2);
@@ -285,7 +280,7 @@ fn a_call_that_waits_runs_its_handler_where_the_first_fails_or_crashes() {
 }
 
 #[test]
-fn waiting_is_reading_at_intervals_that_grow() {
+fn waiting_call_polls_at_growing_intervals() {
     let (mock, clock) = (MockBackend::new(), ManualClock::new());
     let idempotency = Idempotency::new(mock.clone()).clock(clock.clone());
     let run = begin(&idempotency, &Handler::default());
@@ -303,27 +298,27 @@ fn waiting_is_reading_at_intervals_that_grow() {
 }
 
 #[test]
-fn a_lease_of_nothing_still_excludes() {
+fn lease_of_zero_still_excludes_others() {
     everywhere(|idempotency, clock| {
         let idempotency = idempotency.lease(Duration::ZERO);
         let run = begin(&idempotency, &Handler::default());
-        assert!(matches!(at_once(&idempotency, Ok(2)), Err(IdempotencyError::InProgress { .. })));
+        assert!(matches!(self::run(&idempotency, Ok(2)), Err(RunError::InProgress { .. })));
         clock.advance(Duration::from_millis(1));
-        assert_eq!(at_once(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
+        assert_eq!(self::run(&idempotency, Ok(2)).unwrap(), Outcome::Executed(2));
         drop(run);
     });
 }
 
 #[test]
-fn fencing_numbers_rise_with_every_run() {
+fn fencing_token_rises_with_every_run() {
     everywhere(|idempotency, clock| {
         let mut last = 0;
         for round in 0..40 {
             let handler = Handler::default();
             let mut run = begin(&idempotency, &handler);
-            let number = handler.claim().fencing_token();
-            assert!(number > last, "round {round}");
-            last = number;
+            let token = handler.claim().fencing_token();
+            assert!(token > last, "round {round}");
+            last = token;
             match round % 4 {
                 0 => {
                     handler.end(Err("declined".into()));
@@ -349,19 +344,19 @@ fn fencing_numbers_rise_with_every_run() {
 }
 
 #[test]
-fn a_record_names_the_grant_that_made_it() {
+fn record_contains_owner_token_and_time_of_its_claim() {
     everywhere(|idempotency, clock| {
         let handler = Handler::default();
         let mut run = begin(&idempotency, &handler);
         let Some(Record::InProgress(record)) = block_on(idempotency.find("key")).unwrap() else {
-            panic!("it is in progress")
+            panic!("the record must be in progress")
         };
         assert_eq!(record.fencing_token.0, handler.claim().fencing_token());
         assert_eq!(record.expires_at, clock.now().saturating_add(LEASE));
         handler.end(Ok(1));
         end(&mut run).unwrap();
         let Some(Record::Finished(finished)) = block_on(idempotency.find("key")).unwrap() else {
-            panic!("it is done")
+            panic!("the record must be finished")
         };
         assert_eq!(
             (finished.fencing_token, finished.owner, finished.at),
@@ -371,16 +366,16 @@ fn a_record_names_the_grant_that_made_it() {
 }
 
 #[test]
-fn runs_travel_between_threads() {
-    fn sendable<T: Send>(_: &T) {}
+fn runs_are_send() {
+    fn assert_send<T: Send>(_: &T) {}
     let idempotency = Idempotency::new(MockBackend::new());
     let run = idempotency.run_with("key", &"request", async |claim: Claim| {
-        sendable(&claim);
+        assert_send(&claim);
         Ok::<_, String>(1)
     });
-    sendable(&run);
+    assert_send(&run);
     let once = limited::DoOnce::new(MockBackend::new());
-    sendable(&once.run("user", "mail", async || Ok::<_, String>(1)));
-    sendable(&once.run_at_most_once("user", "mail", async || Ok::<_, String>(1)));
-    sendable(&once.mark_done("user", "mail"));
+    assert_send(&once.run("user", "mail", async || Ok::<_, String>(1)));
+    assert_send(&once.run_at_most_once("user", "mail", async || Ok::<_, String>(1)));
+    assert_send(&once.mark_done("user", "mail"));
 }

@@ -1,0 +1,93 @@
+//! What a handler knows about its claim while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use limited_core::{FencingToken, Grant, Timestamp};
+
+use crate::clock::ClockChoice;
+
+/// The claim under which a handler runs: its fencing token, and whether the key is still held.
+///
+/// The lease is renewed while the future of the handler is polled. It expires if the handler blocks
+/// its thread, if the process is frozen, or if the backend is unreachable for a whole lease.
+/// Another owner may then acquire the key, and two handlers run at the same time. No lease can rule
+/// that out across machines. If an effect must not happen twice, send the fencing token along with
+/// it, and let the receiver reject a token lower than the highest it has seen.
+///
+/// Clones refer to the same claim.
+#[derive(Clone)]
+pub struct Claim(Arc<State>);
+
+struct State {
+    fencing_token: FencingToken,
+    expires_at: AtomicU64,
+    is_closed: AtomicBool,
+    status_code: AtomicU32,
+    clock: ClockChoice,
+}
+
+/// Means that no status code is set. A status code has 16 bits.
+const NO_STATUS_CODE: u32 = u32::MAX;
+
+impl Claim {
+    /// Returns the fencing token of this claim. It is higher than the token of every earlier claim
+    /// of the key, also after failures, expiry and removal. It does not count claims.
+    pub fn fencing_token(&self) -> u64 {
+        self.0.fencing_token.0
+    }
+
+    /// Returns whether the key is still held, as far as this process knows: no renewal was
+    /// rejected, the lease has not expired, and the run has not ended.
+    ///
+    /// The result holds for the moment of the call. Call this right before an effect. If the effect
+    /// must not happen twice, also send the [fencing token](Self::fencing_token).
+    pub fn is_held(&self) -> bool {
+        !self.0.is_closed.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
+    }
+
+    /// Returns when the lease expires, unless it is renewed again.
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.expires_at.load(Ordering::Acquire))
+    }
+
+    /// Sets a status code, such as an HTTP status, to store with the result. It is meant for
+    /// readers of the records. [`DoOnce`](crate::DoOnce) stores none.
+    pub fn set_status_code(&self, code: u16) {
+        self.0.status_code.store(code.into(), Ordering::Release);
+    }
+
+    pub(super) fn new(grant: Grant, clock: ClockChoice) -> Self {
+        Self(Arc::new(State {
+            fencing_token: grant.fencing_token,
+            expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
+            is_closed: AtomicBool::new(false),
+            status_code: AtomicU32::new(NO_STATUS_CODE),
+            clock,
+        }))
+    }
+
+    pub(super) fn renewed(&self, expires_at: Timestamp) {
+        self.0.expires_at.fetch_max(expires_at.as_nanos(), Ordering::AcqRel);
+    }
+
+    pub(super) fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Release);
+    }
+
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn status_code(&self) -> Option<u16> {
+        u16::try_from(self.0.status_code.load(Ordering::Acquire)).ok()
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("fencing_token", &self.fencing_token())
+            .field("expires_at", &self.expires_at())
+            .field("is_held", &self.is_held())
+            .finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! The settings that idempotency and do-once share, and the builder methods for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::ClockChoice;
+
+/// The shortest lease. A shorter one would exclude no other owner.
+pub(crate) const MIN_LEASE: Duration = Duration::from_millis(1);
+/// The longest lease. A longer one would block a key for good.
+pub(crate) const MAX_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Settings of a [`LeaseManager`](super::LeaseManager). The builder methods in [`setting_methods`]
+/// document them.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) clock: ClockChoice,
+    lease: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) read_before_claim: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(ttl: Option<Duration>) -> Self {
+        Self {
+            namespace: Arc::from(""),
+            clock: ClockChoice::System,
+            lease: Duration::from_secs(30),
+            ttl,
+            wait_timeout: Duration::ZERO,
+            read_before_claim: false,
+        }
+    }
+
+    pub(crate) const fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    pub(crate) fn set_lease(&mut self, lease: Duration) {
+        self.lease = lease.clamp(MIN_LEASE, MAX_LEASE);
+    }
+}
+
+/// Defines the builder methods that `Idempotency` and `DoOnce` share, so that their documentation
+/// is written once. The type has a field `leases`.
+macro_rules! setting_methods {
+    (default_ttl: $default_ttl:literal) => {
+        /// Sets the namespace. Keys in different namespaces are independent, also over one backend.
+        /// Default: empty.
+        #[must_use]
+        pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+            self.leases.settings.namespace = namespace.into();
+            self
+        }
+
+        /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the clock of
+        /// the system.
+        #[must_use]
+        pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+            self.leases.settings.clock = ClockChoice::Own(Arc::new(clock));
+            self
+        }
+
+        /// Sets how long a claim holds without renewal, and so how long a key stays blocked after a
+        /// crash. Default: 30 seconds.
+        ///
+        /// The lease is renewed three times in that period while the call runs, so it may be
+        /// shorter than the call. Less than 1 ms counts as 1 ms, more than 366 days as 366 days.
+        #[must_use]
+        pub fn lease(mut self, lease: Duration) -> Self {
+            self.leases.settings.set_lease(lease);
+            self
+        }
+
+        /// Sets how long a finished record is kept, rounded up to a whole second. After that the
+        /// key is free.
+        #[doc = concat!("Default: ", $default_ttl, ".")]
+        #[must_use]
+        pub fn ttl(mut self, ttl: Duration) -> Self {
+            self.leases.settings.ttl = Some(ttl);
+            self
+        }
+
+        /// Sets how long a call waits for another call with the same key that is in progress.
+        /// Default: zero; the call returns [`RunError::InProgress`] at once.
+        ///
+        /// If the other call finishes in time, this call returns its outcome. If the other call
+        /// fails or crashes, this call runs. It reads the record after 10 ms, and then at intervals
+        /// that double up to one second. Each read is one request.
+        #[must_use]
+        pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+            self.leases.settings.wait_timeout = timeout;
+            self
+        }
+
+        /// Returns the backend.
+        pub fn backend(&self) -> &B {
+            &self.leases.backend
+        }
+    };
+}
+
+pub(crate) use setting_methods;
