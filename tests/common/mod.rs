@@ -7,14 +7,14 @@ pub(crate) mod stepping;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited::{Algorithm, Clock, Decision, DynBackend, Limiter, ManualClock, Quota, Timestamp};
+use limited::{Algorithm, Backend, Clock, Decision, Limiter, ManualClock, Quota, Timestamp};
 use limited_mock::MockBackend;
 use proptest::prelude::*;
 
 pub(crate) use pollster::block_on;
 
 /// A backend picked at run time.
-pub(crate) type AnyBackend = Arc<dyn DynBackend>;
+pub(crate) type AnyBackend = Arc<dyn Backend>;
 
 /// Every backend that needs no server, empty.
 pub(crate) fn backends() -> Vec<(&'static str, AnyBackend)> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use limited::ManualClock;
 use limited::backend::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait,
 };
 
 use super::claim_model::Model;
@@ -69,6 +69,7 @@ pub(crate) fn drive<T>(clock: &ManualClock, pace: Duration, future: impl Future<
     panic!("it does not come to an end");
 }
 
+#[async_trait]
 impl<B: Backend> Backend for Stepping<B> {
     async fn increment(
         &self,
