@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use limited::http::{KeyBy, RateLimitLayer, Refusal, WithoutKey};
-use limited::{Algorithm, BackendError, DynBackend, Limiter, ManualClock, OnError, Quota};
+use limited::{Algorithm, Backend, BackendError, Limiter, ManualClock, OnError, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::Operation;
 use tower::{Service, ServiceExt, service_fn};
@@ -245,7 +245,7 @@ fn the_older_headers_are_there_on_request() {
 
 #[test]
 fn a_backend_may_be_picked_at_run_time() {
-    let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
     let limiter = Limiter::new(backend).quota(Quota::per_hour(1));
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
     assert_eq!(send(&mut service, request("/")).status, StatusCode::OK);

@@ -9,14 +9,14 @@ use axum::extract::{ConnectInfo, Path};
 use axum::http::HeaderName;
 use axum::routing::get;
 use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
-use limited::{Algorithm, DynBackend, Limiter, OnError, Quota};
+use limited::{Algorithm, Backend, Limiter, OnError, Quota};
 
 use crate::payments;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The service, over a backend, behind so many proxies.
-pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
+pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
     let address =
         ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
             .x_forwarded_for(TrustedProxies::count(proxies));

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use limited::http::{IdempotencyLayer, KeyBy};
-use limited::{Claim, DynBackend, Idempotency};
+use limited::{Backend, Claim, Idempotency};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Deserialize)]
@@ -37,7 +37,7 @@ struct Receipt {
 type Ledger = Arc<Mutex<Vec<u64>>>;
 
 /// The routes of payments, for callers whom `caller` tells apart.
-pub(crate) fn routes(backend: Arc<dyn DynBackend>, caller: KeyBy) -> Router {
+pub(crate) fn routes(backend: Arc<dyn Backend>, caller: KeyBy) -> Router {
     let idempotency = Idempotency::new(backend).namespace("payments");
     let layer = IdempotencyLayer::new(idempotency, caller)
         .largest_request(10_000)
