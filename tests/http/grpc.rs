@@ -27,7 +27,7 @@ fn is_trailers_only(answer: &Answer, status: &str) {
 fn a_refusal_is_resource_exhausted_with_the_time_to_wait() {
     let (limiter, clock) = limiter("1/min");
     let mut service =
-        RateLimitLayer::new(limiter, by_peer()).named("calls 100%").unwrap().layer(service_fn(hello));
+        RateLimitLayer::new(limiter, by_peer()).policy_name("calls 100%").unwrap().layer(service_fn(hello));
     send(&mut service, call());
     clock.advance(std::time::Duration::from_nanos(58_200_000_001));
     let answer = send(&mut service, call());

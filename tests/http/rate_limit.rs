@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use limited::http::{KeyBy, RateLimitLayer, Refusal, WithoutKey};
+use limited::http::{KeyExtractor, MissingKey, RateLimitLayer, Rejection};
 use limited::{Algorithm, Backend, BackendError, Limiter, ManualClock, OnError, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::Operation;
@@ -152,7 +152,7 @@ fn a_request_without_a_key_is_refused_unless_it_may_pass() {
     );
     assert_eq!(answer.headers.len(), 1, "{:?}", answer.headers);
 
-    let layer = layer.without_key(WithoutKey::Pass);
+    let layer = layer.on_missing_key(MissingKey::Pass);
     let answer = send(&mut layer.layer(service_fn(hello)), bare());
     assert_eq!((answer.status, answer.headers.len()), (StatusCode::OK, 0));
     assert_eq!(mock.total(), 0);
@@ -161,8 +161,8 @@ fn a_request_without_a_key_is_refused_unless_it_may_pass() {
 #[test]
 fn an_ambiguous_key_is_refused_even_where_requests_without_one_pass() {
     let (limiter, _) = limiter("1/min");
-    let key = KeyBy::secret_header(http::HeaderName::from_static("x-api-key"));
-    let layer = RateLimitLayer::new(limiter, key).without_key(WithoutKey::Pass);
+    let key = KeyExtractor::secret_header(http::HeaderName::from_static("x-api-key"));
+    let layer = RateLimitLayer::new(limiter, key).on_missing_key(MissingKey::Pass);
     let mut service = layer.layer(service_fn(hello));
     let mut request = request("/");
     request.headers_mut().append("x-api-key", "mine".parse().unwrap());
@@ -209,8 +209,8 @@ fn a_failing_backend_is_503_or_lets_through_never_429_and_never_silent() {
 #[test]
 fn a_response_of_the_users_own_is_given_the_headers() {
     let (limiter, _) = limiter("1/min");
-    let layer = RateLimitLayer::new(limiter, by_peer()).refuse_with(|refusal, parts| match refusal {
-        Refusal::Exceeded(exceeded) => {
+    let layer = RateLimitLayer::new(limiter, by_peer()).on_rejection(|rejection, parts| match rejection {
+        Rejection::Exceeded(exceeded) => {
             let (policy, cost) = (exceeded.policy(), exceeded.cost());
             let mut response = Response::new(format!("{policy} {cost} {:?}", exceeded.retry_after_seconds()));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -226,13 +226,13 @@ fn a_response_of_the_users_own_is_given_the_headers() {
     assert_eq!(answer.header("retry-after"), Some("60"));
     assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=60"));
     let answer = send(&mut service, Request::get("/x").body(String::new()).unwrap());
-    assert_eq!(answer.body, "/x NoKey(Missing(\"the client's address is not known\"))");
+    assert_eq!(answer.body, "/x Key(Missing(\"the client's address is not known\"))");
 }
 
 #[test]
 fn the_older_headers_are_there_on_request() {
     let (limiter, clock) = limiter("2/min");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).old_headers().layer(service_fn(hello));
+    let mut service = RateLimitLayer::new(limiter, by_peer()).legacy_headers().layer(service_fn(hello));
     clock.advance(Duration::from_millis(500));
     for (status, left) in [(200, "1"), (200, "0"), (429, "0")] {
         let answer = send(&mut service, request("/"));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{Request, Response, StatusCode};
 use limited::BackendError;
-use limited::http::{BufferedBody, WithoutBackend};
+use limited::http::{BufferedBody, OnBackendFailure};
 use limited_mock::{Fault, Operation};
 use tower::{Layer, Service, service_fn};
 
@@ -22,7 +22,7 @@ fn with_body(body: Frames) -> Request<Frames> {
 #[test]
 fn a_request_that_is_too_large_is_refused_before_the_service_is_called() {
     let (idempotency, mock) = over_mock();
-    let server = Server::new(&layer(idempotency).largest_request(4), Counting::numbered());
+    let server = Server::new(&layer(idempotency).max_request_body(4), Counting::numbered());
     let announced = Frames::from("42000");
     let in_pieces = Frames::from(vec![b"42".to_vec(), b"00".to_vec(), b"0".to_vec()]);
     for body in [announced, in_pieces] {
@@ -46,7 +46,7 @@ fn a_request_that_breaks_off_is_not_carried_out() {
 #[test]
 fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
     everywhere(|idempotency, _| {
-        let layer = layer(idempotency).largest_answer(4);
+        let layer = layer(idempotency).max_response_body(4);
         let pieces = || vec![b"ab".to_vec(), b"cd".to_vec(), b"ef".to_vec(), b"gh".to_vec()];
         for (key, announces) in [("announced", true), ("in-pieces", false)] {
             let service = Counting::new(move |_, _| Response::new(Frames { announces, ..pieces().into() }));
@@ -125,7 +125,7 @@ fn a_backend_that_fails_is_told_of_and_nothing_is_carried_out() {
 #[test]
 fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
     let (idempotency, mock) = over_mock();
-    let layer = layer(idempotency).without_backend(WithoutBackend::Run);
+    let layer = layer(idempotency).on_backend_failure(OnBackendFailure::Run);
     let server = Server::new(&layer, Counting::numbered());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Claim).always());
     for number in 1..=2 {
@@ -138,9 +138,9 @@ fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
 
 #[test]
 fn an_answer_goes_out_where_nobody_knows_whether_it_is_kept() {
-    for policy in [WithoutBackend::Refuse, WithoutBackend::Run] {
+    for policy in [OnBackendFailure::Reject, OnBackendFailure::Run] {
         let (idempotency, mock) = over_mock();
-        let layer = layer(idempotency).without_backend(policy);
+        let layer = layer(idempotency).on_backend_failure(policy);
         let server = Server::new(&layer, Counting::numbered());
         mock.inject(Fault::error(BackendError::AccessDenied("no".into())).on(Operation::Finish));
         assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
