@@ -187,7 +187,7 @@ fn a_request_without_a_usable_key_is_refused() {
     assert_eq!(missing.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         missing.text(),
-        r#"{"title":"Idempotency-Key is missing","status":400,"detail":"this operation needs the header `Idempotency-Key`: a key of the client's choosing, fresh for each request and the same when it is sent again, such as a UUID","reason":"idempotency-key-missing"}"#
+        r#"{"title":"Idempotency-Key is missing","status":400,"detail":"this operation requires the header `Idempotency-Key` with a key such as a UUID, new for each request and the same for its retries","reason":"idempotency-key-missing"}"#
     );
     let mut twice = payment("alice", "key");
     twice.headers_mut().append("idempotency-key", "key".parse().unwrap());
@@ -321,7 +321,11 @@ fn what_another_version_has_kept_is_recognised_and_not_made_up() {
         ] {
             keep(key, &unreadable);
             let answer = server.send(payment("alice", key));
-            assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (409, "answer-not-kept"), "{key}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.reason().as_str()),
+                (409, "response-not-stored"),
+                "{key}"
+            );
         }
         assert_eq!(server.calls(), 0);
     });

@@ -64,9 +64,9 @@ enum Kind {
 impl KeyExtractor {
     /// Extracts the client address: `ip:{address}`.
     pub fn address(address: ClientAddress) -> Self {
-        Self::part("the client's address", move |parts, key| match address.prefix_of(parts) {
+        Self::part("the client address", move |parts, key| match address.prefix_of(parts) {
             Some(prefix) => Ok(key.ip(prefix)),
-            None => Err(KeyError::missing("the client's address is not known")),
+            None => Err(KeyError::missing("the client address is unknown")),
         })
     }
 
@@ -95,7 +95,7 @@ impl KeyExtractor {
                 Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") && rest.starts_with(b" ") => {
                     Ok(key.secret("bearer", rest.trim_ascii()))
                 }
-                _ => Err(KeyError::missing("the header `authorization` holds no bearer token")),
+                _ => Err(KeyError::missing("the header `authorization` has no bearer token")),
             }
         })
     }
@@ -222,7 +222,7 @@ impl KeyError {
 }
 
 fn no_key() -> KeyError {
-    KeyError::missing("the request has nothing to count it by")
+    KeyError::missing("the request has no key")
 }
 
 /// What a layer does with a request that has [no key](KeyError::Missing).
@@ -245,7 +245,7 @@ fn single_value<'a>(parts: &'a Parts, name: &HeaderName) -> Result<&'a [u8], Key
     let value = values.next().map(|value| value.as_bytes().trim_ascii()).unwrap_or_default();
     if values.next().is_some() {
         return Err(KeyError::Ambiguous(
-            format!("the header `{name}` is there more than once: send it once").into(),
+            format!("the header `{name}` was sent more than once; send it once").into(),
         ));
     }
     if value.is_empty() {

@@ -23,7 +23,7 @@ pub(super) struct PolicyName(sfv::String);
 
 /// A text that is not a valid name of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` cannot name a policy: it goes into a header, so it has to be printable ASCII, and not empty", .0.escape_debug())]
+#[error("invalid policy name `{}`; expected printable ASCII, not empty, since it goes into a header", .0.escape_debug())]
 pub struct InvalidPolicyName(String);
 
 impl PolicyName {

@@ -119,10 +119,9 @@ impl Rejection<'_> {
             }
             Self::Key(error) => ProblemDetails::new(StatusCode::BAD_REQUEST, error.to_string()),
             // The backend's error may contain internals, so the client does not get it.
-            Self::BackendFailed(_) => ProblemDetails::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "whether the request is within its limit cannot be told at the moment",
-            ),
+            Self::BackendFailed(_) => {
+                ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "rate limit temporarily unavailable")
+            }
         }
     }
 
@@ -137,12 +136,12 @@ impl Rejection<'_> {
 
 impl fmt::Display for Exceeded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy `{}` admits {}: ", self.policy, self.quota)?;
+        write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
         match self.retry_after_seconds() {
-            Some(seconds) => write!(f, "try again in {seconds} s"),
+            Some(seconds) => write!(f, "retry in {seconds} s"),
             None => write!(
                 f,
-                "a request that costs {} can never pass, since {} is the most at once",
+                "a request of cost {} exceeds the maximum of {} and is never admitted",
                 self.cost,
                 self.decision.limit()
             ),

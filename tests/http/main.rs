@@ -69,7 +69,7 @@ impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} is there more than once");
+        assert!(values.next().is_none(), "{name} was sent more than once");
         value
     }
 }

@@ -46,7 +46,7 @@ fn a_refused_request_is_told_which_policy_and_when_to_come_back() {
         answer.body,
         concat!(
             r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
-            r#""status":429,"detail":"the policy `default` admits 1/min: try again in 48 s","#,
+            r#""status":429,"detail":"the policy `default` allows 1/min; retry in 48 s","#,
             r#""violated-policies":["default"]}"#
         )
     );
@@ -95,7 +95,7 @@ fn a_request_that_can_never_pass_is_told_so_and_not_to_come_back() {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.header("retry-after"), None);
     assert!(
-        answer.body.contains("a request that costs 4 can never pass, since 3 is the most at once"),
+        answer.body.contains("a request of cost 4 exceeds the maximum of 3 and is never admitted"),
         "{answer:?}"
     );
     assert_eq!(answer.header("ratelimit"), Some("\"default\";r=3;t=60"), "and it costs nothing");
@@ -148,7 +148,7 @@ fn a_request_without_a_key_is_refused_unless_it_may_pass() {
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(
         answer.body,
-        r#"{"title":"Bad Request","status":400,"detail":"the client's address is not known"}"#
+        r#"{"title":"Bad Request","status":400,"detail":"the client address is unknown"}"#
     );
     assert_eq!(answer.headers.len(), 1, "{:?}", answer.headers);
 
@@ -169,7 +169,7 @@ fn an_ambiguous_key_is_refused_even_where_requests_without_one_pass() {
     request.headers_mut().append("x-api-key", "made-up-1".parse().unwrap());
     let answer = send(&mut service, request);
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(answer.body.contains("the header `x-api-key` is there more than once"), "{answer:?}");
+    assert!(answer.body.contains("the header `x-api-key` was sent more than once"), "{answer:?}");
     assert!(!answer.body.contains("mine") && !answer.body.contains("made-up"), "{answer:?}");
 }
 
@@ -226,7 +226,7 @@ fn a_response_of_the_users_own_is_given_the_headers() {
     assert_eq!(answer.header("retry-after"), Some("60"));
     assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=60"));
     let answer = send(&mut service, Request::get("/x").body(String::new()).unwrap());
-    assert_eq!(answer.body, "/x Key(Missing(\"the client's address is not known\"))");
+    assert_eq!(answer.body, "/x Key(Missing(\"the client address is unknown\"))");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn a_name_that_no_header_can_hold_is_an_error() {
     let error = RateLimitLayer::new(limiter, by_peer()).policy_name("a\r\nset-cookie: b").unwrap_err();
     assert_eq!(
         error.to_string(),
-        r"`a\r\nset-cookie: b` cannot name a policy: it goes into a header, so it has to be printable ASCII, and not empty"
+        r"invalid policy name `a\r\nset-cookie: b`; expected printable ASCII, not empty, since it goes into a header"
     );
 }
 

@@ -28,7 +28,7 @@ fn a_request_that_is_too_large_is_refused_before_the_service_is_called() {
     for body in [announced, in_pieces] {
         let answer = server.send(with_body(body));
         assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (413, "request-too-large"));
-        assert!(answer.text().contains("a body of 4 bytes"));
+        assert!(answer.text().contains("the limit of 4 bytes"));
     }
     assert_eq!((server.calls(), mock.total()), (0, 0));
     assert_eq!(server.send(with_body("4200".into())).status, StatusCode::CREATED);
@@ -39,7 +39,7 @@ fn a_request_that_breaks_off_is_not_carried_out() {
     let (idempotency, mock) = over_mock();
     let server = Server::new(&layer(idempotency), Counting::numbered());
     let answer = server.send(with_body(Frames { breaks_off: true, ..vec![b"42".to_vec()].into() }));
-    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-broken-off"));
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-cut-off"));
     assert_eq!((server.calls(), mock.total()), (0, 0));
 }
 
@@ -55,8 +55,8 @@ fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
             assert_eq!((first.status, first.text()), (StatusCode::OK, "abcdefgh"));
             for _ in 0..2 {
                 let again = server.send(payment("alice", key));
-                assert_eq!((again.status.as_u16(), again.reason().as_str()), (409, "answer-not-kept"));
-                assert!(again.text().contains("more than 4 bytes"), "{}", again.text());
+                assert_eq!((again.status.as_u16(), again.reason().as_str()), (409, "response-not-stored"));
+                assert!(again.text().contains("exceeds 4 bytes"), "{}", again.text());
                 assert_eq!(again.header("retry-after"), None);
             }
             assert_eq!(server.calls(), 1);
@@ -76,7 +76,7 @@ fn an_answer_that_breaks_off_does_so_for_the_client_too_and_is_not_kept() {
         let first = server.send(payment("alice", "key"));
         assert_eq!((first.text(), first.broke_off), ("half", true));
         // The service has answered: its effect is there.
-        assert_eq!(server.send(payment("alice", "key")).reason(), "answer-not-kept");
+        assert_eq!(server.send(payment("alice", "key")).reason(), "response-not-stored");
         assert_eq!(server.calls(), 1);
     });
 }
@@ -167,7 +167,7 @@ fn who_was_overtaken_is_sent_to_the_answer_that_counts() {
         });
         let mut service = plain.layer(held_up);
         let first = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
-        assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "answer-superseded"));
+        assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "response-superseded"));
         assert_eq!(first.header("retry-after"), Some("1"));
         assert_eq!(overtaking.send(payment("alice", "key")).text(), "second");
     });

@@ -12,7 +12,7 @@ pub(super) struct Network {
 
 /// A text that is neither an address nor a block of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no network: write an address, or a block of addresses such as 10.0.0.0/8 or 2001:db8::/32")]
+#[error("invalid network `{0}`; expected an address, or a block such as 10.0.0.0/8 or 2001:db8::/32")]
 pub struct InvalidNetwork(String);
 
 impl Network {

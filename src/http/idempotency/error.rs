@@ -33,7 +33,7 @@ pub(super) enum IdempotencyProblem {
 impl IdempotencyProblem {
     /// The stored result was not written by this layer, or by another version of it.
     pub(super) fn unreadable() -> Self {
-        Self::NotStored { reason: Arc::from("it is kept in a form that cannot be read here") }
+        Self::NotStored { reason: Arc::from("the stored response has an unknown format") }
     }
 
     /// Returns the member `reason`, which identifies the problem to programs.
@@ -43,11 +43,11 @@ impl IdempotencyProblem {
             Self::Key(_) => "idempotency-key-malformed",
             Self::UnknownCaller(_) => "caller-unknown",
             Self::RequestTooLarge { .. } => "request-too-large",
-            Self::RequestCutOff => "request-broken-off",
+            Self::RequestCutOff => "request-cut-off",
             Self::InProgress { .. } => "request-in-progress",
             Self::KeyReused => "idempotency-key-reused",
-            Self::NotStored { .. } => "answer-not-kept",
-            Self::Superseded => "answer-superseded",
+            Self::NotStored { .. } => "response-not-stored",
+            Self::Superseded => "response-superseded",
             Self::BackendFailed => "idempotency-unavailable",
         }
     }
@@ -68,14 +68,14 @@ impl IdempotencyProblem {
         match self {
             Self::Key(KeyHeaderError::Missing) => "Idempotency-Key is missing",
             Self::Key(_) => "Idempotency-Key is malformed",
-            Self::UnknownCaller(_) => "The caller is unknown",
-            Self::RequestTooLarge { .. } => "The request is too large",
-            Self::RequestCutOff => "The request broke off",
+            Self::UnknownCaller(_) => "Unknown caller",
+            Self::RequestTooLarge { .. } => "Request too large",
+            Self::RequestCutOff => "Request cut off",
             Self::InProgress { .. } => "A request is outstanding for this Idempotency-Key",
             Self::KeyReused => "Idempotency-Key is already used",
-            Self::NotStored { .. } => "The answer was not kept",
-            Self::Superseded => "The answer is superseded",
-            Self::BackendFailed => "Idempotency is unavailable",
+            Self::NotStored { .. } => "Response not stored",
+            Self::Superseded => "Response superseded",
+            Self::BackendFailed => "Idempotency unavailable",
         }
     }
 
@@ -83,32 +83,27 @@ impl IdempotencyProblem {
         match self {
             Self::Key(error) => key_detail(*error),
             Self::UnknownCaller(error) => error.to_string().into(),
-            Self::RequestTooLarge { limit } => format!(
-                "a request with an idempotency key may have a body of {limit} bytes: this one has more"
-            )
-            .into(),
+            Self::RequestTooLarge { limit } => {
+                format!("the request body exceeds the limit of {limit} bytes for requests with a key").into()
+            }
             Self::RequestCutOff => {
-                "the body of the request ended before its end: send it again with the same key".into()
+                "the request body was cut off; send the request again with the same key".into()
             }
             Self::InProgress { .. } => {
-                "the same request is being carried out: ask again with the same key for its answer".into()
+                "the same request is in progress; retry with the same key to get its response".into()
             }
-            Self::KeyReused => "this key belongs to a request with another method, path, query or body: \
-                 use a fresh key for each request, and the same key only to send the same request again"
+            Self::KeyReused => "this key belongs to a request with another method, path, query or body; \
+                 use a new key for each request, and the same key only to retry it"
                 .into(),
             Self::NotStored { reason } => format!(
-                "the request with this key was carried out, and is not carried out again; \
-                 its answer cannot be given once more: {reason}"
+                "the request with this key was executed and will not be executed again, \
+                 but its response cannot be repeated: {reason}"
             )
             .into(),
-            Self::Superseded => "the request took longer than it was held for, and was taken over: \
-                 ask again with the same key for the answer that counts"
+            Self::Superseded => "the request ran longer than its lease and a retry took it over; \
+                 retry with the same key to get the response of that retry"
                 .into(),
-            Self::BackendFailed => {
-                "whether the request was carried out before cannot be told at the moment: \
-                 send it again with the same key"
-                    .into()
-            }
+            Self::BackendFailed => "idempotency temporarily unavailable; retry with the same key".into(),
         }
     }
 
@@ -138,22 +133,20 @@ impl IdempotencyProblem {
 fn key_detail(error: KeyHeaderError) -> Cow<'static, str> {
     match error {
         KeyHeaderError::Missing => {
-            "this operation needs the header `Idempotency-Key`: a key of the client's choosing, fresh for each request \
-             and the same when it is sent again, such as a UUID"
+            "this operation requires the header `Idempotency-Key` with a key such as a UUID, \
+             new for each request and the same for its retries"
                 .into()
         }
         KeyHeaderError::Repeated => {
-            "the header `Idempotency-Key` is there more than once: send it once".into()
+            "the header `Idempotency-Key` was sent more than once; send it once".into()
         }
         KeyHeaderError::Malformed => {
-            "the header `Idempotency-Key` has to be a String of Structured Fields, in double quotes, or a token"
+            "the header `Idempotency-Key` must be a Structured Fields String, in double quotes, or a token"
                 .into()
         }
-        KeyHeaderError::Empty => {
-            "the key in `Idempotency-Key` is empty: make up one, such as a UUID".into()
-        }
+        KeyHeaderError::Empty => "the key in `Idempotency-Key` is empty; use a key such as a UUID".into(),
         KeyHeaderError::TooLong => {
-            format!("the key in `Idempotency-Key` may have {MAX_KEY_LENGTH} characters").into()
+            format!("the key in `Idempotency-Key` exceeds {MAX_KEY_LENGTH} characters").into()
         }
     }
 }

@@ -71,13 +71,13 @@ use crate::{BackendError, Idempotency};
 /// | has a key that is malformed, empty, too long or sent more than once | 400 `idempotency-key-malformed` |
 /// | has no [caller](#callers) | 400 `caller-unknown` |
 /// | has a [body that is too large](Self::max_request_body) | 413 `request-too-large`; the service is not called |
-/// | has a body that is cut off | 400 `request-broken-off`; the service is not called |
+/// | has a body that is cut off | 400 `request-cut-off`; the service is not called |
 /// | is the first with its key | the service's, which is stored |
 /// | is a retry of a finished request | the same response, with `Idempotency-Replayed: true` |
 /// | is a retry of a request in progress | 409 `request-in-progress` with `Retry-After`; or, with [`wait_timeout`](Idempotency::wait_timeout), the response of the first |
 /// | differs from the first request with its key | 422 `idempotency-key-reused` |
-/// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `answer-not-kept`, without `Retry-After` |
-/// | lost its lease to a retry, because it ran longer and renewals failed | 409 `answer-superseded`, with `Retry-After` |
+/// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `response-not-stored`, without `Retry-After` |
+/// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
 /// | arrives while the backend fails | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
 ///
 /// Two requests are the same if method, path, query and body are equal, byte by byte.

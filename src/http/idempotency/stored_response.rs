@@ -63,8 +63,8 @@ impl CapturedResponse {
         is_stored: impl Fn(&HeaderName) -> bool,
     ) -> Self {
         match body.status() {
-            ReadStatus::OverLimit => return Self(Err(format!("the body has more than {limit} bytes"))),
-            ReadStatus::CutOff => return Self(Err("the body broke off".to_owned())),
+            ReadStatus::OverLimit => return Self(Err(format!("the response body exceeds {limit} bytes"))),
+            ReadStatus::CutOff => return Self(Err("the response body was cut off".to_owned())),
             ReadStatus::Complete => {}
         }
         let mut bytes = Vec::new();

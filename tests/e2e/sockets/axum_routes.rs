@@ -60,7 +60,7 @@ async fn answers_are_as_documented_byte_by_byte() {
         headers,
         [
             "connection: close",
-            "content-length: 207",
+            "content-length: 203",
             "content-type: application/problem+json",
             "ratelimit-policy: \"default\";q=1;w=60",
             "ratelimit: \"default\";r=0;t=59",
@@ -74,7 +74,7 @@ async fn answers_are_as_documented_byte_by_byte() {
         body,
         concat!(
             r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
-            r#""status":429,"detail":"the policy `default` admits 1/min: try again in 59 s","#,
+            r#""status":429,"detail":"the policy `default` allows 1/min; retry in 59 s","#,
             r#""violated-policies":["default"]}"#
         )
     );

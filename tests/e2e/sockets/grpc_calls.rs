@@ -37,7 +37,7 @@ async fn a_refusal_is_resource_exhausted_with_the_time_to_wait_in_the_metadata()
     clock.advance(Duration::from_millis(57_800));
     let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(refused.message(), "the policy `calls` admits 1/min: try again in 3 s");
+    assert_eq!(refused.message(), "the policy `calls` allows 1/min; retry in 3 s");
     assert_eq!(refused.metadata().get("retry-after").unwrap(), "3");
     assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "2200");
     assert_eq!(refused.metadata().get("ratelimit-policy").unwrap(), "\"calls\";q=1;w=60");
