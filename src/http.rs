@@ -1,37 +1,45 @@
-//! In front of a service: [Tower](https://docs.rs/tower) layers, over plain `http` types and any framework.
+//! Tower layers for HTTP and gRPC services: rate limits and idempotency keys.
 //!
-//! [`RateLimitLayer`] limits requests, [`IdempotencyLayer`] carries each out once. Both work over any
-//! [`Backend`](crate::Backend), and in front of whatever takes a `Request` and answers with a `Response`: axum, tonic,
-//! hyper, a `service_fn`. Both tell callers apart by a [`KeyBy`].
+//! A public service has two problems. Some clients send more requests than it can take. And a
+//! client that got no response sends the same request again, although the first one may have been
+//! executed.
+//!
+//! [`RateLimitLayer`] rejects requests above a limit. [`IdempotencyLayer`] executes a request once,
+//! however often it is sent. Both are [Tower](https://docs.rs/tower) layers over plain `http`
+//! types. They work in front of every service that takes a `Request` and returns a `Response`:
+//! axum, tonic, hyper or a `service_fn`. Both work over any [`Backend`](crate::Backend), and both
+//! identify callers with a [`KeyExtractor`].
 //!
 //! ```
 //! use http::{HeaderName, Request, Response, StatusCode};
-//! use limited::http::{ClientAddress, KeyBy, PeerAddress, RateLimitLayer, TrustedProxies};
+//! use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, TrustedProxies};
 //! use limited::{Algorithm, Limiter, Quota, memory::MemoryBackend};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # type Error = Box<dyn std::error::Error>;
 //! # pollster::block_on(async {
-//! // The client's address, as the one proxy in front tells of it.
+//! // The client address, as reported by the one proxy in front of the service.
 //! let address = ClientAddress::peer().x_forwarded_for(TrustedProxies::count(1));
-//! let api_key = KeyBy::secret_header(HeaderName::from_static("x-api-key"));
+//! let api_key = KeyExtractor::secret_header(HeaderName::from_static("x-api-key"));
 //!
-//! // Everybody by address, 20 at once and then 5 a second ...
+//! // Each address: 20 requests at once, then 5 a second ...
 //! let burst = Limiter::new(MemoryBackend::new())
 //!     .algorithm(Algorithm::TokenBucket)
 //!     .quota(Quota::per_second(5).burst(20));
-//! let burst = RateLimitLayer::new(burst, KeyBy::address(address)).named("burst")?;
-//! // ... and every API key on each path 1,000 times an hour, of which an export takes 50.
+//! let burst = RateLimitLayer::new(burst, KeyExtractor::address(address)).policy_name("burst")?;
+//! // ... and each API key on each path: 1,000 requests an hour. An export counts as 50.
 //! let hourly = Limiter::new(MemoryBackend::new()).quota(Quota::per_hour(1_000));
-//! let hourly = RateLimitLayer::new(hourly, api_key.and(KeyBy::path()))
-//!     .named("hourly")?
+//! let hourly = RateLimitLayer::new(hourly, api_key.and(KeyExtractor::path()))
+//!     .policy_name("hourly")?
 //!     .cost(|parts| if parts.uri.path() == "/export" { 50 } else { 1 });
 //!
 //! let service = ServiceBuilder::new().layer(burst).layer(hourly).service(service_fn(export));
-//! # async fn export(_: Request<String>) -> Result<Response<String>, Error> { Ok(Response::default()) }
+//! # async fn export(_: Request<String>) -> Result<Response<String>, Error> {
+//! #     Ok(Response::default())
+//! # }
 //!
 //! let request = Request::get("/export")
-//!     .extension(PeerAddress([10, 0, 0, 1].into())) // your server knows it
+//!     .extension(PeerAddress([10, 0, 0, 1].into())) // set by your server
 //!     .header("x-forwarded-for", "192.0.2.7")
 //!     .header("x-api-key", "sk_4711")
 //!     .body(String::new())?;
@@ -45,50 +53,66 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # Where addresses come from
+//! # Where the peer address comes from
 //!
-//! The layers know no server, so they are told where it leaves the address of the peer:
+//! The layers depend on no server. Each server stores the address of its peer in a place of its
+//! own:
 //!
-//! | server | |
+//! | server | use |
 //! |---|---|
 //! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `into_make_service_with_connect_info` |
 //! | tonic | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip()))` |
 //! | any other | [`ClientAddress::peer`], and the extension [`PeerAddress`] in each request |
 //!
-//! Behind proxies, [`ClientAddress`] says whom to believe, and how much.
+//! The repository compiles both closures: the first in `examples/axum`, the second in `tests/e2e`.
+//! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
+//! trust.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
-//! - **Exactly the limit**: however many requests come at once, each is decided in one atomic step of the backend.
-//! - **Waiting `Retry-After` is enough**, if nobody else takes what is free by then: seconds are rounded up, and are at least 1.
-//! - **No header that a client sends gives it a fresh key**, unless the key is made of that header: of addresses only
-//!   what trusted proxies have written is read, and what is sent twice is no key.
-//! - **No secret leaves the process**: of API keys and tokens only a SHA-256 is in keys, and so in backends and logs.
-//! - **A failing backend is neither a refusal nor silent**: the answer is 503, or the service's, as you choose; never 429.
+//! - **The limit is exact.** Each request is decided in one atomic step of the backend, however
+//!   many arrive at once.
+//! - **Waiting for `Retry-After` is enough**, unless another request takes the free capacity first.
+//!   Seconds are rounded up, and are at least 1.
+//! - **A client cannot get a new key by sending a header**, unless the key is made of that header.
+//!   Addresses come only from what trusted proxies wrote. A header that was sent twice is no key.
+//! - **Secrets never leave the process.** Of API keys and tokens, only a SHA-256 hash reaches keys,
+//!   backends and logs.
+//! - **A backend failure is never a 429, and never silent.** The response is 503 or that of the
+//!   service, as you choose.
 //!
-//! What the idempotency layer guarantees, line by line, is in [its own chapter](IdempotencyLayer). Of both, put the limit
-//! outside: what is sent again counts against it, and a refusal is nobody's answer.
+//! [`IdempotencyLayer`] lists its own guarantees. If you use both layers, put the rate limit
+//! outside: retries then count against the limit, and rejections are not stored as responses.
 //!
 //! # Standards
 //!
-//! Headers: draft-ietf-httpapi-ratelimit-headers-11 (of May 2026), over Structured Fields (RFC 9651); `Retry-After` (RFC
-//! 9110). Addresses: `Forwarded` (RFC 7239), CIDR (RFC 4632, RFC 4291). Answers: problem details (RFC 9457). The draft may
-//! still change before it is an RFC, and the headers would with it.
+//! | what | standard |
+//! |---|---|
+//! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers-11 (May 2026), over Structured Fields (RFC 9651) |
+//! | `Retry-After` | RFC 9110 |
+//! | `Idempotency-Key` | draft-ietf-httpapi-idempotency-key-header-07 |
+//! | `Forwarded` | RFC 7239 |
+//! | blocks of addresses (CIDR) | RFC 4632, RFC 4291 |
+//! | problem details in bodies | RFC 9457 |
+//!
+//! The drafts may change before they become RFCs. The headers would change with them.
 
-mod body;
 mod client_address;
 mod grpc;
-mod headers;
 mod idempotency;
-mod key;
-mod problem;
+mod key_extractor;
+mod problem_details;
 mod rate_limit;
-mod refusal;
+mod ratelimit_headers;
+mod rejection;
+mod response_body;
 
-pub use body::ResponseBody;
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
-pub use headers::InvalidPolicyName;
-pub use idempotency::{BufferedBody, IdempotencyLayer, IdempotentFuture, IdempotentService, WithoutBackend};
-pub use key::{KeyBy, NoKey};
-pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer, WithoutKey};
-pub use refusal::{Exceeded, Refusal};
+pub use idempotency::{
+    BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
+};
+pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
+pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitService};
+pub use ratelimit_headers::InvalidPolicyName;
+pub use rejection::{Exceeded, Rejection};
+pub use response_body::ResponseBody;

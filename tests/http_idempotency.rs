@@ -15,14 +15,14 @@ mod service;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::stepping::{Running, poll, step};
 use common::{AnyBackend, backends, block_on};
 use http::{Method, Request, Response, StatusCode};
 use limited::backend::Record;
-use limited::http::{BufferedBody, IdempotencyLayer, KeyBy, WithoutKey};
+use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor, MissingKey};
 use limited::{Idempotency, Key, ManualClock};
 use limited_mock::MockBackend;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn everywhere(behaviour: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
 
 /// A layer for callers who have bearer tokens.
 fn layer<B>(idempotency: Idempotency<B>) -> IdempotencyLayer<B> {
-    IdempotencyLayer::new(idempotency, KeyBy::bearer_token())
+    IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token())
 }
 
 fn over_mock() -> (Idempotency<Arc<MockBackend>>, Arc<MockBackend>) {
@@ -149,6 +149,34 @@ fn who_waits_gets_the_answer_of_the_first() {
     });
 }
 
+/// Polls the response to a request until it is ready, and once more.
+fn poll_again(mut request: Request<Frames>, change: impl FnOnce(&mut Request<Frames>)) {
+    change(&mut request);
+    let mut service = layer(over_mock().0).layer(service_fn(slowly));
+    let mut response = Box::pin(service.call(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    while response.as_mut().poll(&mut cx).is_pending() {}
+    let _ = response.as_mut().poll(&mut cx);
+}
+
+#[test]
+#[should_panic(expected = "`IdempotencyFuture` polled after completion")]
+fn future_panics_if_polled_after_completion() {
+    poll_again(payment("alice", "key"), |_| {});
+}
+
+#[test]
+#[should_panic(expected = "`IdempotencyFuture` polled after completion")]
+fn future_of_a_problem_panics_if_polled_after_completion() {
+    poll_again(payment("alice", ""), |_| {});
+}
+
+#[test]
+#[should_panic(expected = "`IdempotencyFuture` polled after completion")]
+fn future_of_another_method_panics_if_polled_after_completion() {
+    poll_again(payment("alice", "key"), |request| *request.method_mut() = Method::PUT);
+}
+
 #[test]
 fn a_request_without_a_usable_key_is_refused() {
     let (idempotency, mock) = over_mock();
@@ -159,7 +187,7 @@ fn a_request_without_a_usable_key_is_refused() {
     assert_eq!(missing.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         missing.text(),
-        r#"{"title":"Idempotency-Key is missing","status":400,"detail":"this operation needs the header `Idempotency-Key`: a key of the client's choosing, fresh for each request and the same when it is sent again, such as a UUID","reason":"idempotency-key-missing"}"#
+        r#"{"title":"Idempotency-Key is missing","status":400,"detail":"this operation requires the header `Idempotency-Key` with a key such as a UUID, new for each request and the same for its retries","reason":"idempotency-key-missing"}"#
     );
     let mut twice = payment("alice", "key");
     twice.headers_mut().append("idempotency-key", "key".parse().unwrap());
@@ -175,7 +203,7 @@ fn a_request_without_a_usable_key_is_refused() {
 #[test]
 fn clients_choose_where_a_key_is_not_needed() {
     let (idempotency, mock) = over_mock();
-    let server = Server::new(&layer(idempotency).without_key(WithoutKey::Pass), Counting::numbered());
+    let server = Server::new(&layer(idempotency).on_missing_key(MissingKey::Pass), Counting::numbered());
     for number in 1..=2 {
         let mut request = payment("alice", "key");
         request.headers_mut().remove("idempotency-key");
@@ -193,7 +221,7 @@ fn other_methods_go_to_the_service_as_they_are() {
     let (idempotency, mock) = over_mock();
     let only_put = layer(idempotency.clone()).methods([Method::PUT]);
     for (layer, method) in [(layer(idempotency), Method::PUT), (only_put, Method::POST)] {
-        let server = Server::new(&layer.largest_request(0), Counting::numbered());
+        let server = Server::new(&layer.max_request_body(0), Counting::numbered());
         for number in 1..=2 {
             let mut request = payment("alice", "key");
             *request.method_mut() = method.clone();
@@ -233,7 +261,7 @@ fn credentials_are_not_stored() {
 #[test]
 fn with_one_caller_keys_are_not_kept_apart() {
     let (idempotency, mock) = over_mock();
-    let server = Server::new(&IdempotencyLayer::for_one_caller(idempotency), Counting::numbered());
+    let server = Server::new(&IdempotencyLayer::unscoped(idempotency), Counting::numbered());
     server.send(payment("alice", "key"));
     assert!(server.send(payment("bob", "key")).is_replayed());
     assert_eq!(mock.calls()[0].key(), "idempotency-key:key");
@@ -245,7 +273,7 @@ proptest! {
         pairs in prop::collection::hash_set(("[a:%=\"-]{1,4}|x{1200}", "[a:%=\"-]{1,4}"), 2..6)
     ) {
         let (idempotency, mock) = over_mock();
-        let caller = KeyBy::with(|parts| Some(Key::from(parts.extensions.get::<String>()?.clone())));
+        let caller = KeyExtractor::from_fn(|parts| Some(Key::from(parts.extensions.get::<String>()?.clone())));
         let server = Server::new(&IdempotencyLayer::new(idempotency, caller), Counting::numbered());
         for (caller, key) in &pairs {
             let key = sfv::ItemSerializer::new().bare_item(sfv::StringRef::from_str(key).unwrap()).finish();
@@ -293,7 +321,11 @@ fn what_another_version_has_kept_is_recognised_and_not_made_up() {
         ] {
             keep(key, &unreadable);
             let answer = server.send(payment("alice", key));
-            assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (409, "answer-not-kept"), "{key}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.reason().as_str()),
+                (409, "response-not-stored"),
+                "{key}"
+            );
         }
         assert_eq!(server.calls(), 0);
     });
@@ -302,7 +334,7 @@ fn what_another_version_has_kept_is_recognised_and_not_made_up() {
 #[test]
 fn problems_have_types_where_there_is_a_page_about_them() {
     let (idempotency, _) = over_mock();
-    let layer = layer(idempotency).documentation("https://example.com/idempotency");
+    let layer = layer(idempotency).problem_type_base("https://example.com/idempotency");
     let server = Server::new(&layer, Counting::numbered());
     let answer = server.send(payment("alice", ""));
     let start = r#"{"type":"https://example.com/idempotency#idempotency-key-malformed","title":"Idempotency-Key is malformed","#;

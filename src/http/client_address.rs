@@ -1,8 +1,9 @@
-//! Whose request it is, by address, also behind proxies.
+//! The address of the client, also behind proxies.
 
 mod forwarded;
+mod forwarded_node;
 mod network;
-mod node;
+mod trusted_proxies;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +14,15 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 pub use self::network::InvalidNetwork;
-use self::network::Network;
+pub use self::trusted_proxies::TrustedProxies;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the peer, where whoever accepts connections leaves it in the extensions of the request.
+/// The address of the peer, which the server stores in the extensions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Whose request it is, by address.
+/// Finds the address of the client that sent a request.
 ///
 /// ```
 /// use limited::http::{ClientAddress, PeerAddress, TrustedProxies};
@@ -30,38 +31,44 @@ pub struct PeerAddress(pub IpAddr);
 ///
 /// let request = http::Request::get("/")
 ///     .extension(PeerAddress([10, 0, 0, 1].into()))
-///     .header("x-forwarded-for", "203.0.113.66, 192.0.2.7, 10.0.0.2") // the first one is made up by the client
+///     // The client forged the first entry.
+///     .header("x-forwarded-for", "203.0.113.66, 192.0.2.7, 10.0.0.2")
 ///     .body(())?;
 /// assert_eq!(client.of(&request.into_parts().0), Some([192, 0, 2, 7].into()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Who is believed
+/// # Which addresses are trusted
 ///
-/// The peer is whoever holds the other end of the connection. That is the client, unless you say that there are
-/// [proxies](TrustedProxies) in front, and in which one of the two headers they write:
-/// [`X-Forwarded-For`](Self::x_forwarded_for) or [`Forwarded`](Self::forwarded). The other one is never looked at.
+/// The peer is the other end of the connection. It is the client, unless you name the
+/// [proxies](TrustedProxies) in front of the service, and the header that they write:
+/// [`X-Forwarded-For`](Self::x_forwarded_for) or [`Forwarded`](Self::forwarded). The other header
+/// is ignored.
 ///
-/// Each proxy adds at the right end the address of whom it was called by. So the header, all its lines in order, is read
-/// from the right, and only as far as somebody trusted has written it. What is to the left of that came with the
-/// request: anybody can make it up, and nobody reads it.
+/// Each proxy appends the address that it was called from. So all lines of the header, in order,
+/// are read from the right, and only as far as trusted proxies wrote them. Everything to the left
+/// came with the request: a client can forge it, so it is ignored.
 ///
-/// Where a trusted proxy has written something that is no address (`unknown`, an obfuscated identifier such as
-/// `_hidden`, or something malformed), the walk ends, and the proxy is the client: all whom it hides share one key.
+/// Reading stops if a trusted proxy wrote something that is not an address: `unknown`, an
+/// obfuscated identifier such as `_hidden`, or a malformed entry. Then the proxy counts as the
+/// client, and all clients behind it share one key.
 ///
-/// # How addresses are grouped
+/// # Prefixes
 ///
-/// An IPv6 client has a network of its own, and can take any address in it. So IPv6 addresses are
-/// grouped by their first 64 bits, or [as many as you say](Self::ipv6_prefix). IPv4 addresses are taken as they are,
-/// also those written as IPv6 (`::ffff:192.0.2.1`). Ports and zone identifiers are left out.
+/// An IPv6 client has a whole network, and can use any address in it. So [`KeyExtractor::address`]
+/// groups IPv6 addresses by their first 64 bits, or by [another prefix](Self::ipv6_prefix). IPv4
+/// addresses are never grouped. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) counts as
+/// IPv4. Ports and zone identifiers are ignored.
+///
+/// [`KeyExtractor::address`]: super::KeyExtractor::address
 #[derive(Clone)]
 pub struct ClientAddress {
-    peer: Arc<PeerOf>,
+    peer: Arc<PeerFn>,
     header: Option<(Header, TrustedProxies)>,
     ipv6_prefix: u8,
 }
 
-type PeerOf = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
+type PeerFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 #[derive(Clone, Copy, Debug)]
 enum Header {
@@ -70,59 +77,64 @@ enum Header {
 }
 
 impl ClientAddress {
-    /// The peer, from the extension [`PeerAddress`], or else [`SocketAddr`].
+    /// Uses the address of the peer, from the extension [`PeerAddress`] or, without it,
+    /// [`SocketAddr`].
     pub fn peer() -> Self {
         Self::peer_from(|parts| {
-            let own = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
-            own.or_else(|| parts.extensions.get::<SocketAddr>().map(SocketAddr::ip))
+            let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+            peer.or_else(|| parts.extensions.get::<SocketAddr>().map(SocketAddr::ip))
         })
     }
 
-    /// The peer, from where your framework leaves it.
+    /// Uses the address of the peer, from where your server stores it.
     ///
-    /// With axum: `|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip())`; with tonic:
-    /// `|parts| Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())`.
+    /// For axum and tonic, [`limited::http`](crate::http#where-the-peer-address-comes-from) has the
+    /// closures.
     pub fn peer_from(peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { peer: Arc::new(peer), header: None, ipv6_prefix: 64 }
     }
 
-    /// The client that these proxies tell of in `X-Forwarded-For`. Replaces [`forwarded`](Self::forwarded).
+    /// Uses the client address that these proxies report in `X-Forwarded-For`. Replaces
+    /// [`forwarded`](Self::forwarded).
     #[must_use]
     pub fn x_forwarded_for(self, proxies: TrustedProxies) -> Self {
         Self { header: Some((Header::XForwardedFor, proxies)), ..self }
     }
 
-    /// The client that these proxies tell of in `Forwarded` (RFC 7239). Replaces
+    /// Uses the client address that these proxies report in `Forwarded` (RFC 7239). Replaces
     /// [`x_forwarded_for`](Self::x_forwarded_for).
     #[must_use]
     pub fn forwarded(self, proxies: TrustedProxies) -> Self {
         Self { header: Some((Header::Forwarded, proxies)), ..self }
     }
 
-    /// How many leading bits of an IPv6 address tell clients apart: 64 unless set, and 128 at most. Some providers hand
-    /// out /56 or /48 to each customer.
+    /// Sets how many leading bits of an IPv6 address identify a client, at most 128. Default: 64.
+    /// Some providers assign a /56 or a /48 to each customer.
     #[must_use]
     pub fn ipv6_prefix(self, bits: u8) -> Self {
         Self { ipv6_prefix: bits, ..self }
     }
 
-    /// The client's own address, not grouped. `None` where the peer is not known and no proxy tells.
+    /// Returns the client's full address. `None` if the peer is unknown and no proxy reported an
+    /// address.
     pub fn of(&self, parts: &Parts) -> Option<IpAddr> {
         let peer = (self.peer)(parts).map(|address| address.to_canonical());
         match &self.header {
             None => peer,
             Some((Header::XForwardedFor, proxies)) => {
-                proxies.walk(peer, x_forwarded_for(&parts.headers).map(node::address))
+                proxies.resolve_client(peer, x_forwarded_for(&parts.headers).map(forwarded_node::address))
             }
             Some((Header::Forwarded, proxies)) => {
                 let lines = parts.headers.get_all(FORWARDED).iter().rev();
-                proxies.walk(peer, lines.flat_map(|line| forwarded::from_the_right(line.as_bytes())))
+                proxies
+                    .resolve_client(peer, lines.flat_map(|line| forwarded::from_the_right(line.as_bytes())))
             }
         }
     }
 
-    /// The address that stands for the client's group.
-    pub(super) fn group_of(&self, parts: &Parts) -> Option<IpAddr> {
+    /// Returns the client's address, and of an IPv6 address only the prefix that identifies the
+    /// client.
+    pub(super) fn prefix_of(&self, parts: &Parts) -> Option<IpAddr> {
         self.of(parts).map(|address| match address {
             IpAddr::V4(_) => address,
             IpAddr::V6(_) => network::first_bits(address, self.ipv6_prefix),
@@ -130,7 +142,7 @@ impl ClientAddress {
     }
 }
 
-/// The entries of `X-Forwarded-For`, from the right.
+/// Returns the entries of `X-Forwarded-For`, the rightmost first.
 fn x_forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(X_FORWARDED_FOR)
@@ -146,57 +158,5 @@ impl fmt::Debug for ClientAddress {
             .field("header", &self.header)
             .field("ipv6_prefix", &self.ipv6_prefix)
             .finish_non_exhaustive()
-    }
-}
-
-/// The proxies in front of a service that are believed.
-#[derive(Clone, Debug)]
-pub struct TrustedProxies(Trust);
-
-#[derive(Clone, Debug)]
-enum Trust {
-    Count(usize),
-    Networks(Arc<[Network]>),
-}
-
-impl TrustedProxies {
-    /// So many, one behind the other; each adds one entry. The client is the one that the outermost tells of.
-    ///
-    /// Nobody may reach the service, or an inner proxy, around the outer ones: who can writes what the missing ones
-    /// would have. Where that cannot be ruled out, name their [networks](Self::networks).
-    pub const fn count(proxies: usize) -> Self {
-        Self(Trust::Count(proxies))
-    }
-
-    /// Those in these networks, however many: addresses (`192.0.2.7`) or blocks of them (`10.0.0.0/8`, `2001:db8::/32`).
-    ///
-    /// The client is the first one from the right who is in none of them; if all are, the leftmost one. Where the peer
-    /// is in none of them, it is the client, whatever the header says.
-    ///
-    /// # Errors
-    ///
-    /// For what is neither an address nor a block of them.
-    pub fn networks<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
-        let networks = networks.into_iter().map(|network| network.as_ref().parse());
-        Ok(Self(Trust::Networks(networks.collect::<Result<_, _>>()?)))
-    }
-
-    /// From the peer on to whom each one tells of, for as long as the one who tells is trusted. A hop that is `None` is no
-    /// address.
-    fn walk(&self, peer: Option<IpAddr>, hops: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
-        let mut reached = peer;
-        for (passed, hop) in hops.enumerate() {
-            let is_trusted = match &self.0 {
-                Trust::Count(proxies) => passed < *proxies,
-                Trust::Networks(networks) => {
-                    reached.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
-                }
-            };
-            match hop {
-                Some(address) if is_trusted => reached = Some(address),
-                _ => break,
-            }
-        }
-        reached
     }
 }

@@ -1,4 +1,4 @@
-//! Answers to gRPC calls, which tell of errors in a way of their own.
+//! Responses to gRPC calls, which report errors in headers and not by HTTP status.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// The status codes that are answered with.
+/// The gRPC status codes that a layer responds with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Code {
     InvalidArgument = 3,
@@ -20,15 +20,17 @@ pub(super) enum Code {
     Unavailable = 14,
 }
 
-/// The content type of a gRPC call: `application/grpc`, with `+proto` and the like, or `application/grpc-web`.
-pub(super) fn call(parts: &Parts) -> Option<&HeaderValue> {
+/// Returns the content type of a gRPC call: `application/grpc`, `application/grpc+proto`,
+/// `application/grpc-web` and the like. Returns `None` if the request is not a gRPC call.
+pub(super) fn content_type(parts: &Parts) -> Option<&HeaderValue> {
     let content_type = parts.headers.get(CONTENT_TYPE).filter(|_| parts.method == Method::POST)?;
-    let after = content_type.as_bytes().strip_prefix(b"application/grpc")?;
-    let is_grpc = matches!(after.first(), None | Some(b'+' | b';')) || after.starts_with(b"-web");
+    let suffix = content_type.as_bytes().strip_prefix(b"application/grpc")?;
+    let is_grpc = matches!(suffix.first(), None | Some(b'+' | b';')) || suffix.starts_with(b"-web");
     is_grpc.then_some(content_type)
 }
 
-/// An answer without messages ("trailers-only"): status 200, and the status of the call among the headers.
+/// Returns a response without messages ("trailers-only"): HTTP status 200, and the gRPC status in a
+/// header.
 pub(super) fn trailers_only(content_type: &HeaderValue, code: Code, message: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
@@ -40,17 +42,17 @@ pub(super) fn trailers_only(content_type: &HeaderValue, code: Code, message: &st
     response
 }
 
-/// When to try again, for the retries of gRPC clients (gRFC A6): milliseconds, rounded up; -1 for never.
-pub(super) fn push_back(response: &mut Response<Bytes>, wait: Option<Duration>) {
-    let value = match wait.map(|wait| u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
-    {
-        Some(milliseconds) => HeaderValue::from(milliseconds),
+/// Adds the delay before a gRPC client retries (gRFC A6): milliseconds, rounded up, or -1 for
+/// never.
+pub(super) fn retry_pushback(response: &mut Response<Bytes>, wait: Option<Duration>) {
+    let value = match wait {
+        Some(wait) => u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).into(),
         None => HeaderValue::from_static("-1"),
     };
     response.headers_mut().insert(RETRY_PUSHBACK, value);
 }
 
-/// A `grpc-message`: printable ASCII, and everything else in percent-encoding.
+/// Returns the value of `grpc-message`: printable ASCII, with everything else percent-encoded.
 fn percent_encoded(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
@@ -69,30 +71,29 @@ fn percent_encoded(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn is_call(method: Method, content_type: &str) -> bool {
-        let request =
-            http::Request::builder().method(method).header(CONTENT_TYPE, content_type).body(()).unwrap();
-        call(&request.into_parts().0).is_some()
+    fn is_grpc(method: Method, value: &str) -> bool {
+        let request = http::Request::builder().method(method).header(CONTENT_TYPE, value).body(()).unwrap();
+        content_type(&request.into_parts().0).is_some()
     }
 
     #[test]
-    fn a_call_is_known_by_its_content_type() {
+    fn grpc_call_is_recognized_by_its_content_type() {
         for content_type in [
             "application/grpc",
             "application/grpc+proto",
             "application/grpc;x=y",
             "application/grpc-web+proto",
         ] {
-            assert!(is_call(Method::POST, content_type), "{content_type}");
+            assert!(is_grpc(Method::POST, content_type), "{content_type}");
         }
         for content_type in ["application/json", "application/grpcx", "text/plain", "application/grpc-"] {
-            assert!(!is_call(Method::POST, content_type), "{content_type}");
+            assert!(!is_grpc(Method::POST, content_type), "{content_type}");
         }
-        assert!(!is_call(Method::GET, "application/grpc"));
+        assert!(!is_grpc(Method::GET, "application/grpc"));
     }
 
     #[test]
-    fn a_message_is_percent_encoded() {
+    fn message_is_percent_encoded() {
         assert_eq!(percent_encoded("100% of \"é\"\n"), "100%25 of \"%C3%A9\"%0A");
     }
 }

@@ -27,15 +27,12 @@ fn is_trailers_only(answer: &Answer, status: &str) {
 fn a_refusal_is_resource_exhausted_with_the_time_to_wait() {
     let (limiter, clock) = limiter("1/min");
     let mut service =
-        RateLimitLayer::new(limiter, by_peer()).named("calls 100%").unwrap().layer(service_fn(hello));
+        RateLimitLayer::new(limiter, by_peer()).policy_name("calls 100%").unwrap().layer(service_fn(hello));
     send(&mut service, call());
     clock.advance(std::time::Duration::from_nanos(58_200_000_001));
     let answer = send(&mut service, call());
     is_trailers_only(&answer, "8");
-    assert_eq!(
-        answer.header("grpc-message"),
-        Some("the policy `calls 100%25` admits 1/min: try again in 2 s")
-    );
+    assert_eq!(answer.header("grpc-message"), Some("the policy `calls 100%25` allows 1/min; retry in 2 s"));
     assert_eq!(answer.header("retry-after"), Some("2"));
     assert_eq!(answer.header("grpc-retry-pushback-ms"), Some("1800"));
     assert_eq!(answer.header("ratelimit"), Some("\"calls 100%\";r=0;t=2"));

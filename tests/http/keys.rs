@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, Request};
 use limited::Key;
-use limited::http::{ClientAddress, KeyBy, NoKey, PeerAddress};
+use limited::http::{ClientAddress, KeyError, KeyExtractor, PeerAddress};
 use proptest::prelude::*;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -24,7 +24,7 @@ fn with_peer(peer: IpAddr) -> Parts {
 }
 
 fn key_of(peer: &str, address: &ClientAddress) -> Key<'static> {
-    KeyBy::address(address.clone()).key(&with_peer(peer.parse().unwrap())).unwrap()
+    KeyExtractor::address(address.clone()).extract(&with_peer(peer.parse().unwrap())).unwrap()
 }
 
 #[test]
@@ -64,65 +64,72 @@ fn the_peer_is_found_where_the_framework_leaves_it() {
 #[test]
 fn a_secret_is_never_in_the_key() {
     let parts = parts(&[(API_KEY, "sk_live_123"), (AUTHORIZATION, "Bearer tok_456")]);
-    let key = KeyBy::secret_header(API_KEY).and(KeyBy::bearer_token()).key(&parts).unwrap();
+    let key = KeyExtractor::secret_header(API_KEY).and(KeyExtractor::bearer_token()).extract(&parts).unwrap();
     assert_eq!(key, Key::new().secret("x-api-key", "sk_live_123").secret("bearer", "tok_456"));
     assert!(!key.as_str().contains("sk_live") && !key.as_str().contains("tok_456"));
 }
 
 #[test]
 fn a_header_that_is_missing_empty_or_twice_there_is_no_key() {
-    let by_key = KeyBy::secret_header(API_KEY);
+    let by_key = KeyExtractor::secret_header(API_KEY);
     for headers in [&[][..], &[(API_KEY, "")], &[(API_KEY, "  ")]] {
-        let missing = by_key.key(&parts(headers)).unwrap_err();
-        assert_eq!(missing, NoKey::Missing("the header `x-api-key` is missing".into()));
+        let missing = by_key.extract(&parts(headers)).unwrap_err();
+        assert_eq!(missing, KeyError::Missing("the header `x-api-key` is missing".into()));
     }
     for values in [["a", "b"], ["a", "a"], ["", "b"], ["a", ""]] {
         let twice = parts(&values.map(|value| (API_KEY, value)));
-        assert!(matches!(by_key.key(&twice), Err(NoKey::Ambiguous(_))), "{values:?}");
+        assert!(matches!(by_key.extract(&twice), Err(KeyError::Ambiguous(_))), "{values:?}");
     }
 }
 
 #[test]
 fn a_bearer_token_is_the_same_key_however_its_scheme_is_written() {
-    let key = KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, "Bearer abc")])).unwrap();
+    let key = KeyExtractor::bearer_token().extract(&parts(&[(AUTHORIZATION, "Bearer abc")])).unwrap();
     for value in ["bearer abc", "BEARER abc", "bEaReR   abc", "Bearer abc  "] {
-        assert_eq!(KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, value)])).unwrap(), key, "{value}");
+        assert_eq!(
+            KeyExtractor::bearer_token().extract(&parts(&[(AUTHORIZATION, value)])).unwrap(),
+            key,
+            "{value}"
+        );
     }
     for value in ["Basic abc", "Bearerabc", "Bearer", "abc", "b", "Bearer\tabc"] {
-        let none = KeyBy::bearer_token().key(&parts(&[(AUTHORIZATION, value)]));
-        assert!(matches!(none, Err(NoKey::Missing(_))), "{value}");
+        let none = KeyExtractor::bearer_token().extract(&parts(&[(AUTHORIZATION, value)]));
+        assert!(matches!(none, Err(KeyError::Missing(_))), "{value}");
     }
 }
 
 #[test]
 fn where_one_is_missing_the_other_is_taken() {
-    let key = KeyBy::secret_header(API_KEY).or(KeyBy::path());
-    assert_eq!(key.key(&parts(&[(API_KEY, "s")])).unwrap(), Key::new().secret("x-api-key", "s"));
-    assert_eq!(key.key(&parts(&[])).unwrap(), Key::new().part("path", "/a/b"));
+    let key = KeyExtractor::secret_header(API_KEY).or(KeyExtractor::path());
+    assert_eq!(key.extract(&parts(&[(API_KEY, "s")])).unwrap(), Key::new().secret("x-api-key", "s"));
+    assert_eq!(key.extract(&parts(&[])).unwrap(), Key::new().part("path", "/a/b"));
     let twice = parts(&[(API_KEY, "s"), (API_KEY, "t")]);
-    assert!(matches!(key.key(&twice), Err(NoKey::Ambiguous(_))), "what is ambiguous is not missing");
-    let both = KeyBy::path().and(KeyBy::secret_header(API_KEY));
-    assert!(matches!(both.key(&parts(&[])), Err(NoKey::Missing(_))));
+    assert!(matches!(key.extract(&twice), Err(KeyError::Ambiguous(_))), "what is ambiguous is not missing");
+    let both = KeyExtractor::path().and(KeyExtractor::secret_header(API_KEY));
+    assert!(matches!(both.extract(&parts(&[])), Err(KeyError::Missing(_))));
 }
 
 #[test]
 fn a_key_of_the_users_own_is_taken_as_it_is_and_escaped_among_others() {
-    let own = || KeyBy::with(|_| Some(Key::new().tenant("42").user("7")));
-    assert_eq!(own().key(&parts(&[])).unwrap(), Key::new().tenant("42").user("7"));
-    assert!(own().key(&parts(&[])).unwrap().dimensions().is_some());
-    let key = own().and(KeyBy::route(|_| Some("/a/{id}"))).key(&parts(&[])).unwrap();
+    let own = || KeyExtractor::from_fn(|_| Some(Key::new().tenant("42").user("7")));
+    assert_eq!(own().extract(&parts(&[])).unwrap(), Key::new().tenant("42").user("7"));
+    assert!(own().extract(&parts(&[])).unwrap().dimensions().is_some());
+    let key = own().and(KeyExtractor::route(|_| Some("/a/{id}"))).extract(&parts(&[])).unwrap();
     assert_eq!(key.as_str(), "key:tenant%3A42%3Auser%3A7:route:/a/{id}");
 }
 
 #[test]
 fn there_is_no_empty_key_and_none_that_is_too_long() {
-    assert!(matches!(KeyBy::with(|_| Some("".into())).key(&parts(&[])), Err(NoKey::Missing(_))));
-    assert!(matches!(KeyBy::with(|_| None).key(&parts(&[])), Err(NoKey::Missing(_))));
-    assert!(matches!(KeyBy::route(|_| None).key(&parts(&[])), Err(NoKey::Missing(_))));
+    assert!(matches!(
+        KeyExtractor::from_fn(|_| Some("".into())).extract(&parts(&[])),
+        Err(KeyError::Missing(_))
+    ));
+    assert!(matches!(KeyExtractor::from_fn(|_| None).extract(&parts(&[])), Err(KeyError::Missing(_))));
+    assert!(matches!(KeyExtractor::route(|_| None).extract(&parts(&[])), Err(KeyError::Missing(_))));
 
     let long = |end: &str| {
         let path = format!("/{}{end}", "x".repeat(5_000));
-        KeyBy::path().key(&Request::get(path).body(()).unwrap().into_parts().0).unwrap()
+        KeyExtractor::path().extract(&Request::get(path).body(()).unwrap().into_parts().0).unwrap()
     };
     assert_eq!(long("").validate(), Ok(()));
     assert_eq!(long("a"), long("a"));
@@ -139,10 +146,10 @@ proptest! {
         other in ("[a%:=3A]{0,5}|ip:|key:a", "[a%:=3A]{0,5}|:route:a"),
     ) {
         type Pair = (String, String);
-        let key = KeyBy::with(|parts| Some(Key::from(parts.extensions.get::<Pair>()?.0.clone())))
-            .and(KeyBy::route(|parts| Some(&parts.extensions.get::<Pair>()?.1)));
+        let key = KeyExtractor::from_fn(|parts| Some(Key::from(parts.extensions.get::<Pair>()?.0.clone())))
+            .and(KeyExtractor::route(|parts| Some(&parts.extensions.get::<Pair>()?.1)));
         let of = |pair: &Pair| {
-            key.key(&Request::get("/").extension(pair.clone()).body(()).unwrap().into_parts().0).unwrap()
+            key.extract(&Request::get("/").extension(pair.clone()).body(()).unwrap().into_parts().0).unwrap()
         };
         prop_assert_eq!(of(&one) == of(&other), one == other);
     }

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use limited::http::{ClientAddress, KeyBy, PeerAddress};
+use limited::http::{ClientAddress, KeyExtractor, PeerAddress};
 use limited::{Algorithm, Limiter, ManualClock, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
@@ -38,8 +38,8 @@ fn mocked(quota: Quota) -> (Limiter<MockBackend>, MockBackend) {
     (Limiter::new(mock.clone()).quota(quota).clock(ManualClock::new()), mock)
 }
 
-fn by_peer() -> KeyBy {
-    KeyBy::address(ClientAddress::peer())
+fn by_peer() -> KeyExtractor {
+    KeyExtractor::address(ClientAddress::peer())
 }
 
 /// A request by the client.
@@ -69,7 +69,7 @@ impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} is there more than once");
+        assert!(values.next().is_none(), "{name} was sent more than once");
         value
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use limited::http::{KeyBy, RateLimitLayer, Refusal, WithoutKey};
-use limited::{Algorithm, BackendError, DynBackend, Limiter, ManualClock, OnError, Quota};
+use limited::http::{KeyExtractor, MissingKey, RateLimitLayer, Rejection};
+use limited::{Algorithm, Backend, BackendError, Limiter, ManualClock, OnError, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::Operation;
 use tower::{Service, ServiceExt, service_fn};
@@ -46,7 +46,7 @@ fn a_refused_request_is_told_which_policy_and_when_to_come_back() {
         answer.body,
         concat!(
             r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
-            r#""status":429,"detail":"the policy `default` admits 1/min: try again in 48 s","#,
+            r#""status":429,"detail":"the policy `default` allows 1/min; retry in 48 s","#,
             r#""violated-policies":["default"]}"#
         )
     );
@@ -95,7 +95,7 @@ fn a_request_that_can_never_pass_is_told_so_and_not_to_come_back() {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.header("retry-after"), None);
     assert!(
-        answer.body.contains("a request that costs 4 can never pass, since 3 is the most at once"),
+        answer.body.contains("a request of cost 4 exceeds the maximum of 3 and is never admitted"),
         "{answer:?}"
     );
     assert_eq!(answer.header("ratelimit"), Some("\"default\";r=3;t=60"), "and it costs nothing");
@@ -148,11 +148,11 @@ fn a_request_without_a_key_is_refused_unless_it_may_pass() {
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(
         answer.body,
-        r#"{"title":"Bad Request","status":400,"detail":"the client's address is not known"}"#
+        r#"{"title":"Bad Request","status":400,"detail":"the client address is unknown"}"#
     );
     assert_eq!(answer.headers.len(), 1, "{:?}", answer.headers);
 
-    let layer = layer.without_key(WithoutKey::Pass);
+    let layer = layer.on_missing_key(MissingKey::Pass);
     let answer = send(&mut layer.layer(service_fn(hello)), bare());
     assert_eq!((answer.status, answer.headers.len()), (StatusCode::OK, 0));
     assert_eq!(mock.total(), 0);
@@ -161,15 +161,15 @@ fn a_request_without_a_key_is_refused_unless_it_may_pass() {
 #[test]
 fn an_ambiguous_key_is_refused_even_where_requests_without_one_pass() {
     let (limiter, _) = limiter("1/min");
-    let key = KeyBy::secret_header(http::HeaderName::from_static("x-api-key"));
-    let layer = RateLimitLayer::new(limiter, key).without_key(WithoutKey::Pass);
+    let key = KeyExtractor::secret_header(http::HeaderName::from_static("x-api-key"));
+    let layer = RateLimitLayer::new(limiter, key).on_missing_key(MissingKey::Pass);
     let mut service = layer.layer(service_fn(hello));
     let mut request = request("/");
     request.headers_mut().append("x-api-key", "mine".parse().unwrap());
     request.headers_mut().append("x-api-key", "made-up-1".parse().unwrap());
     let answer = send(&mut service, request);
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(answer.body.contains("the header `x-api-key` is there more than once"), "{answer:?}");
+    assert!(answer.body.contains("the header `x-api-key` was sent more than once"), "{answer:?}");
     assert!(!answer.body.contains("mine") && !answer.body.contains("made-up"), "{answer:?}");
 }
 
@@ -209,8 +209,8 @@ fn a_failing_backend_is_503_or_lets_through_never_429_and_never_silent() {
 #[test]
 fn a_response_of_the_users_own_is_given_the_headers() {
     let (limiter, _) = limiter("1/min");
-    let layer = RateLimitLayer::new(limiter, by_peer()).refuse_with(|refusal, parts| match refusal {
-        Refusal::Exceeded(exceeded) => {
+    let layer = RateLimitLayer::new(limiter, by_peer()).on_rejection(|rejection, parts| match rejection {
+        Rejection::Exceeded(exceeded) => {
             let (policy, cost) = (exceeded.policy(), exceeded.cost());
             let mut response = Response::new(format!("{policy} {cost} {:?}", exceeded.retry_after_seconds()));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -226,13 +226,13 @@ fn a_response_of_the_users_own_is_given_the_headers() {
     assert_eq!(answer.header("retry-after"), Some("60"));
     assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=60"));
     let answer = send(&mut service, Request::get("/x").body(String::new()).unwrap());
-    assert_eq!(answer.body, "/x NoKey(Missing(\"the client's address is not known\"))");
+    assert_eq!(answer.body, "/x Key(Missing(\"the client address is unknown\"))");
 }
 
 #[test]
 fn the_older_headers_are_there_on_request() {
     let (limiter, clock) = limiter("2/min");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).old_headers().layer(service_fn(hello));
+    let mut service = RateLimitLayer::new(limiter, by_peer()).legacy_headers().layer(service_fn(hello));
     clock.advance(Duration::from_millis(500));
     for (status, left) in [(200, "1"), (200, "0"), (429, "0")] {
         let answer = send(&mut service, request("/"));
@@ -245,7 +245,7 @@ fn the_older_headers_are_there_on_request() {
 
 #[test]
 fn a_backend_may_be_picked_at_run_time() {
-    let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::new());
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
     let limiter = Limiter::new(backend).quota(Quota::per_hour(1));
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
     assert_eq!(send(&mut service, request("/")).status, StatusCode::OK);

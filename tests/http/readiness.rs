@@ -4,17 +4,18 @@ use std::convert::Infallible;
 use std::future::{Ready, poll_fn, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
-use limited::Quota;
 use limited::http::RateLimitLayer;
+use limited::{Limiter, Quota};
+use limited_memory::MemoryBackend;
 use limited_mock::Operation;
 use pollster::block_on;
-use tower::Service;
+use tower::{Service, service_fn};
 use tower_layer::Layer;
 
-use crate::{by_peer, limiter, mocked, request};
+use crate::{by_peer, hello, limiter, mocked, request};
 
 /// Has to be polled before each call; a clone is not ready, whatever the original was.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ fn several_requests_may_be_in_flight() {
     let gate = mock.hold(Operation::Increment);
     let (inner, reserved) = strict();
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
-    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let mut answers: Vec<_> = (0..3)
         .map(|_| {
             assert!(service.poll_ready(&mut cx).is_ready());
@@ -98,6 +99,32 @@ fn several_requests_may_be_in_flight() {
         assert_eq!(block_on(answer).unwrap().status(), 200);
     }
     assert_eq!(reserved.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+#[should_panic(expected = "`RateLimitFuture` polled after completion")]
+fn future_panics_if_polled_after_completion() {
+    poll_again(limiter("9/min").0, request("/"));
+}
+
+#[test]
+#[should_panic(expected = "`RateLimitFuture` polled after completion")]
+fn future_of_a_rejection_panics_if_polled_after_completion() {
+    poll_again(limiter("0/min").0, request("/"));
+}
+
+#[test]
+#[should_panic(expected = "`RateLimitFuture` polled after completion")]
+fn future_of_a_request_without_a_key_panics_if_polled_after_completion() {
+    poll_again(limiter("9/min").0, Request::get("/").body(String::new()).unwrap());
+}
+
+fn poll_again(limiter: Limiter<MemoryBackend>, request: Request<String>) {
+    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
+    let mut response = Box::pin(service.call(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(response.as_mut().poll(&mut cx).is_ready());
+    let _ = response.as_mut().poll(&mut cx);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several layers on one route.
 
 use http::{Request, Response, StatusCode};
-use limited::http::{KeyBy, RateLimitLayer};
+use limited::http::{KeyExtractor, RateLimitLayer};
 use tower::service_fn;
 use tower_layer::Layer;
 
@@ -11,9 +11,11 @@ use crate::{by_peer, hello, limiter, request, send};
 fn each_adds_its_policy_to_one_list_also_where_one_refuses() {
     let (per_second, _) = limiter("2/s");
     let (per_hour, clock) = limiter("3/hour");
-    let burst =
-        RateLimitLayer::new(per_second.clock(clock.clone()), by_peer()).named("burst").unwrap().old_headers();
-    let hourly = RateLimitLayer::new(per_hour, by_peer()).named("hourly").unwrap().old_headers();
+    let burst = RateLimitLayer::new(per_second.clock(clock.clone()), by_peer())
+        .policy_name("burst")
+        .unwrap()
+        .legacy_headers();
+    let hourly = RateLimitLayer::new(per_hour, by_peer()).policy_name("hourly").unwrap().legacy_headers();
     let mut service = hourly.layer(burst.layer(service_fn(hello)));
 
     let answer = send(&mut service, request("/"));
@@ -38,7 +40,7 @@ fn each_adds_its_policy_to_one_list_also_where_one_refuses() {
 #[test]
 fn a_name_is_written_as_a_string_of_structured_fields() {
     let (limiter, _) = limiter("2/s");
-    let layer = RateLimitLayer::new(limiter, by_peer()).named(r#"a "b"\, c"#).unwrap();
+    let layer = RateLimitLayer::new(limiter, by_peer()).policy_name(r#"a "b"\, c"#).unwrap();
     let answer = send(&mut layer.layer(service_fn(hello)), request("/"));
     assert_eq!(answer.header("ratelimit-policy"), Some(r#""a \"b\"\\, c";q=2;w=1"#));
 }
@@ -46,10 +48,10 @@ fn a_name_is_written_as_a_string_of_structured_fields() {
 #[test]
 fn a_name_that_no_header_can_hold_is_an_error() {
     let (limiter, _) = limiter("2/s");
-    let error = RateLimitLayer::new(limiter, by_peer()).named("a\r\nset-cookie: b").unwrap_err();
+    let error = RateLimitLayer::new(limiter, by_peer()).policy_name("a\r\nset-cookie: b").unwrap_err();
     assert_eq!(
         error.to_string(),
-        r"`a\r\nset-cookie: b` cannot name a policy: it goes into a header, so it has to be printable ASCII, and not empty"
+        r"invalid policy name `a\r\nset-cookie: b`; expected printable ASCII, not empty, since it goes into a header"
     );
 }
 
@@ -71,8 +73,8 @@ fn layers_with_namespaces_of_their_own_count_apart() {
     let (base, _) = limiter("1/min");
     let read = RateLimitLayer::new(base.clone().namespace("read"), by_peer());
     let write = RateLimitLayer::new(base.clone().namespace("write"), by_peer());
-    let shared = RateLimitLayer::new(base.clone(), KeyBy::with(|_| Some("all".into())));
-    let shared_too = RateLimitLayer::new(base, KeyBy::with(|_| Some("all".into())));
+    let shared = RateLimitLayer::new(base.clone(), KeyExtractor::from_fn(|_| Some("all".into())));
+    let shared_too = RateLimitLayer::new(base, KeyExtractor::from_fn(|_| Some("all".into())));
     for (layer, status) in [(&read, 200), (&write, 200), (&read, 429), (&shared, 200), (&shared_too, 429)] {
         assert_eq!(send(&mut layer.layer(service_fn(hello)), request("/")).status, status);
     }

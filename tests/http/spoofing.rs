@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Request, StatusCode};
-use limited::http::{ClientAddress, KeyBy, PeerAddress, RateLimitLayer, TrustedProxies};
+use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, TrustedProxies};
 use tower::service_fn;
 use tower_layer::Layer;
 
@@ -151,7 +151,7 @@ fn no_attack_gets_a_fresh_bucket() {
             };
             let (limiter, _) = limiter("1/min");
             let mut service =
-                RateLimitLayer::new(limiter, KeyBy::address(address.clone())).layer(service_fn(hello));
+                RateLimitLayer::new(limiter, KeyExtractor::address(address.clone())).layer(service_fn(hello));
             assert_eq!(send(&mut service, send_in(&[])).status, StatusCode::OK);
             for attack in ATTACKS {
                 let shown: Vec<_> =
@@ -173,7 +173,8 @@ fn who_reaches_the_service_around_the_proxies_is_the_client() {
         [ClientAddress::peer().x_forwarded_for(networks()), ClientAddress::peer().forwarded(networks())]
     {
         let (limiter, _) = limiter("1/min");
-        let mut service = RateLimitLayer::new(limiter, KeyBy::address(address)).layer(service_fn(hello));
+        let mut service =
+            RateLimitLayer::new(limiter, KeyExtractor::address(address)).layer(service_fn(hello));
         for (n, status) in [(0, 200), (1, 429), (2, 429), (3, 429)] {
             let spoofed = format!("192.0.2.{n}");
             let forwarded = format!("for={spoofed}");
@@ -187,7 +188,7 @@ fn who_reaches_the_service_around_the_proxies_is_the_client() {
 fn a_client_with_a_network_of_its_own_has_one_bucket() {
     let address = ClientAddress::peer().x_forwarded_for(TrustedProxies::count(1));
     let (limiter, _) = limiter("1/min");
-    let mut service = RateLimitLayer::new(limiter, KeyBy::address(address)).layer(service_fn(hello));
+    let mut service = RateLimitLayer::new(limiter, KeyExtractor::address(address)).layer(service_fn(hello));
     for n in 0..50_u16 {
         let client = IpAddr::from([0x2001, 0xdb8, 0, 7, n, n * 3, 0xffff - n, 1]);
         let request = Sent::by_client(&[]).through(client, Adds::ALine).at_service(INNER_PROXY.into());

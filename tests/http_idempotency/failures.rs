@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{Request, Response, StatusCode};
 use limited::BackendError;
-use limited::http::{BufferedBody, WithoutBackend};
+use limited::http::{BufferedBody, OnBackendFailure};
 use limited_mock::{Fault, Operation};
 use tower::{Layer, Service, service_fn};
 
@@ -22,13 +22,13 @@ fn with_body(body: Frames) -> Request<Frames> {
 #[test]
 fn a_request_that_is_too_large_is_refused_before_the_service_is_called() {
     let (idempotency, mock) = over_mock();
-    let server = Server::new(&layer(idempotency).largest_request(4), Counting::numbered());
+    let server = Server::new(&layer(idempotency).max_request_body(4), Counting::numbered());
     let announced = Frames::from("42000");
     let in_pieces = Frames::from(vec![b"42".to_vec(), b"00".to_vec(), b"0".to_vec()]);
     for body in [announced, in_pieces] {
         let answer = server.send(with_body(body));
         assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (413, "request-too-large"));
-        assert!(answer.text().contains("a body of 4 bytes"));
+        assert!(answer.text().contains("the limit of 4 bytes"));
     }
     assert_eq!((server.calls(), mock.total()), (0, 0));
     assert_eq!(server.send(with_body("4200".into())).status, StatusCode::CREATED);
@@ -39,14 +39,14 @@ fn a_request_that_breaks_off_is_not_carried_out() {
     let (idempotency, mock) = over_mock();
     let server = Server::new(&layer(idempotency), Counting::numbered());
     let answer = server.send(with_body(Frames { breaks_off: true, ..vec![b"42".to_vec()].into() }));
-    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-broken-off"));
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-cut-off"));
     assert_eq!((server.calls(), mock.total()), (0, 0));
 }
 
 #[test]
 fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
     everywhere(|idempotency, _| {
-        let layer = layer(idempotency).largest_answer(4);
+        let layer = layer(idempotency).max_response_body(4);
         let pieces = || vec![b"ab".to_vec(), b"cd".to_vec(), b"ef".to_vec(), b"gh".to_vec()];
         for (key, announces) in [("announced", true), ("in-pieces", false)] {
             let service = Counting::new(move |_, _| Response::new(Frames { announces, ..pieces().into() }));
@@ -55,8 +55,8 @@ fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
             assert_eq!((first.status, first.text()), (StatusCode::OK, "abcdefgh"));
             for _ in 0..2 {
                 let again = server.send(payment("alice", key));
-                assert_eq!((again.status.as_u16(), again.reason().as_str()), (409, "answer-not-kept"));
-                assert!(again.text().contains("more than 4 bytes"), "{}", again.text());
+                assert_eq!((again.status.as_u16(), again.reason().as_str()), (409, "response-not-stored"));
+                assert!(again.text().contains("exceeds 4 bytes"), "{}", again.text());
                 assert_eq!(again.header("retry-after"), None);
             }
             assert_eq!(server.calls(), 1);
@@ -76,7 +76,7 @@ fn an_answer_that_breaks_off_does_so_for_the_client_too_and_is_not_kept() {
         let first = server.send(payment("alice", "key"));
         assert_eq!((first.text(), first.broke_off), ("half", true));
         // The service has answered: its effect is there.
-        assert_eq!(server.send(payment("alice", "key")).reason(), "answer-not-kept");
+        assert_eq!(server.send(payment("alice", "key")).reason(), "response-not-stored");
         assert_eq!(server.calls(), 1);
     });
 }
@@ -125,7 +125,7 @@ fn a_backend_that_fails_is_told_of_and_nothing_is_carried_out() {
 #[test]
 fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
     let (idempotency, mock) = over_mock();
-    let layer = layer(idempotency).without_backend(WithoutBackend::Run);
+    let layer = layer(idempotency).on_backend_failure(OnBackendFailure::Run);
     let server = Server::new(&layer, Counting::numbered());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Claim).always());
     for number in 1..=2 {
@@ -138,9 +138,9 @@ fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
 
 #[test]
 fn an_answer_goes_out_where_nobody_knows_whether_it_is_kept() {
-    for policy in [WithoutBackend::Refuse, WithoutBackend::Run] {
+    for policy in [OnBackendFailure::Reject, OnBackendFailure::Run] {
         let (idempotency, mock) = over_mock();
-        let layer = layer(idempotency).without_backend(policy);
+        let layer = layer(idempotency).on_backend_failure(policy);
         let server = Server::new(&layer, Counting::numbered());
         mock.inject(Fault::error(BackendError::AccessDenied("no".into())).on(Operation::Finish));
         assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
@@ -167,7 +167,7 @@ fn who_was_overtaken_is_sent_to_the_answer_that_counts() {
         });
         let mut service = plain.layer(held_up);
         let first = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
-        assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "answer-superseded"));
+        assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "response-superseded"));
         assert_eq!(first.header("retry-after"), Some("1"));
         assert_eq!(overtaking.send(payment("alice", "key")).text(), "second");
     });

@@ -46,9 +46,9 @@ fn only_headers_that_fit_the_next_client_are_kept() {
     let usual =
         "content-type: application/json\nlink: </a>; rel=\"a\"\nlink: </b>; rel=\"b\"\nlocation: /payments/7";
     assert_eq!(replayed(|layer| layer), usual);
-    assert_eq!(replayed(|layer| layer.keep_headers([HeaderName::from_static("date")])).lines().count(), 1);
-    assert_eq!(replayed(|layer| layer.keep_headers([http::header::CONTENT_LENGTH])), "");
-    assert!(replayed(|layer| layer.keep_header(http::header::SET_COOKIE)).contains("session=secret"));
+    assert_eq!(replayed(|layer| layer.stored_headers([HeaderName::from_static("date")])).lines().count(), 1);
+    assert_eq!(replayed(|layer| layer.stored_headers([http::header::CONTENT_LENGTH])), "");
+    assert!(replayed(|layer| layer.store_header(http::header::SET_COOKIE)).contains("session=secret"));
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn answers_that_time_changes_are_not_kept() {
 
 #[test]
 fn which_answers_are_kept_is_the_users_to_say() {
-    let server = Server::new(&layer(over_mock().0).keep_if(|_| true), Counting::with_status(500));
+    let server = Server::new(&layer(over_mock().0).store_if(|_| true), Counting::with_status(500));
     server.send(payment("alice", "key"));
     let again = server.send(payment("alice", "key"));
     assert_eq!((again.status, again.text()), (StatusCode::INTERNAL_SERVER_ERROR, "1"));
     assert!(again.is_replayed());
-    let successes = layer(over_mock().0).keep_if(|status| status.is_success());
+    let successes = layer(over_mock().0).store_if(|status| status.is_success());
     let server = Server::new(&successes, Counting::with_status(404));
     server.send(payment("alice", "key"));
     assert_eq!(server.send(payment("alice", "key")).text(), "2");

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use limited::http::{BufferedBody, IdempotencyLayer, IdempotentService};
+use limited::http::{BufferedBody, IdempotencyLayer, IdempotencyService};
 use limited::{Backend, Claim};
 use tower::{Layer, Service};
 
@@ -192,7 +192,7 @@ impl Service<Request<BufferedBody<Frames>>> for Counting {
 
 /// A layer in front of a service, and what the service has seen.
 pub(crate) struct Server<B> {
-    pub(crate) service: IdempotentService<Counting, B>,
+    pub(crate) service: IdempotencyService<Counting, B>,
     pub(crate) seen: Arc<Seen>,
 }
 

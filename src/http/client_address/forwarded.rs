@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 
-use super::node;
+use super::forwarded_node;
 
-/// The addresses in `for` of each element of a line, from the right; `None` for an element without one.
+/// Returns the address in `for` of each element of a line, the rightmost first. `None` for an
+/// element without one.
 ///
-/// A line is taken apart from its right end, quotes included. The right end is what the nearest proxy has written; a
-/// quote that the client has left open, at the left, cannot reach over it.
+/// The line is parsed from its right end, quotes included, because the nearest proxy wrote the
+/// right end. A quote that the client left open further left cannot swallow it.
 pub(super) fn from_the_right(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
     split_from_the_right(line, b',').map(client_of)
 }
 
-/// The address in the one `for` of an element.
+/// Returns the address in `for` of an element. `None` if there is none, or more than one `for`.
 fn client_of(element: &[u8]) -> Option<IpAddr> {
     let mut client = None;
     for pair in split_from_the_right(element, b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
@@ -23,14 +24,14 @@ fn client_of(element: &[u8]) -> Option<IpAddr> {
         }
     }
     let value = client?;
-    node::address(match value {
-        // An address needs no escapes: a quoted string that has some is none.
+    forwarded_node::address(match value {
+        // An address contains no escapes, so a quoted string with escapes fails to parse below.
         [b'"', quoted @ .., b'"'] => quoted,
         plain => plain,
     })
 }
 
-/// The pieces between separators that are outside of quotes, the rightmost first.
+/// Splits at separators outside of quotes, and returns the rightmost piece first.
 fn split_from_the_right(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -49,9 +50,9 @@ fn split_from_the_right(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8
     })
 }
 
-/// Whether a character is escaped, from what is before it.
-fn is_escaped(before: &[u8]) -> bool {
-    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+/// Returns whether the character after this text is escaped.
+fn is_escaped(preceding: &[u8]) -> bool {
+    preceding.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_come_from_the_right() {
+    fn elements_are_returned_from_the_right() {
         let found =
             read("for=192.0.2.43, for=\"[2001:db8:cafe::17]:4711\";proto=https, FOR=198.51.100.17 ; by=_x");
         assert_eq!(
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_within_quotes_separate_nothing() {
+    fn separators_within_quotes_do_not_split() {
         let found = read(r#"for=192.0.2.1;host="a, for=203.0.113.9; for=203.0.113.8", for="192.0.2.2""#);
         assert_eq!(found, ["192.0.2.2", "192.0.2.1"].map(|text| Some(text.to_owned())));
         let found = read(r#"for=192.0.2.1;host="a\", for=\"203.0.113.9""#);
@@ -83,23 +84,23 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_at_the_left_does_not_reach_over_the_right() {
-        for made_up in ["for=\"203.0.113.9", "for=\"", "\"", "for=203.0.113.9;host=\"x\\", "a=\"b\";c=\"d"] {
+    fn open_quote_on_the_left_does_not_swallow_the_right() {
+        for forged in ["for=\"203.0.113.9", "for=\"", "\"", "for=203.0.113.9;host=\"x\\", "a=\"b\";c=\"d"] {
             assert_eq!(
-                read(&format!("{made_up}, for=192.0.2.1"))[0].as_deref(),
+                read(&format!("{forged}, for=192.0.2.1"))[0].as_deref(),
                 Some("192.0.2.1"),
-                "{made_up}"
+                "{forged}"
             );
             assert_eq!(
-                read(&format!("{made_up}, for=\"[2001:db8::1]:80\";proto=http"))[0].as_deref(),
+                read(&format!("{forged}, for=\"[2001:db8::1]:80\";proto=http"))[0].as_deref(),
                 Some("2001:db8::1"),
-                "{made_up}"
+                "{forged}"
             );
         }
     }
 
     #[test]
-    fn an_element_without_one_address_is_none() {
+    fn element_without_exactly_one_address_is_none() {
         for element in [
             "",
             "for",
@@ -123,13 +124,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn any_bytes_are_elements(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = from_the_right(&bytes).count();
         }
 
         #[test]
-        fn whatever_the_client_sends_the_proxy_is_read(made_up in r#"[for="\\,; 192._:\[\]]{0,24}"#, address: IpAddr) {
-            let line = format!("{made_up}, for=\"[{}]\"", match address {
+        fn element_of_the_proxy_is_read_after_any_text_of_the_client(forged in r#"[for="\\,; 192._:\[\]]{0,24}"#, address: IpAddr) {
+            let line = format!("{forged}, for=\"[{}]\"", match address {
                 IpAddr::V4(address) => address.to_ipv6_mapped(),
                 IpAddr::V6(address) => address,
             });

@@ -3,16 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A block of addresses, in CIDR notation (RFC 4632, RFC 4291).
+/// A block of addresses in CIDR notation (RFC 4632, RFC 4291).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     first: IpAddr,
     bits: u8,
 }
 
-/// What is no block of addresses.
+/// A text that is neither an address nor a block of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no network: write an address, or a block of addresses such as 10.0.0.0/8 or 2001:db8::/32")]
+#[error("invalid network `{0}`; expected an address, or a block such as 10.0.0.0/8 or 2001:db8::/32")]
 pub struct InvalidNetwork(String);
 
 impl Network {
@@ -39,7 +39,8 @@ impl FromStr for Network {
             }
             Some(_) => return Err(invalid()),
         };
-        // An IPv4 block that is written as IPv6 is the IPv4 block: addresses are compared as IPv4 where they can be.
+        // Addresses are compared as IPv4 if possible, so an IPv4 block written as IPv6 becomes
+        // IPv4.
         let (address, bits) = match (address.to_canonical(), bits.checked_sub(96)) {
             (mapped @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => (mapped, bits),
             _ => (address, bits),
@@ -55,7 +56,7 @@ const fn width(address: IpAddr) -> u8 {
     }
 }
 
-/// The address with all but its first bits cleared.
+/// Returns the address with all but its first bits cleared.
 pub(super) fn first_bits(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -80,19 +81,19 @@ mod tests {
     }
 
     #[test]
-    fn a_network_contains_its_addresses_and_no_other() {
+    fn network_contains_exactly_its_addresses() {
         assert!(contains("10.0.0.0/8", "10.255.0.1"));
         assert!(!contains("10.0.0.0/8", "11.0.0.0"));
         assert!(contains("192.0.2.7", "192.0.2.7"));
         assert!(!contains("192.0.2.7", "192.0.2.6"));
         assert!(contains("2001:db8::/33", "2001:db8:7fff::1"));
         assert!(!contains("2001:db8::/33", "2001:db8:8000::1"));
-        assert!(contains("10.1.2.3/8", "10.9.9.9"), "bits below the prefix do not count");
+        assert!(contains("10.1.2.3/8", "10.9.9.9"), "bits below the prefix are ignored");
         assert!(contains("::ffff:10.0.0.0/104", "10.9.9.9"));
     }
 
     #[test]
-    fn a_network_of_no_bits_is_everything_of_its_family() {
+    fn network_of_zero_bits_contains_its_whole_address_family() {
         assert!(contains("0.0.0.0/0", "203.0.113.9"));
         assert!(!contains("0.0.0.0/0", "2001:db8::1"));
         assert!(contains("::/0", "2001:db8::1"));
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told_so() {
+    fn invalid_network_is_an_error() {
         for text in
             ["", "/", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/+8", "10.0/8", "a.b", "::1%eth0"]
         {
@@ -110,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn first_bits_keep_so_many_and_no_more(address: u128, bits: u8) {
+        fn first_bits_keeps_the_prefix_and_clears_the_rest(address: u128, bits: u8) {
             let IpAddr::V6(first) = first_bits(Ipv6Addr::from_bits(address).into(), bits) else { unreachable!() };
             let differing = (address ^ first.to_bits()).leading_zeros();
             prop_assert!(differing >= u32::from(bits.min(128)));
@@ -118,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "[0-9a-f:./]{0,24}|\\PC{0,12}") {
+        fn arbitrary_text_does_not_panic(text in "[0-9a-f:./]{0,24}|\\PC{0,12}") {
             let _ = text.parse::<Network>();
         }
     }

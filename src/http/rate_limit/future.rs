@@ -1,7 +1,6 @@
-//! The future of an answer: first the decision, then the service.
+//! The future of a response: decides first, then calls the service.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,16 +11,21 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::rules::{Asked, Next, Rules};
+use super::config::{Config, RequestCost, Verdict};
 use crate::http::ResponseBody;
 use crate::{Decision, Error, Quota};
 
-type Deciding = Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send>>;
+type DecisionFuture = Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send>>;
 
 pin_project! {
-    /// The answer of a service behind a [`RateLimitLayer`](super::RateLimitLayer), or of the layer.
+    /// The response of a service behind a [`RateLimitLayer`](super::RateLimitLayer), or of the
+    /// layer itself.
     ///
-    /// Dropped before it is done, it leaves nothing half done: the request was counted, or it was not.
+    /// Dropping it leaves nothing half done: the request was counted, or it was not.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled after completion.
     pub struct RateLimitFuture<S, Req>
     where
         S: Service<Request<Req>>,
@@ -36,19 +40,20 @@ pin_project! {
     #[project_replace = StateReplaced]
     enum State<S, Req, F> {
         Deciding {
-            decision: Deciding,
+            decision: DecisionFuture,
             service: S,
             parts: Parts,
             body: Req,
-            asked: Asked,
-            rules: Arc<Rules>,
+            cost: RequestCost,
+            config: Arc<Config>,
         },
         Calling {
             #[pin]
             response: F,
-            standing: Option<(Arc<Rules>, Quota, Decision)>,
+            // What the headers are made of. `None` if the response gets none.
+            limit: Option<(Arc<Config>, Quota, Decision)>,
         },
-        Answering { response: Response<Bytes> },
+        Rejected { response: Response<Bytes> },
         Done,
     }
 }
@@ -57,26 +62,26 @@ impl<S, Req> RateLimitFuture<S, Req>
 where
     S: Service<Request<Req>>,
 {
-    /// First the decision, then the service, if it lets it.
+    /// Waits for the decision. Calls the service if the request is admitted.
     pub(super) const fn deciding(
-        decision: Deciding,
+        decision: DecisionFuture,
         service: S,
         parts: Parts,
         body: Req,
-        asked: Asked,
-        rules: Arc<Rules>,
+        cost: RequestCost,
+        config: Arc<Config>,
     ) -> Self {
-        Self { state: State::Deciding { decision, service, parts, body, asked, rules } }
+        Self { state: State::Deciding { decision, service, parts, body, cost, config } }
     }
 
-    /// The service's answer, as it is.
-    pub(super) const fn unlimited(response: S::Future) -> Self {
-        Self { state: State::Calling { response, standing: None } }
+    /// Returns the service's response unchanged.
+    pub(super) const fn passthrough(response: S::Future) -> Self {
+        Self { state: State::Calling { response, limit: None } }
     }
 
-    /// An answer of the layer's own.
-    pub(super) const fn answered(response: Response<Bytes>) -> Self {
-        Self { state: State::Answering { response } }
+    /// Returns a response of the layer's own.
+    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
+        Self { state: State::Rejected { response } }
     }
 }
 
@@ -88,42 +93,31 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProjection::Deciding { decision, .. } => {
-                    let decided = ready!(decision.as_mut().poll(cx));
-                    let StateReplaced::Deciding { mut service, parts, body, asked, rules, .. } =
-                        state.as_mut().project_replace(State::Done)
-                    else {
-                        continue;
-                    };
-                    match rules.follow(decided, asked, &parts) {
-                        Next::Call(decision) => {
-                            let response = service.call(Request::from_parts(parts, body));
-                            let standing = decision.map(|decision| (rules, asked.quota, decision));
-                            state.set(State::Calling { response, standing });
-                        }
-                        Next::Answer(response) => {
-                            return Poll::Ready(Ok(response.map(ResponseBody::own)));
-                        }
-                    }
-                }
-                StateProjection::Calling { response, standing } => {
-                    let mut response = ready!(response.poll(cx))?;
-                    if let Some((rules, quota, decision)) = standing {
-                        rules.add_headers(response.headers_mut(), *quota, decision);
-                    }
-                    return Poll::Ready(Ok(response.map(ResponseBody::service)));
-                }
-                StateProjection::Answering { .. } | StateProjection::Done => {
-                    return match state.as_mut().project_replace(State::Done) {
-                        StateReplaced::Answering { response } => {
-                            Poll::Ready(Ok(response.map(ResponseBody::own)))
-                        }
-                        _ => panic!("the future was polled after it was done"),
-                    };
-                }
+        if let StateProjection::Deciding { decision, .. } = state.as_mut().project() {
+            let decision = ready!(decision.as_mut().poll(cx));
+            if let StateReplaced::Deciding { mut service, parts, body, cost, config, .. } =
+                state.as_mut().project_replace(State::Done)
+            {
+                state.set(match config.apply(decision, cost, &parts) {
+                    Verdict::Call(decision) => State::Calling {
+                        response: service.call(Request::from_parts(parts, body)),
+                        limit: decision.map(|decision| (config, cost.quota, decision)),
+                    },
+                    Verdict::Reject(response) => State::Rejected { response },
+                });
             }
+        }
+        if let StateProjection::Calling { response, limit } = state.as_mut().project() {
+            let mut response = ready!(response.poll(cx));
+            if let (Ok(response), Some((config, quota, decision))) = (&mut response, limit) {
+                config.add_headers(response.headers_mut(), *quota, decision);
+            }
+            state.set(State::Done);
+            return Poll::Ready(response.map(|response| response.map(ResponseBody::passthrough)));
+        }
+        match state.project_replace(State::Done) {
+            StateReplaced::Rejected { response } => Poll::Ready(Ok(response.map(ResponseBody::full))),
+            _ => panic!("`RateLimitFuture` polled after completion"),
         }
     }
 }
@@ -133,12 +127,11 @@ where
     S: Service<Request<Req>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Deciding { asked, .. } => return f.debug_tuple("Deciding").field(asked).finish(),
+        f.write_str(match &self.state {
+            State::Deciding { cost, .. } => return f.debug_tuple("Deciding").field(cost).finish(),
             State::Calling { .. } => "Calling",
-            State::Answering { .. } => "Answering",
+            State::Rejected { .. } => "Rejected",
             State::Done => "Done",
-        };
-        f.write_str(state)
+        })
     }
 }

@@ -8,31 +8,30 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::WithoutKey;
-use super::future::RateLimitFuture;
-use super::rules::Rules;
-use crate::http::{NoKey, Refusal, ResponseBody};
+use super::RateLimitFuture;
+use super::config::Config;
+use crate::http::{KeyError, MissingKey, Rejection, ResponseBody};
 use crate::{Backend, Limiter};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
-pub struct RateLimit<S, B> {
+pub struct RateLimitService<S, B> {
     inner: S,
     limiter: Limiter<B>,
-    rules: Arc<Rules>,
+    config: Arc<Config>,
 }
 
-impl<S, B> RateLimit<S, B> {
-    pub(super) const fn new(inner: S, limiter: Limiter<B>, rules: Arc<Rules>) -> Self {
-        Self { inner, limiter, rules }
+impl<S, B> RateLimitService<S, B> {
+    pub(super) const fn new(inner: S, limiter: Limiter<B>, config: Arc<Config>) -> Self {
+        Self { inner, limiter, config }
     }
 
-    /// The service behind the layer.
+    /// Returns the service behind the layer.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 }
 
-impl<S, B, Req, Res> Service<Request<Req>> for RateLimit<S, B>
+impl<S, B, Req, Res> Service<Request<Req>> for RateLimitService<S, B>
 where
     S: Service<Request<Req>, Response = Response<Res>> + Clone,
     B: Backend + 'static,
@@ -47,40 +46,40 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let asked = self.rules.ask(&parts);
-        if asked.cost == 0 {
-            return RateLimitFuture::unlimited(self.inner.call(Request::from_parts(parts, body)));
+        let cost = self.config.request_cost(&parts);
+        if cost.cost == 0 {
+            return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
         }
-        let key = match self.rules.key.key(&parts) {
+        let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
-            Err(NoKey::Missing(_)) if self.rules.without_key == WithoutKey::Pass => {
-                return RateLimitFuture::unlimited(self.inner.call(Request::from_parts(parts, body)));
+            Err(KeyError::Missing(_)) if self.config.missing_key == MissingKey::Pass => {
+                return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
             }
-            Err(reason) => {
-                return RateLimitFuture::answered(self.rules.refuse(&Refusal::NoKey(&reason), &parts));
+            Err(error) => {
+                return RateLimitFuture::rejected(self.config.reject(&Rejection::Key(&error), &parts));
             }
         };
         let limiter = self.limiter.clone();
-        let decision =
-            Box::pin(async move { limiter.with_quota(asked.quota).allow_n(key, asked.cost).await });
-        // The service that was polled to be ready is the one to call; a clone of it is left behind, to be polled anew.
+        let decision = Box::pin(async move { limiter.with_quota(cost.quota).allow_n(key, cost.cost).await });
+        // Only the service that `poll_ready` was called on may be called. Its clone has to be
+        // polled anew.
         let clone = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, clone);
-        RateLimitFuture::deciding(decision, ready, parts, body, asked, Arc::clone(&self.rules))
+        let service = mem::replace(&mut self.inner, clone);
+        RateLimitFuture::deciding(decision, service, parts, body, cost, Arc::clone(&self.config))
     }
 }
 
-impl<S: Clone, B> Clone for RateLimit<S, B> {
+impl<S: Clone, B> Clone for RateLimitService<S, B> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), limiter: self.limiter.clone(), rules: Arc::clone(&self.rules) }
+        Self { inner: self.inner.clone(), limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
     }
 }
 
-impl<S: fmt::Debug, B> fmt::Debug for RateLimit<S, B> {
+impl<S: fmt::Debug, B> fmt::Debug for RateLimitService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimit")
+        f.debug_struct("RateLimitService")
             .field("inner", &self.inner)
-            .field("rules", &self.rules)
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }

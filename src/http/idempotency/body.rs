@@ -1,4 +1,4 @@
-//! Bodies that are read up to a limit before anything is done with them.
+//! Bodies that are read up to a limit before they are used.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,8 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A body behind or in front of an [`IdempotencyLayer`](super::IdempotencyLayer): read already, in part, or not at
-    /// all, as it is. It gives what the body gave, to the byte.
+    /// The body of a request or a response that passed an
+    /// [`IdempotencyLayer`](super::IdempotencyLayer): read completely, in part, or not at all. It
+    /// yields the same bytes as the original body.
     pub struct BufferedBody<B> where B: Body {
         #[pin]
         kind: Kind<B>,
@@ -23,40 +24,39 @@ pin_project! {
 pin_project! {
     #[project = KindProjection]
     enum Kind<B> where B: Body {
-        Passed { #[pin] body: B },
-        Read { read: Read<B> },
+        Passthrough { #[pin] body: B },
+        Read { read: BufferedRead<B> },
     }
 }
 
-/// What was read of a body, and what is left of it.
-pub(super) struct Read<B: Body> {
+/// The part of a body that was read, and its remainder.
+pub(super) struct BufferedRead<B: Body> {
     chunks: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    rest: Rest<B>,
+    remainder: Remainder<B>,
 }
 
-/// Why a body was not read to its end, if it was not.
-enum Rest<B: Body> {
-    Nothing,
-    /// There is more than was to be read.
-    More(Pin<Box<B>>),
-    /// It broke off.
+enum Remainder<B: Body> {
+    None,
+    /// The body is larger than the limit.
+    Unread(Pin<Box<B>>),
+    /// The body was cut off.
     Error(B::Error),
 }
 
 /// How far a body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    Whole,
+pub(super) enum ReadStatus {
+    Complete,
     OverLimit,
-    BrokenOff,
+    CutOff,
 }
 
-impl<B: Body<Data = Bytes>> Read<B> {
-    /// Reads until the end, or until there are more than `limit` bytes. Where the body says at once that it is
-    /// larger, nothing is read.
+impl<B: Body<Data = Bytes>> BufferedRead<B> {
+    /// Reads to the end, or until there are more than `limit` bytes. Reads nothing if the size hint
+    /// exceeds the limit.
     pub(super) async fn up_to(limit: usize, body: B) -> Self {
-        let mut read = Self { chunks: VecDeque::new(), trailers: None, rest: Rest::Nothing };
+        let mut read = Self { chunks: VecDeque::new(), trailers: None, remainder: Remainder::None };
         let announced = body.size_hint().lower();
         let mut body = Box::pin(body);
         if usize::try_from(announced).is_ok_and(|announced| announced <= limit) {
@@ -64,23 +64,23 @@ impl<B: Body<Data = Bytes>> Read<B> {
             loop {
                 match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
                     None => return read,
-                    Some(Ok(frame)) => match left.checked_sub(read.keep(frame)) {
+                    Some(Ok(frame)) => match left.checked_sub(read.push(frame)) {
                         Some(less) => left = less,
                         None => break,
                     },
                     Some(Err(error)) => {
-                        read.rest = Rest::Error(error);
+                        read.remainder = Remainder::Error(error);
                         return read;
                     }
                 }
             }
         }
-        read.rest = Rest::More(body);
+        read.remainder = Remainder::Unread(body);
         read
     }
 
-    /// Keeps a frame, and tells how many bytes of data it has.
-    fn keep(&mut self, frame: Frame<Bytes>) -> usize {
+    /// Adds a frame, and returns how many bytes of data it contains.
+    fn push(&mut self, frame: Frame<Bytes>) -> usize {
         match frame.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
                 let length = data.len();
@@ -93,16 +93,16 @@ impl<B: Body<Data = Bytes>> Read<B> {
                 self.trailers = Some(trailers);
                 0
             }
-            // There are no other frames.
+            // There are no other kinds of frames.
             Err(Err(_)) => 0,
         }
     }
 
-    pub(super) const fn extent(&self) -> Extent {
-        match self.rest {
-            Rest::Nothing => Extent::Whole,
-            Rest::More(_) => Extent::OverLimit,
-            Rest::Error(_) => Extent::BrokenOff,
+    pub(super) const fn status(&self) -> ReadStatus {
+        match self.remainder {
+            Remainder::None => ReadStatus::Complete,
+            Remainder::Unread(_) => ReadStatus::OverLimit,
+            Remainder::Error(_) => ReadStatus::CutOff,
         }
     }
 
@@ -118,38 +118,40 @@ impl<B: Body<Data = Bytes>> Read<B> {
         if let Some(chunk) = self.chunks.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        match std::mem::replace(&mut self.rest, Rest::Nothing) {
-            Rest::More(mut body) => {
+        match std::mem::replace(&mut self.remainder, Remainder::None) {
+            Remainder::Unread(mut body) => {
                 let frame = body.as_mut().poll_frame(cx);
-                self.rest = Rest::More(body);
+                self.remainder = Remainder::Unread(body);
                 frame
             }
-            Rest::Error(error) => Poll::Ready(Some(Err(error))),
-            Rest::Nothing => Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
+            Remainder::Error(error) => Poll::Ready(Some(Err(error))),
+            Remainder::None => {
+                Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         self.chunks.is_empty()
             && self.trailers.is_none()
-            && match &self.rest {
-                Rest::Nothing => true,
-                Rest::More(body) => body.is_end_stream(),
-                Rest::Error(_) => false,
+            && match &self.remainder {
+                Remainder::None => true,
+                Remainder::Unread(body) => body.is_end_stream(),
+                Remainder::Error(_) => false,
             }
     }
 
     fn size_hint(&self) -> SizeHint {
-        // A `usize` fits into 64 bits wherever Rust runs.
+        // A `usize` fits into 64 bits on every platform that Rust supports.
         let read = self.chunks.iter().fold(0_u64, |sum, chunk| sum.saturating_add(chunk.len() as u64));
-        match &self.rest {
-            Rest::Nothing => SizeHint::with_exact(read),
-            Rest::Error(_) => SizeHint::new(),
-            Rest::More(body) => {
-                let rest = body.size_hint();
+        match &self.remainder {
+            Remainder::None => SizeHint::with_exact(read),
+            Remainder::Error(_) => SizeHint::new(),
+            Remainder::Unread(body) => {
+                let unread = body.size_hint();
                 let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower().saturating_add(read));
-                if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
+                hint.set_lower(unread.lower().saturating_add(read));
+                if let Some(upper) = unread.upper().and_then(|upper| upper.checked_add(read)) {
                     hint.set_upper(upper);
                 }
                 hint
@@ -159,26 +161,27 @@ impl<B: Body<Data = Bytes>> Read<B> {
 }
 
 impl<B: Body> BufferedBody<B> {
-    /// A body that nobody has looked at.
-    pub(super) const fn passed(body: B) -> Self {
-        Self { kind: Kind::Passed { body } }
+    /// Creates a body that forwards another one unread.
+    pub(super) const fn passthrough(body: B) -> Self {
+        Self { kind: Kind::Passthrough { body } }
     }
 
-    /// A body of our own.
-    pub(super) fn own(body: Bytes, trailers: Option<HeaderMap>) -> Self {
+    /// Creates a body that is complete in memory.
+    pub(super) fn full(body: Bytes, trailers: Option<HeaderMap>) -> Self {
         let chunks = if body.is_empty() { VecDeque::new() } else { VecDeque::from([body]) };
-        Self::read(Read { chunks, trailers, rest: Rest::Nothing })
+        Self::read(BufferedRead { chunks, trailers, remainder: Remainder::None })
     }
 
-    pub(super) const fn read(read: Read<B>) -> Self {
+    /// Creates a body that yields what was read, then the remainder.
+    pub(super) const fn read(read: BufferedRead<B>) -> Self {
         Self { kind: Kind::Read { read } }
     }
 }
 
 impl<B: Body> Default for BufferedBody<B> {
-    /// An empty body.
+    /// Creates an empty body.
     fn default() -> Self {
-        Self::own(Bytes::new(), None)
+        Self::full(Bytes::new(), None)
     }
 }
 
@@ -191,21 +194,21 @@ impl<B: Body<Data = Bytes>> Body for BufferedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProjection::Passed { body } => body.poll_frame(cx),
+            KindProjection::Passthrough { body } => body.poll_frame(cx),
             KindProjection::Read { read } => read.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Passed { body } => body.is_end_stream(),
+            Kind::Passthrough { body } => body.is_end_stream(),
             Kind::Read { read } => read.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Passed { body } => body.size_hint(),
+            Kind::Passthrough { body } => body.size_hint(),
             Kind::Read { read } => read.size_hint(),
         }
     }
@@ -213,7 +216,7 @@ impl<B: Body<Data = Bytes>> Body for BufferedBody<B> {
 
 impl<B: Body> fmt::Debug for BufferedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is in it is the client's business.
+        // The content may be secret.
         f.debug_struct("BufferedBody").finish_non_exhaustive()
     }
 }

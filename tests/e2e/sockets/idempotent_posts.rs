@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response as Answer;
 use axum::routing::post;
 use axum::{Extension, Router};
-use limited::http::{IdempotencyLayer, KeyBy};
+use limited::http::{IdempotencyLayer, KeyExtractor};
 use limited::memory::MemoryBackend;
 use limited::{Claim, Idempotency, ManualClock};
 use reqwest::{Client, Response};
@@ -79,7 +79,7 @@ fn shop(bank: &Arc<Bank>, clock: &ManualClock) -> Router {
     let idempotency = Idempotency::new(MemoryBackend::new()).clock(clock.clone()).lease(LEASE);
     let bank = Arc::clone(bank);
     let pay = async move |Extension(claim): Extension<Claim>| bank.pay(claim).await;
-    let layer = IdempotencyLayer::new(idempotency, KeyBy::bearer_token()).largest_request(1_000);
+    let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).max_request_body(1_000);
     Router::new().route("/payments", post(pay)).layer(layer)
 }
 

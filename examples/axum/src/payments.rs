@@ -16,8 +16,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use limited::http::{IdempotencyLayer, KeyBy};
-use limited::{Claim, DynBackend, Idempotency};
+use limited::http::{IdempotencyLayer, KeyExtractor};
+use limited::{Backend, Claim, Idempotency};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Deserialize)]
@@ -37,10 +37,10 @@ struct Receipt {
 type Ledger = Arc<Mutex<Vec<u64>>>;
 
 /// The routes of payments, for callers whom `caller` tells apart.
-pub(crate) fn routes(backend: Arc<dyn DynBackend>, caller: KeyBy) -> Router {
+pub(crate) fn routes(backend: Arc<dyn Backend>, caller: KeyExtractor) -> Router {
     let idempotency = Idempotency::new(backend).namespace("payments");
     let layer = IdempotencyLayer::new(idempotency, caller)
-        .largest_request(10_000)
+        .max_request_body(10_000)
         .on_backend_error(|error| eprintln!("payments: {error}"));
     Router::new()
         .route("/payments", post(pay))
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_payment_that_is_sent_twice_is_paid_once() {
-        let caller = KeyBy::secret_header(HeaderName::from_static("x-api-key"));
+        let caller = KeyExtractor::secret_header(HeaderName::from_static("x-api-key"));
         let routes = routes(Arc::new(MemoryBackend::new()), caller);
         let (status, headers, receipt) = send(&routes, "alice", 4_200).await;
         assert_eq!((status, &headers[LOCATION]), (StatusCode::CREATED, &"/payments/1".parse().unwrap()));

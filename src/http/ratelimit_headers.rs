@@ -1,6 +1,7 @@
-//! What an answer says about limits: the fields `RateLimit-Policy` and `RateLimit`, and the older `X-RateLimit-*`.
+//! The response headers about limits: `RateLimit-Policy`, `RateLimit` and the legacy
+//! `X-RateLimit-*`.
 //!
-//! After draft-ietf-httpapi-ratelimit-headers-11, as Structured Fields (RFC 9651).
+//! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ use crate::{Algorithm, Decision, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const OLD_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const OLD_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const OLD_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The name of a policy, as it is in the headers: a Structured Fields String.
+/// The name of a policy, as the headers contain it: a Structured Fields String.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PolicyName(sfv::String);
 
-/// What cannot name a policy.
+/// A text that is not a valid name of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` cannot name a policy: it goes into a header, so it has to be printable ASCII, and not empty", .0.escape_debug())]
+#[error("invalid policy name `{}`; expected printable ASCII, not empty, since it goes into a header", .0.escape_debug())]
 pub struct InvalidPolicyName(String);
 
 impl PolicyName {
@@ -45,8 +46,8 @@ impl Default for PolicyName {
     }
 }
 
-/// `"default";q=100;w=60`: so much in so many seconds, rounded up. A bucket of another size than the quota's limit has it in a
-/// parameter of its own, `limited-burst`.
+/// Returns `"default";q=100;w=60`: the limit, and the window in seconds, rounded up. If the
+/// capacity of a bucket differs from its limit, the parameter `limited-burst` has the capacity.
 pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> HeaderValue {
     item(name, |item| {
         let item = item
@@ -58,10 +59,10 @@ pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> H
     })
 }
 
-/// `"default";r=50;t=30`: so much is left, and that is all there is for so many seconds, rounded up.
+/// Returns `"default";r=50;t=30`: what remains, and for how many seconds, rounded up.
 ///
-/// After a refusal these are the seconds until the same request would pass, where that is before the limit resets: so
-/// `Retry-After` is never earlier.
+/// After a rejection these are the seconds until the same request is admitted, if the limit resets
+/// later than that. So they never exceed `Retry-After`.
 pub(super) fn limit(name: &PolicyName, decision: &Decision) -> HeaderValue {
     let reset = decision.reset_after();
     let effective = decision.retry_after().map_or(reset, |wait| wait.min(reset));
@@ -78,21 +79,22 @@ fn item(name: &PolicyName, add: impl FnOnce(ParameterSerializer<&mut String>)) -
     value(text)
 }
 
-/// What is written here is printable ASCII, and so a header's value.
+/// Structured Fields are printable ASCII, so they are always a valid header value.
 fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Adds the two fields: to the lists that layers further in have written, where they have.
+/// Adds both headers. If an inner layer has written them, appends to its lists.
 pub(super) fn add(headers: &mut HeaderMap, policy: HeaderValue, limit: HeaderValue) {
     append(headers, POLICY, policy);
     append(headers, LIMIT, limit);
 }
 
-/// Adds a member to the end of a list. What is no list would make ours unreadable: it is replaced.
+/// Appends a member to a list. Replaces a value that is not a list, since it would make our member
+/// unreadable.
 fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
     let mut list = String::new();
-    // What is not ASCII is no list either.
+    // A value outside of ASCII is not a list. `?` does not parse as one either.
     let text = |value: &HeaderValue| value.to_str().unwrap_or("?").trim_ascii().to_owned();
     for line in headers.get_all(&name).iter().map(text).filter(|line| !line.is_empty()) {
         if !list.is_empty() {
@@ -104,19 +106,26 @@ fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
     headers.insert(name, if is_list { value(list + ", " + &text(&member)) } else { member });
 }
 
-/// Sets the older fields, unless a layer further in has set them and has less left. The reset is in seconds from now.
-pub(super) fn add_old(headers: &mut HeaderMap, decision: &Decision) {
-    let remaining = headers.get(OLD_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
+/// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
+/// in seconds from now.
+pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision) {
+    let remaining = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
     if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
         return;
     }
-    headers.insert(OLD_LIMIT, decision.limit().into());
-    headers.insert(OLD_REMAINING, decision.remaining().into());
-    headers.insert(OLD_RESET, seconds(decision.reset_after()).into());
+    headers.insert(LEGACY_LIMIT, decision.limit().into());
+    headers.insert(LEGACY_REMAINING, decision.remaining().into());
+    headers.insert(LEGACY_RESET, seconds(decision.reset_after()).into());
 }
 
-/// Whole seconds, rounded up.
-pub(super) const fn seconds(duration: Duration) -> u64 {
+/// Returns the value of `Retry-After`: seconds, rounded up, and at least 1. A client that reads 0
+/// retries immediately.
+pub(super) fn retry_after_seconds(wait: Duration) -> u64 {
+    seconds(wait).max(1)
+}
+
+/// Returns whole seconds, rounded up.
+const fn seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(if duration.subsec_nanos() > 0 { 1 } else { 0 })
 }
 
@@ -124,7 +133,7 @@ const fn key(name: &'static str) -> &'static KeyRef {
     KeyRef::constant(name)
 }
 
-/// An integer of Structured Fields, which has at most 15 digits: what is larger is written as the largest one.
+/// Returns an integer of Structured Fields, which has at most 15 digits. Larger numbers saturate.
 fn integer(number: u64) -> Integer {
     number.try_into().unwrap_or(Integer::MAX)
 }
@@ -141,7 +150,7 @@ mod tests {
         PolicyName::new(name).unwrap()
     }
 
-    /// The decision about a hit, after others.
+    /// Returns the decision about the last of these hits.
     fn decision<const N: usize>(quota: Quota, algorithm: Algorithm, hits: [u64; N]) -> Decision {
         let limiter = Limiter::new(limited_memory::MemoryBackend::new()).clock(ManualClock::new());
         let limiter = limiter.quota(quota).algorithm(algorithm);
@@ -155,13 +164,13 @@ mod tests {
                 let params = params.iter().map(|(key, value)| (key.to_string(), number(value)));
                 (name.as_str().to_owned(), params.collect())
             }
-            other => panic!("{other:?} is no string"),
+            other => panic!("not a string: {other:?}"),
         };
         Parser::new(list).parse::<List>().unwrap().iter().map(member).collect()
     }
 
     #[test]
-    fn the_fields_are_those_of_the_draft() {
+    fn headers_are_written_as_in_the_draft() {
         let decision = decision(Quota::per_minute(100), Algorithm::FixedWindow, [50]);
         let default = PolicyName::default();
         assert_eq!(
@@ -172,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_below_a_second_is_a_second() {
+    fn window_below_one_second_is_rounded_up() {
         let quota = Quota::new(5, Duration::from_millis(100)).unwrap();
         let default = PolicyName::default();
         assert_eq!(policy(&default, quota, Algorithm::FixedWindow), "\"default\";q=5;w=1");
@@ -180,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_tells_its_burst_where_it_is_not_the_limit() {
+    fn bucket_reports_a_burst_that_differs_from_the_limit() {
         let default = PolicyName::default();
         let quota = Quota::per_minute(6);
         assert_eq!(policy(&default, quota, Algorithm::TokenBucket), "\"default\";q=6;w=60");
@@ -190,17 +199,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_no_longer_time_than_retry_after() {
-        let refused = decision(Quota::per_minute(6), Algorithm::TokenBucket, [6, 1]);
+    fn rejection_reports_no_more_seconds_than_retry_after() {
+        let rejected = decision(Quota::per_minute(6), Algorithm::TokenBucket, [6, 1]);
         assert_eq!(
-            (refused.retry_after(), refused.reset_after()),
+            (rejected.retry_after(), rejected.reset_after()),
             (Some(Duration::from_secs(10)), Duration::from_secs(60))
         );
-        assert_eq!(limit(&PolicyName::default(), &refused), "\"default\";r=0;t=10");
+        assert_eq!(limit(&PolicyName::default(), &rejected), "\"default\";r=0;t=10");
     }
 
     #[test]
-    fn a_name_that_no_header_can_hold_is_told_so() {
+    fn name_that_no_header_can_contain_is_an_error() {
         for invalid in ["", "é", "a\nb", "\u{7f}", "\0"] {
             assert_eq!(PolicyName::new(invalid), Err(InvalidPolicyName(invalid.to_owned())));
         }
@@ -208,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_added_to_the_list_that_is_there() {
+    fn members_are_appended_to_an_existing_list() {
         let mut headers = HeaderMap::new();
         headers.append(LIMIT, HeaderValue::from_static("\"a\";r=1;t=2,\"b\";r=3"));
         headers.append(LIMIT, HeaderValue::from_static("\"c\";r=4"));
@@ -219,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_replaced() {
+    fn value_that_is_not_a_list_is_replaced() {
         for broken in
             [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"]
         {
@@ -231,16 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn the_older_fields_hold_the_policy_with_the_least_left() {
+    fn legacy_headers_report_the_policy_with_the_least_remaining() {
         let mut headers = HeaderMap::new();
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
         let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
         for decision in [some, fewer, some] {
-            add_old(&mut headers, &decision);
+            add_legacy(&mut headers, &decision);
         }
-        assert_eq!(headers[OLD_LIMIT], "9");
-        assert_eq!(headers[OLD_REMAINING], "2");
-        assert!(headers[OLD_RESET].to_str().unwrap().parse::<u64>().unwrap() > 60);
+        assert_eq!(headers[LEGACY_LIMIT], "9");
+        assert_eq!(headers[LEGACY_REMAINING], "2");
+        assert!(headers[LEGACY_RESET].to_str().unwrap().parse::<u64>().unwrap() > 60);
     }
 
     fn any_name() -> impl Strategy<Value = PolicyName> {
@@ -251,7 +260,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
         #[test]
-        fn what_is_written_is_read_back(
+        fn written_headers_parse_to_the_same_values(
             names in prop::collection::vec(any_name(), 1..4),
             count: u64,
             nanos in 1_000_000..3_162_240_000_000_000_000_u64,
@@ -281,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_there_our_member_is_read(
+        fn appended_member_is_readable_after_any_value(
             lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..24), 0..3),
         ) {
             let mut headers = HeaderMap::new();
@@ -292,7 +301,7 @@ mod tests {
             }
             append(&mut headers, LIMIT, HeaderValue::from_static("\"ours\";r=5"));
             let list: List = Parser::new(headers[LIMIT].as_bytes()).parse().unwrap();
-            let ListEntry::Item(last) = list.last().unwrap() else { panic!("an inner list") };
+            let ListEntry::Item(last) = list.last().unwrap() else { panic!("unexpected inner list") };
             prop_assert_eq!(last.bare_item.as_string().unwrap().as_str(), "ours");
         }
     }

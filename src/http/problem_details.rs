@@ -1,4 +1,4 @@
-//! Problem details (RFC 9457), which a layer answers with where it lets nothing through.
+//! Problem details (RFC 9457): the body of a response that a layer sends instead of the service.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// What is wrong with a request, or with the service, as JSON.
+/// Describes why a request was not served, as JSON.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(super) struct ProblemDetails {
     status: StatusCode,
     kind: Option<Cow<'static, str>>,
     title: Cow<'static, str>,
@@ -20,36 +20,36 @@ pub(crate) struct Problem {
     members: Vec<(&'static str, Value)>,
 }
 
-impl Problem {
-    /// A problem that is just this status (`about:blank`).
-    pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+impl ProblemDetails {
+    /// Creates a problem without a type (`about:blank`): the status says everything.
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let title = status.canonical_reason().unwrap_or_default().into();
         Self { status, kind: None, title, detail: detail.into(), members: Vec::new() }
     }
 
-    /// The URI of its type, and the title that goes with the type.
-    pub(crate) fn of_type(self, uri: impl Into<Cow<'static, str>>, title: &'static str) -> Self {
-        Self { kind: Some(uri.into()), ..self.titled(title) }
+    /// Sets the URI of the type, and the title of that type.
+    pub(super) fn with_type(self, uri: impl Into<Cow<'static, str>>, title: &'static str) -> Self {
+        Self { kind: Some(uri.into()), ..self.with_title(title) }
     }
 
-    /// A title other than that of its status.
-    pub(crate) fn titled(self, title: &'static str) -> Self {
+    /// Replaces the title, which is that of the status by default.
+    pub(super) fn with_title(self, title: &'static str) -> Self {
         Self { title: title.into(), ..self }
     }
 
-    /// A member of its own.
-    pub(crate) fn member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+    /// Adds a member that RFC 9457 does not define.
+    pub(super) fn with_member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.members.push((name, value.into()));
         self
     }
 
-    /// What is wrong, in words.
-    pub(crate) fn detail(&self) -> &str {
+    /// Returns the explanation for humans.
+    pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The answer that says so. Its members are in a fixed order.
-    pub(crate) fn into_response(self) -> Response<Bytes> {
+    /// Returns the response with this problem as its body. The order of the members is fixed.
+    pub(super) fn into_response(self) -> Response<Bytes> {
         let mut json = Vec::with_capacity(256);
         if let Some(kind) = &self.kind {
             write(&mut json, "type", kind);
@@ -69,7 +69,7 @@ impl Problem {
     }
 }
 
-/// Writes a member. Into memory that cannot fail, nor can texts, numbers and values as JSON.
+/// Writes a member. Writing strings, numbers and JSON values to memory cannot fail.
 fn write(json: &mut Vec<u8>, name: &str, value: &impl Serialize) {
     json.push(if json.is_empty() { b'{' } else { b',' });
     let _ = serde_json::to_writer(&mut *json, name);
@@ -81,21 +81,21 @@ fn write(json: &mut Vec<u8>, name: &str, value: &impl Serialize) {
 mod tests {
     use super::*;
 
-    fn body(problem: Problem) -> String {
+    fn body(problem: ProblemDetails) -> String {
         String::from_utf8(problem.into_response().into_body().to_vec()).unwrap()
     }
 
     #[test]
-    fn a_problem_is_json_in_a_fixed_order() {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "come \"later\"")
-            .of_type("https://example.com/full", "Full")
-            .member("violated-policies", vec!["a", "b"]);
+    fn members_are_written_in_a_fixed_order() {
+        let problem = ProblemDetails::new(StatusCode::TOO_MANY_REQUESTS, "come \"later\"")
+            .with_type("https://example.com/full", "Full")
+            .with_member("violated-policies", vec!["a", "b"]);
         assert_eq!(
             body(problem),
             r#"{"type":"https://example.com/full","title":"Full","status":429,"detail":"come \"later\"","violated-policies":["a","b"]}"#
         );
         assert_eq!(
-            body(Problem::new(StatusCode::BAD_REQUEST, "no key")),
+            body(ProblemDetails::new(StatusCode::BAD_REQUEST, "no key")),
             r#"{"title":"Bad Request","status":400,"detail":"no key"}"#
         );
     }

@@ -8,20 +8,20 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Path};
 use axum::http::HeaderName;
 use axum::routing::get;
-use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
-use limited::{Algorithm, DynBackend, Limiter, OnError, Quota};
+use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer, TrustedProxies};
+use limited::{Algorithm, Backend, Limiter, OnError, Quota};
 
 use crate::payments;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The service, over a backend, behind so many proxies.
-pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
+pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
     let address =
         ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
             .x_forwarded_for(TrustedProxies::count(proxies));
     // A real service checks API keys first: one that is made up is a fresh key.
-    let caller = || KeyBy::secret_header(API_KEY).or(KeyBy::address(address.clone()));
+    let caller = || KeyExtractor::secret_header(API_KEY).or(KeyExtractor::address(address.clone()));
 
     // Everybody, 20 at once and then 5 a second. An outage of the backend is not one of the service.
     let limiter = Limiter::new(Arc::clone(&backend))
@@ -30,7 +30,7 @@ pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router
         .quota(Quota::per_second(5).burst(20))
         .on_error(OnError::Allow);
     let burst = RateLimitLayer::new(limiter, caller())
-        .named("burst")?
+        .policy_name("burst")?
         .on_backend_error(|error, parts| eprintln!("{} {}: not limited: {error}", parts.method, parts.uri));
 
     // And 100 an hour, of which a report costs ten, and a look at the health nothing.
@@ -40,7 +40,7 @@ pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router
         .quota(Quota::per_hour(100))
         .on_error(OnError::Allow);
     let hourly =
-        RateLimitLayer::new(limiter, caller()).named("hourly")?.cost(|parts| match parts.uri.path() {
+        RateLimitLayer::new(limiter, caller()).policy_name("hourly")?.cost(|parts| match parts.uri.path() {
             "/health" => 0,
             "/reports" => 10,
             _ => 1,
@@ -50,7 +50,7 @@ pub(crate) fn app(backend: Arc<dyn DynBackend>, proxies: usize) -> Result<Router
         .route("/quotes/{symbol}", get(quote))
         .route("/reports", get(async || "a long report\n"))
         .route("/health", get(async || "ok\n"))
-        .merge(payments::routes(backend, KeyBy::secret_header(API_KEY)))
+        .merge(payments::routes(backend, KeyExtractor::secret_header(API_KEY)))
         .layer(hourly)
         .layer(burst))
 }

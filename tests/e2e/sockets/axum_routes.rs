@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath};
 use axum::routing::get as route;
-use limited::http::{ClientAddress, KeyBy, RateLimitLayer, TrustedProxies};
+use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer, TrustedProxies};
 use limited::mock::MockBackend;
 use limited::{BackendError, Limiter};
 use reqwest::header::HeaderName;
@@ -32,7 +32,8 @@ async fn serve(router: Router) -> SocketAddr {
 async fn answers_are_as_documented_byte_by_byte() {
     let (limiter, clock) = limiter("1/min");
     let address =
-        serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(peer())).old_headers())).await;
+        serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())).legacy_headers()))
+            .await;
     clock.advance(Duration::from_millis(1_500));
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -59,7 +60,7 @@ async fn answers_are_as_documented_byte_by_byte() {
         headers,
         [
             "connection: close",
-            "content-length: 207",
+            "content-length: 203",
             "content-type: application/problem+json",
             "ratelimit-policy: \"default\";q=1;w=60",
             "ratelimit: \"default\";r=0;t=59",
@@ -73,7 +74,7 @@ async fn answers_are_as_documented_byte_by_byte() {
         body,
         concat!(
             r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
-            r#""status":429,"detail":"the policy `default` admits 1/min: try again in 59 s","#,
+            r#""status":429,"detail":"the policy `default` allows 1/min; retry in 59 s","#,
             r#""violated-policies":["default"]}"#
         )
     );
@@ -82,7 +83,7 @@ async fn answers_are_as_documented_byte_by_byte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_64_clients_at_once_exactly_the_limit_pass_and_after_retry_after_again() {
     let (limiter, clock) = limiter("10/min");
-    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(peer())))).await;
+    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())))).await;
     let clients: Vec<_> = (0..64).map(|_| client()).collect();
     for round in 0..5 {
         let answers = all_at_once(&clients, address, "/").await;
@@ -102,7 +103,7 @@ async fn of_64_clients_at_once_exactly_the_limit_pass_and_after_retry_after_agai
 async fn a_client_behind_a_proxy_is_told_apart_and_one_that_lies_is_not() {
     let (limiter, _) = limiter("1/min");
     let address = peer().x_forwarded_for(TrustedProxies::networks(["127.0.0.0/8", "10.0.0.0/8"]).unwrap());
-    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyBy::address(address)))).await;
+    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(address)))).await;
     let client = client();
     for (forwarded_for, status) in [
         (&["192.0.2.7"][..], 200),
@@ -129,10 +130,10 @@ async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
     const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
     let (per_route, clock) = limiter("2/min");
     let (hourly, _) = limiter("5/hour");
-    let by_key = || KeyBy::secret_header(API_KEY);
-    let matched = KeyBy::route(|parts| Some(parts.extensions.get::<MatchedPath>()?.as_str()));
-    let per_route = RateLimitLayer::new(per_route, by_key().and(matched)).named("route").unwrap();
-    let hourly = RateLimitLayer::new(hourly.clock(clock), by_key()).named("hourly").unwrap();
+    let by_key = || KeyExtractor::secret_header(API_KEY);
+    let matched = KeyExtractor::route(|parts| Some(parts.extensions.get::<MatchedPath>()?.as_str()));
+    let per_route = RateLimitLayer::new(per_route, by_key().and(matched)).policy_name("route").unwrap();
+    let hourly = RateLimitLayer::new(hourly.clock(clock), by_key()).policy_name("hourly").unwrap();
     let router = Router::new()
         .route("/users/{id}", route(async || "user"))
         .route("/reports", route(async || "report"))
@@ -166,7 +167,7 @@ async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
 async fn a_failing_backend_is_503() {
     let mock = MockBackend::new();
     mock.fail_next(BackendError::unavailable("an outage"));
-    let layer = RateLimitLayer::new(Limiter::new(mock), KeyBy::address(peer()));
+    let layer = RateLimitLayer::new(Limiter::new(mock), KeyExtractor::address(peer()));
     let address = serve(hello().layer(layer.clone())).await;
     let client = client();
     let answer = get(&client, address, "/").await;

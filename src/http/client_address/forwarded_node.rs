@@ -1,12 +1,14 @@
-//! One hop, as proxies write it.
+//! One address in a header of a proxy, called a node in RFC 7239.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address of a node (RFC 7239, section 6), and of what is found in `X-Forwarded-For`:
-/// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`, each IPv6 address with a zone
-/// (`fe80::1%eth0`) or without. `None` for `unknown`, for an obfuscated identifier, and for everything else.
+/// Returns the address of a node (RFC 7239, section 6) or of an entry of `X-Forwarded-For`.
 ///
-/// The port and the zone have to be well-formed, and are left out.
+/// Accepts `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:4711`,
+/// and an IPv6 address with a zone (`fe80::1%eth0`). Returns `None` for `unknown`, for an
+/// obfuscated identifier and for everything else.
+///
+/// Port and zone must be well-formed. They are not part of the result.
 pub(super) fn address(node: &[u8]) -> Option<IpAddr> {
     let node = std::str::from_utf8(node).ok()?;
     if let Some(rest) = node.strip_prefix('[') {
@@ -31,7 +33,8 @@ fn v4(text: &str) -> Option<IpAddr> {
     text.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
 }
 
-/// An IPv6 address, with or without a zone (RFC 4007, section 11; the `%25` of RFC 6874 is part of the zone's name here).
+/// Parses an IPv6 address, with or without a zone (RFC 4007, section 11). The `%25` of RFC 6874
+/// counts as part of the zone's name.
 fn v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         None => text,
@@ -41,7 +44,7 @@ fn v6(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
 }
 
-/// A port, or an obfuscated one.
+/// Returns whether this is a port, or an obfuscated port.
 fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(name) => is_name(name),
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_found_however_it_is_written() {
+    fn address_is_parsed_in_every_notation() {
         for (node, expected) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1:4711", "192.0.2.1"),
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_none() {
+    fn text_that_is_not_an_address_is_none() {
         for node in [
             "",
             "unknown",
@@ -121,12 +124,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn any_bytes_are_an_address_or_none(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = address(&bytes);
         }
 
         #[test]
-        fn every_address_is_read_as_it_is_written(ip: IpAddr, port: u16) {
+        fn every_formatted_address_parses_back(ip: IpAddr, port: u16) {
             prop_assert_eq!(address(ip.to_string().as_bytes()), Some(ip.to_canonical()));
             prop_assert_eq!(address(SocketAddr::new(ip, port).to_string().as_bytes()), Some(ip.to_canonical()));
         }

@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use limited::http::{ClientAddress, KeyBy, PeerAddress, RateLimitLayer};
+use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer};
 use tower::{ServiceBuilder, service_fn};
 
 use crate::{client, get, header, limiter, listen};
@@ -22,7 +22,7 @@ async fn shout(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_service_is_limited_by_the_address_that_its_server_sees() {
     let (limiter, clock) = limiter("2/min");
-    let layer = RateLimitLayer::new(limiter, KeyBy::address(ClientAddress::peer()));
+    let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer()));
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         loop {

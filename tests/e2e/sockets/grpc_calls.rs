@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited::http::{ClientAddress, KeyBy, RateLimitLayer};
+use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
@@ -20,8 +20,8 @@ async fn connect(layer: RateLimitLayer<limited::memory::MemoryBackend>) -> Healt
     HealthClient::new(Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }
 
-fn by_peer() -> KeyBy {
-    KeyBy::address(ClientAddress::peer_from(|parts| {
+fn by_peer() -> KeyExtractor {
+    KeyExtractor::address(ClientAddress::peer_from(|parts| {
         Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())
     }))
 }
@@ -29,7 +29,7 @@ fn by_peer() -> KeyBy {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_resource_exhausted_with_the_time_to_wait_in_the_metadata() {
     let (limiter, clock) = limiter("1/min");
-    let mut health = connect(RateLimitLayer::new(limiter, by_peer()).named("calls").unwrap()).await;
+    let mut health = connect(RateLimitLayer::new(limiter, by_peer()).policy_name("calls").unwrap()).await;
 
     let allowed = health.check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(allowed.metadata().get("ratelimit").unwrap(), "\"calls\";r=0;t=60");
@@ -37,7 +37,7 @@ async fn a_refusal_is_resource_exhausted_with_the_time_to_wait_in_the_metadata()
     clock.advance(Duration::from_millis(57_800));
     let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(refused.message(), "the policy `calls` admits 1/min: try again in 3 s");
+    assert_eq!(refused.message(), "the policy `calls` allows 1/min; retry in 3 s");
     assert_eq!(refused.metadata().get("retry-after").unwrap(), "3");
     assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "2200");
     assert_eq!(refused.metadata().get("ratelimit-policy").unwrap(), "\"calls\";q=1;w=60");
@@ -68,7 +68,7 @@ async fn a_streaming_call_is_refused_as_any_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_without_a_key_is_an_invalid_argument() {
     let (limiter, _) = limiter("1/min");
-    let mut health = connect(RateLimitLayer::new(limiter, KeyBy::bearer_token())).await;
+    let mut health = connect(RateLimitLayer::new(limiter, KeyExtractor::bearer_token())).await;
     let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(refused.message(), "the header `authorization` is missing");

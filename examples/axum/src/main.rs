@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Parser;
-use limited::DynBackend;
+use limited::Backend;
 use limited::memory::MemoryBackend;
 use tokio::net::TcpListener;
 
@@ -49,13 +49,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The tables are made where they are missing.
 #[cfg(feature = "dynamodb")]
-async fn dynamodb() -> Result<Arc<dyn DynBackend>, Box<dyn std::error::Error>> {
+async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
     let backend = limited::dynamodb::DynamoDbBackend::from_env().await?;
     backend.create_tables().await?;
     Ok(Arc::new(backend))
 }
 
 #[cfg(not(feature = "dynamodb"))]
-async fn dynamodb() -> Result<Arc<dyn DynBackend>, Box<dyn std::error::Error>> {
+async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
     Err("start it with `--features dynamodb` for that".into())
 }

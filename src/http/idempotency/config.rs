@@ -1,0 +1,145 @@
+//! Configuration of the layer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, LOCATION, TRANSFER_ENCODING, VARY,
+};
+use http::request::Parts;
+use http::{HeaderName, Method, Response, StatusCode};
+use http_body::Body;
+
+use super::body::BufferedBody;
+use super::error::IdempotencyProblem;
+use super::key_header::{self, KeyHeaderError};
+use crate::http::key_extractor::hash_if_too_long;
+use crate::http::{KeyExtractor, MissingKey};
+use crate::{BackendError, Key};
+
+const MAX_REQUEST_BODY: usize = 1 << 20;
+/// Every backend has room for this.
+const MAX_RESPONSE_BODY: usize = 1 << 16;
+
+type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
+
+/// Everything about a layer except its `Idempotency`.
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) caller: Option<KeyExtractor>,
+    pub(super) methods: Vec<Method>,
+    pub(super) missing_key: MissingKey,
+    pub(super) on_backend_failure: OnBackendFailure,
+    pub(super) max_request_body: usize,
+    pub(super) max_response_body: usize,
+    pub(super) stored_headers: Vec<HeaderName>,
+    pub(super) store_if: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
+    pub(super) problem_type_base: Option<Arc<str>>,
+    pub(super) on_backend_error: Option<Arc<OnBackendError>>,
+    pub(super) backend_errors: Arc<AtomicU64>,
+}
+
+/// What the layer does with a request if the backend fails, so that nothing is known about earlier
+/// executions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnBackendFailure {
+    /// Responds with 503 and does not execute the request. If a response of the backend was lost,
+    /// the key may be in progress until its lease ends.
+    #[default]
+    Reject,
+    /// Executes the request without idempotency: a retry executes it again. The extensions of the
+    /// request contain no [`Claim`](crate::Claim).
+    Run,
+}
+
+impl Config {
+    pub(super) fn new(caller: Option<KeyExtractor>) -> Self {
+        Self {
+            caller,
+            methods: vec![Method::POST, Method::PATCH],
+            missing_key: MissingKey::default(),
+            on_backend_failure: OnBackendFailure::default(),
+            max_request_body: MAX_REQUEST_BODY,
+            max_response_body: MAX_RESPONSE_BODY,
+            stored_headers: vec![
+                CONTENT_TYPE,
+                CONTENT_ENCODING,
+                CONTENT_LANGUAGE,
+                CONTENT_LOCATION,
+                CONTENT_DISPOSITION,
+                LOCATION,
+                ETAG,
+                LAST_MODIFIED,
+                LINK,
+                CACHE_CONTROL,
+                VARY,
+            ],
+            store_if: Arc::new(is_stored_by_default),
+            problem_type_base: None,
+            on_backend_error: None,
+            backend_errors: Arc::default(),
+        }
+    }
+
+    /// Returns the key of a request: that of its caller, and the one in the header. `None` if the
+    /// request goes to the service without a key.
+    pub(super) fn key(&self, parts: &Parts) -> Result<Option<Key<'static>>, IdempotencyProblem> {
+        let header = match key_header::key(&parts.headers) {
+            Ok(header) => header,
+            Err(KeyHeaderError::Missing) if self.missing_key == MissingKey::Pass => return Ok(None),
+            Err(error) => return Err(IdempotencyProblem::Key(error)),
+        };
+        let caller = self.caller.as_ref().map(|caller| caller.extract(parts)).transpose();
+        let caller = caller.map_err(IdempotencyProblem::UnknownCaller)?.unwrap_or_default();
+        // `part` escapes the value, so no caller can write a key of another.
+        Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
+    }
+
+    pub(super) fn stores_header(&self, name: &HeaderName) -> bool {
+        // These describe one transfer of the body. The server sets them for each.
+        *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING && self.stored_headers.contains(name)
+    }
+
+    pub(super) fn respond_to<B: Body>(&self, problem: &IdempotencyProblem) -> Response<BufferedBody<B>> {
+        problem.response(self.problem_type_base.as_deref()).map(|body| BufferedBody::full(body, None))
+    }
+
+    /// Counts and reports a failure of the backend.
+    pub(super) fn backend_failed(&self, error: &BackendError) {
+        self.backend_errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(on_backend_error) = &self.on_backend_error {
+            on_backend_error(error);
+        }
+    }
+}
+
+/// Returns whether a retry would get the same response. It may not after a failure of the service,
+/// or after a request for credentials, another attempt, or a delay.
+fn is_stored_by_default(status: StatusCode) -> bool {
+    !status.is_server_error()
+        && !matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_EARLY
+                | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("caller", &self.caller)
+            .field("methods", &self.methods)
+            .field("missing_key", &self.missing_key)
+            .field("on_backend_failure", &self.on_backend_failure)
+            .field("max_request_body", &self.max_request_body)
+            .field("max_response_body", &self.max_response_body)
+            .field("stored_headers", &self.stored_headers)
+            .field("problem_type_base", &self.problem_type_base)
+            .finish_non_exhaustive()
+    }
+}

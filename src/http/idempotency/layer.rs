@@ -1,0 +1,295 @@
+//! The layer: its settings, and the services that it makes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{HeaderName, Method, StatusCode};
+use tower_layer::Layer;
+
+use super::config::{Config, OnBackendFailure};
+use super::service::IdempotencyService;
+use crate::http::{KeyExtractor, MissingKey};
+use crate::{BackendError, Idempotency};
+
+/// Executes each request once, however often it is sent with the same `Idempotency-Key`.
+///
+/// A client that gets no response cannot know whether its request was executed. With this layer it
+/// can send the request again: the first response is stored, and returned to every retry.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{HeaderName, Request, Response, StatusCode};
+/// use http_body_util::{BodyExt, Full};
+/// use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor};
+/// use limited::memory::MemoryBackend;
+/// use limited::{Claim, Idempotency};
+/// use tower::{Service, ServiceExt, service_fn};
+/// use tower_layer::Layer;
+///
+/// # type Error = Box<dyn std::error::Error + Send + Sync>;
+/// # pollster::block_on(async {
+/// let idempotency = Idempotency::new(MemoryBackend::new()).namespace("payments");
+/// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+///
+/// let charge = service_fn(async |request: Request<BufferedBody<Full<Bytes>>>| {
+///     // Send it along with the charge, so that the bank can refuse an older one.
+///     let token = request.extensions().get::<Claim>().map(Claim::fencing_token);
+///     let receipt = format!("charged with fencing token {}", token.unwrap_or_default());
+///     let response = Response::builder().status(StatusCode::CREATED);
+///     response.body(Full::<Bytes>::from(receipt)).map_err(Error::from)
+/// });
+/// let mut service = layer.layer(charge);
+///
+/// let mut responses = Vec::new();
+/// for _ in 0..2 {
+///     let request = Request::post("/charges")
+///         .header("authorization", "Bearer alice's")
+///         .header("idempotency-key", "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"")
+///         .body(Full::<Bytes>::from("4200"))?;
+///     let response = service.ready().await?.call(request).await?;
+///     assert_eq!(response.status(), StatusCode::CREATED);
+///     let is_replayed = response.headers().contains_key("idempotency-replayed");
+///     responses.push((is_replayed, response.into_body().collect().await?.to_bytes()));
+/// }
+/// assert!(!responses[0].0 && responses[1].0);
+/// assert_eq!(responses[0].1, responses[1].1);
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// The header is that of draft-ietf-httpapi-idempotency-key-header-07: a Structured Fields String
+/// (`"8e03978e…"`) of at most 255 characters. The layer also accepts the key without quotes,
+/// because many clients send it so.
+///
+/// # What happens to a request
+///
+/// | the request | the response |
+/// |---|---|
+/// | has another method than [these](Self::methods), by default POST and PATCH | the service's, unchanged |
+/// | has no key | 400 `idempotency-key-missing`, or the service's: [`on_missing_key`](Self::on_missing_key) |
+/// | has a key that is malformed, empty, too long or sent more than once | 400 `idempotency-key-malformed` |
+/// | has no [caller](#callers) | 400 `caller-unknown` |
+/// | has a [body that is too large](Self::max_request_body) | 413 `request-too-large`; the service is not called |
+/// | has a body that is cut off | 400 `request-cut-off`; the service is not called |
+/// | is the first with its key | the service's, which is stored |
+/// | is a retry of a finished request | the same response, with `Idempotency-Replayed: true` |
+/// | is a retry of a request in progress | 409 `request-in-progress` with `Retry-After`; or, with [`wait_timeout`](Idempotency::wait_timeout), the response of the first |
+/// | differs from the first request with its key | 422 `idempotency-key-reused` |
+/// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `response-not-stored`, without `Retry-After` |
+/// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
+/// | arrives while the backend fails | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
+///
+/// Two requests are the same if method, path, query and body are equal, byte by byte.
+///
+/// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
+/// defines titles, but no types. So the member `reason` contains the word from the table. The
+/// `type` is that word as a fragment of [a page of yours](Self::problem_type_base), if you have
+/// one.
+///
+/// # Guarantees
+///
+/// These are the guarantees of [`Idempotency`], for one caller and key, over any number of
+/// processes with one backend:
+///
+/// - **At most one call of the service at a time.** Once a response is stored, every retry gets
+///   that one, byte by byte, for as long as results [are stored](Idempotency::ttl).
+/// - **At least one execution, and exactly one unless a process stops in between.** If a process
+///   dies, or its future is dropped, between the effect and the record, the request may be executed
+///   again after the lease. Against that, send the fencing token along with the effect, and let the
+///   receiver refuse older tokens. The token is in the [`Claim`](crate::Claim) among the extensions
+///   of the request.
+/// - **A request is recorded as done only after the service responded.** The response is sent after
+///   it is recorded.
+///
+/// # When the client disconnects
+///
+/// A server drops the future of a request if its client disconnects. That drops the service's
+/// future too, at any await point. The layer cannot know how far the service came. So the key stays
+/// in progress until the [lease](Idempotency::lease) ends (default: 30 seconds). Until then, a
+/// retry gets 409 with the time to wait. After that, a retry executes the request again.
+///
+/// If an operation must not be interrupted, run it in a task of its own. There are two places for
+/// `tokio::spawn`:
+///
+/// - inside the service, around the effect, together with the claim's fencing token;
+/// - in a layer *outside* of this one, around the whole call. Then the response is stored even if
+///   the client is gone, and a retry gets it.
+///
+/// # Which responses are stored
+///
+/// The default is to store a response that a retry would get too: everything except server errors
+/// (5xx), 401, 408, 425 and 429. [`store_if`](Self::store_if) changes that. If the response is not
+/// to be stored, or if the service returns an error, the key becomes free, also for another
+/// request. The client gets the response either way.
+///
+/// | part | stored |
+/// |---|---|
+/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control` and `Vary`, or [those you name](Self::stored_headers) |
+/// | body | if it has [at most so many bytes](Self::max_response_body) |
+/// | trailers | all |
+///
+/// `Set-Cookie` is not stored by default: a retry could otherwise hand a cookie to another client.
+///
+/// The client also gets a body that is larger, and as much as there is of a body that is cut off.
+/// Then the record says that the request is done, but not its response, and the request is not
+/// executed again. The same holds for a response that the backend has no room for.
+///
+/// # Callers
+///
+/// A key belongs to the caller that sent it, and the [`KeyExtractor`] identifies callers as it does
+/// for limits. A caller never gets the response to the request of another caller, and cannot find
+/// out that there was one. The caller is an escaped part of the stored key, so no two callers
+/// collide. Of credentials the key contains only a hash.
+///
+/// The layer does not verify credentials, so put it inside the layer that does. Otherwise a client
+/// that knows a key and the name of its caller gets the response.
+///
+/// # Bodies are buffered
+///
+/// The layer reads the whole request before it calls the service, and the whole response before it
+/// sends it, each up to a limit. So it does not fit bidirectional streams or endless responses:
+/// exclude their methods or routes. Put layers that vary a response between clients, such as
+/// compression, outside of this one.
+///
+/// # What it costs
+///
+/// Two backend calls for an execution, and one for a replay. In addition: a SHA-256 of the request
+/// body, a few allocations for the future and the body, and a copy of the response as JSON (in
+/// Base64 if it is not UTF-8).
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct IdempotencyLayer<B> {
+    idempotency: Idempotency<B>,
+    config: Arc<Config>,
+}
+
+/// # Creating a layer
+impl<B> IdempotencyLayer<B> {
+    /// Creates a layer in which each caller has its own keys. The extractor identifies the callers.
+    pub fn new(idempotency: Idempotency<B>, caller: KeyExtractor) -> Self {
+        Self { idempotency, config: Arc::new(Config::new(Some(caller))) }
+    }
+
+    /// Creates a layer in which all callers share their keys: a client that sends the request of
+    /// another with its key gets the response.
+    ///
+    /// For services with one caller, and for keys that cannot be guessed if responses are not
+    /// secret.
+    pub fn unscoped(idempotency: Idempotency<B>) -> Self {
+        Self { idempotency, config: Arc::new(Config::new(None)) }
+    }
+
+    /// Sets the methods that need a key. Default: POST and PATCH. Requests with other methods go to
+    /// the service unchanged.
+    pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.with(|config| config.methods = methods.into_iter().collect())
+    }
+
+    /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
+    ///
+    /// With [`MissingKey::Pass`] the client chooses: a request without a key is executed each time.
+    pub fn on_missing_key(self, missing_key: MissingKey) -> Self {
+        self.with(|config| config.missing_key = missing_key)
+    }
+
+    /// Sets what happens to a request if the backend fails. Default: [`OnBackendFailure::Reject`].
+    ///
+    /// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
+    /// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
+    /// `metrics` it is reported too: see [`observability`](crate::observability).
+    pub fn on_backend_failure(self, on_backend_failure: OnBackendFailure) -> Self {
+        self.with(|config| config.on_backend_failure = on_backend_failure)
+    }
+
+    /// Sets the maximum size of a request body in bytes. Default: 1 MiB. The body is held in memory
+    /// during the execution.
+    pub fn max_request_body(self, bytes: usize) -> Self {
+        self.with(|config| config.max_request_body = bytes)
+    }
+
+    /// Sets the maximum size of a stored response body in bytes. Default: 64 KiB.
+    ///
+    /// Every backend has room for the default, unless the text is mostly quotes and control
+    /// characters, which take more space in JSON.
+    pub fn max_response_body(self, bytes: usize) -> Self {
+        self.with(|config| config.max_response_body = bytes)
+    }
+
+    /// Replaces the [default list](#which-responses-are-stored) of response headers that are
+    /// stored.
+    ///
+    /// `Content-Length` and `Transfer-Encoding` are never stored, because the server sets them
+    /// anew.
+    pub fn stored_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.with(|config| config.stored_headers = names.into_iter().collect())
+    }
+
+    /// Adds a response header to the list of those that are stored.
+    pub fn store_header(self, name: HeaderName) -> Self {
+        self.with(|config| config.stored_headers.push(name))
+    }
+
+    /// Sets which responses are stored, by status. Replaces the
+    /// [default](#which-responses-are-stored).
+    ///
+    /// ```
+    /// # use limited::{Idempotency, memory::MemoryBackend};
+    /// # use limited::http::{IdempotencyLayer, KeyExtractor};
+    /// # let idempotency = Idempotency::new(MemoryBackend::new());
+    /// // Store every response, also server errors.
+    /// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).store_if(|_| true);
+    /// ```
+    pub fn store_if(self, store: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|config| config.store_if = Arc::new(store))
+    }
+
+    /// Sets the URI of a page that documents the use of keys. Default: none, and problems have no
+    /// type.
+    ///
+    /// The `type` of each problem is its `reason` as a fragment of this URI, such as
+    /// `https://developer.example.com/idempotency#request-in-progress`.
+    pub fn problem_type_base(self, uri: impl Into<Arc<str>>) -> Self {
+        self.with(|config| config.problem_type_base = Some(uri.into()))
+    }
+
+    /// Sets a function that is called whenever the backend fails, whatever the response: to log it
+    /// or to raise an alarm.
+    ///
+    /// That includes a failure after the service responded. The client gets the response then.
+    pub fn on_backend_error(self, callback: impl Fn(&BackendError) + Send + Sync + 'static) -> Self {
+        self.with(|config| config.on_backend_error = Some(Arc::new(callback)))
+    }
+
+    /// Returns how often the backend has failed, over all services of this layer and its clones.
+    pub fn backend_errors(&self) -> u64 {
+        self.config.backend_errors.load(Ordering::Relaxed)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+}
+
+impl<B, S> Layer<S> for IdempotencyLayer<B> {
+    type Service = IdempotencyService<S, B>;
+
+    fn layer(&self, inner: S) -> IdempotencyService<S, B> {
+        IdempotencyService::new(inner, self.idempotency.clone(), Arc::clone(&self.config))
+    }
+}
+
+impl<B> Clone for IdempotencyLayer<B> {
+    fn clone(&self) -> Self {
+        Self { idempotency: self.idempotency.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<B> fmt::Debug for IdempotencyLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyLayer")
+            .field("idempotency", &self.idempotency)
+            .field("config", &self.config)
+            .finish()
+    }
+}

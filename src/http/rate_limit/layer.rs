@@ -1,0 +1,203 @@
+//! The layer: its settings, and the services that it makes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::RateLimitService;
+use super::config::Config;
+use crate::http::ratelimit_headers::PolicyName;
+use crate::http::rejection::Respond;
+use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
+use crate::{Error, Limiter, OnError, Quota};
+
+/// Limits the requests to a service.
+///
+/// ```
+/// use http::{Request, Response};
+/// use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer};
+/// use limited::{Limiter, ManualClock, Quota};
+/// use tower::{Service, ServiceExt, service_fn};
+/// use tower_layer::Layer;
+///
+/// # type Error = Box<dyn std::error::Error>;
+/// # pollster::block_on(async {
+/// let limiter = Limiter::new(limited::memory::MemoryBackend::new()).quota(Quota::per_minute(2));
+/// # let limiter = limiter.clock(ManualClock::new());
+/// let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer()));
+///
+/// let hello = service_fn(async |_: Request<()>| Ok::<_, Error>(Response::new(String::from("hello"))));
+/// let mut service = layer.layer(hello);
+///
+/// for (status, remaining) in [(200, 1), (200, 0), (429, 0)] {
+///     let request = Request::get("/").extension(PeerAddress([192, 0, 2, 7].into())).body(())?;
+///     let response = service.ready().await?.call(request).await?;
+///     assert_eq!(response.status(), status);
+///     assert_eq!(response.headers()["ratelimit-policy"], "\"default\";q=2;w=60");
+///     assert_eq!(response.headers()["ratelimit"], format!("\"default\";r={remaining};t=60"));
+/// }
+/// # Ok::<(), Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// # What happens to a request
+///
+/// | the request | the response |
+/// |---|---|
+/// | has [cost](Self::cost) 0 | the service's, unchanged |
+/// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
+/// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
+/// | is above the limit | 429 with the same headers and `Retry-After`; the service is not called |
+/// | arrives while the backend fails | 503, or the service's, according to the limiter's [`OnError`]; never 429 |
+///
+/// [`Rejection`] describes the responses in detail, also those to gRPC calls. The layer does not
+/// read the request body.
+///
+/// # When the backend fails
+///
+/// The limiter's policy applies. With [`OnError::Allow`] the layer admits the request. The response
+/// then has no headers about limits, because nothing is known. With [`OnError::Return`] (the
+/// default) and [`OnError::Deny`] the layer responds with 503.
+///
+/// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
+/// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
+/// `metrics` the limiter reports it too: see [`observability`](crate::observability).
+///
+/// # Several layers on one route
+///
+/// Layers can be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
+/// appends its member to those of the inner layers. A request passes if every layer admits it. The
+/// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
+///
+/// Limiters with the same namespace and window length share what they count for a key, and so do
+/// their layers. Give limiters with different purposes a [namespace](Limiter::namespace) each.
+///
+/// # What it costs
+///
+/// Per request: one decision of the limiter, one allocation for its future, and a few for the key
+/// and the headers.
+#[must_use = "a layer limits nothing until it wraps a service"]
+pub struct RateLimitLayer<B> {
+    limiter: Limiter<B>,
+    config: Arc<Config>,
+}
+
+/// # Creating a layer
+impl<B> RateLimitLayer<B> {
+    /// Creates a layer that counts each request as 1 for its key. The policy is named `default`.
+    pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
+        let (quota, algorithm, on_error) = limiter.settings();
+        // The layer has to see each error to count and report it. It applies the limiter's policy
+        // itself.
+        let limiter = limiter.on_error(OnError::Return);
+        Self { limiter, config: Arc::new(Config::new(key, quota, algorithm, on_error)) }
+    }
+
+    /// Sets the name of the policy in headers and bodies. Default: `default`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicyName`] if a header cannot contain the name: it must be printable ASCII and
+    /// not empty.
+    pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
+        let name = PolicyName::new(name)?;
+        Ok(self.with(|config| config.set_name(name)))
+    }
+
+    /// Sets the cost of each request. Default: 1. A request of cost 0 is not limited: it is not
+    /// counted, and needs no key.
+    pub fn cost(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        self.with(|config| config.cost = Some(Arc::new(cost)))
+    }
+
+    /// Sets the quota of each request, such as that of the customer's plan. `None` stands for the
+    /// limiter's own quota.
+    ///
+    /// Quotas with the same window length share what they count, as with [`Limiter::with_quota`].
+    pub fn quota(self, quota: impl Fn(&Parts) -> Option<Quota> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.quota_of = Some(Arc::new(quota)))
+    }
+
+    /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
+    pub fn on_missing_key(self, missing_key: MissingKey) -> Self {
+        self.with(|config| config.missing_key = missing_key)
+    }
+
+    /// Sets the function that responds to rejected requests. Default: [`Rejection::response`].
+    ///
+    /// The layer adds the headers about limits. It also adds `Retry-After` if that is missing and
+    /// waiting helps.
+    ///
+    /// ```
+    /// # use limited::{Limiter, memory::MemoryBackend};
+    /// # use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer, Rejection};
+    /// # let limiter = Limiter::new(MemoryBackend::new());
+    /// # let key = KeyExtractor::address(ClientAddress::peer());
+    /// let layer = RateLimitLayer::new(limiter, key).on_rejection(|rejection, parts| match rejection {
+    ///     Rejection::Exceeded(_) if parts.uri.path() == "/" => {
+    ///         let mut response = http::Response::new("<h1>Slow down</h1>".into());
+    ///         *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+    ///         response
+    ///     }
+    ///     other => other.response(parts),
+    /// });
+    /// ```
+    pub fn on_rejection<T: Into<Bytes>>(
+        self,
+        respond: impl Fn(&Rejection<'_>, &Parts) -> Response<T> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.respond = Some(Respond::new(respond)))
+    }
+
+    /// Sets a function that is called whenever the backend fails, whatever the response: to log it
+    /// or to raise an alarm.
+    pub fn on_backend_error(self, callback: impl Fn(&Error, &Parts) + Send + Sync + 'static) -> Self {
+        self.with(|config| config.on_backend_error = Some(Arc::new(callback)))
+    }
+
+    /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    ///
+    /// They have room for one policy: of several layers, the one with the least remaining. No
+    /// standard defines them. The reset is in seconds from now.
+    pub fn legacy_headers(self) -> Self {
+        self.with(|config| config.legacy_headers = true)
+    }
+
+    /// Returns how often the backend has failed, over all services of this layer and its clones.
+    pub fn backend_errors(&self) -> u64 {
+        self.config.backend_errors.load(Ordering::Relaxed)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+}
+
+impl<B, S> Layer<S> for RateLimitLayer<B> {
+    type Service = RateLimitService<S, B>;
+
+    fn layer(&self, inner: S) -> RateLimitService<S, B> {
+        RateLimitService::new(inner, self.limiter.clone(), Arc::clone(&self.config))
+    }
+}
+
+impl<B> Clone for RateLimitLayer<B> {
+    fn clone(&self) -> Self {
+        Self { limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<B> fmt::Debug for RateLimitLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitLayer")
+            .field("limiter", &self.limiter)
+            .field("config", &self.config)
+            .finish()
+    }
+}

@@ -1,0 +1,172 @@
+//! Rejections of the rate limit layer, and the responses to them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use super::KeyError;
+use super::grpc::{self, Code};
+use super::problem_details::ProblemDetails;
+use super::ratelimit_headers::retry_after_seconds;
+use crate::{Decision, Error, Quota};
+
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// Why a request is rejected.
+///
+/// | | status | gRPC |
+/// |---|---|---|
+/// | [`Exceeded`](Self::Exceeded) | 429, with `Retry-After` if waiting helps | `RESOURCE_EXHAUSTED` |
+/// | [`Key`](Self::Key) | 400 | `INVALID_ARGUMENT` |
+/// | [`BackendFailed`](Self::BackendFailed) | 503 | `UNAVAILABLE` |
+///
+/// The body is `application/problem+json` (RFC 9457). A 429 has the type `quota-exceeded` of
+/// draft-ietf-httpapi-ratelimit-headers-11, and the name of the policy in `violated-policies`.
+///
+/// # gRPC
+///
+/// A gRPC call is a POST with the content type `application/grpc` or one derived from it. It gets
+/// the HTTP status 200, no message, and the headers `grpc-status` and `grpc-message`. Two more
+/// headers contain the time to wait: `retry-after` in seconds, and `grpc-retry-pushback-ms`, which
+/// gRPC clients obey when they retry (-1: never).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Rejection<'a> {
+    /// The limit is reached.
+    Exceeded(Exceeded<'a>),
+    /// The request has no key.
+    Key(&'a KeyError),
+    /// The backend failed, and the limiter's [`OnError`](crate::OnError) does not admit requests
+    /// then.
+    BackendFailed(&'a Error),
+}
+
+/// A request above the limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Exceeded<'a> {
+    pub(super) policy: &'a str,
+    pub(super) quota: Quota,
+    pub(super) cost: u64,
+    pub(super) decision: &'a Decision,
+}
+
+impl<'a> Exceeded<'a> {
+    /// Returns the name of the policy.
+    pub const fn policy(&self) -> &'a str {
+        self.policy
+    }
+
+    /// Returns the quota that the request was checked against.
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Returns the cost of the request.
+    pub const fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Returns the decision.
+    pub const fn decision(&self) -> &'a Decision {
+        self.decision
+    }
+
+    /// Returns the value of `Retry-After`: whole seconds, rounded up, and at least 1. `None` if
+    /// waiting never helps.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.decision.retry_after().map(retry_after_seconds)
+    }
+}
+
+impl Rejection<'_> {
+    /// Returns the default response of a layer.
+    /// [`on_rejection`](super::RateLimitLayer::on_rejection) replaces it.
+    pub fn response(&self, parts: &Parts) -> Response<Bytes> {
+        let problem = self.problem();
+        let mut response = match grpc::content_type(parts) {
+            None => problem.into_response(),
+            Some(content_type) => {
+                let mut response = grpc::trailers_only(content_type, self.code(), problem.detail());
+                if let Self::Exceeded(exceeded) = self {
+                    grpc::retry_pushback(&mut response, exceeded.decision.retry_after());
+                }
+                response
+            }
+        };
+        self.add_retry_after(&mut response);
+        response
+    }
+
+    /// Adds `Retry-After` if waiting helps and the header is missing.
+    fn add_retry_after(&self, response: &mut Response<Bytes>) {
+        if let Self::Exceeded(exceeded) = self
+            && let Some(seconds) = exceeded.retry_after_seconds()
+        {
+            response.headers_mut().entry(RETRY_AFTER).or_insert(seconds.into());
+        }
+    }
+
+    fn problem(&self) -> ProblemDetails {
+        match self {
+            Self::Exceeded(exceeded) => {
+                ProblemDetails::new(StatusCode::TOO_MANY_REQUESTS, exceeded.to_string())
+                    .with_type(QUOTA_EXCEEDED, "Quota Exceeded")
+                    .with_member("violated-policies", vec![exceeded.policy])
+            }
+            Self::Key(error) => ProblemDetails::new(StatusCode::BAD_REQUEST, error.to_string()),
+            // The backend's error may contain internals, so the client does not get it.
+            Self::BackendFailed(_) => {
+                ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "rate limit temporarily unavailable")
+            }
+        }
+    }
+
+    const fn code(&self) -> Code {
+        match self {
+            Self::Exceeded(_) => Code::ResourceExhausted,
+            Self::Key(_) => Code::InvalidArgument,
+            Self::BackendFailed(_) => Code::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for Exceeded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
+        match self.retry_after_seconds() {
+            Some(seconds) => write!(f, "retry in {seconds} s"),
+            None => write!(
+                f,
+                "a request of cost {} exceeds the maximum of {} and is never admitted",
+                self.cost,
+                self.decision.limit()
+            ),
+        }
+    }
+}
+
+/// The user's function that responds to rejections.
+#[derive(Clone)]
+pub(super) struct Respond(Arc<RespondFn>);
+
+type RespondFn = dyn Fn(&Rejection<'_>, &Parts) -> Response<Bytes> + Send + Sync;
+
+impl Respond {
+    pub(super) fn new<T: Into<Bytes>>(
+        respond: impl Fn(&Rejection<'_>, &Parts) -> Response<T> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |rejection, parts| {
+            let mut response = respond(rejection, parts).map(Into::into);
+            rejection.add_retry_after(&mut response);
+            response
+        }))
+    }
+
+    pub(super) fn to(&self, rejection: &Rejection<'_>, parts: &Parts) -> Response<Bytes> {
+        (self.0)(rejection, parts)
+    }
+}
