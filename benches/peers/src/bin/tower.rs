@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use clap::Parser;
 use http::{Request, Response, StatusCode};
-use limited::http::{ClientAddress, KeyBy, PeerAddress, RateLimitLayer};
+use limited::http::{ClientAddress, KeyExtractor as LimitedKey, PeerAddress, RateLimitLayer};
 use limited::memory::MemoryBackend;
 use limited::{Limiter, Quota};
 use limited_peers::statistics::Spread;
@@ -97,7 +97,7 @@ fn handler() -> impl Service<Request<()>, Response = Response<Body>, Error = Inf
 
 fn limited(quota: Quota) -> Sample {
     let limiter = Limiter::new(MemoryBackend::new()).quota(quota);
-    sample(RateLimitLayer::new(limiter, KeyBy::address(ClientAddress::peer())).layer(handler()))
+    sample(RateLimitLayer::new(limiter, LimitedKey::address(ClientAddress::peer())).layer(handler()))
 }
 
 /// Admits `burst` requests. If `burst` is 1, the next request is admitted after an hour.
