@@ -20,12 +20,10 @@ pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, B
     let address =
         ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
             .x_forwarded_for(TrustedProxies::count(proxies));
-    // A real service verifies API keys first: otherwise a client gets a new limit by inventing a
-    // key.
+    // A real service verifies API keys first. Otherwise an invented key gets a new limit.
     let caller = || KeyExtractor::secret_header(API_KEY).or(KeyExtractor::address(address.clone()));
 
-    // Each caller: 20 requests at once, then 5 a second. If the backend is down, the service stays
-    // up.
+    // Each caller: 20 requests at once, then 5 a second. A failing backend stops no request.
     let limiter = Limiter::new(Arc::clone(&backend))
         .namespace("burst")
         .algorithm(Algorithm::TokenBucket)
