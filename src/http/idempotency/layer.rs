@@ -94,11 +94,11 @@ use crate::{BackendError, Idempotency};
 ///
 /// - **One call of the service at a time**, while its lease holds. Once a response is stored, every
 ///   retry gets that one, byte by byte, for as long as results [are stored](Idempotency::ttl).
-/// - **At least one execution, and exactly one unless a process stops in between.** If a process
-///   dies, or its future is dropped, between the effect and the record, the request may be executed
-///   again after the lease. To prevent a second effect, send the fencing token along with it, and
-///   let the receiver refuse older tokens. The token is in the [`Claim`](crate::Claim) among the
-///   extensions of the request.
+/// - **At least one execution, and exactly one unless a process stops in between.** A process may
+///   die, or its future be dropped, between the effect and the record. Then the request may be
+///   executed again after the lease. To prevent a second effect, send the fencing token along with
+///   it, and let the receiver refuse older tokens. The token is in the [`Claim`](crate::Claim)
+///   among the extensions of the request.
 /// - **A request is recorded as done only after the service responded.** The response is sent after
 ///   it is recorded.
 ///
@@ -154,9 +154,9 @@ use crate::{BackendError, Idempotency};
 ///
 /// # What it costs
 ///
-/// Two backend calls for an execution, and one for a replay. In addition: a SHA-256 of the request
-/// body, a few allocations for the future and the body, and a copy of the response as JSON (in
-/// Base64 if it is not UTF-8).
+/// Two backend calls for an execution, and one for a replay. In addition a SHA-256 hash of the
+/// request body, and a few allocations for the future and the body. The response is copied as JSON,
+/// in Base64 if it is not UTF-8.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct IdempotencyLayer<B> {
     idempotency: Idempotency<B>,
