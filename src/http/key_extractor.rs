@@ -56,8 +56,6 @@ enum Kind {
     Custom(Arc<CustomFn>),
     /// A description, and a function that adds one part to a key.
     Part(Cow<'static, str>, Arc<PartFn>),
-    And(Arc<[KeyExtractor; 2]>),
-    Or(Arc<[KeyExtractor; 2]>),
 }
 
 /// # Extractors
@@ -154,14 +152,19 @@ impl KeyExtractor {
     /// is the pair.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self(Kind::And(Arc::new([self, other])))
+        Self::part(format!("({self:?} and {other:?})"), move |parts, key| {
+            other.add(parts, self.add(parts, key)?)
+        })
     }
 
     /// Uses the other extractor if this one's key is missing. An [ambiguous](KeyError::Ambiguous)
     /// key is not missing.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        Self(Kind::Or(Arc::new([self, other])))
+        Self::part(format!("({self:?} or {other:?})"), move |parts, key| match self.add(parts, key.clone()) {
+            Err(KeyError::Missing(_)) => other.add(parts, key),
+            result => result,
+        })
     }
 }
 
@@ -175,7 +178,7 @@ impl KeyExtractor {
     pub fn extract(&self, parts: &Parts) -> Result<Key<'static>, KeyError> {
         let key = match &self.0 {
             Kind::Custom(custom) => custom(parts).ok_or_else(no_key)?,
-            _ => self.add(parts, Key::new())?,
+            Kind::Part(_, add) => add(parts, Key::new())?,
         };
         if key.validate() == Err(InvalidKey::Empty) { Err(no_key()) } else { Ok(hash_if_too_long(key)) }
     }
@@ -184,11 +187,6 @@ impl KeyExtractor {
         match &self.0 {
             Kind::Custom(custom) => Ok(key.part("key", custom(parts).ok_or_else(no_key)?.as_str())),
             Kind::Part(_, add) => add(parts, key),
-            Kind::And(both) => both.iter().try_fold(key, |key, extractor| extractor.add(parts, key)),
-            Kind::Or(both) => match both[0].add(parts, key.clone()) {
-                Err(KeyError::Missing(_)) => both[1].add(parts, key),
-                result => result,
-            },
         }
     }
 }
@@ -259,8 +257,6 @@ impl fmt::Debug for KeyExtractor {
         match &self.0 {
             Kind::Custom(_) => f.write_str("a closure"),
             Kind::Part(description, _) => f.write_str(description),
-            Kind::And(both) => write!(f, "({:?} and {:?})", both[0], both[1]),
-            Kind::Or(both) => write!(f, "({:?} or {:?})", both[0], both[1]),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Rejections of the rate limit layer, and the responses to them.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
@@ -102,7 +101,7 @@ impl Rejection<'_> {
     }
 
     /// Adds `Retry-After` if waiting helps and the header is missing.
-    fn add_retry_after(&self, response: &mut Response<Bytes>) {
+    pub(super) fn add_retry_after(&self, response: &mut Response<Bytes>) {
         if let Self::Exceeded(exceeded) = self
             && let Some(seconds) = exceeded.retry_after_seconds()
         {
@@ -146,27 +145,5 @@ impl fmt::Display for Exceeded<'_> {
                 self.decision.limit()
             ),
         }
-    }
-}
-
-/// The user's function that responds to rejections.
-#[derive(Clone)]
-pub(super) struct Respond(Arc<RespondFn>);
-
-type RespondFn = dyn Fn(&Rejection<'_>, &Parts) -> Response<Bytes> + Send + Sync;
-
-impl Respond {
-    pub(super) fn new<T: Into<Bytes>>(
-        respond: impl Fn(&Rejection<'_>, &Parts) -> Response<T> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(move |rejection, parts| {
-            let mut response = respond(rejection, parts).map(Into::into);
-            rejection.add_retry_after(&mut response);
-            response
-        }))
-    }
-
-    pub(super) fn to(&self, rejection: &Rejection<'_>, parts: &Parts) -> Response<Bytes> {
-        (self.0)(rejection, parts)
     }
 }

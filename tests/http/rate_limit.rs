@@ -1,302 +1,67 @@
-//! What one layer does.
+//! The rate limit layer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+mod grpc;
+mod key_extractor;
+mod layer;
+mod readiness;
+mod spoofing;
+mod stacked_layers;
 
-use http::{Request, Response, StatusCode};
+use std::convert::Infallible;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use http::{Request, Response};
 use http_body::Body;
-use limited::http::{KeyExtractor, MissingKey, RateLimitLayer, Rejection};
-use limited::{Algorithm, Backend, BackendError, Limiter, ManualClock, OnError, Quota};
+use limited::http::{ClientAddress, KeyExtractor, PeerAddress};
+use limited::{Algorithm, Limiter, ManualClock, Quota};
 use limited_memory::MemoryBackend;
-use limited_mock::Operation;
-use tower::{Service, ServiceExt, service_fn};
-use tower_layer::Layer;
+use limited_mock::MockBackend;
+use pollster::block_on;
+use tower::{Service, ServiceExt};
 
-use crate::{by_peer, hello, limiter, mocked, request, send};
+use crate::received::Received;
 
-#[test]
-fn every_answer_says_what_is_left() {
-    let (limiter, _) = limiter("3/min");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-    for left in [2, 1, 0] {
-        let answer = send(&mut service, request("/"));
-        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "hello"));
-        assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=3;w=60"));
-        assert_eq!(answer.header("ratelimit"), Some(format!("\"default\";r={left};t=60").as_str()));
-        assert_eq!(answer.headers.len(), 2, "{:?}", answer.headers);
-    }
+const CLIENT: [u8; 4] = [192, 0, 2, 7];
+
+/// Creates a limiter over memory with a fixed window, and its clock.
+fn limiter(quota: &str) -> (Limiter<MemoryBackend>, ManualClock) {
+    let clock = ManualClock::new();
+    let limiter = Limiter::new(MemoryBackend::new()).clock(clock.clone());
+    (limiter.quota(quota.parse().unwrap()).algorithm(Algorithm::FixedWindow), clock)
 }
 
-#[test]
-fn a_refused_request_is_told_which_policy_and_when_to_come_back() {
-    let (limiter, clock) = limiter("1/min");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-    send(&mut service, request("/"));
-    clock.advance(Duration::from_millis(12_300));
-
-    let answer = send(&mut service, request("/"));
-    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.header("retry-after"), Some("48"));
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=1;w=60"));
-    assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=48"));
-    assert_eq!(answer.headers.len(), 4, "{:?}", answer.headers);
-    assert_eq!(
-        answer.body,
-        concat!(
-            r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota Exceeded","#,
-            r#""status":429,"detail":"the policy `default` allows 1/min; retry in 48 s","#,
-            r#""violated-policies":["default"]}"#
-        )
-    );
+/// Creates a limiter over a mock, which records its calls.
+fn mocked(quota: Quota) -> (Limiter<MockBackend>, MockBackend) {
+    let mock = MockBackend::new();
+    (Limiter::new(mock.clone()).quota(quota).clock(ManualClock::new()), mock)
 }
 
-#[test]
-fn waiting_exactly_retry_after_is_enough_and_a_second_less_is_not() {
-    for algorithm in Algorithm::ALL {
-        let clock = ManualClock::new();
-        let limiter = Limiter::new(MemoryBackend::new()).clock(clock.clone()).algorithm(algorithm);
-        let layer = RateLimitLayer::new(limiter.quota(Quota::per_minute(7)), by_peer());
-        let mut service = layer.layer(service_fn(hello));
-        for _ in 0..20 {
-            clock.advance(Duration::from_millis(3_210));
-            let answer = send(&mut service, request("/"));
-            let Some(seconds) = answer.header("retry-after") else { continue };
-            let seconds: u64 = seconds.parse().unwrap();
-            clock.advance(Duration::from_secs(seconds - 1));
-            let early = send(&mut service, request("/"));
-            assert_eq!(early.status, StatusCode::TOO_MANY_REQUESTS, "{algorithm}");
-            assert_eq!(early.header("retry-after"), Some("1"), "{algorithm}");
-            clock.advance(Duration::from_secs(1));
-            assert_eq!(send(&mut service, request("/")).status, StatusCode::OK, "{algorithm}");
-        }
-    }
+fn by_peer() -> KeyExtractor {
+    KeyExtractor::address(ClientAddress::peer())
 }
 
-#[test]
-fn retry_after_is_never_0() {
-    let (limiter, clock) = limiter("1/100ms");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-    send(&mut service, request("/"));
-    clock.advance(Duration::from_nanos(99_999_999));
-    let answer = send(&mut service, request("/"));
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=1;w=1"));
-    assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=1"));
+/// Creates a request from [`CLIENT`].
+fn request(path: &str) -> Request<String> {
+    Request::get(path).extension(PeerAddress(CLIENT.into())).body(String::new()).unwrap()
 }
 
-#[test]
-fn a_request_that_can_never_pass_is_told_so_and_not_to_come_back() {
-    let (limiter, _) = limiter("3/min");
-    let layer = RateLimitLayer::new(limiter, by_peer()).cost(|parts| parts.uri.path().len() as u64);
-    let mut service = layer.layer(service_fn(hello));
-    let answer = send(&mut service, request("/abc"));
-    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.header("retry-after"), None);
-    assert!(
-        answer.body.contains("a request of cost 4 exceeds the maximum of 3 and is never admitted"),
-        "{answer:?}"
-    );
-    assert_eq!(answer.header("ratelimit"), Some("\"default\";r=3;t=60"), "and it costs nothing");
+/// A service that responds with `hello`.
+async fn hello(_: Request<String>) -> Result<Response<String>, Infallible> {
+    Ok(Response::new("hello".to_owned()))
 }
 
-#[test]
-fn a_request_costs_what_the_closure_says_and_one_of_cost_0_is_not_limited() {
-    let (limiter, mock) = mocked(Quota::per_minute(10));
-    let layer = RateLimitLayer::new(limiter, by_peer()).cost(|parts| match parts.uri.path() {
-        "/health" => 0,
-        "/export" => 7,
-        _ => 1,
-    });
-    let mut service = layer.layer(service_fn(hello));
-    assert_eq!(send(&mut service, request("/export")).header("ratelimit"), Some("\"default\";r=3;t=60"));
-    assert_eq!(send(&mut service, request("/export")).status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(send(&mut service, request("/")).header("ratelimit"), Some("\"default\";r=2;t=60"));
-    assert_eq!(mock.total(), 3);
-
-    let without_address = Request::get("/health").body(String::new()).unwrap();
-    let answer = send(&mut service, without_address);
-    assert_eq!((answer.status, answer.headers.len()), (StatusCode::OK, 0));
-    assert_eq!(mock.total(), 3, "the backend was not asked");
-}
-
-#[test]
-fn each_request_may_have_a_quota_of_its_own() {
-    let (limiter, _) = limiter("1/min");
-    let layer = RateLimitLayer::new(limiter, by_peer())
-        .quota(|parts| parts.headers.contains_key("x-premium").then(|| Quota::per_minute(3)));
-    let mut service = layer.layer(service_fn(hello));
-    let premium = || {
-        let mut request = request("/");
-        request.headers_mut().insert("x-premium", "yes".parse().unwrap());
-        request
-    };
-    assert_eq!(send(&mut service, request("/")).header("ratelimit-policy"), Some("\"default\";q=1;w=60"));
-    assert_eq!(send(&mut service, premium()).header("ratelimit-policy"), Some("\"default\";q=3;w=60"));
-    assert_eq!(send(&mut service, premium()).header("ratelimit"), Some("\"default\";r=0;t=60"));
-    assert_eq!(send(&mut service, premium()).status, StatusCode::TOO_MANY_REQUESTS);
-}
-
-#[test]
-fn a_request_without_a_key_is_refused_unless_it_may_pass() {
-    let bare = || Request::get("/").body(String::new()).unwrap();
-    let (limiter, mock) = mocked(Quota::per_minute(10));
-    let layer = RateLimitLayer::new(limiter, by_peer());
-    let answer = send(&mut layer.layer(service_fn(hello)), bare());
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    assert_eq!(
-        answer.body,
-        r#"{"title":"Bad Request","status":400,"detail":"the client address is unknown"}"#
-    );
-    assert_eq!(answer.headers.len(), 1, "{:?}", answer.headers);
-
-    let layer = layer.on_missing_key(MissingKey::Pass);
-    let answer = send(&mut layer.layer(service_fn(hello)), bare());
-    assert_eq!((answer.status, answer.headers.len()), (StatusCode::OK, 0));
-    assert_eq!(mock.total(), 0);
-}
-
-#[test]
-fn an_ambiguous_key_is_refused_even_where_requests_without_one_pass() {
-    let (limiter, _) = limiter("1/min");
-    let key = KeyExtractor::secret_header(http::HeaderName::from_static("x-api-key"));
-    let layer = RateLimitLayer::new(limiter, key).on_missing_key(MissingKey::Pass);
-    let mut service = layer.layer(service_fn(hello));
-    let mut request = request("/");
-    request.headers_mut().append("x-api-key", "mine".parse().unwrap());
-    request.headers_mut().append("x-api-key", "made-up-1".parse().unwrap());
-    let answer = send(&mut service, request);
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(answer.body.contains("the header `x-api-key` was sent more than once"), "{answer:?}");
-    assert!(!answer.body.contains("mine") && !answer.body.contains("made-up"), "{answer:?}");
-}
-
-#[test]
-fn a_failing_backend_is_503_or_lets_through_never_429_and_never_silent() {
-    for (on_error, status) in [
-        (OnError::Return, StatusCode::SERVICE_UNAVAILABLE),
-        (OnError::Deny, StatusCode::SERVICE_UNAVAILABLE),
-        (OnError::Allow, StatusCode::OK),
-    ] {
-        let (limiter, mock) = mocked(Quota::per_minute(10));
-        mock.fail_every(1, BackendError::unavailable("table 7 is on fire"));
-        let told = Arc::new(AtomicUsize::new(0));
-        let layer = RateLimitLayer::new(limiter.on_error(on_error), by_peer()).on_backend_error({
-            let told = Arc::clone(&told);
-            move |error, parts| {
-                assert!(error.to_string().contains("table 7 is on fire"));
-                assert_eq!(parts.uri.path(), "/");
-                told.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        let mut service = layer.layer(service_fn(hello));
-        for failures in 1..=3 {
-            let answer = send(&mut service, request("/"));
-            assert_eq!(answer.status, status, "{on_error:?}");
-            assert!(
-                !answer.headers.contains_key("ratelimit") && !answer.headers.contains_key("ratelimit-policy")
-            );
-            assert!(!answer.headers.contains_key("retry-after"));
-            assert!(!answer.body.contains("table 7"), "what has failed is not the client's to know");
-            assert_eq!(told.load(Ordering::Relaxed), failures);
-            assert_eq!(layer.backend_errors(), failures as u64);
-        }
-    }
-}
-
-#[test]
-fn a_response_of_the_users_own_is_given_the_headers() {
-    let (limiter, _) = limiter("1/min");
-    let layer = RateLimitLayer::new(limiter, by_peer()).on_rejection(|rejection, parts| match rejection {
-        Rejection::Exceeded(exceeded) => {
-            let (policy, cost) = (exceeded.policy(), exceeded.cost());
-            let mut response = Response::new(format!("{policy} {cost} {:?}", exceeded.retry_after_seconds()));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response
-        }
-        other => Response::new(format!("{} {other:?}", parts.uri.path())),
-    });
-    let mut service = layer.layer(service_fn(hello));
-    send(&mut service, request("/"));
-    let answer = send(&mut service, request("/"));
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.body, "default 1 Some(60)");
-    assert_eq!(answer.header("retry-after"), Some("60"));
-    assert_eq!(answer.header("ratelimit"), Some("\"default\";r=0;t=60"));
-    let answer = send(&mut service, Request::get("/x").body(String::new()).unwrap());
-    assert_eq!(answer.body, "/x Key(Missing(\"the client address is unknown\"))");
-}
-
-#[test]
-fn the_older_headers_are_there_on_request() {
-    let (limiter, clock) = limiter("2/min");
-    let mut service = RateLimitLayer::new(limiter, by_peer()).legacy_headers().layer(service_fn(hello));
-    clock.advance(Duration::from_millis(500));
-    for (status, left) in [(200, "1"), (200, "0"), (429, "0")] {
-        let answer = send(&mut service, request("/"));
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.header("x-ratelimit-limit"), Some("2"));
-        assert_eq!(answer.header("x-ratelimit-remaining"), Some(left));
-        assert_eq!(answer.header("x-ratelimit-reset"), Some("60"));
-    }
-}
-
-#[test]
-fn a_backend_may_be_picked_at_run_time() {
-    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
-    let limiter = Limiter::new(backend).quota(Quota::per_hour(1));
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-    assert_eq!(send(&mut service, request("/")).status, StatusCode::OK);
-    assert_eq!(send(&mut service, request("/")).status, StatusCode::TOO_MANY_REQUESTS);
-}
-
-#[test]
-fn a_request_goes_through_unchanged_and_so_do_errors() {
-    let (limiter, _) = limiter("9/min");
-    let echo = service_fn(async |request: Request<String>| {
-        let (parts, body) = request.into_parts();
-        if body.is_empty() {
-            return Err("empty");
-        }
-        Ok(Response::builder().status(201).header("x-method", parts.method.as_str()).body(body).unwrap())
-    });
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(echo);
-    let mut request = request("/");
-    *request.method_mut() = http::Method::PUT;
-    *request.body_mut() = "payload".to_owned();
-    let answer = send(&mut service, request);
-    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::CREATED, "payload"));
-    assert_eq!(answer.header("x-method"), Some("PUT"));
-
-    let error = pollster::block_on(service.oneshot(crate::request("/")));
-    assert_eq!(error.map(|_| ()), Err("empty"));
-}
-
-#[test]
-fn a_body_is_as_long_as_it_says() {
-    for quota in ["9/min", "0/min"] {
-        let (limiter, _) = limiter(quota);
-        let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-        let length = send(&mut service, request("/")).body.len();
-        let body = pollster::block_on(service.oneshot(request("/"))).unwrap().into_body();
-        assert_eq!(body.size_hint().exact(), Some(length as u64));
-        assert!(!body.is_end_stream());
-    }
-}
-
-#[test]
-fn a_request_that_is_given_up_while_it_waits_is_not_counted() {
-    let (limiter, mock) = mocked(Quota::per_minute(10));
-    let gate = mock.hold(Operation::Increment);
-    let mut service = RateLimitLayer::new(limiter, by_peer()).layer(service_fn(hello));
-    {
-        let mut answer = Box::pin(service.call(request("/")));
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(answer.as_mut().poll(&mut cx).is_pending());
-    }
-    gate.release();
-    assert_eq!(mock.total(), 0);
-    assert_eq!(send(&mut service, request("/")).header("ratelimit"), Some("\"default\";r=9;t=60"));
+/// Waits until the service is ready, and sends a request.
+fn send<S, Res>(service: &mut S, request: Request<String>) -> Received
+where
+    S: Service<Request<String>, Response = Response<Res>>,
+    S::Error: Debug,
+    Res: Body<Data = Bytes>,
+{
+    block_on(async {
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        let received = Received::from(response).await;
+        assert!(received.is_end_stream && !received.is_cut_off && received.trailers.is_none());
+        received
+    })
 }

@@ -15,25 +15,26 @@ use crate::payments;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The service, over a backend, behind so many proxies.
+/// Builds the service over a backend, behind this number of proxies.
 pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
     let address =
         ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
             .x_forwarded_for(TrustedProxies::count(proxies));
-    // A real service checks API keys first: one that is made up is a fresh key.
+    // A real service verifies API keys first. Otherwise an invented key gets a new limit.
     let caller = || KeyExtractor::secret_header(API_KEY).or(KeyExtractor::address(address.clone()));
 
-    // Everybody, 20 at once and then 5 a second. An outage of the backend is not one of the service.
+    // Each caller: 20 requests at once, then 5 a second. A failing backend stops no request.
     let limiter = Limiter::new(Arc::clone(&backend))
         .namespace("burst")
         .algorithm(Algorithm::TokenBucket)
         .quota(Quota::per_second(5).burst(20))
         .on_error(OnError::Allow);
-    let burst = RateLimitLayer::new(limiter, caller())
-        .policy_name("burst")?
-        .on_backend_error(|error, parts| eprintln!("{} {}: not limited: {error}", parts.method, parts.uri));
+    let burst =
+        RateLimitLayer::new(limiter, caller()).policy_name("burst")?.on_backend_error(|error, parts| {
+            eprintln!("{} {}: admitted without a limit: {error}", parts.method, parts.uri);
+        });
 
-    // And 100 an hour, of which a report costs ten, and a look at the health nothing.
+    // And 100 an hour. A report costs 10, a health check nothing.
     let limiter = Limiter::new(Arc::clone(&backend))
         .namespace("hourly")
         .algorithm(Algorithm::SlidingWindow)
@@ -76,15 +77,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reports_cost_ten_and_both_policies_are_told() {
+    async fn reports_cost_10_and_both_policies_are_reported() {
         let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
         for _ in 0..10 {
             assert_eq!(get(&app, "/reports").await.status(), StatusCode::OK);
         }
-        let refused = get(&app, "/reports").await;
-        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let rejected = get(&app, "/reports").await;
+        assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(
-            refused.headers()["ratelimit-policy"],
+            rejected.headers()["ratelimit-policy"],
             "\"hourly\";q=100;w=3600, \"burst\";q=5;w=1;limited-burst=20"
         );
         assert_eq!(get(&app, "/health").await.status(), StatusCode::OK);

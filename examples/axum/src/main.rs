@@ -1,4 +1,4 @@
-//! A small service behind the layers of `limited`.
+//! A small axum service behind the layers of `limited`.
 //!
 //! ```sh
 //! cargo run -p limited-axum-example
@@ -6,8 +6,14 @@
 //! curl -i http://127.0.0.1:3000/payments -H 'x-api-key: alice' -H 'idempotency-key: "order-981"' --json '{"cents": 4200}'
 //! ```
 //!
-//! It keeps its state in memory, and with `--features dynamodb` and `-- --dynamodb` in Amazon DynamoDB, as the AWS variables
-//! of the environment say; then any number of these services share their limits. `-- --help` lists the options.
+//! It keeps its state in memory, so each process has its own limits. To share the limits between
+//! processes, keep the state in Amazon DynamoDB, configured by the usual AWS variables:
+//!
+//! ```sh
+//! cargo run -p limited-axum-example --features dynamodb -- --dynamodb
+//! ```
+//!
+//! `-- --help` lists the options.
 
 mod app;
 mod payments;
@@ -21,12 +27,12 @@ use limited::memory::MemoryBackend;
 use tokio::net::TcpListener;
 
 #[derive(Debug, Parser)]
-#[command(about = "A small service behind the layers of `limited`")]
+#[command(about = "A small axum service behind the layers of `limited`")]
 struct Options {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// How many proxies are in front, each of which adds to `X-Forwarded-For`.
+    /// The number of proxies in front, each of which appends to `X-Forwarded-For`.
     #[arg(long, default_value_t = 0)]
     proxies: usize,
     /// Keep the state in Amazon DynamoDB.
@@ -42,12 +48,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = TcpListener::bind(options.listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // The peer's address is what the layers tell clients apart by.
+    // The layers identify clients by the address of the peer.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
 
-/// The tables are made where they are missing.
+/// Connects to Amazon DynamoDB, and creates the tables that are missing.
 #[cfg(feature = "dynamodb")]
 async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
     let backend = limited::dynamodb::DynamoDbBackend::from_env().await?;
@@ -57,5 +63,5 @@ async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
 
 #[cfg(not(feature = "dynamodb"))]
 async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
-    Err("start it with `--features dynamodb` for that".into())
+    Err("`--dynamodb` requires a build with `--features dynamodb`".into())
 }

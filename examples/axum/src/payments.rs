@@ -1,11 +1,11 @@
-//! A payment, which a client sends again when it does not know what became of it.
+//! Payments that a client can retry if it got no response.
 //!
 //! ```sh
 //! curl -i http://127.0.0.1:3000/payments -H 'x-api-key: alice' -H 'idempotency-key: "order-981"' \
 //!     --json '{"cents": 4200}'
 //! ```
 //!
-//! Sent twice, it is paid once, and the second answer is the first one.
+//! A payment that is sent twice is paid once. The retry gets the first response.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,14 +29,14 @@ struct Payment {
 struct Receipt {
     number: usize,
     cents: u64,
-    /// Goes along with the charge: a bank that has seen a higher one for the same order refuses.
+    /// Sent along with the charge, so that a bank can refuse a token below one that it has seen.
     fencing_token: u64,
 }
 
-/// Every payment, in cents. A real one is somebody else's machine.
+/// Every payment, in cents. Stands for a remote bank.
 type Ledger = Arc<Mutex<Vec<u64>>>;
 
-/// The routes of payments, for callers whom `caller` tells apart.
+/// Builds the routes of payments. `caller` identifies the callers.
 pub(crate) fn routes(backend: Arc<dyn Backend>, caller: KeyExtractor) -> Router {
     let idempotency = Idempotency::new(backend).namespace("payments");
     let layer = IdempotencyLayer::new(idempotency, caller)
@@ -46,8 +46,9 @@ pub(crate) fn routes(backend: Arc<dyn Backend>, caller: KeyExtractor) -> Router 
         .route("/payments", post(pay))
         .with_state(Ledger::default())
         .layer(layer)
-        // Around the layer, so that a payment which has begun is done, and its answer kept, though the client goes away.
-        .layer(from_fn(to_its_end))
+        // Outside of the layer, so that a payment finishes and its response is stored even if the
+        // client disconnects.
+        .layer(from_fn(run_in_task))
 }
 
 async fn pay(
@@ -56,7 +57,7 @@ async fn pay(
     Json(Payment { cents }): Json<Payment>,
 ) -> Response {
     if cents > 100_000 {
-        // An answer like any other: sent again, it is declined again, whatever is on the account by then.
+        // Stored like any other response: a retry is declined too, whatever the balance is by then.
         return (StatusCode::UNPROCESSABLE_ENTITY, "declined\n").into_response();
     }
     let number = {
@@ -68,9 +69,9 @@ async fn pay(
     (StatusCode::CREATED, [(LOCATION, format!("/payments/{number}"))], Json(receipt)).into_response()
 }
 
-async fn to_its_end(request: Request, next: Next) -> Response {
-    let answer = tokio::spawn(next.run(request)).await;
-    answer.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+async fn run_in_task(request: Request, next: Next) -> Response {
+    let response = tokio::spawn(next.run(request)).await;
+    response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_payment_that_is_sent_twice_is_paid_once() {
+    async fn payment_sent_twice_is_paid_once() {
         let caller = KeyExtractor::secret_header(HeaderName::from_static("x-api-key"));
         let routes = routes(Arc::new(MemoryBackend::new()), caller);
         let (status, headers, receipt) = send(&routes, "alice", 4_200).await;

@@ -41,7 +41,7 @@ impl TrustedProxies {
         Ok(Self(Trust::Networks(networks.collect::<Result<_, _>>()?)))
     }
 
-    /// Walks from the peer to the client: each hop is the address that the previous one reports,
+    /// Walks from the peer to the client. Each hop is the address that the previous one reports,
     /// and counts only if the previous one is trusted. A hop of `None` is not an address.
     pub(super) fn resolve_client(
         &self,

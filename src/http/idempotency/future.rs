@@ -89,11 +89,6 @@ where
 
 impl<F, Res: Body, E> fmt::Debug for IdempotencyFuture<F, Res, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::Calling { .. } => "Calling",
-            State::Running { .. } => "Running",
-            State::Rejected { .. } => "Rejected",
-            State::Done => "Done",
-        })
+        f.debug_struct("IdempotencyFuture").finish_non_exhaustive()
     }
 }

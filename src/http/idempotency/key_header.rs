@@ -7,17 +7,24 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The maximum number of characters in a key.
-pub(super) const MAX_KEY_LENGTH: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
 
 /// Why the header contains no valid key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeyHeaderError {
+    #[error(
+        "this operation requires the header `Idempotency-Key` with a key such as a UUID, \
+         new for each request and the same for its retries"
+    )]
     Missing,
-    /// Sent more than once. The client must not choose which one counts.
+    /// The client must not choose which of the values counts.
+    #[error("the header `Idempotency-Key` was sent more than once; send it once")]
     Repeated,
-    /// Neither a String of Structured Fields nor a bare token.
+    #[error("the header `Idempotency-Key` must be a Structured Fields String, in double quotes, or a token")]
     Malformed,
+    #[error("the key in `Idempotency-Key` is empty; use a key such as a UUID")]
     Empty,
+    #[error("the key in `Idempotency-Key` exceeds {MAX_KEY_LENGTH} characters")]
     TooLong,
 }
 

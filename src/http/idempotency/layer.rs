@@ -83,22 +83,22 @@ use crate::{BackendError, Idempotency};
 /// Two requests are the same if method, path, query and body are equal, byte by byte.
 ///
 /// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
-/// defines titles, but no types. So the member `reason` contains the word from the table. The
-/// `type` is that word as a fragment of [a page of yours](Self::problem_type_base), if you have
-/// one.
+/// defines titles, but no types. So the member `reason` contains the word from the table. If you
+/// document the problems on a page, [`problem_type_base`](Self::problem_type_base) adds a `type`
+/// too.
 ///
 /// # Guarantees
 ///
 /// These are the guarantees of [`Idempotency`], for one caller and key, over any number of
 /// processes with one backend:
 ///
-/// - **At most one call of the service at a time.** Once a response is stored, every retry gets
-///   that one, byte by byte, for as long as results [are stored](Idempotency::ttl).
-/// - **At least one execution, and exactly one unless a process stops in between.** If a process
-///   dies, or its future is dropped, between the effect and the record, the request may be executed
-///   again after the lease. Against that, send the fencing token along with the effect, and let the
-///   receiver refuse older tokens. The token is in the [`Claim`](crate::Claim) among the extensions
-///   of the request.
+/// - **One call of the service at a time**, while its lease holds. Once a response is stored, every
+///   retry gets that one, byte by byte, for as long as results [are stored](Idempotency::ttl).
+/// - **At least one execution, and exactly one unless a process stops in between.** A process may
+///   die, or its future be dropped, between the effect and the record. Then the request may be
+///   executed again after the lease. To prevent a second effect, send the fencing token along with
+///   it, and let the receiver refuse older tokens. The token is in the [`Claim`](crate::Claim)
+///   among the extensions of the request.
 /// - **A request is recorded as done only after the service responded.** The response is sent after
 ///   it is recorded.
 ///
@@ -118,7 +118,7 @@ use crate::{BackendError, Idempotency};
 ///
 /// # Which responses are stored
 ///
-/// The default is to store a response that a retry would get too: everything except server errors
+/// By default the layer stores every response that a retry would get too: all except server errors
 /// (5xx), 401, 408, 425 and 429. [`store_if`](Self::store_if) changes that. If the response is not
 /// to be stored, or if the service returns an error, the key becomes free, also for another
 /// request. The client gets the response either way.
@@ -126,14 +126,14 @@ use crate::{BackendError, Idempotency};
 /// | part | stored |
 /// |---|---|
 /// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control` and `Vary`, or [those you name](Self::stored_headers) |
-/// | body | if it has [at most so many bytes](Self::max_response_body) |
+/// | body | if it is not [too large](Self::max_response_body) |
 /// | trailers | all |
 ///
 /// `Set-Cookie` is not stored by default: a retry could otherwise hand a cookie to another client.
 ///
-/// The client also gets a body that is larger, and as much as there is of a body that is cut off.
-/// Then the record says that the request is done, but not its response, and the request is not
-/// executed again. The same holds for a response that the backend has no room for.
+/// The client gets a body that is too large all the same, and a body that is cut off up to that
+/// point. The record then says that the request is done, but has no response, and the request is
+/// not executed again. The same holds for a response that the backend has no room for.
 ///
 /// # Callers
 ///
@@ -154,9 +154,9 @@ use crate::{BackendError, Idempotency};
 ///
 /// # What it costs
 ///
-/// Two backend calls for an execution, and one for a replay. In addition: a SHA-256 of the request
-/// body, a few allocations for the future and the body, and a copy of the response as JSON (in
-/// Base64 if it is not UTF-8).
+/// Two backend calls for an execution, and one for a replay. In addition a SHA-256 hash of the
+/// request body, and a few allocations for the future and the body. The response is copied as JSON,
+/// in Base64 if it is not UTF-8.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct IdempotencyLayer<B> {
     idempotency: Idempotency<B>,

@@ -37,7 +37,7 @@ struct RequestIdentity {
     body: String,
 }
 
-/// Why a response is not stored, so that the key becomes free.
+/// Why there is no response to store. The key becomes free.
 enum NotStorable<E> {
     ServiceError(E),
     /// [`Config::store_if`] excludes the status.
@@ -74,6 +74,7 @@ impl<S, B: Backend> Run<S, B> {
         let identity = RequestIdentity::of(&parts, &body);
         let request = Some(Request::from_parts(parts, BufferedBody::read(body)));
         let mut execution = Execution { service, config, request, response: None };
+        // Step 2: claims the key. The call runs step 3 only if it gets the claim.
         let outcome = {
             let execution = &mut execution;
             idempotency.call(&key, &identity).run_with(move |claim| execution.execute(claim)).await
@@ -113,7 +114,7 @@ where
     Req: Body<Data = Bytes>,
     Res: Body<Data = Bytes>,
 {
-    /// Step 3: calls the service under a claim, and captures its response.
+    /// Step 3: calls the service under the claim, and captures its response.
     async fn execute(&mut self, claim: Claim) -> Result<CapturedResponse, NotStorable<S::Error>> {
         // The handler of a run is called once, so there is a request.
         let Some(mut request) = self.request.take() else { return Err(NotStorable::Status) };

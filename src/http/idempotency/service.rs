@@ -27,11 +27,6 @@ impl<S, B> IdempotencyService<S, B> {
     pub(super) const fn new(inner: S, idempotency: Idempotency<B>, config: Arc<Config>) -> Self {
         Self { inner, idempotency, config }
     }
-
-    /// Returns the service behind the layer.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
 }
 
 impl<S, B, Req, Res> Service<Request<Req>> for IdempotencyService<S, B>

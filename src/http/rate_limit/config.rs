@@ -9,11 +9,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 
 use crate::http::ratelimit_headers::{self, PolicyName};
-use crate::http::rejection::Respond;
 use crate::http::{Exceeded, KeyExtractor, MissingKey, Rejection};
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
 type PerRequest<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+type Respond = dyn Fn(&Rejection<'_>, &Parts) -> Response<Bytes> + Send + Sync;
 type OnBackendError = dyn Fn(&Error, &Parts) + Send + Sync;
 
 /// Everything about a layer except its limiter.
@@ -29,7 +29,7 @@ pub(super) struct Config {
     pub(super) algorithm: Algorithm,
     pub(super) missing_key: MissingKey,
     pub(super) on_error: OnError,
-    pub(super) respond: Option<Respond>,
+    pub(super) respond: Option<Arc<Respond>>,
     pub(super) on_backend_error: Option<Arc<OnBackendError>>,
     pub(super) legacy_headers: bool,
     pub(super) backend_errors: Arc<AtomicU64>,
@@ -43,7 +43,6 @@ pub(super) struct RequestCost {
 }
 
 /// What happens to a request after the decision.
-#[derive(Debug)]
 pub(super) enum Verdict {
     /// The service is called. Its response gets the headers for this decision.
     Call(Option<Decision>),
@@ -84,10 +83,10 @@ impl Config {
 
     /// Returns the response to a rejected request.
     pub(super) fn reject(&self, rejection: &Rejection<'_>, parts: &Parts) -> Response<Bytes> {
-        match &self.respond {
-            Some(respond) => respond.to(rejection, parts),
-            None => rejection.response(parts),
-        }
+        let Some(respond) = &self.respond else { return rejection.response(parts) };
+        let mut response = respond(rejection, parts);
+        rejection.add_retry_after(&mut response);
+        response
     }
 
     /// Applies the limiter's decision to a request.

@@ -127,11 +127,6 @@ where
     S: Service<Request<Req>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.state {
-            State::Deciding { cost, .. } => return f.debug_tuple("Deciding").field(cost).finish(),
-            State::Calling { .. } => "Calling",
-            State::Rejected { .. } => "Rejected",
-            State::Done => "Done",
-        })
+        f.debug_struct("RateLimitFuture").finish_non_exhaustive()
     }
 }

@@ -12,7 +12,6 @@ use tower_layer::Layer;
 use super::RateLimitService;
 use super::config::Config;
 use crate::http::ratelimit_headers::PolicyName;
-use crate::http::rejection::Respond;
 use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
 use crate::{Error, Limiter, OnError, Quota};
 
@@ -151,7 +150,9 @@ impl<B> RateLimitLayer<B> {
         self,
         respond: impl Fn(&Rejection<'_>, &Parts) -> Response<T> + Send + Sync + 'static,
     ) -> Self {
-        self.with(|config| config.respond = Some(Respond::new(respond)))
+        let respond =
+            move |rejection: &Rejection<'_>, parts: &Parts| respond(rejection, parts).map(Into::into);
+        self.with(|config| config.respond = Some(Arc::new(respond)))
     }
 
     /// Sets a function that is called whenever the backend fails, whatever the response: to log it

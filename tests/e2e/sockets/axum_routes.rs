@@ -1,4 +1,4 @@
-//! In front of axum's routes.
+//! Rate limits in front of axum routes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use limited::mock::MockBackend;
 use limited::{BackendError, Limiter};
 use reqwest::header::HeaderName;
 
-use crate::{all_at_once, client, count, get, header, limiter, listen, raw};
+use crate::{client, count, get, get_concurrently, header, limiter, listen, raw};
 
 fn peer() -> ClientAddress {
     ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
@@ -29,7 +29,7 @@ async fn serve(router: Router) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_as_documented_byte_by_byte() {
+async fn responses_match_the_documented_bytes() {
     let (limiter, clock) = limiter("1/min");
     let address =
         serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())).legacy_headers()))
@@ -81,26 +81,31 @@ async fn answers_are_as_documented_byte_by_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_64_clients_at_once_exactly_the_limit_pass_and_after_retry_after_again() {
+async fn exactly_the_limit_of_64_concurrent_clients_pass_in_each_window() {
     let (limiter, clock) = limiter("10/min");
     let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())))).await;
     let clients: Vec<_> = (0..64).map(|_| client()).collect();
     for round in 0..5 {
-        let answers = all_at_once(&clients, address, "/").await;
-        assert_eq!((count(&answers, 200), count(&answers, 429)), (10, 54), "round {round}");
+        let responses = get_concurrently(&clients, address, "/").await;
+        assert_eq!((count(&responses, 200), count(&responses, 429)), (10, 54), "round {round}");
 
-        let wait: u64 = header(answers.iter().find(|answer| answer.status() == 429).unwrap(), "retry-after")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let wait: u64 =
+            header(responses.iter().find(|response| response.status() == 429).unwrap(), "retry-after")
+                .unwrap()
+                .parse()
+                .unwrap();
         clock.advance(Duration::from_secs(wait - 1));
-        assert_eq!(get(&clients[0], address, "/").await.status(), 429, "a second less is not enough");
+        assert_eq!(
+            get(&clients[0], address, "/").await.status(),
+            429,
+            "one second less than `retry-after` is enough"
+        );
         clock.advance(Duration::from_secs(1));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_behind_a_proxy_is_told_apart_and_one_that_lies_is_not() {
+async fn clients_behind_a_proxy_are_distinguished_and_forged_entries_ignored() {
     let (limiter, _) = limiter("1/min");
     let address = peer().x_forwarded_for(TrustedProxies::networks(["127.0.0.0/8", "10.0.0.0/8"]).unwrap());
     let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(address)))).await;
@@ -126,7 +131,7 @@ async fn a_client_behind_a_proxy_is_told_apart_and_one_that_lies_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
+async fn each_route_and_each_api_key_is_limited_separately() {
     const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
     let (per_route, clock) = limiter("2/min");
     let (hourly, _) = limiter("5/hour");
@@ -144,8 +149,8 @@ async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
     let client = client();
     let send = async |key: &str, path: &str| {
         let request = client.get(format!("http://{address}{path}")).header(API_KEY, key);
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), header(&answer, "ratelimit").unwrap_or_default().to_owned())
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), header(&response, "ratelimit").unwrap_or_default().to_owned())
     };
     assert_eq!(send("a", "/users/1").await, (200, "\"route\";r=1;t=60, \"hourly\";r=4;t=3600".to_owned()));
     assert_eq!(send("a", "/users/2").await.0, 200);
@@ -164,15 +169,15 @@ async fn each_route_and_each_api_key_has_a_limit_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_backend_is_503() {
+async fn backend_failure_is_503() {
     let mock = MockBackend::new();
     mock.fail_next(BackendError::unavailable("an outage"));
     let layer = RateLimitLayer::new(Limiter::new(mock), KeyExtractor::address(peer()));
     let address = serve(hello().layer(layer.clone())).await;
     let client = client();
-    let answer = get(&client, address, "/").await;
-    assert_eq!((answer.status().as_u16(), header(&answer, "ratelimit")), (503, None));
-    assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
+    let response = get(&client, address, "/").await;
+    assert_eq!((response.status().as_u16(), header(&response, "ratelimit")), (503, None));
+    assert_eq!(header(&response, "content-type"), Some("application/problem+json"));
     assert_eq!(layer.backend_errors(), 1);
     assert_eq!(get(&client, address, "/").await.status(), 200);
 }

@@ -1,4 +1,4 @@
-//! In front of tonic's services.
+//! Rate limits in front of tonic services.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn by_peer() -> KeyExtractor {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_is_resource_exhausted_with_the_time_to_wait_in_the_metadata() {
+async fn rejection_is_resource_exhausted_with_the_retry_delay_in_the_metadata() {
     let (limiter, clock) = limiter("1/min");
     let mut health = connect(RateLimitLayer::new(limiter, by_peer()).policy_name("calls").unwrap()).await;
 
@@ -35,41 +35,41 @@ async fn a_refusal_is_resource_exhausted_with_the_time_to_wait_in_the_metadata()
     assert_eq!(allowed.metadata().get("ratelimit").unwrap(), "\"calls\";r=0;t=60");
 
     clock.advance(Duration::from_millis(57_800));
-    let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(refused.message(), "the policy `calls` allows 1/min; retry in 3 s");
-    assert_eq!(refused.metadata().get("retry-after").unwrap(), "3");
-    assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "2200");
-    assert_eq!(refused.metadata().get("ratelimit-policy").unwrap(), "\"calls\";q=1;w=60");
+    let rejected = health.check(HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::ResourceExhausted);
+    assert_eq!(rejected.message(), "the policy `calls` allows 1/min; retry in 3 s");
+    assert_eq!(rejected.metadata().get("retry-after").unwrap(), "3");
+    assert_eq!(rejected.metadata().get("grpc-retry-pushback-ms").unwrap(), "2200");
+    assert_eq!(rejected.metadata().get("ratelimit-policy").unwrap(), "\"calls\";q=1;w=60");
 
     clock.advance(Duration::from_millis(2_200));
     assert!(health.check(HealthCheckRequest::default()).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_can_never_pass_is_not_to_be_tried_again() {
+async fn call_that_is_never_admitted_must_not_be_retried() {
     let (limiter, _) = limiter("0/min");
     let mut health = connect(RateLimitLayer::new(limiter, by_peer())).await;
-    let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
-    assert_eq!(refused.metadata().get("retry-after"), None);
+    let rejected = health.check(HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::ResourceExhausted);
+    assert_eq!(rejected.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
+    assert_eq!(rejected.metadata().get("retry-after"), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_streaming_call_is_refused_as_any_other() {
+async fn streaming_call_is_rejected_like_any_other() {
     let (limiter, _) = limiter("1/min");
     let mut health = connect(RateLimitLayer::new(limiter, by_peer())).await;
     assert!(health.watch(HealthCheckRequest::default()).await.is_ok());
-    let refused = health.watch(HealthCheckRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let rejected = health.watch(HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::ResourceExhausted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_without_a_key_is_an_invalid_argument() {
+async fn call_without_a_key_is_an_invalid_argument() {
     let (limiter, _) = limiter("1/min");
     let mut health = connect(RateLimitLayer::new(limiter, KeyExtractor::bearer_token())).await;
-    let refused = health.check(HealthCheckRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert_eq!(refused.message(), "the header `authorization` is missing");
+    let rejected = health.check(HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::InvalidArgument);
+    assert_eq!(rejected.message(), "the header `authorization` is missing");
 }

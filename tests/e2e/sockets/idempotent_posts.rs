@@ -1,4 +1,4 @@
-//! Payments that clients send again, since they cannot know what became of the first one.
+//! Payments that clients retry, because they cannot know whether the first one was executed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response as Answer;
+use axum::response::Response as AxumResponse;
 use axum::routing::post;
 use axum::{Extension, Router};
 use limited::http::{IdempotencyLayer, KeyExtractor};
@@ -23,55 +23,55 @@ use crate::{client, header, listen, raw};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A bank that can be made to take its time, and that says what has happened.
+/// A bank whose payments wait for a permit.
 struct Bank {
-    /// How many payments have begun.
-    begun: Semaphore,
-    /// How many may come to their end.
-    may_end: Semaphore,
-    /// How many have been given up in the middle.
-    given_up: Semaphore,
+    /// One permit per payment that started.
+    started: Semaphore,
+    /// One permit per payment that may finish.
+    may_finish: Semaphore,
+    /// One permit per payment whose future was dropped before it finished.
+    dropped: Semaphore,
     charges: AtomicU32,
-    last_fencing_number: std::sync::Mutex<u64>,
+    last_fencing_token: std::sync::Mutex<u64>,
 }
 
 impl Bank {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            begun: Semaphore::new(0),
-            may_end: Semaphore::new(0),
-            given_up: Semaphore::new(0),
+            started: Semaphore::new(0),
+            may_finish: Semaphore::new(0),
+            dropped: Semaphore::new(0),
             charges: AtomicU32::new(0),
-            last_fencing_number: std::sync::Mutex::new(0),
+            last_fencing_token: std::sync::Mutex::new(0),
         })
     }
 
     async fn pay(self: Arc<Self>, claim: Claim) -> (StatusCode, String) {
         {
-            let mut last = self.last_fencing_number.lock().unwrap();
+            let mut last = self.last_fencing_token.lock().unwrap();
             assert!(claim.fencing_token() > *last);
             *last = claim.fencing_token();
         }
-        let given_up = GivenUp(Arc::clone(&self));
-        self.begun.add_permits(1);
-        self.may_end.acquire().await.unwrap().forget();
-        std::mem::forget(given_up);
+        let on_drop = ReportDrop(Arc::clone(&self));
+        self.started.add_permits(1);
+        self.may_finish.acquire().await.unwrap().forget();
+        std::mem::forget(on_drop);
         let number = self.charges.fetch_add(1, Ordering::Relaxed) + 1;
         (StatusCode::CREATED, format!("{{\"charge\":{number}}}"))
     }
 }
 
-/// Says so, where the future that it is in is dropped.
-struct GivenUp(Arc<Bank>);
+/// Reports that the future that contains it was dropped.
+struct ReportDrop(Arc<Bank>);
 
-impl Drop for GivenUp {
+impl Drop for ReportDrop {
     fn drop(&mut self) {
-        self.0.given_up.add_permits(1);
+        self.0.dropped.add_permits(1);
     }
 }
 
-/// Waits until something has happened once more.
-async fn once_more(event: &Semaphore) {
+/// Waits for one more event.
+async fn wait_for(event: &Semaphore) {
     event.acquire().await.unwrap().forget();
 }
 
@@ -98,9 +98,9 @@ const RAW: &str = "POST /payments HTTP/1.1\r\nHost: localhost\r\nAuthorization: 
                    Idempotency-Key: \"order-981\"\r\nContent-Length: 4\r\nConnection: close\r\n\r\n4200";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_is_the_first_answer_byte_by_byte() {
+async fn replay_equals_the_first_response_byte_by_byte() {
     let bank = Bank::new();
-    bank.may_end.add_permits(2);
+    bank.may_finish.add_permits(2);
     let address = serve(shop(&bank, &ManualClock::new())).await;
 
     let (status, mut headers, body) = raw(address, RAW).await;
@@ -115,7 +115,7 @@ async fn a_replay_is_the_first_answer_byte_by_byte() {
     assert_eq!(again, (status, headers, body));
     assert_eq!(bank.charges.load(Ordering::Relaxed), 1);
 
-    // In pieces, it is the same request.
+    // The same request with a chunked body.
     let pieces = RAW
         .replace("Content-Length: 4", "Transfer-Encoding: chunked")
         .replace("4200", "2\r\n42\r\n2\r\n00\r\n0\r\n\r\n");
@@ -127,16 +127,16 @@ async fn a_replay_is_the_first_answer_byte_by_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_in_the_middle_can_come_back_after_the_lease() {
+async fn disconnected_client_can_retry_after_the_lease() {
     let (bank, clock) = (Bank::new(), ManualClock::new());
     let address = serve(shop(&bank, &clock)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(RAW.as_bytes()).await.unwrap();
-    once_more(&bank.begun).await;
+    wait_for(&bank.started).await;
     drop(stream);
-    once_more(&bank.given_up).await;
+    wait_for(&bank.dropped).await;
 
-    // How far the payment came nobody knows: not done, and not free.
+    // The layer cannot know whether the payment happened, so the key is neither done nor free.
     let client = client();
     clock.advance(Duration::from_millis(500));
     let early = pay(&client, address).await;
@@ -146,7 +146,7 @@ async fn a_client_that_goes_away_in_the_middle_can_come_back_after_the_lease() {
     assert_eq!(pay(&client, address).await.status(), 409);
     clock.advance(Duration::from_secs(1));
 
-    bank.may_end.add_permits(1);
+    bank.may_finish.add_permits(1);
     let late = pay(&client, address).await;
     assert_eq!((late.status().as_u16(), header(&late, "idempotency-replayed")), (201, None));
     assert_eq!(late.text().await.unwrap(), "{\"charge\":1}");
@@ -156,42 +156,42 @@ async fn a_client_that_goes_away_in_the_middle_can_come_back_after_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_payment_in_a_task_of_its_own_is_done_though_its_client_goes_away() {
-    /// Has the rest of the way run to its end, whoever waits for it.
-    async fn to_its_end(request: Request, next: Next) -> Answer {
+async fn payment_in_its_own_task_finishes_after_a_disconnect() {
+    /// Runs the rest in a task, which no disconnect stops.
+    async fn run_in_task(request: Request, next: Next) -> AxumResponse {
         tokio::spawn(next.run(request)).await.unwrap()
     }
     let (bank, clock) = (Bank::new(), ManualClock::new());
-    let address = serve(shop(&bank, &clock).layer(from_fn(to_its_end))).await;
+    let address = serve(shop(&bank, &clock).layer(from_fn(run_in_task))).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(RAW.as_bytes()).await.unwrap();
-    once_more(&bank.begun).await;
+    wait_for(&bank.started).await;
     drop(stream);
 
     let client = client();
     assert_eq!(pay(&client, address).await.status(), 409);
-    bank.may_end.add_permits(1);
-    let mut answer = pay(&client, address).await;
-    while answer.status() == 409 {
-        answer = pay(&client, address).await;
+    bank.may_finish.add_permits(1);
+    let mut response = pay(&client, address).await;
+    while response.status() == 409 {
+        response = pay(&client, address).await;
     }
-    assert_eq!(header(&answer, "idempotency-replayed"), Some("true"));
-    assert_eq!(answer.text().await.unwrap(), "{\"charge\":1}");
-    assert_eq!(bank.given_up.available_permits(), 0);
+    assert_eq!(header(&response, "idempotency-replayed"), Some("true"));
+    assert_eq!(response.text().await.unwrap(), "{\"charge\":1}");
+    assert_eq!(bank.dropped.available_permits(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_64_clients_at_once_one_pays() {
+async fn one_of_64_concurrent_clients_pays() {
     let bank = Bank::new();
-    bank.may_end.add_permits(64);
+    bank.may_finish.add_permits(64);
     let address = serve(shop(&bank, &ManualClock::new())).await;
     let tasks: Vec<_> = (0..64).map(|_| tokio::spawn(async move { pay(&client(), address).await })).collect();
     let mut paid = 0;
     for task in tasks {
-        let answer = task.await.unwrap();
+        let response = task.await.unwrap();
         let (status, is_replayed) =
-            (answer.status().as_u16(), header(&answer, "idempotency-replayed").is_some());
-        let body = answer.text().await.unwrap();
+            (response.status().as_u16(), header(&response, "idempotency-replayed").is_some());
+        let body = response.text().await.unwrap();
         match status {
             201 => assert_eq!(body, "{\"charge\":1}"),
             409 => assert!(body.contains("request-in-progress")),
@@ -203,7 +203,7 @@ async fn of_64_clients_at_once_one_pays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_too_large_is_refused_before_anything_is_paid() {
+async fn too_large_body_is_rejected_before_anything_is_paid() {
     let bank = Bank::new();
     let address = serve(shop(&bank, &ManualClock::new())).await;
     let announced = RAW.replace("Content-Length: 4", "Content-Length: 1001");
@@ -214,5 +214,5 @@ async fn a_body_that_is_too_large_is_refused_before_anything_is_paid() {
         assert_eq!(status, "HTTP/1.1 413 Payload Too Large");
         assert!(body.contains("\"reason\":\"request-too-large\""), "{body}");
     }
-    assert_eq!(bank.begun.available_permits(), 0);
+    assert_eq!(bank.started.available_permits(), 0);
 }

@@ -1,4 +1,4 @@
-//! The layers over real sockets: real servers, real clients, and a clock that the test moves.
+//! The layers over sockets, with real servers and clients, and a manual clock.
 
 mod axum_routes;
 mod grpc_calls;
@@ -14,21 +14,21 @@ use reqwest::{Client, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A limiter over memory by a fixed window, and its clock.
+/// Creates a limiter over memory with a fixed window, and its clock.
 fn limiter(quota: &str) -> (Limiter<MemoryBackend>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = Limiter::new(MemoryBackend::new()).clock(clock.clone());
     (limiter.quota(quota.parse().unwrap()), clock)
 }
 
-/// A port of this machine, and its address.
+/// Listens on a free local port.
 async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-/// A client with connections of its own.
+/// Creates a client with its own connections.
 fn client() -> Client {
     Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
 }
@@ -41,14 +41,14 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
-/// What is answered to these bytes, up to the end of the connection: status line and headers, sorted and without the
-/// date; and the body.
+/// Sends these bytes, and reads until the server closes the connection. Returns the status line,
+/// the headers (sorted, without the date) and the body.
 async fn raw(address: SocketAddr, request: &str) -> (String, Vec<String>, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let mut lines = head.split("\r\n").map(str::to_owned);
     let status = lines.next().unwrap();
     let mut headers: Vec<_> = lines.filter(|line| !line.starts_with("date: ")).collect();
@@ -56,21 +56,21 @@ async fn raw(address: SocketAddr, request: &str) -> (String, Vec<String>, String
     (status, headers, body.to_owned())
 }
 
-/// How many of the answers have this status.
-fn count(answers: &[Response], status: u16) -> usize {
-    answers.iter().filter(|answer| answer.status() == status).count()
+/// Returns how many responses have this status.
+fn count(responses: &[Response], status: u16) -> usize {
+    responses.iter().filter(|response| response.status() == status).count()
 }
 
-/// Sends a request by each of so many clients at once, each over a connection of its own.
-async fn all_at_once(clients: &[Client], address: SocketAddr, path: &'static str) -> Vec<Response> {
+/// Sends one request from each client concurrently, each over its own connection.
+async fn get_concurrently(clients: &[Client], address: SocketAddr, path: &'static str) -> Vec<Response> {
     let tasks: Vec<_> = clients
         .iter()
         .cloned()
         .map(|client| tokio::spawn(async move { get(&client, address, path).await }))
         .collect();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for task in tasks {
-        answers.push(task.await.unwrap());
+        responses.push(task.await.unwrap());
     }
-    answers
+    responses
 }

@@ -1,4 +1,4 @@
-//! In front of a plain Tower service, served by hyper.
+//! Rate limits in front of a plain Tower service on hyper.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn shout(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plain_service_is_limited_by_the_address_that_its_server_sees() {
+async fn plain_service_is_limited_by_the_peer_address() {
     let (limiter, clock) = limiter("2/min");
     let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer()));
     let (listener, address) = listen().await;
@@ -41,14 +41,14 @@ async fn a_plain_service_is_limited_by_the_address_that_its_server_sees() {
     });
 
     let client = client();
-    let answer = client.post(format!("http://{address}/")).body("hello").send().await.unwrap();
-    assert_eq!(header(&answer, "ratelimit"), Some("\"default\";r=1;t=60"));
-    assert_eq!(answer.text().await.unwrap(), "HELLO");
+    let response = client.post(format!("http://{address}/")).body("hello").send().await.unwrap();
+    assert_eq!(header(&response, "ratelimit"), Some("\"default\";r=1;t=60"));
+    assert_eq!(response.text().await.unwrap(), "HELLO");
     assert_eq!(get(&client, address, "/").await.status(), 200);
 
-    let refused = get(&client, address, "/").await;
-    assert_eq!(refused.status(), 429);
-    assert_eq!(header(&refused, "retry-after"), Some("60"));
+    let rejected = get(&client, address, "/").await;
+    assert_eq!(rejected.status(), 429);
+    assert_eq!(header(&rejected, "retry-after"), Some("60"));
     clock.advance(Duration::from_secs(60));
     assert_eq!(get(&client, address, "/").await.status(), 200);
 }

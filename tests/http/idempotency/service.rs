@@ -1,4 +1,4 @@
-//! A service to put behind a layer, and clients of it.
+//! A service behind the layer, its bodies, and its clients.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,32 +9,33 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use limited::http::{BufferedBody, IdempotencyLayer, IdempotencyService};
 use limited::{Backend, Claim};
 use tower::{Layer, Service};
 
 use crate::common::block_on;
+use crate::received::Received;
 
-/// A connection that is gone.
+/// The error of a service or a body.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("the connection is gone")]
 pub(crate) struct Gone;
 
-/// A body that gives what a test has put into it, one frame at a time.
+/// A body of scripted frames.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frames {
     pub(crate) chunks: VecDeque<Bytes>,
     pub(crate) trailers: Option<HeaderMap>,
-    pub(crate) breaks_off: bool,
-    /// Whether it says beforehand how long it is.
-    pub(crate) announces: bool,
+    pub(crate) is_cut_off: bool,
+    /// Whether the size hint is exact.
+    pub(crate) announces_size: bool,
 }
 
 impl From<&'static str> for Frames {
     fn from(text: &'static str) -> Self {
-        Self { chunks: VecDeque::from([text.into()]), announces: true, ..Self::default() }
+        Self { chunks: VecDeque::from([text.into()]), announces_size: true, ..Self::default() }
     }
 }
 
@@ -52,7 +53,7 @@ impl Body for Frames {
         if let Some(chunk) = self.chunks.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        if std::mem::take(&mut self.breaks_off) {
+        if std::mem::take(&mut self.is_cut_off) {
             return Poll::Ready(Some(Err(Gone)));
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
@@ -60,72 +61,18 @@ impl Body for Frames {
 
     fn size_hint(&self) -> SizeHint {
         let length = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        if self.announces { SizeHint::with_exact(length) } else { SizeHint::default() }
+        if self.announces_size { SizeHint::with_exact(length) } else { SizeHint::default() }
     }
 }
 
-/// An answer, read to its end.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Read {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Option<HeaderMap>,
-    pub(crate) broke_off: bool,
-}
+/// Returns a response, from the number of the call and the request.
+type Respond = dyn Fn(u32, &Request<BufferedBody<Frames>>) -> Response<Frames> + Send + Sync;
 
-impl Read {
-    pub(crate) fn text(&self) -> &str {
-        str::from_utf8(&self.body).unwrap()
-    }
-
-    pub(crate) fn is_replayed(&self) -> bool {
-        self.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// The `reason` of a problem.
-    pub(crate) fn reason(&self) -> String {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
-        assert_eq!(problem["status"], self.status.as_u16());
-        problem["reason"].as_str().unwrap().to_owned()
-    }
-}
-
-pub(crate) async fn read<B: Body<Data = Bytes>>(response: Response<B>) -> Read {
-    let (parts, body) = response.into_parts();
-    let mut body = Box::pin(body);
-    let announced = body.size_hint().exact();
-    let mut read = Read {
-        status: parts.status,
-        headers: parts.headers,
-        body: Vec::new(),
-        trailers: None,
-        broke_off: false,
-    };
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => read.body.extend(data),
-            Ok(Err(frame)) => read.trailers = frame.into_trailers().ok(),
-            Err(_) => read.broke_off = true,
-        }
-    }
-    assert!(announced.is_none_or(|announced| announced == read.body.len() as u64));
-    read
-}
-
-/// What a service answers, from the number of the call and the request.
-type Answer = dyn Fn(u32, &Request<BufferedBody<Frames>>) -> Response<Frames> + Send + Sync;
-
-/// A service that counts its calls and the claims under which they came; and that insists on being asked whether it is
-/// ready before each call, as services behind a limit do.
+/// A service that records its calls and their claims. Like a service behind a concurrency limit, it
+/// must be polled ready before each call.
 pub(crate) struct Counting {
     is_ready: bool,
-    answer: Arc<Answer>,
+    respond: Arc<Respond>,
     pub(crate) seen: Arc<Seen>,
 }
 
@@ -143,12 +90,12 @@ impl Seen {
 
 impl Counting {
     pub(crate) fn new(
-        answer: impl Fn(u32, &Request<BufferedBody<Frames>>) -> Response<Frames> + Send + Sync + 'static,
+        respond: impl Fn(u32, &Request<BufferedBody<Frames>>) -> Response<Frames> + Send + Sync + 'static,
     ) -> Self {
-        Self { is_ready: false, answer: Arc::new(answer), seen: Arc::default() }
+        Self { is_ready: false, respond: Arc::new(respond), seen: Arc::default() }
     }
 
-    /// Answers 201 and the number of the call.
+    /// Responds with 201 and the number of the call.
     pub(crate) fn numbered() -> Self {
         Self::new(|number, _| {
             let body = Frames::from(vec![b"payment ".to_vec(), number.to_string().into_bytes()]);
@@ -156,7 +103,7 @@ impl Counting {
         })
     }
 
-    /// Answers with this status.
+    /// Responds with this status and the number of the call.
     pub(crate) fn with_status(status: u16) -> Self {
         Self::new(move |number, _| {
             let body = Frames::from(vec![number.to_string().into_bytes()]);
@@ -167,8 +114,8 @@ impl Counting {
 
 impl Clone for Counting {
     fn clone(&self) -> Self {
-        // What one clone was promised, another has to ask for.
-        Self { is_ready: false, answer: Arc::clone(&self.answer), seen: Arc::clone(&self.seen) }
+        // Readiness belongs to one instance, not to its clones.
+        Self { is_ready: false, respond: Arc::clone(&self.respond), seen: Arc::clone(&self.seen) }
     }
 }
 
@@ -183,14 +130,14 @@ impl Service<Request<BufferedBody<Frames>>> for Counting {
     }
 
     fn call(&mut self, request: Request<BufferedBody<Frames>>) -> Self::Future {
-        assert!(std::mem::take(&mut self.is_ready), "it is called before it was asked whether it is ready");
+        assert!(std::mem::take(&mut self.is_ready), "called without being polled ready");
         let number = self.seen.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.seen.claims.lock().unwrap().push(request.extensions().get().cloned());
-        ready(Ok((self.answer)(number, &request)))
+        ready(Ok((self.respond)(number, &request)))
     }
 }
 
-/// A layer in front of a service, and what the service has seen.
+/// A service behind the layer, and what it has seen.
 pub(crate) struct Server<B> {
     pub(crate) service: IdempotencyService<Counting, B>,
     pub(crate) seen: Arc<Seen>,
@@ -202,15 +149,14 @@ impl<B: Backend + 'static> Server<B> {
         Self { service: layer.layer(inner), seen }
     }
 
-    /// Sends a request, and reads the answer to its end.
-    pub(crate) fn send(&self, request: Request<Frames>) -> Read {
-        block_on(self.sending(request))
+    pub(crate) fn send(&self, request: Request<Frames>) -> Received {
+        block_on(self.send_async(request))
     }
 
-    pub(crate) async fn sending(&self, request: Request<Frames>) -> Read {
+    pub(crate) async fn send_async(&self, request: Request<Frames>) -> Received {
         let mut service = self.service.clone();
         poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
-        read(service.call(request).await.unwrap()).await
+        call(&mut service, request).await
     }
 
     pub(crate) fn calls(&self) -> u32 {
@@ -218,7 +164,17 @@ impl<B: Backend + 'static> Server<B> {
     }
 }
 
-/// A payment by somebody, under a key.
+/// Calls a service, and reads the response to its end.
+pub(crate) async fn call<S, Res>(service: &mut S, request: Request<Frames>) -> Received
+where
+    S: Service<Request<Frames>, Response = Response<Res>>,
+    S::Error: std::fmt::Debug,
+    Res: Body<Data = Bytes>,
+{
+    Received::from(service.call(request).await.unwrap()).await
+}
+
+/// Creates a request for a payment.
 pub(crate) fn payment(caller: &str, key: &str) -> Request<Frames> {
     let request = Request::post("/payments?currency=eur").header("authorization", format!("Bearer {caller}"));
     request.header("idempotency-key", key).body("4200".into()).unwrap()

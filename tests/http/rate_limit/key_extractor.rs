@@ -1,4 +1,4 @@
-//! Which key a request counts for.
+//! The keys of requests.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,7 +28,7 @@ fn key_of(peer: &str, address: &ClientAddress) -> Key<'static> {
 }
 
 #[test]
-fn an_address_is_a_key_and_ipv6_clients_are_grouped_by_their_network() {
+fn address_key_groups_ipv6_clients_by_prefix() {
     let default = ClientAddress::peer();
     assert_eq!(key_of("192.0.2.7", &default), Key::new().ip([192, 0, 2, 7]));
     assert_eq!(key_of("::ffff:192.0.2.7", &default), Key::new().ip([192, 0, 2, 7]));
@@ -46,7 +46,7 @@ fn an_address_is_a_key_and_ipv6_clients_are_grouped_by_their_network() {
 }
 
 #[test]
-fn the_peer_is_found_where_the_framework_leaves_it() {
+fn peer_is_read_from_the_extension_of_the_framework() {
     #[derive(Clone)]
     struct ConnectInfo(SocketAddr);
     let socket: SocketAddr = "192.0.2.7:4711".parse().unwrap();
@@ -62,7 +62,7 @@ fn the_peer_is_found_where_the_framework_leaves_it() {
 }
 
 #[test]
-fn a_secret_is_never_in_the_key() {
+fn key_does_not_contain_the_secret() {
     let parts = parts(&[(API_KEY, "sk_live_123"), (AUTHORIZATION, "Bearer tok_456")]);
     let key = KeyExtractor::secret_header(API_KEY).and(KeyExtractor::bearer_token()).extract(&parts).unwrap();
     assert_eq!(key, Key::new().secret("x-api-key", "sk_live_123").secret("bearer", "tok_456"));
@@ -70,7 +70,7 @@ fn a_secret_is_never_in_the_key() {
 }
 
 #[test]
-fn a_header_that_is_missing_empty_or_twice_there_is_no_key() {
+fn missing_empty_or_repeated_header_is_an_error() {
     let by_key = KeyExtractor::secret_header(API_KEY);
     for headers in [&[][..], &[(API_KEY, "")], &[(API_KEY, "  ")]] {
         let missing = by_key.extract(&parts(headers)).unwrap_err();
@@ -83,7 +83,7 @@ fn a_header_that_is_missing_empty_or_twice_there_is_no_key() {
 }
 
 #[test]
-fn a_bearer_token_is_the_same_key_however_its_scheme_is_written() {
+fn bearer_scheme_is_case_insensitive() {
     let key = KeyExtractor::bearer_token().extract(&parts(&[(AUTHORIZATION, "Bearer abc")])).unwrap();
     for value in ["bearer abc", "BEARER abc", "bEaReR   abc", "Bearer abc  "] {
         assert_eq!(
@@ -99,27 +99,27 @@ fn a_bearer_token_is_the_same_key_however_its_scheme_is_written() {
 }
 
 #[test]
-fn where_one_is_missing_the_other_is_taken() {
+fn or_uses_the_second_key_only_if_the_first_is_missing() {
     let key = KeyExtractor::secret_header(API_KEY).or(KeyExtractor::path());
     assert_eq!(key.extract(&parts(&[(API_KEY, "s")])).unwrap(), Key::new().secret("x-api-key", "s"));
     assert_eq!(key.extract(&parts(&[])).unwrap(), Key::new().part("path", "/a/b"));
     let twice = parts(&[(API_KEY, "s"), (API_KEY, "t")]);
-    assert!(matches!(key.extract(&twice), Err(KeyError::Ambiguous(_))), "what is ambiguous is not missing");
+    assert!(matches!(key.extract(&twice), Err(KeyError::Ambiguous(_))), "an ambiguous key counts as missing");
     let both = KeyExtractor::path().and(KeyExtractor::secret_header(API_KEY));
     assert!(matches!(both.extract(&parts(&[])), Err(KeyError::Missing(_))));
 }
 
 #[test]
-fn a_key_of_the_users_own_is_taken_as_it_is_and_escaped_among_others() {
-    let own = || KeyExtractor::from_fn(|_| Some(Key::new().tenant("42").user("7")));
-    assert_eq!(own().extract(&parts(&[])).unwrap(), Key::new().tenant("42").user("7"));
-    assert!(own().extract(&parts(&[])).unwrap().dimensions().is_some());
-    let key = own().and(KeyExtractor::route(|_| Some("/a/{id}"))).extract(&parts(&[])).unwrap();
+fn custom_key_is_unchanged_alone_and_escaped_in_combination() {
+    let custom = || KeyExtractor::from_fn(|_| Some(Key::new().tenant("42").user("7")));
+    assert_eq!(custom().extract(&parts(&[])).unwrap(), Key::new().tenant("42").user("7"));
+    assert!(custom().extract(&parts(&[])).unwrap().dimensions().is_some());
+    let key = custom().and(KeyExtractor::route(|_| Some("/a/{id}"))).extract(&parts(&[])).unwrap();
     assert_eq!(key.as_str(), "key:tenant%3A42%3Auser%3A7:route:/a/{id}");
 }
 
 #[test]
-fn there_is_no_empty_key_and_none_that_is_too_long() {
+fn empty_key_is_an_error_and_long_key_is_hashed() {
     assert!(matches!(
         KeyExtractor::from_fn(|_| Some("".into())).extract(&parts(&[])),
         Err(KeyError::Missing(_))
@@ -139,18 +139,18 @@ fn there_is_no_empty_key_and_none_that_is_too_long() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// An alphabet of what separates and escapes, so that near collisions are likely.
+    /// The alphabet consists of separators and escapes, so that near collisions are likely.
     #[test]
-    fn no_two_requests_meet_that_differ_in_a_part(
+    fn requests_that_differ_in_a_part_have_different_keys(
         one in ("[a%:=3A]{0,5}|ip:|key:a", "[a%:=3A]{0,5}|:route:a"),
         other in ("[a%:=3A]{0,5}|ip:|key:a", "[a%:=3A]{0,5}|:route:a"),
     ) {
         type Pair = (String, String);
         let key = KeyExtractor::from_fn(|parts| Some(Key::from(parts.extensions.get::<Pair>()?.0.clone())))
             .and(KeyExtractor::route(|parts| Some(&parts.extensions.get::<Pair>()?.1)));
-        let of = |pair: &Pair| {
+        let key_of = |pair: &Pair| {
             key.extract(&Request::get("/").extension(pair.clone()).body(()).unwrap().into_parts().0).unwrap()
         };
-        prop_assert_eq!(of(&one) == of(&other), one == other);
+        prop_assert_eq!(key_of(&one) == key_of(&other), one == other);
     }
 }

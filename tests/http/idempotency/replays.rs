@@ -1,23 +1,24 @@
-//! What is kept of an answer, and that it comes back to the byte.
+//! Which responses are stored, which parts of them, and that replays are equal byte by byte.
 
 use std::convert::Infallible;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use limited::http::{BufferedBody, IdempotencyLayer};
 use proptest::prelude::*;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, service_fn};
 
+use super::service::{Counting, Frames, Server, call, payment};
+use super::{everywhere, layer, over_mock};
 use crate::common::block_on;
-use crate::service::{Counting, Frames, Server, payment, read};
-use crate::{everywhere, layer, over_mock};
+use crate::received::Received;
 
-/// An answer that is always the same.
-fn answering(response: impl Fn() -> Response<Frames> + Send + Sync + 'static) -> Counting {
+/// Creates a service that always returns this response.
+fn responding(response: impl Fn() -> Response<Frames> + Send + Sync + 'static) -> Counting {
     Counting::new(move |_, _| response())
 }
 
 #[test]
-fn only_headers_that_fit_the_next_client_are_kept() {
+fn only_listed_headers_are_stored() {
     let response = || {
         Response::builder()
             .header("content-type", "application/json")
@@ -32,9 +33,9 @@ fn only_headers_that_fit_the_next_client_are_kept() {
             .unwrap()
     };
     let replayed = |change: fn(IdempotencyLayer<_>) -> IdempotencyLayer<_>| {
-        let server = Server::new(&change(layer(over_mock().0)), answering(response));
+        let server = Server::new(&change(layer(over_mock().0)), responding(response));
         let first = server.send(payment("alice", "key"));
-        assert_eq!(first.headers, response().headers().clone(), "the first answer is as it was");
+        assert_eq!(first.headers, response().headers().clone(), "the layer changed the first response");
         let again = server.send(payment("alice", "key"));
         assert!(again.is_replayed());
         let pairs = again.headers.iter().filter(|(name, _)| *name != "idempotency-replayed");
@@ -43,26 +44,25 @@ fn only_headers_that_fit_the_next_client_are_kept() {
         lines.sort();
         lines.join("\n")
     };
-    let usual =
+    let default =
         "content-type: application/json\nlink: </a>; rel=\"a\"\nlink: </b>; rel=\"b\"\nlocation: /payments/7";
-    assert_eq!(replayed(|layer| layer), usual);
+    assert_eq!(replayed(|layer| layer), default);
     assert_eq!(replayed(|layer| layer.stored_headers([HeaderName::from_static("date")])).lines().count(), 1);
     assert_eq!(replayed(|layer| layer.stored_headers([http::header::CONTENT_LENGTH])), "");
     assert!(replayed(|layer| layer.store_header(http::header::SET_COOKIE)).contains("session=secret"));
 }
 
 #[test]
-fn answers_that_time_changes_are_not_kept() {
+fn responses_that_may_change_are_not_stored() {
     everywhere(|idempotency, _| {
         let layer = layer(idempotency);
         for (number, status) in [500, 502, 503, 599, 401, 408, 425, 429].into_iter().enumerate() {
-            let key = format!("not kept {number}");
-            let key = format!("\"{key}\"");
+            let key = format!("\"not stored {number}\"");
             let server = Server::new(&layer, Counting::with_status(status));
             for call in ["1", "2"] {
-                let answer = server.send(payment("alice", &key));
+                let response = server.send(payment("alice", &key));
                 assert_eq!(
-                    (answer.status.as_u16(), answer.text(), answer.is_replayed()),
+                    (response.status.as_u16(), response.text(), response.is_replayed()),
                     (status, call, false)
                 );
             }
@@ -73,7 +73,7 @@ fn answers_that_time_changes_are_not_kept() {
         }
         for status in [200, 204, 302, 400, 403, 404, 409, 422] {
             let server = Server::new(&layer, Counting::with_status(status));
-            let key = format!("\"kept {status}\"");
+            let key = format!("\"stored {status}\"");
             server.send(payment("alice", &key));
             assert!(server.send(payment("alice", &key)).is_replayed());
         }
@@ -81,7 +81,7 @@ fn answers_that_time_changes_are_not_kept() {
 }
 
 #[test]
-fn which_answers_are_kept_is_the_users_to_say() {
+fn store_if_selects_the_stored_responses() {
     let server = Server::new(&layer(over_mock().0).store_if(|_| true), Counting::with_status(500));
     server.send(payment("alice", "key"));
     let again = server.send(payment("alice", "key"));
@@ -94,27 +94,27 @@ fn which_answers_are_kept_is_the_users_to_say() {
 }
 
 #[test]
-fn trailers_come_back_too() {
+fn trailers_are_replayed() {
     let trailers =
         HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let body = Frames { trailers: Some(trailers.clone()), ..Frames::from("message") };
-    let server = Server::new(&layer(over_mock().0), answering(move || Response::new(body.clone())));
+    let server = Server::new(&layer(over_mock().0), responding(move || Response::new(body.clone())));
     for replayed in [false, true] {
-        let answer = server.send(payment("alice", "key"));
-        assert_eq!((answer.is_replayed(), answer.text()), (replayed, "message"));
-        assert_eq!(answer.trailers.as_ref(), Some(&trailers));
+        let response = server.send(payment("alice", "key"));
+        assert_eq!((response.is_replayed(), response.text()), (replayed, "message"));
+        assert_eq!(response.trailers.as_ref(), Some(&trailers));
     }
 }
 
 #[test]
-fn a_request_reaches_the_service_as_it_was() {
+fn request_reaches_the_service_unchanged() {
     let trailers =
         HeaderMap::from_iter([(HeaderName::from_static("checksum"), HeaderValue::from_static("7"))]);
     let echo = service_fn(async |request: Request<BufferedBody<Frames>>| {
         assert_eq!(request.uri(), "/payments?currency=eur");
         assert_eq!(request.headers()["idempotency-key"], "key");
         assert!(request.headers().contains_key("authorization"));
-        let read = read(Response::new(request.into_body())).await;
+        let read = Received::from(Response::new(request.into_body())).await;
         let body = Frames { trailers: read.trailers, ..Frames::from(vec![read.body]) };
         Ok::<_, Infallible>(Response::new(body))
     });
@@ -122,8 +122,8 @@ fn a_request_reaches_the_service_as_it_was() {
     let mut request = payment("alice", "key");
     *request.body_mut() =
         Frames { trailers: Some(trailers.clone()), ..vec![b"a".to_vec(), b"bc".to_vec()].into() };
-    let answer = block_on(async { read(service.call(request).await.unwrap()).await });
-    assert_eq!((answer.text(), answer.trailers.as_ref()), ("abc", Some(&trailers)));
+    let response = block_on(call(&mut service, request));
+    assert_eq!((response.text(), response.trailers.as_ref()), ("abc", Some(&trailers)));
 }
 
 fn any_chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -136,7 +136,7 @@ fn any_chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 proptest! {
     #[test]
-    fn a_replay_is_the_first_answer_to_the_byte(
+    fn replay_equals_the_first_response(
         status in 200..400_u16,
         chunks in any_chunks(),
         headers in prop::collection::vec((0..4_usize, prop::collection::vec(any::<u8>(), 0..20)), 0..5),
@@ -151,7 +151,7 @@ proptest! {
         }
         everywhere(|idempotency, _| {
             let response = response.clone();
-            let server = Server::new(&layer(idempotency), answering(move || response.clone()));
+            let server = Server::new(&layer(idempotency), responding(move || response.clone()));
             let first = server.send(payment("alice", "key"));
             let mut again = server.send(payment("alice", "key"));
             assert_eq!(again.headers.remove("idempotency-replayed").unwrap(), "true");
@@ -161,13 +161,13 @@ proptest! {
     }
 
     #[test]
-    fn any_header_is_answered(bytes: Vec<u8>) {
+    fn any_header_value_gets_a_response(bytes: Vec<u8>) {
         let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
         let server = Server::new(&layer(over_mock().0), Counting::numbered());
         let mut request = payment("alice", "key");
         request.headers_mut().insert("idempotency-key", value);
-        let answer = server.send(request);
-        prop_assert!(matches!(answer.status.as_u16(), 201 | 400), "{answer:?}");
-        prop_assert_eq!(server.calls() == 1, answer.status == StatusCode::CREATED);
+        let response = server.send(request);
+        prop_assert!(matches!(response.status.as_u16(), 201 | 400), "{response:?}");
+        prop_assert_eq!(server.calls() == 1, response.status == StatusCode::CREATED);
     }
 }

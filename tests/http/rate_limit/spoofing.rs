@@ -1,4 +1,4 @@
-//! Clients that lie about their address: whatever they send, they stay in their own bucket.
+//! Clients that forge their address. Whatever headers they send, their key stays the same.
 
 use std::net::IpAddr;
 
@@ -7,16 +7,16 @@ use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, Tr
 use tower::service_fn;
 use tower_layer::Layer;
 
-use crate::{CLIENT, hello, limiter, send};
+use super::{CLIENT, hello, limiter, send};
 
 const XFF: &str = "x-forwarded-for";
 const FORWARDED: &str = "forwarded";
 const OUTER_PROXY: [u8; 4] = [10, 0, 0, 2];
 const INNER_PROXY: [u8; 4] = [10, 0, 0, 1];
 
-/// What a client sends in the hope of being taken for somebody else, each line a header.
+/// Headers that a client sends in order to count as another client.
 const ATTACKS: &[&[(&str, &[u8])]] = &[
-    // Somebody else's address, in any number.
+    // One or more foreign addresses.
     &[(XFF, b"203.0.113.9")],
     &[(XFF, b"203.0.113.9, 203.0.113.10, 203.0.113.11")],
     &[(XFF, b"203.0.113.9"), (XFF, b"203.0.113.10")],
@@ -24,13 +24,13 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
     &[(XFF, b"[2001:db8::9]:80")],
     &[(XFF, b"2001:db8::9%eth0")],
     &[(XFF, b"::ffff:203.0.113.9")],
-    // Addresses that are trusted, or look like it.
+    // Addresses that are trusted, or look trusted.
     &[(XFF, b"10.0.0.2")],
     &[(XFF, b"203.0.113.9, 10.0.0.2, 10.0.0.1")],
     &[(XFF, b"127.0.0.1")],
     &[(XFF, b"::1, 10.0.0.2")],
     &[(XFF, b"::ffff:10.0.0.2")],
-    // What is no address, to stop a reader, or to be skipped by one.
+    // Entries that are not addresses, to stop a parser or to be skipped by it.
     &[(XFF, b"")],
     &[(XFF, b",")],
     &[(XFF, b"203.0.113.9,")],
@@ -48,7 +48,7 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
     &[(FORWARDED, b"for=203.0.113.9"), (FORWARDED, b"for=\"[2001:db8::9]:80\"")],
     &[(FORWARDED, b"For=10.0.0.2;by=10.0.0.1")],
     &[(FORWARDED, b"for=203.0.113.9;proto=https;by=10.0.0.1, for=10.0.0.2")],
-    // Quotes and escapes that would swallow what a proxy adds.
+    // Quotes and escapes that could swallow the entry of a proxy.
     &[(FORWARDED, b"for=\"203.0.113.9")],
     &[(FORWARDED, b"for=203.0.113.9;host=\"")],
     &[(FORWARDED, b"for=203.0.113.9;host=\"\\")],
@@ -60,20 +60,20 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
     &[(FORWARDED, b"for=_hidden, for=unknown")],
     &[(FORWARDED, b"=;=,;,")],
     &[(FORWARDED, b"\xff=\"\xff")],
-    // The header that is not read, and those that nobody reads.
+    // The other of the two headers, and headers that are never read.
     &[(XFF, b"203.0.113.9"), (FORWARDED, b"for=203.0.113.10")],
     &[("x-real-ip", b"203.0.113.9"), ("x-client-ip", b"203.0.113.9"), ("true-client-ip", b"203.0.113.9")],
     &[("x-forwarded", b"for=203.0.113.9"), ("cf-connecting-ip", b"203.0.113.9"), ("via", b"203.0.113.9")],
 ];
 
-/// How a proxy adds to a header: to its last line, or in a line of its own.
+/// Whether a proxy appends to the last line of a header, or adds a line.
 #[derive(Clone, Copy, Debug)]
-enum Adds {
-    ToTheLine,
-    ALine,
+enum Append {
+    ToLastLine,
+    NewLine,
 }
 
-/// A request as it reaches the service.
+/// A request on its way from the client to the service.
 struct Sent {
     request: Request<String>,
 }
@@ -88,8 +88,8 @@ impl Sent {
         Self { request }
     }
 
-    /// Through a proxy, which was called from an address, and tells of it in both headers.
-    fn through(mut self, from: IpAddr, adds: Adds) -> Self {
+    /// Passes a proxy that was called from an address and reports it in both headers.
+    fn through(mut self, from: IpAddr, append: Append) -> Self {
         let forwarded = match from {
             IpAddr::V4(from) => format!("for={from};proto=https"),
             IpAddr::V6(from) => format!("for=\"[{from}]:4711\";proto=https"),
@@ -98,8 +98,8 @@ impl Sent {
             let headers = self.request.headers_mut();
             let mut lines: Vec<Vec<u8>> =
                 headers.get_all(name).iter().map(|line| line.as_bytes().to_vec()).collect();
-            match (adds, lines.last_mut()) {
-                (Adds::ToTheLine, Some(last)) => last.extend(format!(", {entry}").into_bytes()),
+            match (append, lines.last_mut()) {
+                (Append::ToLastLine, Some(last)) => last.extend(format!(", {entry}").into_bytes()),
                 _ => lines.push(entry.into_bytes()),
             }
             headers.remove(name);
@@ -110,7 +110,7 @@ impl Sent {
         self
     }
 
-    /// At the service, by the peer that it sees.
+    /// Returns the request as the service gets it from its peer.
     fn at_service(mut self, peer: IpAddr) -> Request<String> {
         self.request.extensions_mut().insert(PeerAddress(peer));
         self.request
@@ -122,7 +122,7 @@ fn networks() -> TrustedProxies {
 }
 
 #[test]
-fn no_attack_gets_a_fresh_bucket() {
+fn no_attack_gets_a_new_key() {
     let (client, outer, inner) = (CLIENT.into(), OUTER_PROXY.into(), INNER_PROXY.into());
     let peer = ClientAddress::peer;
     let mut tried = 0;
@@ -140,13 +140,13 @@ fn no_attack_gets_a_fresh_bucket() {
         (2, peer().forwarded(TrustedProxies::count(2))),
         (2, peer().forwarded(networks())),
     ] {
-        for adds in [Adds::ToTheLine, Adds::ALine] {
+        for append in [Append::ToLastLine, Append::NewLine] {
             let send_in = |attack: &[(&str, &[u8])]| {
                 let sent = Sent::by_client(attack);
                 match proxies {
                     0 => sent.at_service(client),
-                    1 => sent.through(client, adds).at_service(inner),
-                    _ => sent.through(client, adds).through(outer, adds).at_service(inner),
+                    1 => sent.through(client, append).at_service(inner),
+                    _ => sent.through(client, append).through(outer, append).at_service(inner),
                 }
             };
             let (limiter, _) = limiter("1/min");
@@ -158,7 +158,7 @@ fn no_attack_gets_a_fresh_bucket() {
                     attack.iter().map(|(name, value)| format!("{name}: {}", value.escape_ascii())).collect();
                 let request = send_in(attack);
                 let (parts, _) = send_in(attack).into_parts();
-                assert_eq!(address.of(&parts), Some(client), "{shown:?} by {address:?}, {adds:?}");
+                assert_eq!(address.of(&parts), Some(client), "{shown:?} by {address:?}, {append:?}");
                 assert_eq!(send(&mut service, request).status, StatusCode::TOO_MANY_REQUESTS, "{shown:?}");
                 tried += 1;
             }
@@ -168,7 +168,7 @@ fn no_attack_gets_a_fresh_bucket() {
 }
 
 #[test]
-fn who_reaches_the_service_around_the_proxies_is_the_client() {
+fn peer_that_bypasses_the_proxies_is_the_client() {
     for address in
         [ClientAddress::peer().x_forwarded_for(networks()), ClientAddress::peer().forwarded(networks())]
     {
@@ -185,20 +185,21 @@ fn who_reaches_the_service_around_the_proxies_is_the_client() {
 }
 
 #[test]
-fn a_client_with_a_network_of_its_own_has_one_bucket() {
+fn client_with_an_ipv6_network_has_one_key() {
     let address = ClientAddress::peer().x_forwarded_for(TrustedProxies::count(1));
     let (limiter, _) = limiter("1/min");
     let mut service = RateLimitLayer::new(limiter, KeyExtractor::address(address)).layer(service_fn(hello));
     for n in 0..50_u16 {
         let client = IpAddr::from([0x2001, 0xdb8, 0, 7, n, n * 3, 0xffff - n, 1]);
-        let request = Sent::by_client(&[]).through(client, Adds::ALine).at_service(INNER_PROXY.into());
+        let request = Sent::by_client(&[]).through(client, Append::NewLine).at_service(INNER_PROXY.into());
         assert_eq!(send(&mut service, request).status, if n == 0 { 200 } else { 429 });
     }
 }
 
-/// Where a trusted proxy tells of no address, the proxy is the client: nobody further left is believed.
+/// If a trusted proxy reports no address, the proxy is the client. Entries further left are
+/// ignored.
 #[test]
-fn whom_a_proxy_hides_shares_the_key_of_the_proxy() {
+fn clients_hidden_by_a_proxy_share_its_key() {
     let address = |header: &str, proxies: TrustedProxies| match header {
         XFF => ClientAddress::peer().x_forwarded_for(proxies),
         _ => ClientAddress::peer().forwarded(proxies),

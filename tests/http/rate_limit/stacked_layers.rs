@@ -5,10 +5,10 @@ use limited::http::{KeyExtractor, RateLimitLayer};
 use tower::service_fn;
 use tower_layer::Layer;
 
-use crate::{by_peer, hello, limiter, request, send};
+use super::{by_peer, hello, limiter, request, send};
 
 #[test]
-fn each_adds_its_policy_to_one_list_also_where_one_refuses() {
+fn each_layer_adds_its_policy_to_the_list_even_on_rejection() {
     let (per_second, _) = limiter("2/s");
     let (per_hour, clock) = limiter("3/hour");
     let burst = RateLimitLayer::new(per_second.clock(clock.clone()), by_peer())
@@ -18,35 +18,35 @@ fn each_adds_its_policy_to_one_list_also_where_one_refuses() {
     let hourly = RateLimitLayer::new(per_hour, by_peer()).policy_name("hourly").unwrap().legacy_headers();
     let mut service = hourly.layer(burst.layer(service_fn(hello)));
 
-    let answer = send(&mut service, request("/"));
-    assert_eq!(answer.header("ratelimit-policy"), Some("\"burst\";q=2;w=1, \"hourly\";q=3;w=3600"));
-    assert_eq!(answer.header("ratelimit"), Some("\"burst\";r=1;t=1, \"hourly\";r=2;t=3600"));
-    assert_eq!(answer.header("x-ratelimit-remaining"), Some("1"));
-    assert_eq!(answer.header("x-ratelimit-limit"), Some("2"));
+    let response = send(&mut service, request("/"));
+    assert_eq!(response.header("ratelimit-policy"), Some("\"burst\";q=2;w=1, \"hourly\";q=3;w=3600"));
+    assert_eq!(response.header("ratelimit"), Some("\"burst\";r=1;t=1, \"hourly\";r=2;t=3600"));
+    assert_eq!(response.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(response.header("x-ratelimit-limit"), Some("2"));
 
     send(&mut service, request("/"));
-    let inner_refuses = send(&mut service, request("/"));
-    assert_eq!(inner_refuses.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(inner_refuses.header("retry-after"), Some("1"));
-    assert!(inner_refuses.body.ends_with(r#""violated-policies":["burst"]}"#), "{inner_refuses:?}");
-    assert_eq!(inner_refuses.header("ratelimit"), Some("\"burst\";r=0;t=1, \"hourly\";r=0;t=3600"));
+    let inner_rejects = send(&mut service, request("/"));
+    assert_eq!(inner_rejects.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(inner_rejects.header("retry-after"), Some("1"));
+    assert!(inner_rejects.text().ends_with(r#""violated-policies":["burst"]}"#), "{inner_rejects:?}");
+    assert_eq!(inner_rejects.header("ratelimit"), Some("\"burst\";r=0;t=1, \"hourly\";r=0;t=3600"));
 
-    let outer_refuses = send(&mut service, request("/"));
-    assert_eq!(outer_refuses.header("retry-after"), Some("3600"));
-    assert!(outer_refuses.body.ends_with(r#""violated-policies":["hourly"]}"#), "{outer_refuses:?}");
-    assert_eq!(outer_refuses.header("ratelimit-policy"), Some("\"hourly\";q=3;w=3600"));
+    let outer_rejects = send(&mut service, request("/"));
+    assert_eq!(outer_rejects.header("retry-after"), Some("3600"));
+    assert!(outer_rejects.text().ends_with(r#""violated-policies":["hourly"]}"#), "{outer_rejects:?}");
+    assert_eq!(outer_rejects.header("ratelimit-policy"), Some("\"hourly\";q=3;w=3600"));
 }
 
 #[test]
-fn a_name_is_written_as_a_string_of_structured_fields() {
+fn policy_name_is_written_as_a_structured_fields_string() {
     let (limiter, _) = limiter("2/s");
     let layer = RateLimitLayer::new(limiter, by_peer()).policy_name(r#"a "b"\, c"#).unwrap();
-    let answer = send(&mut layer.layer(service_fn(hello)), request("/"));
-    assert_eq!(answer.header("ratelimit-policy"), Some(r#""a \"b\"\\, c";q=2;w=1"#));
+    let response = send(&mut layer.layer(service_fn(hello)), request("/"));
+    assert_eq!(response.header("ratelimit-policy"), Some(r#""a \"b\"\\, c";q=2;w=1"#));
 }
 
 #[test]
-fn a_name_that_no_header_can_hold_is_an_error() {
+fn policy_name_that_no_header_can_contain_is_an_error() {
     let (limiter, _) = limiter("2/s");
     let error = RateLimitLayer::new(limiter, by_peer()).policy_name("a\r\nset-cookie: b").unwrap_err();
     assert_eq!(
@@ -56,7 +56,7 @@ fn a_name_that_no_header_can_hold_is_an_error() {
 }
 
 #[test]
-fn what_the_service_itself_says_about_limits_is_kept() {
+fn limit_headers_of_the_service_are_preserved() {
     let (limiter, _) = limiter("2/s");
     let upstream = service_fn(async |_: Request<String>| {
         let response = Response::builder().header("ratelimit", "\"upstream\";r=7");
@@ -64,12 +64,12 @@ fn what_the_service_itself_says_about_limits_is_kept() {
             response.header("ratelimit", "\"other\";r=1").body(String::new()).unwrap(),
         )
     });
-    let answer = send(&mut RateLimitLayer::new(limiter, by_peer()).layer(upstream), request("/"));
-    assert_eq!(answer.header("ratelimit"), Some("\"upstream\";r=7, \"other\";r=1, \"default\";r=1;t=1"));
+    let response = send(&mut RateLimitLayer::new(limiter, by_peer()).layer(upstream), request("/"));
+    assert_eq!(response.header("ratelimit"), Some("\"upstream\";r=7, \"other\";r=1, \"default\";r=1;t=1"));
 }
 
 #[test]
-fn layers_with_namespaces_of_their_own_count_apart() {
+fn layers_with_different_namespaces_count_separately() {
     let (base, _) = limiter("1/min");
     let read = RateLimitLayer::new(base.clone().namespace("read"), by_peer());
     let write = RateLimitLayer::new(base.clone().namespace("write"), by_peer());

@@ -1,4 +1,4 @@
-//! What is too large, breaks off or fails.
+//! Bodies that are too large or cut off, and failures of the service and the backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,9 +9,10 @@ use limited::http::{BufferedBody, OnBackendFailure};
 use limited_mock::{Fault, Operation};
 use tower::{Layer, Service, service_fn};
 
+use super::service::{Counting, Frames, Gone, Server, call, payment};
+use super::{everywhere, layer, over_mock};
 use crate::common::block_on;
-use crate::service::{Counting, Frames, Gone, Server, payment, read};
-use crate::{everywhere, layer, over_mock};
+use crate::received::Received;
 
 fn with_body(body: Frames) -> Request<Frames> {
     let mut request = payment("alice", "key");
@@ -20,36 +21,37 @@ fn with_body(body: Frames) -> Request<Frames> {
 }
 
 #[test]
-fn a_request_that_is_too_large_is_refused_before_the_service_is_called() {
+fn too_large_request_is_rejected_before_the_service_is_called() {
     let (idempotency, mock) = over_mock();
     let server = Server::new(&layer(idempotency).max_request_body(4), Counting::numbered());
     let announced = Frames::from("42000");
     let in_pieces = Frames::from(vec![b"42".to_vec(), b"00".to_vec(), b"0".to_vec()]);
     for body in [announced, in_pieces] {
-        let answer = server.send(with_body(body));
-        assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (413, "request-too-large"));
-        assert!(answer.text().contains("the limit of 4 bytes"));
+        let response = server.send(with_body(body));
+        assert_eq!((response.status.as_u16(), response.reason().as_str()), (413, "request-too-large"));
+        assert!(response.text().contains("the limit of 4 bytes"));
     }
     assert_eq!((server.calls(), mock.total()), (0, 0));
     assert_eq!(server.send(with_body("4200".into())).status, StatusCode::CREATED);
 }
 
 #[test]
-fn a_request_that_breaks_off_is_not_carried_out() {
+fn cut_off_request_is_not_executed() {
     let (idempotency, mock) = over_mock();
     let server = Server::new(&layer(idempotency), Counting::numbered());
-    let answer = server.send(with_body(Frames { breaks_off: true, ..vec![b"42".to_vec()].into() }));
-    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "request-cut-off"));
+    let response = server.send(with_body(Frames { is_cut_off: true, ..vec![b"42".to_vec()].into() }));
+    assert_eq!((response.status.as_u16(), response.reason().as_str()), (400, "request-cut-off"));
     assert_eq!((server.calls(), mock.total()), (0, 0));
 }
 
 #[test]
-fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
+fn too_large_response_is_sent_but_not_stored() {
     everywhere(|idempotency, _| {
         let layer = layer(idempotency).max_response_body(4);
         let pieces = || vec![b"ab".to_vec(), b"cd".to_vec(), b"ef".to_vec(), b"gh".to_vec()];
-        for (key, announces) in [("announced", true), ("in-pieces", false)] {
-            let service = Counting::new(move |_, _| Response::new(Frames { announces, ..pieces().into() }));
+        for (key, announces_size) in [("announced", true), ("in-pieces", false)] {
+            let service =
+                Counting::new(move |_, _| Response::new(Frames { announces_size, ..pieces().into() }));
             let server = Server::new(&layer, service);
             let first = server.send(payment("alice", key));
             assert_eq!((first.status, first.text()), (StatusCode::OK, "abcdefgh"));
@@ -68,21 +70,21 @@ fn an_answer_that_is_too_large_goes_out_whole_and_is_not_kept() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_does_so_for_the_client_too_and_is_not_kept() {
+fn cut_off_response_is_forwarded_but_not_stored() {
     everywhere(|idempotency, _| {
         let broken =
-            Counting::new(|_, _| Response::new(Frames { breaks_off: true, ..vec![b"half".to_vec()].into() }));
+            Counting::new(|_, _| Response::new(Frames { is_cut_off: true, ..vec![b"half".to_vec()].into() }));
         let server = Server::new(&layer(idempotency), broken);
         let first = server.send(payment("alice", "key"));
-        assert_eq!((first.text(), first.broke_off), ("half", true));
-        // The service has answered: its effect is there.
+        assert_eq!((first.text(), first.is_cut_off), ("half", true));
+        // The service has responded, so its effect may have happened.
         assert_eq!(server.send(payment("alice", "key")).reason(), "response-not-stored");
         assert_eq!(server.calls(), 1);
     });
 }
 
 #[test]
-fn an_answer_that_the_backend_has_no_room_for_goes_out() {
+fn response_without_room_in_the_backend_is_sent() {
     let (idempotency, mock) = over_mock();
     mock.inject(Fault::finish_result(limited::backend::FinishResult::Omitted { reason: "no room".into() }));
     let server = Server::new(&layer(idempotency), Counting::numbered());
@@ -90,7 +92,7 @@ fn an_answer_that_the_backend_has_no_room_for_goes_out() {
 }
 
 #[test]
-fn an_error_of_the_service_is_passed_on_and_frees_the_key() {
+fn service_error_is_returned_and_frees_the_key() {
     everywhere(|idempotency, _| {
         let calls = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&calls);
@@ -100,44 +102,44 @@ fn an_error_of_the_service_is_passed_on_and_frees_the_key() {
         });
         let mut service = layer(idempotency).layer(service);
         assert_eq!(block_on(service.call(payment("alice", "key"))).err(), Some(Gone));
-        let second = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
+        let second = block_on(call(&mut service, payment("alice", "key")));
         assert_eq!((second.text(), second.is_replayed()), ("fine", false));
     });
 }
 
 #[test]
-fn a_backend_that_fails_is_told_of_and_nothing_is_carried_out() {
+fn backend_failure_is_reported_and_nothing_is_executed() {
     let (idempotency, mock) = over_mock();
-    let told = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&told);
+    let reported = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&reported);
     let layer = layer(idempotency).on_backend_error(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let server = Server::new(&layer, Counting::numbered());
     mock.inject(Fault::error(BackendError::throttled("slow down")).on(Operation::Claim));
-    let answer = server.send(payment("alice", "key"));
-    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (503, "idempotency-unavailable"));
-    assert!(!answer.text().contains("slow down"), "what has failed is not the client's to know");
-    assert_eq!((server.calls(), layer.backend_errors(), told.load(Ordering::Relaxed)), (0, 1, 1));
+    let response = server.send(payment("alice", "key"));
+    assert_eq!((response.status.as_u16(), response.reason().as_str()), (503, "idempotency-unavailable"));
+    assert!(!response.text().contains("slow down"), "the client must not see the error of the backend");
+    assert_eq!((server.calls(), layer.backend_errors(), reported.load(Ordering::Relaxed)), (0, 1, 1));
     assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
 }
 
 #[test]
-fn a_backend_that_fails_is_done_without_where_the_user_asks_for_it() {
+fn backend_failure_can_run_without_idempotency() {
     let (idempotency, mock) = over_mock();
     let layer = layer(idempotency).on_backend_failure(OnBackendFailure::Run);
     let server = Server::new(&layer, Counting::numbered());
     mock.inject(Fault::error(BackendError::unavailable("an outage")).on(Operation::Claim).always());
     for number in 1..=2 {
-        let answer = server.send(payment("alice", "key"));
-        assert_eq!((answer.text(), answer.is_replayed()), (format!("payment {number}").as_str(), false));
+        let response = server.send(payment("alice", "key"));
+        assert_eq!((response.text(), response.is_replayed()), (format!("payment {number}").as_str(), false));
     }
     assert_eq!(layer.backend_errors(), 2);
     assert!(server.seen.claims.lock().unwrap().iter().all(Option::is_none));
 }
 
 #[test]
-fn an_answer_goes_out_where_nobody_knows_whether_it_is_kept() {
+fn response_is_sent_even_if_recording_it_fails() {
     for policy in [OnBackendFailure::Reject, OnBackendFailure::Run] {
         let (idempotency, mock) = over_mock();
         let layer = layer(idempotency).on_backend_failure(policy);
@@ -150,25 +152,26 @@ fn an_answer_goes_out_where_nobody_knows_whether_it_is_kept() {
 }
 
 #[test]
-fn who_was_overtaken_is_sent_to_the_answer_that_counts() {
+fn owner_that_lost_its_lease_refers_to_the_newer_response() {
     everywhere(|idempotency, _| {
         let plain = layer(idempotency.clone());
-        let overtaking = Server::new(&plain, Counting::new(|_, _| Response::new("second".into())));
+        let newer = Server::new(&plain, Counting::new(|_, _| Response::new("second".into())));
         let key = limited::Key::new().secret("bearer", "alice").part("idempotency-key", "key");
-        let (other, forget) = (overtaking.service.clone(), idempotency.clone());
-        let held_up = service_fn(move |_: Request<BufferedBody<Frames>>| {
+        let (other, forget) = (newer.service.clone(), idempotency.clone());
+        let delayed = service_fn(move |_: Request<BufferedBody<Frames>>| {
             let (mut other, forget, key) = (other.clone(), forget.clone(), key.clone());
             async move {
                 forget.forget(&key).await.unwrap();
                 std::future::poll_fn(|cx| other.poll_ready(cx)).await.unwrap();
-                assert_eq!(read(other.call(payment("alice", "key")).await.unwrap()).await.text(), "second");
+                let response = other.call(payment("alice", "key")).await.unwrap();
+                assert_eq!(Received::from(response).await.text(), "second");
                 Ok::<_, Gone>(Response::new(Frames::from("first")))
             }
         });
-        let mut service = plain.layer(held_up);
-        let first = block_on(async { read(service.call(payment("alice", "key")).await.unwrap()).await });
+        let mut service = plain.layer(delayed);
+        let first = block_on(call(&mut service, payment("alice", "key")));
         assert_eq!((first.status.as_u16(), first.reason().as_str()), (409, "response-superseded"));
         assert_eq!(first.header("retry-after"), Some("1"));
-        assert_eq!(overtaking.send(payment("alice", "key")).text(), "second");
+        assert_eq!(newer.send(payment("alice", "key")).text(), "second");
     });
 }

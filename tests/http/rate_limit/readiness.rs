@@ -1,4 +1,5 @@
-//! The contract of Tower: only a service that was polled to be ready is called, and that very one.
+//! The contract of Tower: a layer calls only the service that it polled ready. Futures are not
+//! polled after completion.
 
 use std::convert::Infallible;
 use std::future::{Ready, poll_fn, ready};
@@ -15,9 +16,9 @@ use pollster::block_on;
 use tower::{Service, service_fn};
 use tower_layer::Layer;
 
-use crate::{by_peer, hello, limiter, mocked, request};
+use super::{by_peer, hello, limiter, mocked, request};
 
-/// Has to be polled before each call; a clone is not ready, whatever the original was.
+/// A service that must be polled ready before each call. A clone of a ready service is not ready.
 #[derive(Debug)]
 struct Strict {
     is_ready: bool,
@@ -51,7 +52,7 @@ impl Service<Request<String>> for Strict {
     }
 
     fn call(&mut self, _: Request<String>) -> Self::Future {
-        assert!(std::mem::take(&mut self.is_ready), "called without having been polled to be ready");
+        assert!(std::mem::take(&mut self.is_ready), "called without being polled ready");
         self.reserved.fetch_sub(1, Ordering::Relaxed);
         ready(Ok(Response::new(String::new())))
     }
@@ -63,7 +64,7 @@ fn strict() -> (Strict, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn the_service_that_was_ready_is_the_one_that_is_called() {
+fn service_that_was_polled_ready_is_the_one_called() {
     let (limiter, _) = limiter("9/min");
     let (inner, reserved) = strict();
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
@@ -78,25 +79,25 @@ fn the_service_that_was_ready_is_the_one_that_is_called() {
 }
 
 #[test]
-fn several_requests_may_be_in_flight() {
+fn several_requests_can_be_in_flight() {
     let (limiter, mock) = mocked(Quota::per_minute(9));
     let gate = mock.hold(Operation::Increment);
     let (inner, reserved) = strict();
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut answers: Vec<_> = (0..3)
+    let mut responses: Vec<_> = (0..3)
         .map(|_| {
             assert!(service.poll_ready(&mut cx).is_ready());
-            let mut answer = Box::pin(service.call(request("/")));
-            assert!(answer.as_mut().poll(&mut cx).is_pending());
-            answer
+            let mut response = Box::pin(service.call(request("/")));
+            assert!(response.as_mut().poll(&mut cx).is_pending());
+            response
         })
         .collect();
     assert_eq!(reserved.load(Ordering::Relaxed), 3);
-    drop(answers.pop());
+    drop(responses.pop());
     gate.release();
-    for answer in answers {
-        assert_eq!(block_on(answer).unwrap().status(), 200);
+    for response in responses {
+        assert_eq!(block_on(response).unwrap().status(), 200);
     }
     assert_eq!(reserved.load(Ordering::Relaxed), 0);
 }
@@ -128,7 +129,7 @@ fn poll_again(limiter: Limiter<MemoryBackend>, request: Request<String>) {
 }
 
 #[test]
-fn a_refused_request_gives_back_what_was_reserved_for_it() {
+fn rejected_request_releases_the_reserved_service() {
     let (limiter, _) = limiter("0/min");
     let (inner, reserved) = strict();
     let mut service = RateLimitLayer::new(limiter, by_peer()).layer(inner);

@@ -1,0 +1,51 @@
+//! The idempotency layer: a request is executed once per caller and key, and every retry gets the
+//! same response.
+
+mod concurrency;
+mod disconnects;
+mod failures;
+mod future;
+mod keys;
+mod replays;
+mod requests;
+mod service;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor};
+use limited::{Idempotency, ManualClock};
+use limited_mock::MockBackend;
+
+use self::service::Frames;
+use crate::common::stepping::step;
+use crate::common::{AnyBackend, backends};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A service that is pending once, then responds with `slow`.
+async fn slowly(_: Request<BufferedBody<Frames>>) -> Result<Response<Frames>, Infallible> {
+    step().await;
+    Ok(Response::new("slow".into()))
+}
+
+/// Runs a test over every backend.
+fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+    for (name, backend) in backends() {
+        println!("{name}");
+        let clock = ManualClock::new();
+        test(Idempotency::new(backend).clock(clock.clone()).lease(LEASE), clock);
+    }
+}
+
+/// Creates a layer that identifies callers by their bearer tokens.
+fn layer<B>(idempotency: Idempotency<B>) -> IdempotencyLayer<B> {
+    IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token())
+}
+
+fn over_mock() -> (Idempotency<Arc<MockBackend>>, Arc<MockBackend>) {
+    let mock = Arc::new(MockBackend::new());
+    (Idempotency::new(Arc::clone(&mock)).clock(ManualClock::new()).lease(LEASE), mock)
+}

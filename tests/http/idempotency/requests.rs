@@ -1,0 +1,188 @@
+//! First requests, retries, and other requests with the same key.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use limited::Key;
+use limited::backend::Record;
+use serde_json::json;
+use tower::{Layer, Service, service_fn};
+
+use super::service::{Counting, Frames, Server, call, payment};
+use super::{everywhere, layer, over_mock, slowly};
+use crate::common::block_on;
+use crate::common::stepping::{Running, poll};
+
+#[test]
+fn first_request_is_executed_and_retries_get_its_response() {
+    everywhere(|idempotency, _| {
+        let server = Server::new(&layer(idempotency), Counting::numbered());
+        let first = server.send(payment("alice", "\"k-1\""));
+        assert_eq!((first.status, first.text()), (StatusCode::CREATED, "payment 1"));
+        assert_eq!(first.header("idempotency-replayed"), None);
+        for key in ["\"k-1\"", "k-1", "\"k-1\";again"] {
+            let again = server.send(payment("alice", key));
+            assert!(again.is_replayed());
+            assert_eq!((again.status, again.text()), (StatusCode::CREATED, "payment 1"));
+            assert_eq!(again.header("content-type"), Some("text/plain"));
+        }
+        assert_eq!(server.send(payment("alice", "k-2")).text(), "payment 2");
+    });
+}
+
+#[test]
+fn request_that_differs_in_any_part_reuses_the_key() {
+    everywhere(|idempotency, _| {
+        let server =
+            Server::new(&layer(idempotency).methods([Method::POST, Method::PUT]), Counting::numbered());
+        server.send(payment("alice", "key"));
+        let other = |change: fn(&mut Request<Frames>)| {
+            let mut request = payment("alice", "key");
+            change(&mut request);
+            server.send(request)
+        };
+        for response in [
+            other(|request| *request.method_mut() = Method::PUT),
+            other(|request| *request.uri_mut() = "/refunds?currency=eur".parse().unwrap()),
+            other(|request| *request.uri_mut() = "/payments?currency=usd".parse().unwrap()),
+            other(|request| *request.uri_mut() = "/payments".parse().unwrap()),
+            other(|request| *request.body_mut() = "4201".into()),
+            other(|request| *request.body_mut() = Frames::default()),
+        ] {
+            assert_eq!(
+                (response.status.as_u16(), response.reason().as_str()),
+                (422, "idempotency-key-reused")
+            );
+        }
+        // Neither the other headers nor the frames of the body make a difference.
+        assert!(
+            other(|request| *request.body_mut() = vec![b"42".to_vec(), vec![], b"00".to_vec()].into())
+                .is_replayed()
+        );
+        assert!(
+            other(|request| {
+                request.headers_mut().insert("user-agent", "curl".parse().unwrap());
+            })
+            .is_replayed()
+        );
+        assert_eq!(server.calls(), 1);
+    });
+}
+
+#[test]
+fn retry_of_a_request_in_progress_gets_retry_after() {
+    everywhere(|idempotency, clock| {
+        let server = Server::new(&layer(idempotency.clone()), Counting::numbered());
+        // The first request is in progress, and does not end.
+        let mut slow = layer(idempotency.clone()).layer(service_fn(slowly));
+        let mut first: Running<'_, _> = Box::pin(slow.call(payment("alice", "key")));
+        assert!(poll(&mut first).is_pending());
+        for (passed, header) in [(0, "30"), (1, "30"), (999, "29"), (28_000, "1"), (500, "1"), (499, "1")] {
+            clock.advance(Duration::from_millis(passed));
+            let response = server.send(payment("alice", "key"));
+            assert_eq!((response.status.as_u16(), response.reason().as_str()), (409, "request-in-progress"));
+            assert_eq!(response.header("retry-after"), Some(header));
+        }
+        assert_eq!(server.calls(), 0);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(server.send(payment("alice", "key")).text(), "payment 1");
+    });
+}
+
+#[test]
+fn waiting_retry_gets_the_response_of_the_first() {
+    everywhere(|idempotency, clock| {
+        let layer = layer(idempotency.wait_timeout(Duration::from_secs(5)));
+        let server = Server::new(&layer, Counting::numbered());
+        let mut slow = layer.layer(service_fn(slowly));
+        let mut first: Running<'_, _> = Box::pin(call(&mut slow, payment("alice", "key")));
+        let mut second: Running<'_, _> = Box::pin(server.send_async(payment("alice", "key")));
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        let Poll::Ready(first) = poll(&mut first) else { panic!("the first request is still in progress") };
+        clock.advance(Duration::from_millis(10));
+        let Poll::Ready(second) = poll(&mut second) else { panic!("the retry still waits") };
+        assert!(second.is_replayed());
+        assert_eq!((first.text(), second.text()), ("slow", "slow"));
+        assert_eq!(server.calls(), 0);
+    });
+}
+
+#[test]
+fn other_methods_pass_unchanged() {
+    let (idempotency, mock) = over_mock();
+    let only_put = layer(idempotency.clone()).methods([Method::PUT]);
+    for (layer, method) in [(layer(idempotency), Method::PUT), (only_put, Method::POST)] {
+        let server = Server::new(&layer.max_request_body(0), Counting::numbered());
+        for number in 1..=2 {
+            let mut request = payment("alice", "key");
+            *request.method_mut() = method.clone();
+            assert_eq!(server.send(request).text(), format!("payment {number}"));
+        }
+    }
+    assert_eq!(mock.total(), 0);
+}
+
+#[test]
+fn stored_response_of_another_version_is_replayed_and_unknown_format_is_not() {
+    everywhere(|idempotency, _| {
+        let server = Server::new(&layer(idempotency.clone()), Counting::numbered());
+        // `printf 4200 | openssl dgst -sha256 -binary | base64`
+        let body = "vlIgxBAtZYZb3h75dA09IJOgIZLldzxW8j4n2RfxeVg=";
+        // The hash of this JSON must stay the same in all versions.
+        let request = json!({"method": "POST", "path": "/payments", "query": "currency=eur", "body": body});
+        let caller = Key::new().secret("bearer", "alice");
+        let response = json!({
+            "status": 202,
+            "headers": [["content-type", {"text": "application/octet-stream"}], ["etag", {"base64": "ImEi"}]],
+            "body": {"base64": "AP8="},
+        });
+        let store = |key: &str, result: &serde_json::Value| {
+            let key = caller.clone().part("idempotency-key", key);
+            let run = idempotency.run(&key, &request, async || Ok::<_, String>(result.clone()));
+            assert!(!block_on(run).unwrap().is_replayed());
+        };
+        store("old", &response);
+        let response = server.send(payment("alice", "old"));
+        assert_eq!((response.status.as_u16(), response.body.as_slice()), (202, &[0, 255][..]));
+        assert_eq!(response.header("etag"), Some("\"a\""));
+        for (key, unknown) in [
+            ("text", json!("another program's")),
+            ("status", json!({"status": 7, "headers": [], "body": {"text": ""}})),
+            ("header", json!({"status": 200, "headers": [["a b", {"text": ""}]], "body": {"text": ""}})),
+            ("base64", json!({"status": 200, "headers": [], "body": {"base64": "?"}})),
+        ] {
+            store(key, &unknown);
+            let response = server.send(payment("alice", key));
+            assert_eq!(
+                (response.status.as_u16(), response.reason().as_str()),
+                (409, "response-not-stored"),
+                "{key}"
+            );
+        }
+        assert_eq!(server.calls(), 0);
+    });
+}
+
+#[test]
+fn record_has_the_status_and_the_service_gets_its_claim() {
+    everywhere(|idempotency, clock| {
+        let server = Server::new(&layer(idempotency.clone()), Counting::with_status(418));
+        server.send(payment("alice", "key"));
+        let key = Key::new().secret("bearer", "alice").part("idempotency-key", "key");
+        match block_on(idempotency.find(&key)).unwrap() {
+            Some(Record::Finished(finished)) => {
+                assert_eq!(finished.status_code, Some(418));
+                let claims = server.seen.claims.lock().unwrap();
+                assert_eq!(claims[0].as_ref().unwrap().fencing_token(), finished.fencing_token.0);
+                assert!(!claims[0].as_ref().unwrap().is_held());
+            }
+            other => panic!("{other:?}"),
+        }
+        // After the TTL the key is free again. Its next fencing token is higher.
+        clock.advance(Duration::from_secs(86_401));
+        assert!(!server.send(payment("alice", "key")).is_replayed());
+        let claims = server.seen.claims.lock().unwrap();
+        assert!(claims[1].as_ref().unwrap().fencing_token() > claims[0].as_ref().unwrap().fencing_token());
+    });
+}
