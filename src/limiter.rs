@@ -7,7 +7,7 @@ mod with_quota;
 use std::fmt;
 use std::sync::Arc;
 
-use limited_core::{Backend, Clock, Immediate, Key};
+use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 
 use self::check::Check;
 pub use self::with_quota::WithQuota;
@@ -153,19 +153,29 @@ impl<B> Limiter<B> {
 impl<B: Backend> Limiter<B> {
     /// Decides about a hit of cost 1, and counts it if it is allowed.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.decide(key.into(), self.check(1)).await
+        let key = key.into();
+        let now = self.now(self.is_coarse);
+        if let Some(decision) = self.try_decide(&key, self.check(1, now)) {
+            return decision;
+        }
+        self.decide_waiting(key, self.check(1, now)).await
     }
 
     /// Decides about a hit of this cost: counts all of it or nothing.
     ///
     /// A cost above the limit is never allowed: `retry_after` is `None`.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
-        self.decide(key.into(), self.check(cost)).await
+        let key = key.into();
+        let now = self.now(self.is_coarse);
+        if let Some(decision) = self.try_decide(&key, self.check(cost, now)) {
+            return decision;
+        }
+        self.decide_waiting(key, self.check(cost, now)).await
     }
 
     /// Returns what [`allow`](Self::allow) would decide now. Counts nothing.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.predict(key.into(), self.check(1)).await
+        self.predict(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
 
     /// Deletes what was counted for a key: the whole limit is free afterwards.
@@ -173,7 +183,7 @@ impl<B: Backend> Limiter<B> {
     /// A sliding window deletes the previous window, then the current one: two steps, between which hits may be counted.
     /// A failure of the backend is returned whatever [`OnError`] says.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.forget(key.into(), self.check(1)).await
+        self.forget(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
 }
 
@@ -191,23 +201,23 @@ impl<B: Immediate> Limiter<B> {
     /// ```
     #[inline]
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), self.check(1))
+        self.decide_now(key.into(), self.check(1, self.now(self.is_coarse)))
     }
 
     /// [`allow_n`](Self::allow_n) without a future.
     #[inline]
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.decide_now(&key.into(), self.check(cost))
+        self.decide_now(key.into(), self.check(cost, self.now(self.is_coarse)))
     }
 
     /// [`peek`](Self::peek) without a future.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.predict(key.into(), self.check(1)))
+        poll_once(self.predict(key.into(), self.check(1, self.now(self.is_coarse))))
     }
 
     /// [`reset`](Self::reset) without a future.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        poll_once(self.forget(key.into(), self.check(1)))
+        poll_once(self.forget(key.into(), self.check(1, self.now(self.is_coarse))))
     }
 }
 
@@ -230,14 +240,13 @@ impl<B> Limiter<B> {
     }
 
     #[inline(always)]
-    fn check(&self, cost: u64) -> Check<'_> {
-        self.check_by(&self.quota, self.is_coarse, cost)
+    fn now(&self, is_coarse: bool) -> Timestamp {
+        self.clock.of(is_coarse).now()
     }
 
     #[inline(always)]
-    fn check_by<'q>(&self, quota: &'q Quota, is_coarse: bool, cost: u64) -> Check<'q> {
-        let now = self.clock.of(is_coarse).now();
-        Check { algorithm: self.algorithm, quota, is_coarse, cost, now }
+    fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
+        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now }
     }
 }
 

@@ -11,17 +11,41 @@ pub(crate) mod events;
 pub(crate) mod numbers;
 mod outcome;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use limited_core::{ClaimKey, Counter, CounterState, Key};
 
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-pub(crate) use self::backend::Instrumented;
 #[cfg(feature = "idempotency")]
 use crate::Outcome;
 use crate::{Algorithm, Decision, Done, Error, RunError};
 
-/// The backend as a limiter holds it: where somebody watches, wrapped.
-#[cfg(not(any(feature = "tracing", feature = "metrics")))]
-pub(crate) type Instrumented<B> = std::sync::Arc<B>;
+/// A shared backend whose calls are recorded, if `tracing` or `metrics` is enabled.
+///
+/// Without both features it is no backend itself, and calls go to `B` through `Deref`. (An `Arc<B>` is a backend too,
+/// so that a call through it would box its future a second time.)
+pub(crate) struct Instrumented<B>(Arc<B>);
+
+impl<B> Instrumented<B> {
+    pub(crate) fn new(backend: B) -> Self {
+        Self(Arc::new(backend))
+    }
+}
+
+impl<B> Clone for Instrumented<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> Deref for Instrumented<B> {
+    type Target = B;
+
+    #[inline]
+    fn deref(&self) -> &B {
+        &self.0
+    }
+}
 
 /// Tells of a decision.
 #[inline]

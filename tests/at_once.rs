@@ -5,16 +5,14 @@ mod common;
 use std::sync::Arc;
 
 use common::block_on;
-use limited::{
-    Algorithm, Backend, BackendError, Decision, DynBackend, Error, ImmediateBackend, Limiter, OnError, Quota,
-    Timestamp,
-};
-use limited_core::{Counter, CounterState, Hit, WindowId};
+use limited::{Algorithm, Backend, BackendError, Decision, Error, Limiter, OnError, Quota, Timestamp};
+use limited_core::{Counter, CounterState, Hit, WindowId, async_trait};
 use limited_mock::MockBackend;
 
 /// Answers every hit at once, and panics where it is waited for.
 struct AtOnce(MockBackend);
 
+#[async_trait]
 impl Backend for AtOnce {
     async fn increment(
         &self,
@@ -26,7 +24,7 @@ impl Backend for AtOnce {
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        self.0.get_now(counter, now)
+        self.0.get(counter, now).await
     }
 
     async fn reset(
@@ -35,25 +33,16 @@ impl Backend for AtOnce {
         window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.0.reset_now(counter, window_id, now)
+        self.0.reset(counter, window_id, now).await
     }
 
-    fn increment_at_once(
+    fn try_increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState, BackendError>> {
-        Some(self.0.increment_now(counter, hit, now))
-    }
-
-    fn increment_sliding_at_once(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
-        Some(self.0.increment_sliding_now(counter, hit, now))
+        Some(block_on(self.0.increment(counter, hit, now)))
     }
 }
 
@@ -62,8 +51,8 @@ async fn decide_every_way<B: Backend>(limiter: &Limiter<B>, quota: Quota) -> Res
     let decisions = [
         limiter.allow("key").await?,
         limiter.allow_n("key", 2).await?,
-        limiter.allow_with("key", quota).await?,
-        limiter.allow_n_with("key", 3, quota).await?,
+        limiter.with_quota(quota).allow("key").await?,
+        limiter.with_quota(quota).allow_n("key", 3).await?,
     ];
     assert!(decisions.iter().all(Decision::is_allowed));
     Ok(decisions[3].used())
@@ -75,7 +64,7 @@ fn a_backend_that_answers_at_once_is_not_waited_for() {
     for algorithm in Algorithm::ALL {
         let limiter = Limiter::new(AtOnce(MockBackend::new())).algorithm(algorithm).quota(quota);
         assert_eq!(block_on(decide_every_way(&limiter, quota)).unwrap(), 7, "{algorithm}");
-        let object: Arc<dyn DynBackend> = Arc::new(AtOnce(MockBackend::new()));
+        let object: Arc<dyn Backend> = Arc::new(AtOnce(MockBackend::new()));
         let limiter = Limiter::new(object).algorithm(algorithm).quota(quota);
         assert_eq!(block_on(decide_every_way(&limiter, quota)).unwrap(), 7, "{algorithm}");
         // A mock has nothing at once: it is waited for, and counts each hit once.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use common::{AnyBackend, backends, block_on};
 use limited::{
-    Algorithm, Attempt, AttemptError, Clock, DynBackend, ImmediateBackend, InvalidKey, Key, LimitedAttempt,
-    Limiter, ManualClock, Quota, SystemClock, Timestamp,
+    Algorithm, Attempt, AttemptError, Backend, Clock, Immediate, InvalidKey, Key, LimitedAttempt, Limiter,
+    ManualClock, Quota, SystemClock, Timestamp,
 };
 use limited_memory::MemoryBackend;
 use limited_mock::{MockBackend, Operation};
@@ -450,7 +450,7 @@ fn at_once_or_waited_for_is_the_same() {
     at_once_is_the_same(MockBackend::new());
 }
 
-fn at_once_is_the_same<B: ImmediateBackend>(backend: B) {
+fn at_once_is_the_same<B: Immediate>(backend: B) {
     let clock = ManualClock::new();
     let attempts = LimitedAttempt::new(backend, 2, HOUR).clock(clock.clone());
     let shown = |attempt: &Attempt<B>| {
@@ -505,7 +505,7 @@ fn it_can_be_cloned_sent_shared_shown_and_its_futures_spawned() {
     let attempt = attempts.attempt_now("key").unwrap();
     is_spawnable(attempt.clear());
     assert_eq!(attempts.clone().attempt_now("key").unwrap().number(), 2);
-    let boxed: LimitedAttempt<Box<dyn DynBackend>> = LimitedAttempt::new(Box::new(plain.clone()), 3, HOUR);
+    let boxed: LimitedAttempt<Box<dyn Backend>> = LimitedAttempt::new(Box::new(plain.clone()), 3, HOUR);
     is_fit(&boxed);
     let shown = format!("{attempts:?} {attempt:?}");
     assert!(shown.contains("\"reset\", max: 3, validity: 3600s"), "{shown}");

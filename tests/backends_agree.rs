@@ -4,7 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use limited::{Clock, ImmediateBackend, Key, ManualClock};
+use common::block_on;
+use limited::{Backend, Clock, Key, ManualClock};
 use limited_core::{Counter, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
@@ -103,32 +104,32 @@ proptest! {
             let hit = hit.with_window_meta(WindowId(window_id), (window_id % 3 > 0).then_some(&metadata));
             match operation.what {
                 What::Increment => prop_assert_eq!(
-                    memory.increment_now(&counter, &hit, now).unwrap(),
-                    mock.increment_now(&counter, &hit, now).unwrap(),
+                    block_on(memory.increment(&counter, &hit, now)).unwrap(),
+                    block_on(mock.increment(&counter, &hit, now)).unwrap(),
                 ),
                 What::Get => prop_assert_eq!(
-                    memory.get_now(&counter, now).unwrap(),
-                    mock.get_now(&counter, now).unwrap(),
+                    block_on(memory.get(&counter, now)).unwrap(),
+                    block_on(mock.get(&counter, now)).unwrap(),
                 ),
                 What::IncrementSliding => prop_assert_eq!(
-                    memory.increment_sliding_now(&counter, &hit, now).ok(),
-                    mock.increment_sliding_now(&counter, &hit, now).ok(),
+                    block_on(memory.increment(&counter.sliding(), &hit, now)).ok(),
+                    block_on(mock.increment(&counter.sliding(), &hit, now)).ok(),
                 ),
                 What::GetSliding => prop_assert_eq!(
-                    memory.get_sliding_now(&counter, now).ok(),
-                    mock.get_sliding_now(&counter, now).ok(),
+                    block_on(memory.get(&counter.sliding(), now)).ok(),
+                    block_on(mock.get(&counter.sliding(), now)).ok(),
                 ),
                 What::Reset | What::ResetThisGeneration | What::ResetAnotherGeneration => {
                     let named = match operation.what {
                         What::Reset => None,
                         What::ResetThisGeneration => {
-                            let meta = mock.get_now(&counter, now).unwrap().meta;
+                            let meta = block_on(mock.get(&counter, now)).unwrap().meta;
                             Some(meta.map_or(WindowId(0), |meta| meta.id))
                         }
                         _ => Some(WindowId(u128::MAX)),
                     };
-                    memory.reset_now(&counter, named, now).unwrap();
-                    mock.reset_now(&counter, named, now).unwrap();
+                    block_on(memory.reset(&counter, named, now)).unwrap();
+                    block_on(mock.reset(&counter, named, now)).unwrap();
                 }
             }
         }

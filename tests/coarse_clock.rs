@@ -105,7 +105,7 @@ fn times_told(limiter: &Limiter<MockBackend>, quota: Quota) -> (usize, u128) {
     let already = limiter.backend().calls().len();
     let before = SystemClock.now();
     for _ in 0..1_000 {
-        let _ = limiter.allow_with_now("key", quota).unwrap();
+        let _ = limiter.with_quota(quota).allow_now("key").unwrap();
     }
     let passed = SystemClock.now().saturating_since(before);
     let mut told: Vec<_> = limiter.backend().calls()[already..].iter().map(Call::now).collect();

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use common::{AnyBackend, allow_n, block_on, everywhere, peek};
 use limited::{
-    Algorithm, BackendError, DynBackend, Error, ImmediateBackend, InvalidKey, Key, Limiter, ManualClock,
-    OnError, Quota,
+    Algorithm, Backend, BackendError, Error, Immediate, InvalidKey, Key, Limiter, ManualClock, OnError, Quota,
 };
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
@@ -30,12 +29,12 @@ fn namespaces_never_meet() {
 fn a_key_may_bring_its_own_quota() {
     everywhere(Quota::per_minute(2), |limiter, _| {
         let (free, paid) = (Quota::per_minute(1), Quota::per_minute(4));
-        assert!(block_on(limiter.allow_with("free", free)).unwrap().is_allowed());
-        assert!(!block_on(limiter.allow_with("free", free)).unwrap().is_allowed());
-        assert!(block_on(limiter.allow_n_with("paid", 3, paid)).unwrap().is_allowed());
-        let decision = block_on(limiter.peek_with("paid", paid)).unwrap();
+        assert!(block_on(limiter.with_quota(free).allow("free")).unwrap().is_allowed());
+        assert!(!block_on(limiter.with_quota(free).allow("free")).unwrap().is_allowed());
+        assert!(block_on(limiter.with_quota(paid).allow_n("paid", 3)).unwrap().is_allowed());
+        let decision = block_on(limiter.with_quota(paid).peek("paid")).unwrap();
         assert_eq!((decision.limit(), decision.remaining()), (4, 1));
-        assert!(!block_on(limiter.allow_n_with("paid", 2, paid)).unwrap().is_allowed());
+        assert!(!block_on(limiter.with_quota(paid).allow_n("paid", 2)).unwrap().is_allowed());
     });
 }
 
@@ -127,7 +126,7 @@ fn at_once_or_waited_for_is_the_same() {
     }
 }
 
-fn at_once_is_the_same<B: ImmediateBackend>(limiter: Limiter<B>) {
+fn at_once_is_the_same<B: Immediate>(limiter: Limiter<B>) {
     let clock = ManualClock::new();
     let limiter = limiter.quota(Quota::per_minute(9)).clock(clock.clone());
     for cost in [1, 2, 3, 4, 1, 5] {
@@ -143,19 +142,19 @@ fn at_once_is_the_same<B: ImmediateBackend>(limiter: Limiter<B>) {
 
     let other = Quota::per_hour(3);
     for _ in 0..2 {
-        let waited = block_on(limiter.allow_n_with("waited", 2, other)).unwrap();
-        assert_eq!(limiter.allow_n_with_now("at once", 2, other).unwrap(), waited);
-        let waited = block_on(limiter.allow_with("waited", other)).unwrap();
-        assert_eq!(limiter.allow_with_now("at once", other).unwrap(), waited);
+        let waited = block_on(limiter.with_quota(other).allow_n("waited", 2)).unwrap();
+        assert_eq!(limiter.with_quota(other).allow_n_now("at once", 2).unwrap(), waited);
+        let waited = block_on(limiter.with_quota(other).allow("waited")).unwrap();
+        assert_eq!(limiter.with_quota(other).allow_now("at once").unwrap(), waited);
         assert_eq!(
-            limiter.peek_with_now("at once", other).unwrap(),
-            block_on(limiter.peek_with("waited", other)).unwrap()
+            limiter.with_quota(other).peek_now("at once").unwrap(),
+            block_on(limiter.with_quota(other).peek("waited")).unwrap()
         );
     }
-    block_on(limiter.reset_with("waited", other)).unwrap();
-    limiter.reset_with_now("at once", other).unwrap();
+    block_on(limiter.with_quota(other).reset("waited")).unwrap();
+    limiter.with_quota(other).reset_now("at once").unwrap();
     for key in ["waited", "at once"] {
-        assert_eq!(limiter.peek_with_now(key, other).unwrap().remaining(), 3);
+        assert_eq!(limiter.with_quota(other).peek_now(key).unwrap().remaining(), 3);
     }
 }
 
@@ -188,7 +187,7 @@ fn a_limiter_can_be_sent_shared_shown_and_its_futures_spawned() {
     is_fit(&limiter);
     is_spawnable(limiter.allow(String::from("key")));
     is_spawnable(limiter.allow_n(Key::new().tenant("1"), 2));
-    let boxed: Limiter<Box<dyn DynBackend>> = Limiter::new(Box::new(plain.clone()));
+    let boxed: Limiter<Box<dyn Backend>> = Limiter::new(Box::new(plain.clone()));
     is_fit(&boxed);
     let shared: Limiter<AnyBackend> = Limiter::new(Arc::new(plain.clone()));
     is_fit(&shared);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::block_on;
 use common::stepping::{Running, poll, step};
-use limited::backend::Recorded as Ending;
+use limited::backend::FinishResult;
 use limited::observability::{describe_metrics, key_fingerprint};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
@@ -146,7 +146,7 @@ fn idempotent_runs() {
     while poll(&mut overtaken).is_pending() {}
 
     let no_room = over(MockBackend::new());
-    no_room.backend().inject(Fault::finish_result(Ending::NotKept { reason: "no room".into() }));
+    no_room.backend().inject(Fault::finish_result(FinishResult::Omitted { reason: "no room".into() }));
     block_on(no_room.run(key("large"), SECRET, fine)).unwrap_err();
     for operation in [Operation::Claim, Operation::Finish, Operation::Release] {
         let broken = over(failing(operation, denied()));

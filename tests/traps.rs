@@ -205,9 +205,9 @@ fn the_minutes_and_the_hours_counter_share_an_item_at_the_hour() {
     everywhere(Quota::per_minute(5), |limiter, _| {
         let hour = Quota::per_hour(5);
         assert!(allow_n(&limiter, "key", 5).is_allowed());
-        assert!(block_on(limiter.allow_n_with("key", 5, hour)).unwrap().is_allowed());
+        assert!(block_on(limiter.with_quota(hour).allow_n("key", 5)).unwrap().is_allowed());
         assert!(!allow_n(&limiter, "key", 1).is_allowed());
-        assert!(!block_on(limiter.allow_with("key", hour)).unwrap().is_allowed());
+        assert!(!block_on(limiter.with_quota(hour).allow("key")).unwrap().is_allowed());
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use limited_core::{Backend, Immediate, Key};
+use limited_core::{Backend, Immediate, Key, Timestamp};
 
 use super::check::Check;
 use crate::immediate::poll_once;
@@ -26,8 +26,8 @@ impl<'l, B> WithQuota<'l, B> {
     }
 
     #[inline(always)]
-    fn check(&self, cost: u64) -> Check<'_> {
-        self.limiter.check_by(&self.quota, self.is_coarse, cost)
+    fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
+        Check { quota: &self.quota, is_coarse: self.is_coarse, ..self.limiter.check(cost, now) }
     }
 }
 
@@ -37,22 +37,32 @@ impl<'l, B> WithQuota<'l, B> {
 impl<B: Backend> WithQuota<'_, B> {
     /// [`Limiter::allow`] by this quota.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.limiter.decide(key.into(), self.check(1)).await
+        let key = key.into();
+        let now = self.limiter.now(self.is_coarse);
+        if let Some(decision) = self.limiter.try_decide(&key, self.check(1, now)) {
+            return decision;
+        }
+        self.limiter.decide_waiting(key, self.check(1, now)).await
     }
 
     /// [`Limiter::allow_n`] by this quota.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
-        self.limiter.decide(key.into(), self.check(cost)).await
+        let key = key.into();
+        let now = self.limiter.now(self.is_coarse);
+        if let Some(decision) = self.limiter.try_decide(&key, self.check(cost, now)) {
+            return decision;
+        }
+        self.limiter.decide_waiting(key, self.check(cost, now)).await
     }
 
     /// [`Limiter::peek`] by this quota.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.limiter.predict(key.into(), self.check(1)).await
+        self.limiter.predict(key.into(), self.check(1, self.limiter.now(self.is_coarse))).await
     }
 
     /// [`Limiter::reset`] by this quota.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.limiter.forget(key.into(), self.check(1)).await
+        self.limiter.forget(key.into(), self.check(1, self.limiter.now(self.is_coarse))).await
     }
 }
 
@@ -63,23 +73,23 @@ impl<B: Immediate> WithQuota<'_, B> {
     /// [`Limiter::allow_now`] by this quota.
     #[inline]
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.limiter.decide_now(&key.into(), self.check(1))
+        self.limiter.decide_now(key.into(), self.check(1, self.limiter.now(self.is_coarse)))
     }
 
     /// [`Limiter::allow_n_now`] by this quota.
     #[inline]
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.limiter.decide_now(&key.into(), self.check(cost))
+        self.limiter.decide_now(key.into(), self.check(cost, self.limiter.now(self.is_coarse)))
     }
 
     /// [`Limiter::peek_now`] by this quota.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.limiter.predict(key.into(), self.check(1)))
+        poll_once(self.limiter.predict(key.into(), self.check(1, self.limiter.now(self.is_coarse))))
     }
 
     /// [`Limiter::reset_now`] by this quota.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        poll_once(self.limiter.forget(key.into(), self.check(1)))
+        poll_once(self.limiter.forget(key.into(), self.check(1, self.limiter.now(self.is_coarse))))
     }
 }
 

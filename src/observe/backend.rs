@@ -1,7 +1,5 @@
 //! A backend whose every operation is timed, and whose errors, grants and losses are told.
 
-use std::ops::Deref;
-use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::time::Instant;
 
@@ -10,33 +8,11 @@ use limited_core::{
     FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Timestamp, WindowId, async_trait,
 };
 
+use super::Instrumented;
 #[cfg(feature = "tracing")]
 use super::events;
 #[cfg(feature = "metrics")]
 use super::numbers;
-
-/// The backend as a limiter holds it, watched.
-pub(crate) struct Instrumented<B>(Arc<B>);
-
-impl<B> Instrumented<B> {
-    pub(crate) fn new(backend: B) -> Self {
-        Self(Arc::new(backend))
-    }
-}
-
-impl<B> Clone for Instrumented<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<B> Deref for Instrumented<B> {
-    type Target = B;
-
-    fn deref(&self) -> &B {
-        &self.0
-    }
-}
 
 /// One call of the backend.
 #[derive(Clone, Copy)]
@@ -110,7 +86,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState, BackendError>> {
-        Call::on(Operation::Increment, counter).watch_at_once(|| self.0.try_increment(counter, hit, now))
+        Call::on(Operation::Increment, counter).watch_at_once(|| B::try_increment(self, counter, hit, now))
     }
 
     async fn increment(
@@ -119,11 +95,11 @@ impl<B: Backend> Backend for Instrumented<B> {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<CounterState, BackendError> {
-        Call::on(Operation::Increment, counter).watch(self.0.increment(counter, hit, now)).await
+        Call::on(Operation::Increment, counter).watch(B::increment(self, counter, hit, now)).await
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        Call::on(Operation::Get, counter).watch(self.0.get(counter, now)).await
+        Call::on(Operation::Get, counter).watch(B::get(self, counter, now)).await
     }
 
     async fn reset(
@@ -132,7 +108,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         window_id: Option<WindowId>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        Call::on(Operation::Reset, counter).watch(self.0.reset(counter, window_id, now)).await
+        Call::on(Operation::Reset, counter).watch(B::reset(self, counter, window_id, now)).await
     }
 
     async fn claim(
@@ -141,7 +117,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         request: &ClaimRequest<'_>,
         now: Timestamp,
     ) -> Result<Acquisition, BackendError> {
-        let answer = Call::about(Operation::Claim, key).watch(self.0.claim(key, request, now)).await;
+        let answer = Call::about(Operation::Claim, key).watch(B::claim(self, key, request, now)).await;
         #[cfg(feature = "tracing")]
         events::claimed(key, &answer);
         answer
@@ -153,7 +129,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         completion: &Completion<'_>,
         now: Timestamp,
     ) -> Result<FinishResult, BackendError> {
-        let answer = Call::about(Operation::Finish, key).watch(self.0.finish(key, completion, now)).await;
+        let answer = Call::about(Operation::Finish, key).watch(B::finish(self, key, completion, now)).await;
         #[cfg(feature = "tracing")]
         events::finished(key, &answer);
         answer
@@ -167,7 +143,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
         let answer =
-            Call::about(Operation::Renew, key).watch(self.0.renew(key, owner, expires_at, now)).await;
+            Call::about(Operation::Renew, key).watch(B::renew(self, key, owner, expires_at, now)).await;
         #[cfg(feature = "tracing")]
         events::renewed(key, &answer);
         answer
@@ -179,18 +155,18 @@ impl<B: Backend> Backend for Instrumented<B> {
         owner: Owner,
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
-        let answer = Call::about(Operation::Release, key).watch(self.0.release(key, owner, now)).await;
+        let answer = Call::about(Operation::Release, key).watch(B::release(self, key, owner, now)).await;
         #[cfg(feature = "tracing")]
         events::released(key, &answer);
         answer
     }
 
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-        Call::about(Operation::Find, key).watch(self.0.find(key, now)).await
+        Call::about(Operation::Find, key).watch(B::find(self, key, now)).await
     }
 
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-        let answer = Call::about(Operation::Forget, key).watch(self.0.forget(key, now)).await;
+        let answer = Call::about(Operation::Forget, key).watch(B::forget(self, key, now)).await;
         #[cfg(feature = "tracing")]
         events::forgotten(key, &answer);
         answer
