@@ -10,8 +10,7 @@ use limited_core::{
 
 use crate::MemoryBackendBuilder;
 use crate::claims::Claims;
-use crate::store::Store;
-use crate::windows::View;
+use crate::counters::{Counters, View};
 
 /// Counters and claims in the memory of this process. Clones share them.
 ///
@@ -73,7 +72,7 @@ use crate::windows::View;
 pub struct MemoryBackend(Arc<Stores>);
 
 struct Stores {
-    counters: Store,
+    counters: Counters,
     claims: Claims,
 }
 
@@ -110,7 +109,7 @@ impl MemoryBackend {
         self.0.claims.len()
     }
 
-    pub(crate) fn over(counters: Store, claims: Claims) -> Self {
+    pub(crate) fn over(counters: Counters, claims: Claims) -> Self {
         Self(Arc::new(Stores { counters, claims }))
     }
 }

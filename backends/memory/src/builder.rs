@@ -6,7 +6,7 @@ use limited_core::MAX_CLOCK_SKEW;
 
 use crate::MemoryBackend;
 use crate::claims::Claims;
-use crate::store::Store;
+use crate::counters::Counters;
 
 /// What happens to a counter's new key when there are as many live ones as there may be. Claims never give way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,7 +81,7 @@ impl MemoryBackendBuilder {
     /// The backend.
     pub fn build(self) -> MemoryBackend {
         MemoryBackend::over(
-            Store::new(self.max_keys, self.when_full, self.max_clock_skew),
+            Counters::new(self.max_keys, self.when_full, self.max_clock_skew),
             Claims::new(self.max_claims, self.max_clock_skew),
         )
     }

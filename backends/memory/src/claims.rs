@@ -1,7 +1,9 @@
 //! The store of claims: records that leave by themselves, and a cap on how many there are.
 
 mod claim;
+mod expiry_queue;
 mod key;
+mod map;
 
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use limited_core::{
 
 use self::claim::Claim;
 use self::key::StoredKey;
-use crate::map::Map;
-use crate::queue::{Popped, Queue, Ticket};
+use crate::claims::expiry_queue::{Popped, Queue, Ticket};
+use crate::claims::map::Map;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
 
 /// How many due tickets one operation looks at, at most: more than one operation can add, so that the queue drains.

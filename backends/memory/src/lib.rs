@@ -21,23 +21,11 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
-mod brief;
 mod builder;
 mod claims;
-mod due;
-mod families;
-mod fingerprint;
-mod map;
-mod queue;
+mod counters;
 mod random;
-mod shard;
-mod slot;
-mod state;
-mod store;
 mod sync;
-mod table;
-mod wide;
-mod windows;
 
 pub use backend::MemoryBackend;
 pub use builder::{MemoryBackendBuilder, WhenFull};

@@ -1,8 +1,8 @@
 //! States that do not fit into a slot: hit-opened windows, counts above 2^32, and kinds that are not listed.
 
-use crate::families::Kind;
-use crate::fingerprint::Fingerprint;
-use crate::state::State;
+use crate::counters::fingerprint::Fingerprint;
+use crate::counters::state::State;
+use crate::counters::window_kind::Kind;
 
 /// A state, and what a slot would say about it.
 #[derive(Debug)]

@@ -4,15 +4,15 @@ use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until
 use proptest::prelude::*;
 
 use super::*;
-use crate::windows::At;
+use crate::counters::windows::At;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-fn store() -> Store {
-    Store::new(usize::MAX, WhenFull::Refuse, MAX_CLOCK_SKEW)
+fn store() -> Counters {
+    Counters::new(usize::MAX, WhenFull::Refuse, MAX_CLOCK_SKEW)
 }
 
-fn count(store: &Store, key: &str, window: Window, now: Timestamp) -> CounterState {
+fn count(store: &Counters, key: &str, window: Window, now: Timestamp) -> CounterState {
     let key = Key::from(key);
     let hit = Hit::new(1, u128::MAX).with_floor(if matches!(window, Window::Bucket { .. }) {
         u128::from(now.as_nanos())
@@ -27,7 +27,7 @@ fn after(time: Timestamp, seconds: u64) -> Timestamp {
 }
 
 /// How many slots there are in all tables, and how many of them are taken.
-fn slots(store: &Store) -> (usize, usize) {
+fn slots(store: &Counters) -> (usize, usize) {
     let sizes = store.shards.iter().map(|shard| shard.0.lock().sizes());
     sizes.fold((0, 0), |(slots, taken), (more, entries)| (slots + more, taken + entries))
 }
@@ -40,7 +40,7 @@ fn windows(now: Timestamp) -> [Window; 3] {
 
 #[test]
 fn every_entry_takes_one_place_whatever_happens_to_it() {
-    let store = Store::new(20, WhenFull::EvictSoonest, MAX_CLOCK_SKEW);
+    let store = Counters::new(20, WhenFull::EvictSoonest, MAX_CLOCK_SKEW);
     let mut now = START;
     for round in 0..5_000_u64 {
         // Up and down, now and then by a day.
@@ -137,7 +137,7 @@ fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
 fn a_place_that_changes_hands_is_counted_once() {
     let key = |number: u32| number.to_string();
     for _ in 0..20 {
-        let store = Store::new(300, WhenFull::Refuse, MAX_CLOCK_SKEW);
+        let store = Counters::new(300, WhenFull::Refuse, MAX_CLOCK_SKEW);
         let hit =
             |key: &str, now: Timestamp| count(&store, key, Window::aligned(now, WindowLength::MINUTE), now);
         for number in 0..300 {

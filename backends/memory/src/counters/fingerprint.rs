@@ -53,6 +53,15 @@ const PAIRS: usize = HEADS + KEYS + NAMESPACES;
 /// Stands for the length of a namespace where both texts have gone through SHA-256.
 const DIGESTED: usize = 0xFF;
 
+/// A table that is full moves to a larger one while it is locked: with many shards that is soon done.
+#[cfg(not(shuttle))]
+pub(crate) const SHARDS: usize = 1024;
+#[cfg(shuttle)]
+pub(crate) const SHARDS: usize = 2;
+
+/// How many bits of a hash choose the shard.
+pub(crate) const SHARD_BITS: u32 = SHARDS.ilog2();
+
 /// What a counter is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
@@ -60,6 +69,14 @@ pub(crate) struct Fingerprint {
     pub(crate) place: u64,
     /// Tells it from others of that place: 40 bits.
     pub(crate) check: u64,
+}
+
+impl Fingerprint {
+    /// The shard that it belongs to.
+    #[inline(always)]
+    pub(crate) const fn shard(self) -> usize {
+        (self.place >> (u64::BITS - SHARD_BITS)) as usize
+    }
 }
 
 /// The random numbers of one store.

@@ -1,19 +1,31 @@
 //! The store of counters: entries that leave by themselves, and a cap on how many there are.
 
+mod expiry;
+mod fingerprint;
+mod overflow;
+mod shard;
+mod slot;
+mod spin_lock;
+mod state;
+mod table;
+mod window_kind;
+mod windows;
+
 use std::time::Duration;
 
 use limited_core::{BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId};
 
 use crate::WhenFull;
-use crate::brief::{Brief, BriefGuard};
-use crate::due::Due;
-use crate::families::{Families, Family, Kind};
-use crate::fingerprint::{Fingerprint, Secret};
+use crate::counters::expiry::Due;
+use crate::counters::fingerprint::{Fingerprint, SHARDS, Secret};
+use crate::counters::shard::{Asked, Budget, Shard, first};
+use crate::counters::spin_lock::{Brief, BriefGuard};
+use crate::counters::state::When;
+use crate::counters::window_kind::{Families, Family, Kind};
+pub(crate) use crate::counters::windows::View;
+use crate::counters::windows::Windows;
 use crate::random;
-use crate::shard::{Asked, Budget, Shard, first};
-use crate::state::When;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
-use crate::windows::{View, Windows};
 
 /// How many expired entries one operation removes, at most: more than it can add.
 const REMOVED_PER_CALL: usize = 4;
@@ -27,13 +39,7 @@ const LOOKED_AT_WHEN_FULL: usize = 256;
 /// Of how many entries the one that expires first gives way.
 const LOOKED_AT_TO_EVICT: usize = 64;
 
-/// A table that is full moves to a larger one while it is locked: with many shards that is soon done.
-#[cfg(not(shuttle))]
-pub(crate) const SHARDS: usize = 1024;
-#[cfg(shuttle)]
-pub(crate) const SHARDS: usize = 2;
-
-pub(crate) struct Store {
+pub(crate) struct Counters {
     /// As many as [`Fingerprint::shard`] tells apart, so that no index has to be checked.
     shards: Box<[Line; SHARDS]>,
     due: Due,
@@ -63,17 +69,7 @@ struct Sweeper {
     evicts_from: Option<(usize, u64)>,
 }
 
-impl Fingerprint {
-    /// The shard that it belongs to.
-    #[inline(always)]
-    pub(crate) const fn shard(self) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "below the number of shards")]
-        let shard = (self.place >> (u64::BITS - SHARDS.ilog2())) as usize;
-        shard
-    }
-}
-
-impl Store {
+impl Counters {
     pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
         let shards: Box<[Line]> = (0..SHARDS).map(|_| Line::default()).collect();
         Self {

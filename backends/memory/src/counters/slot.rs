@@ -2,11 +2,11 @@
 
 use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
-use crate::families::{Family, UNLISTED};
-use crate::fingerprint::Fingerprint;
-use crate::windows::{KNOWN, View, Windows};
+use crate::counters::fingerprint::Fingerprint;
+use crate::counters::window_kind::{Family, UNLISTED};
+use crate::counters::windows::{KNOWN, View, Windows};
 
-/// Counts, where they fit; else the position of a [wide](crate::wide) state.
+/// Counts, where they fit; else the position of a [wide](crate::counters::overflow) state.
 ///
 /// | word | bits | what |
 /// |---|---|---|
@@ -190,7 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::windows::At;
+    use crate::counters::windows::At;
 
     const PRINT: Fingerprint = Fingerprint { place: 0x1234_5678_9ABC_DEF0, check: 0xFF_FFFF_FFFF };
 

@@ -8,8 +8,8 @@ use limited_core::{
     retained_until,
 };
 
-use crate::families::Kind;
-use crate::windows::{At, View, Windows, is_implausible};
+use crate::counters::window_kind::Kind;
+use crate::counters::windows::{At, View, Windows, is_implausible};
 
 /// What is known of one key in windows of one kind and length.
 #[derive(Clone, Debug)]

@@ -2,14 +2,16 @@
 
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
-use crate::due::Due;
-use crate::families::{Families, Family, Kind, UNLISTED};
-use crate::fingerprint::Fingerprint;
-use crate::slot::{Held, Slot};
-use crate::state::{Opened, State, When, bucket_forgotten_from, fill, unless_full, windows_forgotten_from};
-use crate::table::Table;
-use crate::wide::{Wide, WideStates};
-use crate::windows::{View, Windows};
+use crate::counters::expiry::Due;
+use crate::counters::fingerprint::Fingerprint;
+use crate::counters::overflow::{Wide, WideStates};
+use crate::counters::slot::{Held, Slot};
+use crate::counters::state::{
+    Opened, State, When, bucket_forgotten_from, fill, unless_full, windows_forgotten_from,
+};
+use crate::counters::table::Table;
+use crate::counters::window_kind::{Families, Family, Kind, UNLISTED};
+use crate::counters::windows::{View, Windows};
 
 /// What an operation is about.
 #[derive(Clone, Copy, Debug)]

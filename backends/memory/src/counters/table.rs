@@ -6,8 +6,8 @@
 //! that stopped at a place goes on there, whatever has come, gone or moved meanwhile. (O. Amble and D. E. Knuth, Ordered
 //! hash tables, 1974.)
 
-use crate::fingerprint::Fingerprint;
-use crate::slot::Slot;
+use crate::counters::fingerprint::{Fingerprint, SHARD_BITS};
+use crate::counters::slot::Slot;
 
 /// Slots in the order of falling places, with gaps. The last one is always empty.
 #[derive(Debug, Default)]
@@ -24,9 +24,6 @@ pub(crate) struct Table {
 struct Line([Slot; LINE]);
 
 const LINE: usize = 2;
-
-/// How many upper bits of all places in a table are alike: they chose the table.
-const ALIKE: u32 = crate::store::SHARDS.ilog2();
 
 impl Table {
     pub(crate) const fn len(&self) -> usize {
@@ -130,7 +127,7 @@ impl Table {
     /// The line where the slot of a place is looked for first.
     #[inline(always)]
     fn home(&self, place: u64) -> usize {
-        let along = !place << ALIKE;
+        let along = !place << SHARD_BITS;
         #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
         let home = ((u128::from(along) * u128::from(self.homes)) >> u64::BITS) as usize;
         home
@@ -224,8 +221,8 @@ mod tests {
 
     fn any_place() -> impl Strategy<Value = u64> {
         prop_oneof![
-            any::<u64>().prop_map(|place| place >> ALIKE),
-            (0..8_u64).prop_map(|place| (place << 50) >> ALIKE),
+            any::<u64>().prop_map(|place| place >> SHARD_BITS),
+            (0..8_u64).prop_map(|place| (place << 50) >> SHARD_BITS),
             0..20_u64,
         ]
     }
@@ -277,7 +274,7 @@ mod tests {
             for place in &places {
                 table.insert(Slot::bucket(print(*place, 0), 1, 0));
             }
-            let from = from >> ALIKE;
+            let from = from >> SHARD_BITS;
             let expected: Vec<_> = places.iter().rev().map(|place| *place.max(&1)).filter(|place| *place <= from).collect();
             let walked: Vec<_> = table.slots(table.from(from)).map(Slot::place).filter(|place| *place > 0).collect();
             prop_assert!(walked == expected || places.contains(&0));
@@ -288,14 +285,18 @@ mod tests {
     fn a_table_that_grows_is_mostly_full() {
         let mut table = Table::default();
         for number in 1..=20_000_u64 {
-            table.insert(Slot::bucket(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0), 1, 0));
+            table.insert(Slot::bucket(
+                print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0),
+                1,
+                0,
+            ));
             if number > 500 {
                 assert!(table.size() * 10 < table.len() * 18, "{} of {}", table.len(), table.size());
             }
         }
         is_whole(&table);
         for number in 1..=19_900_u64 {
-            let at = table.find(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> ALIKE, 0)).unwrap();
+            let at = table.find(print(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0)).unwrap();
             table.remove(at);
             table.shrink();
             assert!(table.size() <= table.len() * 3 + 16);
