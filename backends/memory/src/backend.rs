@@ -10,7 +10,7 @@ use limited_core::{
 
 use crate::MemoryBackendBuilder;
 use crate::claims::Claims;
-use crate::counters::{Counters, View};
+use crate::counters::{Counters, WindowMode};
 
 /// Counters and claims in the memory of this process. Clones share them.
 ///
@@ -140,8 +140,8 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState, BackendError>> {
-        let view = if counter.is_sliding() { View::Sliding } else { View::Fixed };
-        self.0.counters.increment_at_hand(counter, hit, now, view).map(Ok)
+        let mode = if counter.is_sliding() { WindowMode::Sliding } else { WindowMode::Fixed };
+        self.0.counters.try_increment(counter, hit, now, mode).map(Ok)
     }
 
     async fn increment(
@@ -150,11 +150,11 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<CounterState, BackendError> {
-        self.0.counters.increment(counter, hit, now, view(counter)?)
+        self.0.counters.increment(counter, hit, now, mode(counter)?)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        Ok(self.0.counters.get(counter, now, view(counter)?))
+        Ok(self.0.counters.get(counter, now, mode(counter)?))
     }
 
     async fn reset(
@@ -219,10 +219,10 @@ impl Backend for MemoryBackend {
 /// # Errors
 ///
 /// [`Invalid`](BackendError::Invalid) if the counter is sliding and its window is not aligned.
-fn view(counter: &Counter<'_>) -> Result<View, BackendError> {
+fn mode(counter: &Counter<'_>) -> Result<WindowMode, BackendError> {
     if !counter.is_sliding() {
-        return Ok(View::Fixed);
+        return Ok(WindowMode::Fixed);
     }
     sliding::previous_window(counter)?;
-    Ok(View::Sliding)
+    Ok(WindowMode::Sliding)
 }

@@ -5,35 +5,35 @@ use limited_core::{Timestamp, has_passed};
 use crate::sync::{AtomicU64, Ordering};
 
 /// For each shard, when the first of its entries may expire; written under its lock. And when the first of all may.
-pub(crate) struct Due {
+pub(crate) struct NextExpiry {
     shards: Box<[AtomicU64]>,
-    first: AtomicU64,
+    earliest: AtomicU64,
 }
 
-impl Due {
+impl NextExpiry {
     pub(crate) fn new(shards: usize) -> Self {
         let never = || AtomicU64::new(u64::MAX);
-        Self { shards: (0..shards).map(|_| never()).collect(), first: never() }
+        Self { shards: (0..shards).map(|_| never()).collect(), earliest: never() }
     }
 
     /// Whether any shard may be due. (At the last timestamp it says so of none too, which [`is`](Self::is) tells apart.)
     #[inline(always)]
-    pub(crate) fn has_any(&self, now: Timestamp) -> bool {
-        self.first.load(Ordering::Relaxed) <= now.as_nanos()
+    pub(crate) fn any_due(&self, now: Timestamp) -> bool {
+        self.earliest.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
     /// Whether this shard is due.
-    pub(crate) fn is(&self, shard: usize, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, shard: usize, now: Timestamp) -> bool {
         has_passed(Timestamp::from_nanos(self.shards[shard].load(Ordering::Relaxed)), now)
     }
 
     /// An entry of the shard expires at this time: look again by then. The shard is locked.
     #[inline]
-    pub(crate) fn not_after(&self, shard: usize, time: Timestamp) {
+    pub(crate) fn lower(&self, shard: usize, time: Timestamp) {
         let time = time.as_nanos();
         if time < self.shards[shard].load(Ordering::Relaxed) {
             self.shards[shard].store(time, Ordering::Relaxed);
-            self.first.fetch_min(time, Ordering::AcqRel);
+            self.earliest.fetch_min(time, Ordering::AcqRel);
         }
     }
 
@@ -46,9 +46,9 @@ impl Due {
     ///
     /// None that becomes due earlier meanwhile is missed: whoever lowers the time of a shard lowers the first of all
     /// either before this sets it to the end of time, and then the time of the shard is seen here, or after that.
-    pub(crate) fn read_before_claim(&self) {
-        self.first.swap(u64::MAX, Ordering::AcqRel);
-        let first = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();
-        self.first.fetch_min(first.unwrap_or(u64::MAX), Ordering::AcqRel);
+    pub(crate) fn refresh_earliest(&self) {
+        self.earliest.swap(u64::MAX, Ordering::AcqRel);
+        let earliest = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();
+        self.earliest.fetch_min(earliest.unwrap_or(u64::MAX), Ordering::AcqRel);
     }
 }

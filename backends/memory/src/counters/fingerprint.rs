@@ -41,14 +41,14 @@ use sha2::{Digest, Sha256};
 const P: u64 = (1 << 61) - 1;
 
 /// How many bytes make a number, and a pair.
-const BYTES: usize = 7;
-const PAIR: usize = 2 * BYTES;
+const NUMBER_BYTES: usize = 7;
+const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
 /// How many pairs there are random numbers for: head and limit, keys, and namespaces. Their sum stays below 2^124.8.
-const HEADS: usize = 2;
-const KEYS: usize = 16;
-const NAMESPACES: usize = 4;
-const PAIRS: usize = HEADS + KEYS + NAMESPACES;
+const HEAD_PAIRS: usize = 2;
+const KEY_PAIRS: usize = 16;
+const NAMESPACE_PAIRS: usize = 4;
+const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
 
 /// Stands for the length of a namespace where both texts have gone through SHA-256.
 const DIGESTED: usize = 0xFF;
@@ -66,16 +66,16 @@ pub(crate) const SHARD_BITS: u32 = SHARDS.ilog2();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// Decides where it is kept. Never zero.
-    pub(crate) place: u64,
+    pub(crate) hash: u64,
     /// Tells it from others of that place: 40 bits.
-    pub(crate) check: u64,
+    pub(crate) tag: u64,
 }
 
 impl Fingerprint {
     /// The shard that it belongs to.
     #[inline(always)]
     pub(crate) const fn shard(self) -> usize {
-        (self.place >> (u64::BITS - SHARD_BITS)) as usize
+        (self.hash >> (u64::BITS - SHARD_BITS)) as usize
     }
 }
 
@@ -108,24 +108,24 @@ impl Secret {
     #[inline(always)]
     pub(crate) fn short_fingerprint(&self, counter: &Counter<'_>) -> Option<Fingerprint> {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
-        if key.len() > KEYS * PAIR || namespace.len() > NAMESPACES * PAIR {
+        if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
             return None;
         }
         let mut sums = self.head(counter, key.len(), namespace.len());
-        let pairs = &self.pairs[HEADS..];
+        let pairs = &self.pairs[HEAD_PAIRS..];
         match key.len() {
-            0..=BYTES => sums.add(pairs[0], short(key), 0),
-            8..=PAIR => sums.add(pairs[0], low(key), high(key)),
+            0..=NUMBER_BYTES => sums.add(pairs[0], short(key), 0),
+            8..=PAIR_BYTES => sums.add(pairs[0], low(key), high(key)),
             15..=28 => {
-                sums.add(pairs[0], low(key), low(&key[BYTES..]));
-                sums.add(pairs[1], high(&key[..key.len() - BYTES]), high(key));
+                sums.add(pairs[0], low(key), low(&key[NUMBER_BYTES..]));
+                sums.add(pairs[1], high(&key[..key.len() - NUMBER_BYTES]), high(key));
             }
-            _ => sums.add_text(&pairs[..KEYS], key),
+            _ => sums.add_text(&pairs[..KEY_PAIRS], key),
         }
         match namespace.len() {
             0 => {}
-            1..=BYTES => sums.add(pairs[KEYS], short(namespace), 0),
-            _ => sums.add_text(&pairs[KEYS..], namespace),
+            1..=NUMBER_BYTES => sums.add(pairs[KEY_PAIRS], short(namespace), 0),
+            _ => sums.add_text(&pairs[KEY_PAIRS..], namespace),
         }
         Some(self.finish(&sums))
     }
@@ -140,7 +140,7 @@ impl Secret {
         }
         // The lengths are of no counter that is hashed as it is.
         let mut sums = self.head(counter, 0, DIGESTED);
-        sums.add_text(&self.pairs[HEADS..], &digest.finalize());
+        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest.finalize());
         self.finish(&sums)
     }
 
@@ -167,11 +167,11 @@ impl Secret {
 
     #[inline(always)]
     fn finish(&self, sums: &Sums) -> Fingerprint {
-        let [first, second] = sums.0.map(folded);
+        let [first, second] = sums.0.map(fold);
         let mixed = first ^ self.mask;
-        let place = (mixed ^ (mixed >> 32)).wrapping_mul(self.factor);
+        let hash = (mixed ^ (mixed >> 32)).wrapping_mul(self.factor);
         let second = (second & P) + (second >> 61);
-        Fingerprint { place: place.max(1), check: second & 0xFF_FFFF_FFFF }
+        Fingerprint { hash: hash.max(1), tag: second & 0xFF_FFFF_FFFF }
     }
 }
 
@@ -188,18 +188,18 @@ impl Sums {
     /// Adds the pairs of a text of eight bytes or more, as many as there are random numbers for.
     #[inline(always)]
     fn add_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
-        if text.len() <= PAIR {
+        if text.len() <= PAIR_BYTES {
             return self.add(pairs[0], low(text), high(text));
         }
         let mut left = text;
         for pair in pairs {
-            let Some((bytes, _)) = left.split_first_chunk::<{ PAIR + 1 }>() else {
+            let Some((bytes, _)) = left.split_first_chunk::<{ PAIR_BYTES + 1 }>() else {
                 // What is left is up to fourteen bytes.
-                self.add(*pair, high(&text[..text.len() - BYTES]), high(text));
+                self.add(*pair, high(&text[..text.len() - NUMBER_BYTES]), high(text));
                 break;
             };
-            self.add(*pair, low(bytes), low(&bytes[BYTES..]));
-            left = &left[PAIR..];
+            self.add(*pair, low(bytes), low(&bytes[NUMBER_BYTES..]));
+            left = &left[PAIR_BYTES..];
         }
     }
 }
@@ -235,7 +235,7 @@ fn short(text: &[u8]) -> u64 {
 /// A number that is the same as one below 2^124.8 modulo [`P`].
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower part, and what is above 61 of 125 bits")]
-const fn folded(sum: u128) -> u64 {
+const fn fold(sum: u128) -> u64 {
     (sum as u64 & P) + (sum >> 61) as u64
 }
 

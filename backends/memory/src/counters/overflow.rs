@@ -1,37 +1,37 @@
 //! States that do not fit into a slot: hit-opened windows, counts above 2^32, and kinds that are not listed.
 
-use crate::counters::fingerprint::Fingerprint;
-use crate::counters::state::State;
-use crate::counters::window_kind::Kind;
+use super::fingerprint::Fingerprint;
+use super::state::StoredState;
+use super::window_kind::WindowKind;
 
 /// A state, and what a slot would say about it.
 #[derive(Debug)]
-pub(crate) struct Wide {
-    pub(crate) print: Fingerprint,
-    pub(crate) kind: Kind,
-    pub(crate) state: State,
+pub(crate) struct OverflowEntry {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) kind: WindowKind,
+    pub(crate) state: StoredState,
 }
 
 /// The wide states of one table, without gaps.
 #[derive(Debug, Default)]
-pub(crate) struct WideStates(Vec<Wide>);
+pub(crate) struct Overflow(Vec<OverflowEntry>);
 
-impl WideStates {
+impl Overflow {
     /// Adds a state, and tells its position.
-    pub(crate) fn push(&mut self, wide: Wide) -> usize {
+    pub(crate) fn push(&mut self, entry: OverflowEntry) -> usize {
         if self.0.len() == self.0.capacity() {
             // By little, like a table.
             self.0.reserve_exact(2 + self.0.len() / 8);
         }
-        self.0.push(wide);
+        self.0.push(entry);
         self.0.len() - 1
     }
 
-    pub(crate) fn get(&self, position: usize) -> Option<&Wide> {
+    pub(crate) fn get(&self, position: usize) -> Option<&OverflowEntry> {
         self.0.get(position)
     }
 
-    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut Wide> {
+    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut OverflowEntry> {
         self.0.get_mut(position)
     }
 
@@ -43,7 +43,7 @@ impl WideStates {
         if self.0.len() < self.0.capacity() / 2 {
             self.0.shrink_to(self.0.len() + self.0.len() / 4);
         }
-        self.0.get(position).map(|moved| moved.print)
+        self.0.get(position).map(|moved| moved.fingerprint)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

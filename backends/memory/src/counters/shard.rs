@@ -2,79 +2,84 @@
 
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
-use crate::counters::expiry::Due;
-use crate::counters::fingerprint::Fingerprint;
-use crate::counters::overflow::{Wide, WideStates};
-use crate::counters::slot::{Held, Slot};
-use crate::counters::state::{
-    Opened, State, When, bucket_forgotten_from, fill, unless_full, windows_forgotten_from,
+use super::expiry::NextExpiry;
+use super::fingerprint::Fingerprint;
+use super::overflow::{Overflow, OverflowEntry};
+use super::slot::{Slot, SlotContent};
+use super::state::{
+    FirstHitWindow, Reading, StoredState, bucket_retained_until, increment_bucket, value_unless_full,
+    windows_retained_until,
 };
-use crate::counters::table::Table;
-use crate::counters::window_kind::{Families, Family, Kind, UNLISTED};
-use crate::counters::windows::{View, Windows};
+use super::table::Table;
+use super::window_kind::{KindId, KindTable, UNINTERNED, WindowKind};
+use super::windows::{WindowMode, Windows};
 
 /// What an operation is about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
-    pub(crate) print: Fingerprint,
+pub(crate) struct Lookup {
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) window: Window,
-    pub(crate) when: When,
+    pub(crate) reading: Reading,
 }
 
 /// How much of a sweep there is left to do for one operation.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// Entries to look at.
-    pub(crate) looks: usize,
+    pub(crate) scans: usize,
     /// Entries to remove.
     pub(crate) removals: usize,
 }
 
 impl Budget {
     pub(crate) const fn is_spent(&self) -> bool {
-        self.looks == 0 || self.removals == 0
+        self.scans == 0 || self.removals == 0
     }
 }
 
 /// What a first hit leaves behind.
-pub(crate) enum First {
+pub(crate) enum NewCounter {
     Windows(Windows),
-    Opened(Opened),
+    FromFirstHit(FirstHitWindow),
     Bucket(u128),
 }
 
 /// The entries of a part of all fingerprints.
 pub(crate) struct Shard {
     table: Table,
-    wide: Option<Box<WideStates>>,
+    overflow: Option<Box<Overflow>>,
     /// The place from which the sweep goes on.
     swept_to: u64,
     /// When the first of the entries expires that the sweep has passed or that came since it began.
-    soonest: Timestamp,
+    earliest_expiry: Timestamp,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { table: Table::default(), wide: None, swept_to: u64::MAX, soonest: Timestamp::MAX }
+        Self { table: Table::default(), overflow: None, swept_to: u64::MAX, earliest_expiry: Timestamp::MAX }
     }
 }
 
 /// What a hit is told of a counter that is not there, and what it leaves behind if it is counted.
-pub(crate) fn first(asked: &Asked, hit: &Hit<'_>, view: View) -> (CounterState, Option<First>) {
-    match asked.window {
+pub(crate) fn new_counter(
+    lookup: &Lookup,
+    hit: &Hit<'_>,
+    mode: WindowMode,
+) -> (CounterState, Option<NewCounter>) {
+    match lookup.window {
         Window::Aligned { start, length } => {
-            let (tally, after) = Windows::increment(None, hit, asked.when.at(start, length), view);
-            (tally, after.map(First::Windows))
+            let (state, after) = Windows::increment(None, hit, lookup.reading.at(start, length), mode);
+            (state, after.map(NewCounter::Windows))
         }
         Window::FromFirstHit { .. } => {
-            let (tally, after) = Opened::by(hit, asked.when.now);
-            (tally, after.map(First::Opened))
+            let (state, after) = FirstHitWindow::open(hit, lookup.reading.now);
+            (state, after.map(NewCounter::FromFirstHit))
         }
         Window::Bucket { limit, .. } => {
             let mut value = 0;
-            let tally = fill(&mut value, limit, hit, asked.when.now);
-            let after = tally.counted.then_some(First::Bucket(value));
-            (tally, after)
+            let state = increment_bucket(&mut value, limit, hit, lookup.reading.now);
+            let after = state.counted.then_some(NewCounter::Bucket(value));
+            (state, after)
         }
     }
 }
@@ -82,33 +87,35 @@ pub(crate) fn first(asked: &Asked, hit: &Hit<'_>, view: View) -> (CounterState, 
 impl Shard {
     /// Counts a hit on a counter that is there, where that is simple; else `None`, and nothing is changed.
     #[inline(always)]
-    pub(crate) fn increment_at_hand(
+    pub(crate) fn try_increment(
         &mut self,
-        print: Fingerprint,
+        fingerprint: Fingerprint,
         window: Window,
         hit: &Hit<'_>,
         now: Timestamp,
-        view: View,
+        mode: WindowMode,
     ) -> Option<CounterState> {
-        count_at_hand(self.table.slot_of(print)?, window, hit, now, view)
+        try_increment_slot(self.table.find_slot(fingerprint)?, window, hit, now, mode)
     }
 
     /// Counts a hit on a counter that is there; `None` where it is not. A refused hit changes nothing.
     pub(crate) fn increment(
         &mut self,
-        asked: &Asked,
+        lookup: &Lookup,
         hit: &Hit<'_>,
-        view: View,
-        due: &Due,
+        mode: WindowMode,
+        next_expiry: &NextExpiry,
     ) -> Option<CounterState> {
-        let at = self.table.find(asked.print).ok()?;
-        let slot = self.table.slot(at);
-        if let Some(tally) = count_at_hand(slot, asked.window, hit, asked.when.now, view) {
-            return Some(tally);
+        let at = self.table.find(lookup.fingerprint).ok()?;
+        let slot = self.table.slot_mut(at);
+        if let Some(state) = try_increment_slot(slot, lookup.window, hit, lookup.reading.now, mode) {
+            return Some(state);
         }
-        Some(match slot.held() {
-            Held::Packed(family) => self.increment_windows(at, family, asked, hit, view, due),
-            _ => self.increment_wide(at, asked, hit, view, due),
+        Some(match slot.content() {
+            SlotContent::Packed(kind_id) => {
+                self.increment_windows(at, kind_id, lookup, hit, mode, next_expiry)
+            }
+            _ => self.increment_overflow(at, lookup, hit, mode, next_expiry),
         })
     }
 
@@ -116,170 +123,176 @@ impl Shard {
     fn increment_windows(
         &mut self,
         at: usize,
-        family: Family,
-        asked: &Asked,
+        kind_id: KindId,
+        lookup: &Lookup,
         hit: &Hit<'_>,
-        view: View,
-        due: &Due,
+        mode: WindowMode,
+        next_expiry: &NextExpiry,
     ) -> CounterState {
-        let Window::Aligned { start, length } = asked.window else {
+        let Window::Aligned { start, length } = lookup.window else {
             return CounterState::default();
         };
-        let known = self.table.slot(at).known(length);
-        let (tally, after) = Windows::increment(Some(&known), hit, asked.when.at(start, length), view);
+        let known = self.table.slot_mut(at).known(length);
+        let (state, after) = Windows::increment(Some(&known), hit, lookup.reading.at(start, length), mode);
         if let Some(after) = after {
-            match Slot::windows(asked.print, family, &after) {
-                Some(slot) => *self.table.slot(at) = slot,
-                None => *self.table.slot(at) = self.widen(asked, State::Aligned(Box::new(after))),
+            match Slot::windows(lookup.fingerprint, kind_id, &after) {
+                Some(slot) => *self.table.slot_mut(at) = slot,
+                None => *self.table.slot_mut(at) = self.spill(lookup, StoredState::Aligned(Box::new(after))),
             }
             let newest = Timestamp::from_nanos(after.newest);
-            self.expires(windows_forgotten_from(newest, length, asked.when), asked, due);
+            self.schedule(windows_retained_until(newest, length, lookup.reading), lookup, next_expiry);
         }
-        tally
+        state
     }
 
-    fn increment_wide(
+    fn increment_overflow(
         &mut self,
         at: usize,
-        asked: &Asked,
+        lookup: &Lookup,
         hit: &Hit<'_>,
-        view: View,
-        due: &Due,
+        mode: WindowMode,
+        next_expiry: &NextExpiry,
     ) -> CounterState {
-        let Some(wide) = self.wide_at(at) else {
+        let Some(wide) = self.overflow_at(at) else {
             return CounterState::default();
         };
-        let tally = wide.state.increment(asked.window, hit, asked.when, view);
-        let expiry = wide.state.retained_until(wide.kind, asked.when);
-        self.expires(expiry, asked, due);
-        tally
+        let state = wide.state.increment(lookup.window, hit, lookup.reading, mode);
+        let expiry = wide.state.retained_until(wide.kind, lookup.reading);
+        self.schedule(expiry, lookup, next_expiry);
+        state
     }
 
     /// Adds a counter that is not there.
-    pub(crate) fn add(&mut self, asked: &Asked, first: First, family: Family, due: &Due) {
-        let kind = Kind::from(asked.window);
-        let packed = match &first {
-            _ if family == UNLISTED => None,
-            First::Windows(windows) => Slot::windows(asked.print, family, windows),
-            First::Bucket(value) => Some(Slot::bucket(asked.print, family, *value)),
-            First::Opened(_) => None,
+    pub(crate) fn add(
+        &mut self,
+        lookup: &Lookup,
+        new: NewCounter,
+        kind_id: KindId,
+        next_expiry: &NextExpiry,
+    ) {
+        let kind = WindowKind::from(lookup.window);
+        let packed = match &new {
+            _ if kind_id == UNINTERNED => None,
+            NewCounter::Windows(windows) => Slot::windows(lookup.fingerprint, kind_id, windows),
+            NewCounter::Bucket(value) => Some(Slot::bucket(lookup.fingerprint, kind_id, *value)),
+            NewCounter::FromFirstHit(_) => None,
         };
-        let state = match first {
-            First::Windows(windows) => State::Aligned(Box::new(windows)),
-            First::Opened(opened) => State::Opened(opened),
-            First::Bucket(value) => State::Bucket { value },
+        let state = match new {
+            NewCounter::Windows(windows) => StoredState::Aligned(Box::new(windows)),
+            NewCounter::FromFirstHit(opened) => StoredState::FromFirstHit(opened),
+            NewCounter::Bucket(value) => StoredState::Bucket { value },
         };
-        let expiry = state.retained_until(kind, asked.when);
-        let slot = packed.unwrap_or_else(|| self.widen(asked, state));
+        let expiry = state.retained_until(kind, lookup.reading);
+        let slot = packed.unwrap_or_else(|| self.spill(lookup, state));
         self.table.insert(slot);
-        self.expires(expiry, asked, due);
+        self.schedule(expiry, lookup, next_expiry);
     }
 
     /// Reads. `None` where there is no such counter.
-    pub(crate) fn get(&self, asked: &Asked, view: View) -> Option<CounterState> {
-        let slot = self.table.get(self.table.find(asked.print).ok()?)?;
-        let when = asked.when;
-        Some(match (slot.held(), asked.window) {
-            (Held::Packed(_), Window::Aligned { start, length }) => {
-                Windows::get(Some(&slot.known(length)), when.at(start, length), view)
+    pub(crate) fn get(&self, lookup: &Lookup, mode: WindowMode) -> Option<CounterState> {
+        let slot = self.table.get(self.table.find(lookup.fingerprint).ok()?)?;
+        let reading = lookup.reading;
+        Some(match (slot.content(), lookup.window) {
+            (SlotContent::Packed(_), Window::Aligned { start, length }) => {
+                Windows::get(Some(&slot.known(length)), reading.at(start, length), mode)
             }
-            (Held::Packed(_), Window::Bucket { limit, .. }) => {
-                CounterState::new(false, unless_full(slot.value(), limit, when.now))
+            (SlotContent::Packed(_), Window::Bucket { limit, .. }) => {
+                CounterState::new(false, value_unless_full(slot.value(), limit, reading.now))
             }
-            (Held::Wide(position), window) => {
-                self.wide.as_ref()?.get(position)?.state.get(window, when, view)
+            (SlotContent::Overflow(position), window) => {
+                self.overflow.as_ref()?.get(position)?.state.get(window, reading, mode)
             }
             _ => CounterState::default(),
         })
     }
 
     /// Forgets the window, or where a generation is named, only that one. Tells whether that removed the entry.
-    pub(crate) fn reset(&mut self, asked: &Asked, window_id: Option<WindowId>) -> bool {
-        let Ok(at) = self.table.find(asked.print) else {
+    pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
+        let Ok(at) = self.table.find(lookup.fingerprint) else {
             return false;
         };
-        let slot = self.table.slot(at);
-        let is_gone = match (slot.held(), asked.window) {
-            (Held::Wide(_), window) => {
-                self.wide_at(at).is_some_and(|wide| wide.state.reset(window, window_id))
+        let slot = self.table.slot_mut(at);
+        let is_absent = match (slot.content(), lookup.window) {
+            (SlotContent::Overflow(_), window) => {
+                self.overflow_at(at).is_some_and(|wide| wide.state.reset(window, window_id))
             }
-            (Held::Packed(family), Window::Aligned { start, length }) if window_id.is_none() => {
+            (SlotContent::Packed(kind_id), Window::Aligned { start, length }) if window_id.is_none() => {
                 let mut known = slot.known(length);
                 known.remove(start, length);
-                *slot = Slot::windows(asked.print, family, &known).unwrap_or(*slot);
+                *slot = Slot::windows(lookup.fingerprint, kind_id, &known).unwrap_or(*slot);
                 known.is_empty()
             }
             (_, _) => window_id.is_none(),
         };
-        if is_gone {
+        if is_absent {
             self.remove(at);
             self.table.shrink();
         }
-        is_gone
+        is_absent
     }
 
     /// Goes on with a sweep: removes what has expired. When it has come to the end, it tells when to begin the next one.
     pub(crate) fn sweep(
         &mut self,
-        families: &Families,
-        when: When,
+        kinds: &KindTable,
+        reading: Reading,
         budget: &mut Budget,
     ) -> Option<Timestamp> {
         if self.swept_to == u64::MAX {
-            self.soonest = Timestamp::MAX;
+            self.earliest_expiry = Timestamp::MAX;
         }
-        let mut at = self.table.from(self.swept_to);
+        let mut at = self.table.position(self.swept_to);
         while let Some(slot) = self.table.get(at) {
             if slot.is_empty() {
                 at += 1;
                 continue;
             }
             if budget.is_spent() {
-                self.swept_to = slot.place();
+                self.swept_to = slot.hash();
                 return None;
             }
-            budget.looks -= 1;
-            let (expiry, look_again) = self.expiry(slot, families, when);
-            if has_passed(expiry, when.now) {
+            budget.scans -= 1;
+            let (expiry, rescan_at) = self.expiry(slot, kinds, reading);
+            if has_passed(expiry, reading.now) {
                 // What comes after it moves up to where it was.
                 self.remove(at);
                 budget.removals -= 1;
             } else {
-                self.soonest = self.soonest.min(look_again);
+                self.earliest_expiry = self.earliest_expiry.min(rescan_at);
                 at += 1;
             }
         }
         self.swept_to = u64::MAX;
         self.table.shrink();
-        Some(self.soonest)
+        Some(self.earliest_expiry)
     }
 
     /// The entry that expires first, of as many as may be looked at, and its expiry. Where it stopped before the end,
     /// it says from which place to go on.
-    pub(crate) fn soonest(
+    pub(crate) fn earliest_expiring(
         &self,
         from: u64,
-        families: &Families,
-        when: When,
-        looks: &mut usize,
+        kinds: &KindTable,
+        reading: Reading,
+        scans: &mut usize,
     ) -> (Option<(Timestamp, Fingerprint)>, Option<u64>) {
         let mut soonest = None::<(Timestamp, Fingerprint)>;
-        for slot in self.table.slots(self.table.from(from)).filter(|slot| !slot.is_empty()) {
-            if *looks == 0 {
-                return (soonest, Some(slot.place()));
+        for slot in self.table.slots(self.table.position(from)).filter(|slot| !slot.is_empty()) {
+            if *scans == 0 {
+                return (soonest, Some(slot.hash()));
             }
-            *looks -= 1;
-            let (expiry, _) = self.expiry(slot, families, when);
+            *scans -= 1;
+            let (expiry, _) = self.expiry(slot, kinds, reading);
             if soonest.is_none_or(|(first, _)| expiry < first) {
-                soonest = Some((expiry, slot.print()));
+                soonest = Some((expiry, slot.fingerprint()));
             }
         }
         (soonest, None)
     }
 
     /// Removes an entry, if it is there.
-    pub(crate) fn evict(&mut self, print: Fingerprint) -> bool {
-        let found = self.table.find(print);
+    pub(crate) fn evict(&mut self, fingerprint: Fingerprint) -> bool {
+        let found = self.table.find(fingerprint);
         if let Ok(at) = found {
             self.remove(at);
         }
@@ -293,62 +306,64 @@ impl Shard {
     }
 
     /// When the entry in a slot expires, and when to look at it again if that is not yet.
-    fn expiry(&self, slot: &Slot, families: &Families, when: When) -> (Timestamp, Timestamp) {
-        match slot.held() {
-            Held::Packed(family) => match families.kind(family) {
-                Some(Kind::Aligned { length }) => {
+    fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
+        match slot.content() {
+            SlotContent::Packed(kind_id) => match kinds.kind(kind_id) {
+                Some(WindowKind::Aligned { length }) => {
                     let newest = Timestamp::from_nanos(slot.known(length).newest);
-                    let expiry = windows_forgotten_from(newest, length, when);
+                    let expiry = windows_retained_until(newest, length, reading);
                     (expiry, expiry)
                 }
-                Some(kind @ Kind::Bucket { limit, length }) => {
-                    let expiry = bucket_forgotten_from(slot.value(), limit, length, when);
-                    (expiry, together(expiry, kind, when))
+                Some(kind @ WindowKind::Bucket { limit, length }) => {
+                    let expiry = bucket_retained_until(slot.value(), limit, length, reading);
+                    (expiry, round_up_expiry(expiry, kind, reading))
                 }
                 _ => (Timestamp::EPOCH, Timestamp::EPOCH),
             },
-            Held::Wide(position) => match self.wide.as_ref().and_then(|wide| wide.get(position)) {
-                Some(Wide { kind, state, .. }) => {
-                    let expiry = state.retained_until(*kind, when);
-                    (expiry, together(expiry, *kind, when))
+            SlotContent::Overflow(position) => {
+                match self.overflow.as_ref().and_then(|wide| wide.get(position)) {
+                    Some(OverflowEntry { kind, state, .. }) => {
+                        let expiry = state.retained_until(*kind, reading);
+                        (expiry, round_up_expiry(expiry, *kind, reading))
+                    }
+                    None => (Timestamp::EPOCH, Timestamp::EPOCH),
                 }
-                None => (Timestamp::EPOCH, Timestamp::EPOCH),
-            },
-            Held::Nothing => (Timestamp::MAX, Timestamp::MAX),
+            }
+            SlotContent::Empty => (Timestamp::MAX, Timestamp::MAX),
         }
     }
 
     /// An entry expires at this time: the sweep has to be here by then.
-    fn expires(&mut self, expiry: Timestamp, asked: &Asked, due: &Due) {
-        self.soonest = self.soonest.min(expiry);
-        due.not_after(asked.print.shard(), expiry);
+    fn schedule(&mut self, expiry: Timestamp, lookup: &Lookup, next_expiry: &NextExpiry) {
+        self.earliest_expiry = self.earliest_expiry.min(expiry);
+        next_expiry.lower(lookup.fingerprint.shard(), expiry);
     }
 
     fn remove(&mut self, at: usize) {
-        let held = self.table.slot(at).held();
+        let content = self.table.slot_mut(at).content();
         self.table.remove(at);
-        let (Held::Wide(position), Some(wide)) = (held, &mut self.wide) else {
+        let (SlotContent::Overflow(position), Some(wide)) = (content, &mut self.overflow) else {
             return;
         };
         if let Some(moved) = wide.remove(position)
             && let Ok(at) = self.table.find(moved)
         {
-            *self.table.slot(at) = Slot::wide(moved, position);
+            *self.table.slot_mut(at) = Slot::overflow(moved, position);
         }
-        if self.wide.as_ref().is_some_and(|wide| wide.is_empty()) {
-            self.wide = None;
+        if self.overflow.as_ref().is_some_and(|wide| wide.is_empty()) {
+            self.overflow = None;
         }
     }
 
     /// Keeps a state beside the table, and makes the slot for it.
-    fn widen(&mut self, asked: &Asked, state: State) -> Slot {
-        let wide = Wide { print: asked.print, kind: asked.window.into(), state };
-        Slot::wide(asked.print, self.wide.get_or_insert_default().push(wide))
+    fn spill(&mut self, lookup: &Lookup, state: StoredState) -> Slot {
+        let wide = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window.into(), state };
+        Slot::overflow(lookup.fingerprint, self.overflow.get_or_insert_default().push(wide))
     }
 
-    fn wide_at(&mut self, at: usize) -> Option<&mut Wide> {
-        match self.table.slot(at).held() {
-            Held::Wide(position) => self.wide.as_mut()?.get_mut(position),
+    fn overflow_at(&mut self, at: usize) -> Option<&mut OverflowEntry> {
+        match self.table.slot_mut(at).content() {
+            SlotContent::Overflow(position) => self.overflow.as_mut()?.get_mut(position),
             _ => None,
         }
     }
@@ -357,21 +372,21 @@ impl Shard {
 /// Counts a hit in a slot, where that holds counts, and where it is a bucket or the newest window; else `None`, and nothing
 /// is changed.
 #[inline(always)]
-fn count_at_hand(
+fn try_increment_slot(
     slot: &mut Slot,
     window: Window,
     hit: &Hit<'_>,
     now: Timestamp,
-    view: View,
+    mode: WindowMode,
 ) -> Option<CounterState> {
-    match (window, view) {
+    match (window, mode) {
         _ if !slot.is_packed() => None,
-        (Window::Aligned { start, length }, _) => slot.count(start, length, hit, now, view),
-        (Window::Bucket { limit, .. }, View::Fixed) => {
+        (Window::Aligned { start, length }, _) => slot.try_increment(start, length, hit, now, mode),
+        (Window::Bucket { limit, .. }, WindowMode::Fixed) => {
             let mut value = slot.value();
-            let tally = fill(&mut value, limit, hit, now);
+            let state = increment_bucket(&mut value, limit, hit, now);
             slot.set_value(value);
-            Some(tally)
+            Some(state)
         }
         _ => None,
     }
@@ -379,11 +394,11 @@ fn count_at_hand(
 
 /// When to look again at an entry that expires at any time, unlike windows that are aligned: at the next of a few
 /// moments within its time, at which many expire together.
-fn together(expiry: Timestamp, kind: Kind, when: When) -> Timestamp {
-    let (Kind::Opened { length } | Kind::Bucket { length, .. }) = kind else {
+fn round_up_expiry(expiry: Timestamp, kind: WindowKind, reading: Reading) -> Timestamp {
+    let (WindowKind::FromFirstHit { length } | WindowKind::Bucket { length, .. }) = kind else {
         return expiry;
     };
-    let kept = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(when.skew).as_nanos();
+    let kept = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew).as_nanos();
     let step = 1 << (kept / 16).ilog2();
     expiry.as_nanos().checked_next_multiple_of(step).map_or(Timestamp::MAX, Timestamp::from_nanos)
 }

@@ -2,16 +2,16 @@
 
 use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
-use crate::counters::fingerprint::Fingerprint;
-use crate::counters::window_kind::{Family, UNLISTED};
-use crate::counters::windows::{KNOWN, View, Windows};
+use super::fingerprint::Fingerprint;
+use super::window_kind::{KindId, UNINTERNED};
+use super::windows::{KNOWN, WindowMode, Windows};
 
-/// Counts, where they fit; else the position of a [wide](crate::counters::overflow) state.
+/// Counts, where they fit; else the position of a [wide](super::overflow) state.
 ///
 /// | word | bits | what |
 /// |---|---|---|
-/// | 0 | 64 | [`Fingerprint::place`]; 0 of an empty slot |
-/// | 1 | 40 | [`Fingerprint::check`] |
+/// | 0 | 64 | [`Fingerprint::hash`]; 0 of an empty slot |
+/// | 1 | 40 | [`Fingerprint::tag`] |
 /// | | 8 | the family |
 /// | | 16 | of windows: the start of the newest one, upper part |
 /// | 2 | 32 | of windows: the start of the newest one, lower part |
@@ -27,46 +27,46 @@ use crate::counters::windows::{KNOWN, View, Windows};
 pub(crate) struct Slot([u64; 4]);
 
 /// The family of slots whose state is wide.
-const WIDE: Family = UNLISTED;
+const OVERFLOW: KindId = UNINTERNED;
 
 /// How many bits of a start are not stored.
-const DROPPED: u32 = 16;
+const DROPPED_BITS: u32 = 16;
 
 /// What a slot holds, by the family that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
-    Nothing,
-    Wide(usize),
-    Packed(Family),
+pub(crate) enum SlotContent {
+    Empty,
+    Overflow(usize),
+    Packed(KindId),
 }
 
 impl Slot {
     /// A slot of aligned windows; `None` where their counts do not fit.
-    pub(crate) fn windows(print: Fingerprint, family: Family, windows: &Windows) -> Option<Self> {
+    pub(crate) fn windows(fingerprint: Fingerprint, kind_id: KindId, windows: &Windows) -> Option<Self> {
         let [newest, before, oldest] = windows.counts.map(|count| u32::try_from(count).ok());
-        let start = windows.newest >> DROPPED;
+        let start = windows.newest >> DROPPED_BITS;
         Some(Self([
-            print.place,
-            print.check << 24 | u64::from(family) << 16 | start >> 32,
+            fingerprint.hash,
+            fingerprint.tag << 24 | u64::from(kind_id) << 16 | start >> 32,
             (start & 0xFFFF_FFFF) | u64::from(newest?) << 32,
             u64::from(before?) | u64::from(oldest?) << 32,
         ]))
     }
 
     /// A slot of a bucket.
-    pub(crate) fn bucket(print: Fingerprint, family: Family, value: u128) -> Self {
-        let mut slot = Self([print.place, print.check << 24 | u64::from(family) << 16, 0, 0]);
+    pub(crate) fn bucket(fingerprint: Fingerprint, kind_id: KindId, value: u128) -> Self {
+        let mut slot = Self([fingerprint.hash, fingerprint.tag << 24 | u64::from(kind_id) << 16, 0, 0]);
         slot.set_value(value);
         slot
     }
 
     /// A slot that says where the state is.
-    pub(crate) fn wide(print: Fingerprint, position: usize) -> Self {
-        Self([print.place, print.check << 24 | u64::from(WIDE) << 16, position as u64, 0])
+    pub(crate) fn overflow(fingerprint: Fingerprint, position: usize) -> Self {
+        Self([fingerprint.hash, fingerprint.tag << 24 | u64::from(OVERFLOW) << 16, position as u64, 0])
     }
 
     #[inline(always)]
-    pub(crate) const fn place(&self) -> u64 {
+    pub(crate) const fn hash(&self) -> u64 {
         self.0[0]
     }
 
@@ -76,28 +76,28 @@ impl Slot {
     }
 
     #[inline(always)]
-    pub(crate) const fn print(&self) -> Fingerprint {
-        Fingerprint { place: self.0[0], check: self.0[1] >> 24 }
+    pub(crate) const fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { hash: self.0[0], tag: self.0[1] >> 24 }
     }
 
     #[inline(always)]
-    pub(crate) fn held(&self) -> Held {
-        match self.family() {
-            0 => Held::Nothing,
+    pub(crate) fn content(&self) -> SlotContent {
+        match self.kind_id() {
+            0 => SlotContent::Empty,
             #[expect(clippy::cast_possible_truncation, reason = "it was a usize")]
-            WIDE => Held::Wide(self.0[2] as usize),
-            family => Held::Packed(family),
+            OVERFLOW => SlotContent::Overflow(self.0[2] as usize),
+            kind_id => SlotContent::Packed(kind_id),
         }
     }
 
     /// Whether it holds counts, if it is not empty.
     #[inline(always)]
     pub(crate) const fn is_packed(&self) -> bool {
-        self.family() != WIDE
+        self.kind_id() != OVERFLOW
     }
 
     #[inline(always)]
-    const fn family(&self) -> Family {
+    const fn kind_id(&self) -> KindId {
         self.0[1].to_le_bytes()[2]
     }
 
@@ -123,7 +123,7 @@ impl Slot {
     /// A time from which the newest window starts within 2^16 nanoseconds.
     #[inline(always)]
     pub(crate) const fn starts_from(&self) -> u64 {
-        self.start() << DROPPED
+        self.start() << DROPPED_BITS
     }
 
     /// The windows that are known.
@@ -137,23 +137,23 @@ impl Slot {
 
     /// [`Windows::increment`] where that is simple: of the newest window, of counts that fit. `None` where it is not.
     #[inline(always)]
-    pub(crate) fn count(
+    pub(crate) fn try_increment(
         &mut self,
         start: Timestamp,
         length: WindowLength,
         hit: &Hit<'_>,
         now: Timestamp,
-        view: View,
+        mode: WindowMode,
     ) -> Option<CounterState> {
-        if self.start() != start.as_nanos() >> DROPPED || hit.floor != 0 {
+        if self.start() != start.as_nanos() >> DROPPED_BITS || hit.floor != 0 {
             return None;
         }
         let count = self.0[2] >> 32;
         let cost = u64::try_from(hit.cost).ok()?;
         let after = count.checked_add(cost)?;
-        let (room, previous) = match view {
-            View::Fixed => (hit.ceiling.checked_sub(after.into()), 0),
-            View::Sliding => {
+        let (room, previous) = match mode {
+            WindowMode::Fixed => (hit.ceiling.checked_sub(after.into()), 0),
+            WindowMode::Sliding => {
                 let previous = self.0[3] & 0xFFFF_FFFF;
                 let room = hit.ceiling.checked_sub(after.into());
                 (room.filter(|room| fits(*room, previous, start, length, now)), previous)
@@ -190,9 +190,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::counters::windows::At;
+    use crate::counters::windows::WindowAt;
 
-    const PRINT: Fingerprint = Fingerprint { place: 0x1234_5678_9ABC_DEF0, check: 0xFF_FFFF_FFFF };
+    const FINGERPRINT: Fingerprint = Fingerprint { hash: 0x1234_5678_9ABC_DEF0, tag: 0xFF_FFFF_FFFF };
 
     fn any_length() -> impl Strategy<Value = WindowLength> {
         let nanos = WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos();
@@ -218,23 +218,23 @@ mod tests {
 
         #[test]
         fn windows_that_fit_come_back_as_they_were(
-            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()), family in 1..WIDE,
+            time: u64, length in any_length(), counts in prop::array::uniform3(any_count()), kind_id in 1..OVERFLOW,
         ) {
             let windows = Windows { newest: time - time % length.as_nanos(), counts };
-            let slot = Slot::windows(PRINT, family, &windows).unwrap();
+            let slot = Slot::windows(FINGERPRINT, kind_id, &windows).unwrap();
             prop_assert_eq!(slot.known(length), windows);
-            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Packed(family)));
-            prop_assert!(windows.newest - slot.starts_from() < 1 << DROPPED);
+            prop_assert_eq!((slot.fingerprint(), slot.content()), (FINGERPRINT, SlotContent::Packed(kind_id)));
+            prop_assert!(windows.newest - slot.starts_from() < 1 << DROPPED_BITS);
             let outgrown = Windows { counts: [counts[0], counts[1] + (1 << 32), counts[2]], ..windows };
-            prop_assert_eq!(Slot::windows(PRINT, family, &outgrown), None);
+            prop_assert_eq!(Slot::windows(FINGERPRINT, kind_id, &outgrown), None);
         }
 
         #[test]
-        fn values_and_positions_come_back_as_they_were(value: u128, position: u32, family in 1..WIDE) {
-            let slot = Slot::bucket(PRINT, family, value);
-            prop_assert_eq!((slot.value(), slot.print(), slot.held()), (value, PRINT, Held::Packed(family)));
-            let slot = Slot::wide(PRINT, position as usize);
-            prop_assert_eq!((slot.print(), slot.held()), (PRINT, Held::Wide(position as usize)));
+        fn values_and_positions_come_back_as_they_were(value: u128, position: u32, kind_id in 1..OVERFLOW) {
+            let slot = Slot::bucket(FINGERPRINT, kind_id, value);
+            prop_assert_eq!((slot.value(), slot.fingerprint(), slot.content()), (value, FINGERPRINT, SlotContent::Packed(kind_id)));
+            let slot = Slot::overflow(FINGERPRINT, position as usize);
+            prop_assert_eq!((slot.fingerprint(), slot.content()), (FINGERPRINT, SlotContent::Overflow(position as usize)));
         }
 
         /// Whatever is decided without the general arithmetic is decided like it.
@@ -244,7 +244,7 @@ mod tests {
             cost in any_bound(), ceiling in any_bound(), floor in prop_oneof![4 => Just(0), 1 => 0..9_u128],
             later in prop_oneof![6 => Just(0), 1 => 0..4_u64], elapsed: u64, slides: bool,
         ) {
-            let view = if slides { View::Sliding } else { View::Fixed };
+            let mode = if slides { WindowMode::Sliding } else { WindowMode::Fixed };
             let newest = time - time % length.as_nanos();
             let Some(start) = newest.checked_add(later * length.as_nanos()) else { return Ok(()) };
             let now = Timestamp::from_nanos(start.saturating_add(elapsed % (2 * length.as_nanos())));
@@ -253,13 +253,13 @@ mod tests {
             // Before the epoch nothing was counted.
             let age = |age: u64| if newest >= age * length.as_nanos() { counts[usize::try_from(age).unwrap()] } else { 0 };
             let known = Windows { newest, counts: [age(0), age(1), age(2)] };
-            let mut slot = Slot::windows(PRINT, 1, &known).unwrap();
+            let mut slot = Slot::windows(FINGERPRINT, 1, &known).unwrap();
             let before = slot;
             let skew = Duration::from_secs(5);
-            let (expected, after) = Windows::increment(Some(&known), &hit, At { start, length, now, skew }, view);
-            match slot.count(start, length, &hit, now, view) {
-                Some(tally) => {
-                    prop_assert_eq!(tally, expected);
+            let (expected, after) = Windows::increment(Some(&known), &hit, WindowAt { start, length, now, skew }, mode);
+            match slot.try_increment(start, length, &hit, now, mode) {
+                Some(state) => {
+                    prop_assert_eq!(state, expected);
                     prop_assert_eq!(slot.known(length), after.unwrap_or(known));
                 }
                 None => prop_assert_eq!(slot, before),

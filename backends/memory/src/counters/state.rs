@@ -8,20 +8,20 @@ use limited_core::{
     retained_until,
 };
 
-use crate::counters::window_kind::Kind;
-use crate::counters::windows::{At, View, Windows, is_implausible};
+use super::window_kind::WindowKind;
+use super::windows::{WindowAt, WindowMode, Windows, is_implausible};
 
 /// What is known of one key in windows of one kind and length.
 #[derive(Clone, Debug)]
-pub(crate) enum State {
+pub(crate) enum StoredState {
     Aligned(Box<Windows>),
-    Opened(Opened),
+    FromFirstHit(FirstHitWindow),
     Bucket { value: u128 },
 }
 
 /// A window that a hit has opened.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened {
+pub(crate) struct FirstHitWindow {
     start: Timestamp,
     value: u128,
     meta: Arc<WindowMeta>,
@@ -29,64 +29,66 @@ pub(crate) struct Opened {
 
 /// When an operation happens, and how far clocks may be apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct When {
+pub(crate) struct Reading {
     pub(crate) now: Timestamp,
     pub(crate) skew: Duration,
 }
 
-impl When {
-    pub(crate) const fn at(self, start: Timestamp, length: WindowLength) -> At {
-        At { start, length, now: self.now, skew: self.skew }
+impl Reading {
+    pub(crate) const fn at(self, start: Timestamp, length: WindowLength) -> WindowAt {
+        WindowAt { start, length, now: self.now, skew: self.skew }
     }
 }
 
-impl State {
-    /// Counts `hit`, or leaves everything as it was. `view` is about aligned windows only.
+impl StoredState {
+    /// Counts `hit`, or leaves everything as it was. `mode` is about aligned windows only.
     pub(crate) fn increment(
         &mut self,
         window: Window,
         hit: &Hit<'_>,
-        when: When,
-        view: View,
+        reading: Reading,
+        mode: WindowMode,
     ) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                let (tally, after) = Windows::increment(Some(windows), hit, when.at(start, length), view);
+                let (state, after) = Windows::increment(Some(windows), hit, reading.at(start, length), mode);
                 **windows = after.unwrap_or(**windows);
-                tally
+                state
             }
-            (Self::Opened(opened), Window::FromFirstHit { length }) => {
-                if has_ended(opened.start, length, when.now) {
-                    let (tally, after) = Opened::by(hit, when.now);
+            (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
+                if has_ended(first_hit.start, length, reading.now) {
+                    let (state, after) = FirstHitWindow::open(hit, reading.now);
                     if let Some(after) = after {
-                        *opened = after;
+                        *first_hit = after;
                     }
-                    return tally;
+                    return state;
                 }
-                let after = hit.apply(opened.value);
-                opened.value = after.unwrap_or(opened.value);
-                opened.tally(after.is_some())
+                let after = hit.apply(first_hit.value);
+                first_hit.value = after.unwrap_or(first_hit.value);
+                first_hit.state(after.is_some())
             }
-            (Self::Bucket { value }, Window::Bucket { limit, .. }) => fill(value, limit, hit, when.now),
+            (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
+                increment_bucket(value, limit, hit, reading.now)
+            }
             _ => Self::mismatch(),
         }
     }
 
-    /// Reads. `view` is about aligned windows only.
-    pub(crate) fn get(&self, window: Window, when: When, view: View) -> CounterState {
+    /// Reads. `mode` is about aligned windows only.
+    pub(crate) fn get(&self, window: Window, reading: Reading, mode: WindowMode) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                Windows::get(Some(windows), when.at(start, length), view)
+                Windows::get(Some(windows), reading.at(start, length), mode)
             }
-            (Self::Opened(opened), Window::FromFirstHit { length }) => {
-                if has_ended(opened.start, length, when.now) {
+            (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
+                if has_ended(first_hit.start, length, reading.now) {
                     CounterState::default()
                 } else {
-                    opened.tally(false)
+                    first_hit.state(false)
                 }
             }
             (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
-                CounterState::new(false, unless_full(*value, limit, when.now))
+                CounterState::new(false, value_unless_full(*value, limit, reading.now))
             }
             _ => Self::mismatch(),
         }
@@ -99,23 +101,23 @@ impl State {
                 windows.remove(start, length);
                 windows.is_empty()
             }
-            (Self::Opened(opened), _, Some(named)) => named == opened.meta.id,
+            (Self::FromFirstHit(first_hit), _, Some(named)) => named == first_hit.meta.id,
             (_, _, named) => named.is_none(),
         }
     }
 
     /// From when on the entry is the same as none, and a clock that jumps back within the allowed skew does not find
     /// a difference either.
-    pub(crate) fn retained_until(&self, kind: Kind, when: When) -> Timestamp {
+    pub(crate) fn retained_until(&self, kind: WindowKind, reading: Reading) -> Timestamp {
         match (self, kind) {
-            (Self::Aligned(windows), Kind::Aligned { length }) => {
-                windows_forgotten_from(Timestamp::from_nanos(windows.newest), length, when)
+            (Self::Aligned(windows), WindowKind::Aligned { length }) => {
+                windows_retained_until(Timestamp::from_nanos(windows.newest), length, reading)
             }
-            (Self::Opened(opened), Kind::Opened { length }) => {
-                retained_until(opened.start, length, when.skew)
+            (Self::FromFirstHit(first_hit), WindowKind::FromFirstHit { length }) => {
+                retained_until(first_hit.start, length, reading.skew)
             }
-            (Self::Bucket { value }, Kind::Bucket { limit, length }) => {
-                bucket_forgotten_from(*value, limit, length, when)
+            (Self::Bucket { value }, WindowKind::Bucket { limit, length }) => {
+                bucket_retained_until(*value, limit, length, reading)
             }
             _ => Timestamp::EPOCH,
         }
@@ -129,51 +131,56 @@ impl State {
     }
 }
 
-/// [`State::retained_until`] of aligned windows.
-pub(crate) fn windows_forgotten_from(newest: Timestamp, length: WindowLength, when: When) -> Timestamp {
-    if is_implausible(newest, length, when.now, when.skew) {
+/// [`StoredState::retained_until`] of aligned windows.
+pub(crate) fn windows_retained_until(newest: Timestamp, length: WindowLength, reading: Reading) -> Timestamp {
+    if is_implausible(newest, length, reading.now, reading.skew) {
         // Counted by a clock that was wrong: it keeps nobody.
         Timestamp::EPOCH
     } else {
-        retained_until(newest, length, when.skew)
+        retained_until(newest, length, reading.skew)
     }
 }
 
-/// [`State::retained_until`] of a bucket.
-pub(crate) fn bucket_forgotten_from(value: u128, limit: u64, length: WindowLength, when: When) -> Timestamp {
-    bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(when.skew)
+/// [`StoredState::retained_until`] of a bucket.
+pub(crate) fn bucket_retained_until(
+    value: u128,
+    limit: u64,
+    length: WindowLength,
+    reading: Reading,
+) -> Timestamp {
+    bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(reading.skew)
 }
 
 /// Counts `hit` in a bucket, or leaves it as it was.
 #[inline(always)]
-pub(crate) fn fill(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> CounterState {
+pub(crate) fn increment_bucket(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> CounterState {
     match hit.apply(*value) {
         Some(after) => {
             *value = after;
             CounterState::new(true, after)
         }
-        None => CounterState::new(false, unless_full(*value, limit, now)),
+        None => CounterState::new(false, value_unless_full(*value, limit, now)),
     }
 }
 
 /// The value of a bucket; 0 where it is full, and so the same as an absent one. It is kept all the same for a while,
 /// since the clock may jump back to when it was not.
-pub(crate) fn unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
+pub(crate) fn value_unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
     if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
 }
 
-impl Opened {
+impl FirstHitWindow {
     /// The window that a hit opens, if it is counted.
-    pub(crate) fn by(hit: &Hit<'_>, now: Timestamp) -> (CounterState, Option<Self>) {
+    pub(crate) fn open(hit: &Hit<'_>, now: Timestamp) -> (CounterState, Option<Self>) {
         let Some(value) = hit.apply(0) else {
             return (CounterState::default(), None);
         };
         let meta = WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Arc::from) };
-        let opened = Self { start: now, value, meta: Arc::new(meta) };
-        (opened.tally(true), Some(opened))
+        let first_hit = Self { start: now, value, meta: Arc::new(meta) };
+        (first_hit.state(true), Some(first_hit))
     }
 
-    fn tally(&self, counted: bool) -> CounterState {
+    fn state(&self, counted: bool) -> CounterState {
         CounterState::new(counted, self.value).with_start(self.start).with_meta(Arc::clone(&self.meta))
     }
 }

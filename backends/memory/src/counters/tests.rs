@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
 use proptest::prelude::*;
 
+use super::windows::WindowAt;
 use super::*;
-use crate::counters::windows::At;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -19,7 +19,7 @@ fn count(store: &Counters, key: &str, window: Window, now: Timestamp) -> Counter
     } else {
         0
     });
-    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now, View::Fixed).unwrap()
+    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now, WindowMode::Fixed).unwrap()
 }
 
 fn after(time: Timestamp, seconds: u64) -> Timestamp {
@@ -68,7 +68,7 @@ fn a_key_counted_ahead_of_a_clock_that_is_corrected_leaves_once_it_is_used_again
     hit(after(START, 10 * 365 * 86_400));
     hit(START);
     let later = after(START, 60);
-    store.get(&Counter::new("", &Key::from("other"), windows(later)[0]).unwrap(), later, View::Fixed);
+    store.get(&Counter::new("", &Key::from("other"), windows(later)[0]).unwrap(), later, WindowMode::Fixed);
     assert_eq!(store.len(), 0);
 }
 
@@ -79,7 +79,7 @@ fn expired_keys_give_their_memory_back() {
         for key in 0..20_000 {
             count(&store, &key.to_string(), windows(START)[kind], START);
         }
-        let (most, _) = slots(&store);
+        let (max_load, _) = slots(&store);
         let later = after(START, 60);
         let live = (0..100).map(|key| format!("live {key}"));
         live.for_each(|key| drop(count(&store, &key, windows(later)[kind], later)));
@@ -90,7 +90,7 @@ fn expired_keys_give_their_memory_back() {
         assert_eq!(store.len(), 100);
         let (slots, taken) = slots(&store);
         assert_eq!(taken, 100);
-        assert!(slots * 30 < most, "{slots} of {most}");
+        assert!(slots * 30 < max_load, "{slots} of {max_load}");
     }
 }
 
@@ -107,14 +107,14 @@ fn no_operation_looks_at_more_than_a_few_entries() {
         count(&store, &key.to_string(), Window::aligned(later, length), later);
     }
     let due = after(START, 2 * 3_600 + 5);
-    let is_over = || !store.due.has_any(due);
+    let is_over = || !store.next_expiry.any_due(due);
     let mut operations = 0;
     while !is_over() {
         count(&store, "0", Window::aligned(due, length), due);
         operations += 1;
     }
     assert_eq!(store.len(), 30_000);
-    let fewest = 30_000 / LOOKED_AT_PER_CALL;
+    let fewest = 30_000 / SCANS_PER_CALL;
     assert!((fewest..=fewest + 10).contains(&operations), "{operations}");
 }
 
@@ -125,7 +125,7 @@ fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
     let (mut now, mut sweeps) = (START, 0);
     for key in 0..60_000_u32 {
         now = now.saturating_add(Duration::from_millis(10));
-        sweeps += usize::from(store.due.has_any(now));
+        sweeps += usize::from(store.next_expiry.any_due(now));
         count(&store, &key.to_string(), window, now);
         // Full at once; kept for a minute and the allowed skew, and swept within an eighth of that.
         assert!(store.len() <= 100 * 65 * 9 / 8, "{}", store.len());
@@ -172,15 +172,15 @@ fn more_kinds_than_are_listed_count_like_others() {
                     _ => 0,
                 };
                 let hit = Hit::new(1, floor + 3).with_floor(floor);
-                let tally = store.increment(&counter, &hit, START, View::Fixed).unwrap();
-                assert_eq!((tally.counted, tally.value), (true, floor + round), "{window:?}");
+                let state = store.increment(&counter, &hit, START, WindowMode::Fixed).unwrap();
+                assert_eq!((state.counted, state.value), (true, floor + round), "{window:?}");
             }
         }
     }
     assert_eq!(store.len(), 1_200);
     for _ in 0..300 {
         let later = after(START, 1_000);
-        store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later, View::Fixed);
+        store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later, WindowMode::Fixed);
     }
     assert_eq!((store.len(), slots(&store)), (0, (0, 0)));
 }
@@ -193,7 +193,7 @@ struct Step {
     back: u64,
     cost: u128,
     ceiling: u128,
-    view: View,
+    mode: WindowMode,
     resets: bool,
 }
 
@@ -207,7 +207,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         back: if what % 3 == 0 { back } else { 0 },
         cost,
         ceiling,
-        view: if slides { View::Sliding } else { View::Fixed },
+        mode: if slides { WindowMode::Sliding } else { WindowMode::Fixed },
         resets: what == 19,
     });
     prop::collection::vec(step, 1..80)
@@ -229,7 +229,7 @@ proptest! {
             let Window::Aligned { start, .. } = window else { unreachable!() };
             let key = Key::from(step.key.to_string());
             let counter = Counter::new("", &key, window).unwrap();
-            let at = At { start, length, now, skew: MAX_CLOCK_SKEW };
+            let at = WindowAt { start, length, now, skew: MAX_CLOCK_SKEW };
             // Each operation removes what has expired, if it is as few entries as these.
             known.retain(|_, windows| {
                 let newest = Timestamp::from_nanos(windows.newest);
@@ -247,11 +247,11 @@ proptest! {
             }
             let hit = Hit::new(step.cost, step.ceiling);
             prop_assert_eq!(
-                store.get(&counter, now, step.view),
-                Windows::get(known.get(&step.key), at, step.view)
+                store.get(&counter, now, step.mode),
+                Windows::get(known.get(&step.key), at, step.mode)
             );
-            let (expected, after) = Windows::increment(known.get(&step.key), &hit, at, step.view);
-            prop_assert_eq!(store.increment(&counter, &hit, now, step.view).unwrap(), expected);
+            let (expected, after) = Windows::increment(known.get(&step.key), &hit, at, step.mode);
+            prop_assert_eq!(store.increment(&counter, &hit, now, step.mode).unwrap(), expected);
             known.extend(after.map(|after| (step.key, after)));
         }
     }

@@ -23,14 +23,14 @@ pub(crate) struct Windows {
 
 /// How an operation looks at windows: fixed, or sliding, where the window before must be known too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum View {
+pub(crate) enum WindowMode {
     Fixed,
     Sliding,
 }
 
 /// The window that an operation is about, and the time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At {
+pub(crate) struct WindowAt {
     pub(crate) start: Timestamp,
     pub(crate) length: WindowLength,
     pub(crate) now: Timestamp,
@@ -49,18 +49,18 @@ impl Windows {
     pub(crate) fn increment(
         known: Option<&Self>,
         hit: &Hit<'_>,
-        at: At,
-        view: View,
+        at: WindowAt,
+        mode: WindowMode,
     ) -> (CounterState, Option<Self>) {
-        let known = match Self::decidable(known, at, view) {
-            Decidable::Here => known,
-            Decidable::Afresh => None,
-            Decidable::From(start) => return (Self::tally(known, start, at, view), None),
+        let known = match Self::decidable(known, at, mode) {
+            Decidable::Known => known,
+            Decidable::StartOver => None,
+            Decidable::ForgottenBefore(start) => return (Self::state(known, start, at, mode), None),
         };
-        let before = Self::value_before(known, at.start, at.length, view);
-        let with_previous = match view {
-            View::Fixed => *hit,
-            View::Sliding => sliding::with_previous(
+        let before = Self::previous_value(known, at.start, at.length, mode);
+        let with_previous = match mode {
+            WindowMode::Fixed => *hit,
+            WindowMode::Sliding => sliding::with_previous(
                 hit,
                 before,
                 Window::Aligned { start: at.start, length: at.length },
@@ -69,22 +69,22 @@ impl Windows {
         };
         match with_previous.apply(Self::value(known, at.start, at.length)) {
             Some(value) => {
-                let tally = CounterState::new(true, value).with_start(at.start).with_previous(before);
-                (tally, Some(Self::with(known, value, at)))
+                let state = CounterState::new(true, value).with_start(at.start).with_previous(before);
+                (state, Some(Self::with(known, value, at)))
             }
-            None => (Self::tally(known, at.start, at, view), None),
+            None => (Self::state(known, at.start, at, mode), None),
         }
     }
 
     /// Reads.
-    pub(crate) fn get(known: Option<&Self>, at: At, view: View) -> CounterState {
+    pub(crate) fn get(known: Option<&Self>, at: WindowAt, mode: WindowMode) -> CounterState {
         if has_passed(retained_until(at.start, at.length, at.skew), at.now) {
             return CounterState::new(false, 0).with_start(at.start);
         }
-        match Self::decidable(known, at, view) {
-            Decidable::Here => Self::tally(known, at.start, at, view),
-            Decidable::Afresh => CounterState::new(false, 0).with_start(at.start),
-            Decidable::From(start) => Self::tally(known, start, at, view),
+        match Self::decidable(known, at, mode) {
+            Decidable::Known => Self::state(known, at.start, at, mode),
+            Decidable::StartOver => CounterState::new(false, 0).with_start(at.start),
+            Decidable::ForgottenBefore(start) => Self::state(known, start, at, mode),
         }
     }
 
@@ -100,10 +100,10 @@ impl Windows {
         self.counts == [0; KNOWN]
     }
 
-    fn tally(known: Option<&Self>, start: Timestamp, at: At, view: View) -> CounterState {
+    fn state(known: Option<&Self>, start: Timestamp, at: WindowAt, mode: WindowMode) -> CounterState {
         CounterState::new(false, Self::value(known, start, at.length))
             .with_start(start)
-            .with_previous(Self::value_before(known, start, at.length, view))
+            .with_previous(Self::previous_value(known, start, at.length, mode))
     }
 
     /// How many windows before the newest one this one is; `None` of a later one.
@@ -117,39 +117,44 @@ impl Windows {
         known.and_then(count).unwrap_or(0)
     }
 
-    fn value_before(known: Option<&Self>, start: Timestamp, length: WindowLength, view: View) -> u128 {
-        match (view, start.as_nanos().checked_sub(length.as_nanos())) {
-            (View::Sliding, Some(before)) => Self::value(known, Timestamp::from_nanos(before), length),
+    fn previous_value(
+        known: Option<&Self>,
+        start: Timestamp,
+        length: WindowLength,
+        mode: WindowMode,
+    ) -> u128 {
+        match (mode, start.as_nanos().checked_sub(length.as_nanos())) {
+            (WindowMode::Sliding, Some(before)) => Self::value(known, Timestamp::from_nanos(before), length),
             _ => 0,
         }
     }
 
     /// Whether the window asked for can be decided on: it is known, or later than all that are.
-    fn decidable(known: Option<&Self>, at: At, view: View) -> Decidable {
+    fn decidable(known: Option<&Self>, at: WindowAt, mode: WindowMode) -> Decidable {
         let Some(known) = known else {
-            return Decidable::Here;
+            return Decidable::Known;
         };
-        let (asked, length) = (at.start.as_nanos(), at.length.as_nanos());
+        let (lookup, length) = (at.start.as_nanos(), at.length.as_nanos());
         let back = |windows| known.newest.saturating_sub(windows * length);
-        let earliest = back(if view == View::Sliding { 1 } else { 2 });
+        let earliest = back(if mode == WindowMode::Sliding { 1 } else { 2 });
         // Before the first window since the epoch there is none to know.
-        if asked >= earliest || (asked < length && asked >= back(2)) {
-            Decidable::Here
+        if lookup >= earliest || (lookup < length && lookup >= back(2)) {
+            Decidable::Known
         } else if is_implausible(Timestamp::from_nanos(known.newest), at.length, at.now, at.skew) {
-            Decidable::Afresh
+            Decidable::StartOver
         } else {
-            Decidable::From(Timestamp::from_nanos(earliest))
+            Decidable::ForgottenBefore(Timestamp::from_nanos(earliest))
         }
     }
 
     /// The windows once `value` is counted in the one asked for, which can be decided on.
-    fn with(known: Option<&Self>, value: u128, at: At) -> Self {
-        let asked = at.start.as_nanos();
-        let afresh = Self { newest: asked, counts: [value, 0, 0] };
+    fn with(known: Option<&Self>, value: u128, at: WindowAt) -> Self {
+        let lookup = at.start.as_nanos();
+        let start_over = Self { newest: lookup, counts: [value, 0, 0] };
         let Some(known) = known else {
-            return afresh;
+            return start_over;
         };
-        if let Some(age) = known.age(asked, at.length) {
+        if let Some(age) = known.age(lookup, at.length) {
             let mut after = *known;
             if let Some(count) = after.counts.get_mut(age) {
                 *count = value;
@@ -157,10 +162,10 @@ impl Windows {
             return after;
         }
         let [newest, before, _] = known.counts;
-        match (asked - known.newest) / at.length.as_nanos() {
-            1 => Self { newest: asked, counts: [value, newest, before] },
-            2 => Self { newest: asked, counts: [value, 0, newest] },
-            _ => afresh,
+        match (lookup - known.newest) / at.length.as_nanos() {
+            1 => Self { newest: lookup, counts: [value, newest, before] },
+            2 => Self { newest: lookup, counts: [value, 0, newest] },
+            _ => start_over,
         }
     }
 }
@@ -168,11 +173,11 @@ impl Windows {
 /// Where a decision can be made.
 enum Decidable {
     /// In the window asked for.
-    Here,
+    Known,
     /// In the window asked for, once everything known, which lies implausibly far ahead, is forgotten.
-    Afresh,
+    StartOver,
     /// In the window that starts there, at the earliest.
-    From(Timestamp),
+    ForgottenBefore(Timestamp),
 }
 
 #[cfg(test)]
@@ -189,7 +194,7 @@ mod tests {
         forward: u64,
         back: u64,
         cost: u8,
-        view: View,
+        mode: WindowMode,
     }
 
     /// The windows of one key, as a slot keeps them.
@@ -197,14 +202,14 @@ mod tests {
     struct Key(Option<Windows>);
 
     impl Key {
-        fn increment(&mut self, hit: &Hit<'_>, at: At, view: View) -> CounterState {
-            let (tally, after) = Windows::increment(self.0.as_ref(), hit, at, view);
+        fn increment(&mut self, hit: &Hit<'_>, at: WindowAt, mode: WindowMode) -> CounterState {
+            let (state, after) = Windows::increment(self.0.as_ref(), hit, at, mode);
             self.0 = after.or(self.0);
-            tally
+            state
         }
 
-        fn get(&self, at: At, view: View) -> CounterState {
-            Windows::get(self.0.as_ref(), at, view)
+        fn get(&self, at: WindowAt, mode: WindowMode) -> CounterState {
+            Windows::get(self.0.as_ref(), at, mode)
         }
     }
 
@@ -218,15 +223,15 @@ mod tests {
             forward: if cost < 7 { forward / 8 } else { forward },
             back: if jumps { back } else { 0 },
             cost,
-            view: if slides { View::Sliding } else { View::Fixed },
+            mode: if slides { WindowMode::Sliding } else { WindowMode::Fixed },
         });
         prop::collection::vec(step, 1..60)
     }
 
-    fn at(now: u64, length: WindowLength, skew: Duration) -> At {
+    fn at(now: u64, length: WindowLength, skew: Duration) -> WindowAt {
         let now = Timestamp::from_nanos(now);
         let Window::Aligned { start, .. } = Window::aligned(now, length) else { unreachable!() };
-        At { start, length, now, skew }
+        WindowAt { start, length, now, skew }
     }
 
     /// Every hit that was ever counted, by window.
@@ -238,12 +243,12 @@ mod tests {
             self.0.get(&start).copied().unwrap_or(0)
         }
 
-        fn admits(&self, step: &Step, at: At) -> bool {
+        fn admits(&self, step: &Step, at: WindowAt) -> bool {
             let (start, length) = (at.start.as_nanos(), u128::from(at.length.as_nanos()));
             let elapsed = u128::from(at.now.as_nanos() - start);
-            let previous = match step.view {
-                View::Fixed => 0,
-                View::Sliding => self.value(start - at.length.as_nanos()),
+            let previous = match step.mode {
+                WindowMode::Fixed => 0,
+                WindowMode::Sliding => self.value(start - at.length.as_nanos()),
             };
             let current = self.value(start) + u128::from(step.cost);
             current * length + previous * (length - elapsed) <= CEILING * length
@@ -264,23 +269,23 @@ mod tests {
                 latest += step.forward;
                 let at = at(latest.saturating_sub(step.back), length, skew);
                 // Of a sliding window the one before has to be known too.
-                let needed = at.start.as_nanos() - if step.view == View::Sliding { length.as_nanos() } else { 0 };
+                let needed = at.start.as_nanos() - if step.mode == WindowMode::Sliding { length.as_nanos() } else { 0 };
                 let needed = Timestamp::from_nanos(needed);
                 if Timestamp::from_nanos(latest) >= retained_until(needed, length, skew) {
                     continue;
                 }
                 let before = windows.clone();
                 let expected = log.admits(&step, at);
-                let tally = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.view);
-                prop_assert_eq!(tally.counted, expected);
-                prop_assert_eq!(tally.start, Some(at.start));
+                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.mode);
+                prop_assert_eq!(state.counted, expected);
+                prop_assert_eq!(state.start, Some(at.start));
                 if expected {
                     *log.0.entry(at.start.as_nanos()).or_default() += u128::from(step.cost);
                 } else {
                     prop_assert_eq!(&windows, &before);
                 }
-                prop_assert_eq!(tally.value, log.value(at.start.as_nanos()));
-                prop_assert_eq!(windows.get(at, View::Fixed).value, tally.value);
+                prop_assert_eq!(state.value, log.value(at.start.as_nanos()));
+                prop_assert_eq!(windows.get(at, WindowMode::Fixed).value, state.value);
             }
         }
 
@@ -296,15 +301,15 @@ mod tests {
                 latest += step.forward;
                 let furthest = latest - length.as_nanos() - u64::try_from(skew.as_nanos()).unwrap();
                 let at = at(latest.saturating_sub(step.back).max(furthest), length, skew);
-                let tally = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.view);
-                if tally.counted {
+                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.mode);
+                if state.counted {
                     prop_assert!(log.admits(&step, at));
                     *log.0.entry(at.start.as_nanos()).or_default() += u128::from(step.cost);
-                } else if let Some(start) = tally.start && start > at.start {
+                } else if let Some(start) = state.start && start > at.start {
                     // It says when it can decide, and then it can.
-                    let later = At { start, now: start, ..at };
-                    let tally = windows.clone().increment(&Hit::new(0, u128::MAX), later, step.view);
-                    prop_assert_eq!(tally.start, Some(start));
+                    let later = WindowAt { start, now: start, ..at };
+                    let state = windows.clone().increment(&Hit::new(0, u128::MAX), later, step.mode);
+                    prop_assert_eq!(state.start, Some(start));
                 }
             }
         }
@@ -319,14 +324,14 @@ mod tests {
             for step in steps {
                 latest += step.forward;
                 let at = at(latest - step.back, length, skew);
-                let seen = windows.get(at, step.view);
-                let tally = windows.increment(&Hit::new(1, CEILING), at, step.view);
-                if !tally.counted {
-                    prop_assert_eq!(seen, tally);
+                let seen = windows.get(at, step.mode);
+                let state = windows.increment(&Hit::new(1, CEILING), at, step.mode);
+                if !state.counted {
+                    prop_assert_eq!(seen, state);
                 } else {
-                    prop_assert_eq!(seen.start, tally.start);
-                    prop_assert_eq!(seen.value + 1, tally.value);
-                    prop_assert_eq!(seen.previous, tally.previous);
+                    prop_assert_eq!(seen.start, state.start);
+                    prop_assert_eq!(seen.value + 1, state.value);
+                    prop_assert_eq!(seen.previous, state.previous);
                 }
             }
         }
@@ -336,10 +341,10 @@ mod tests {
             let length = WindowLength::try_from(WindowLength::MAX.as_duration() / length).unwrap();
             let mut windows = Key::default();
             for (index, now) in nows.into_iter().enumerate() {
-                let view = if index % 2 == 0 { View::Fixed } else { View::Sliding };
+                let mode = if index % 2 == 0 { WindowMode::Fixed } else { WindowMode::Sliding };
                 let at = at(now, length, Duration::from_nanos(skew));
-                let _ = windows.increment(&Hit::new(u128::from(now), u128::MAX), at, view);
-                let _ = windows.get(at, view);
+                let _ = windows.increment(&Hit::new(u128::from(now), u128::MAX), at, mode);
+                let _ = windows.get(at, mode);
             }
         }
     }
@@ -352,15 +357,15 @@ mod tests {
         let hit = Hit::new(1, CEILING);
         for minute in 0..4 {
             let ahead = at(START + day + minute * length.as_nanos(), length, skew);
-            assert!(windows.increment(&hit, ahead, View::Fixed).counted);
+            assert!(windows.increment(&hit, ahead, WindowMode::Fixed).counted);
         }
         for minute in 0..10 {
             let corrected = at(START + minute * length.as_nanos(), length, skew);
             for _ in 0..CEILING {
-                assert!(windows.increment(&hit, corrected, View::Fixed).counted, "minute {minute}");
+                assert!(windows.increment(&hit, corrected, WindowMode::Fixed).counted, "minute {minute}");
             }
-            assert!(!windows.increment(&hit, corrected, View::Fixed).counted, "minute {minute}");
-            assert!(!windows.increment(&hit, corrected, View::Sliding).counted, "minute {minute}");
+            assert!(!windows.increment(&hit, corrected, WindowMode::Fixed).counted, "minute {minute}");
+            assert!(!windows.increment(&hit, corrected, WindowMode::Sliding).counted, "minute {minute}");
         }
     }
 }
