@@ -1,4 +1,4 @@
-//! The store of counters: entries that leave by themselves, and a cap on how many there are.
+//! The store of counters: sharded tables of entries that expire, with a maximum number of keys.
 
 mod expiry;
 mod fingerprint;
@@ -19,39 +19,36 @@ use self::expiry::NextExpiry;
 use self::fingerprint::{Fingerprint, SHARDS, Secret};
 use self::shard::{Budget, Lookup, Shard, new_counter};
 use self::spin_lock::{SpinLock, SpinLockGuard};
-use self::state::Reading;
-use self::window_kind::{KindId, KindTable, WindowKind};
-pub(crate) use self::windows::WindowMode;
-use self::windows::Windows;
+use self::window_kind::KindTable;
+use self::windows::{Reading, WindowMode, Windows};
 use crate::WhenFull;
+use crate::capacity::Capacity;
 use crate::random;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
-/// How many expired entries one operation removes, at most: more than it can add.
+/// Maximum number of expired entries that one operation removes: more than it can add.
 const REMOVALS_PER_CALL: usize = 4;
 
-/// How many entries one operation looks at, at most, to find those.
+/// Maximum number of entries that one operation scans to find those.
 const SCANS_PER_CALL: usize = 128;
 
-/// How many entries an operation looks at, at most, to make room for a new key in a full store.
+/// Maximum number of entries that one operation scans to make room for a new key in a full store.
 const SCANS_WHEN_FULL: usize = 256;
 
-/// Of how many entries the one that expires first gives way.
+/// Number of entries of which the one that expires first is evicted.
 const SCANS_TO_EVICT: usize = 64;
 
 pub(crate) struct Counters {
-    /// As many as [`Fingerprint::shard`] tells apart, so that no index has to be checked.
+    /// As many as [`Fingerprint::shard`] distinguishes, so that indexing needs no bounds check.
     shards: Box<[PaddedShard; SHARDS]>,
     next_expiry: NextExpiry,
     kinds: KindTable,
     secret: Secret,
-    /// Held by whoever sweeps, or looks for room in a full store. Its holder locks shards, one at a time, and nobody
-    /// who holds a shard waits for it.
+    /// Held by the thread that sweeps or makes room in a full store. That thread locks shards, one at
+    /// a time. No thread waits for this lock while it holds a shard.
     sweeper: Mutex<Sweeper>,
-    /// Places taken: one for each entry.
-    keys: AtomicUsize,
+    capacity: Capacity,
     evicted: AtomicU64,
-    max_keys: usize,
     when_full: WhenFull,
     skew: Duration,
 }
@@ -61,11 +58,11 @@ pub(crate) struct Counters {
 #[repr(align(64))]
 struct PaddedShard(SpinLock<Shard>);
 
-/// How far sweeping has come.
+/// Where the next sweep and the next search for an entry to evict continue.
 #[derive(Default)]
 struct Sweeper {
     shard: usize,
-    /// Where to look for the next entry that gives way.
+    /// The shard to continue in, and the hash in it.
     evict_from: Option<(usize, u64)>,
 }
 
@@ -73,41 +70,40 @@ impl Counters {
     pub(crate) fn new(max_keys: usize, when_full: WhenFull, skew: Duration) -> Self {
         let shards: Box<[PaddedShard]> = (0..SHARDS).map(|_| PaddedShard::default()).collect();
         Self {
-            shards: shards.try_into().unwrap_or_else(|_| unreachable!("there are as many")),
+            shards: shards.try_into().unwrap_or_else(|_| unreachable!("exactly `SHARDS` were collected")),
             next_expiry: NextExpiry::new(SHARDS),
             kinds: KindTable::new(),
             secret: Secret::new(random::numbers()),
             sweeper: Mutex::new(Sweeper::default()),
-            keys: AtomicUsize::new(0),
+            capacity: Capacity::new(max_keys),
             evicted: AtomicU64::new(0),
-            max_keys,
             when_full,
             skew,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.keys.load(Ordering::Relaxed)
+        self.capacity.reserved()
     }
 
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// [`increment`](Self::increment) where that is simple, as it mostly is: of a counter that is there, in its newest
-    /// window, without anything in between. Else `None`, and nothing is counted.
+    /// The fast path of [`increment`](Self::increment), for a known counter in its newest window or in
+    /// a bucket. Returns `None` in all other cases, and counts nothing then.
     #[inline(always)]
     pub(crate) fn try_increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-        mode: WindowMode,
     ) -> Option<CounterState> {
         if self.next_expiry.any_due(now) {
             self.sweep(Reading { now, skew: self.skew });
         }
         let fingerprint = self.secret.short_fingerprint(counter)?;
+        let mode = WindowMode::of(counter);
         self.shard(fingerprint.shard()).try_increment(fingerprint, counter.window(), hit, now, mode)
     }
 
@@ -116,14 +112,13 @@ impl Counters {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-        mode: WindowMode,
     ) -> Result<CounterState, BackendError> {
         let lookup = self.lookup(counter, now);
         let mut shard = self.shard(lookup.fingerprint.shard());
-        if let Some(state) = shard.increment(&lookup, hit, mode, &self.next_expiry) {
+        if let Some(state) = shard.increment(&lookup, hit, &self.next_expiry) {
             return Ok(state);
         }
-        self.increment_new(&lookup, hit, mode, shard)
+        self.increment_new(&lookup, hit, shard)
     }
 
     #[inline(never)]
@@ -131,61 +126,59 @@ impl Counters {
         &self,
         lookup: &Lookup,
         hit: &Hit<'_>,
-        mode: WindowMode,
         mut shard: SpinLockGuard<'_, Shard>,
     ) -> Result<CounterState, BackendError> {
-        let (state, after) = new_counter(lookup, hit, mode);
+        let (state, after) = new_counter(lookup, hit);
         if let Some(after) = after {
-            if !self.reserve() {
+            if !self.capacity.reserve() {
                 drop(shard);
-                return self.increment_when_full(lookup, hit, mode);
+                return self.increment_when_full(lookup, hit);
             }
-            shard.add(lookup, after, self.kind_id(lookup), &self.next_expiry);
+            shard.add(lookup, after, &self.kinds, &self.next_expiry);
         }
         Ok(state)
     }
 
-    /// One at a time: so no place is out of everybody's sight while it changes hands.
+    /// Counts a hit on a new key in a full store.
+    ///
+    /// Serialized, so that freed capacity is never invisible to all threads at once.
     #[cold]
-    fn increment_when_full(
-        &self,
-        lookup: &Lookup,
-        hit: &Hit<'_>,
-        mode: WindowMode,
-    ) -> Result<CounterState, BackendError> {
+    fn increment_when_full(&self, lookup: &Lookup, hit: &Hit<'_>) -> Result<CounterState, BackendError> {
         let mut sweeper = lock(&self.sweeper);
         let mut has_reserved = false;
         loop {
             let mut shard = self.shard(lookup.fingerprint.shard());
-            // Somebody else may have brought the key, or given a place back.
-            let (state, after) = match shard.increment(lookup, hit, mode, &self.next_expiry) {
+            // Another thread may have added the key or released capacity.
+            let (state, after) = match shard.increment(lookup, hit, &self.next_expiry) {
                 Some(state) => (state, None),
-                None => new_counter(lookup, hit, mode),
+                None => new_counter(lookup, hit),
             };
             match after {
-                Some(after) if has_reserved || self.reserve() => {
-                    shard.add(lookup, after, self.kind_id(lookup), &self.next_expiry);
+                Some(after) if has_reserved || self.capacity.reserve() => {
+                    shard.add(lookup, after, &self.kinds, &self.next_expiry);
                     return Ok(state);
                 }
                 Some(_) => {}
                 None => {
-                    self.release(has_reserved.into());
+                    self.capacity.release(has_reserved.into());
                     return Ok(state);
                 }
             }
             drop(shard);
             has_reserved = self.make_room(&mut sweeper, lookup.reading);
             if !has_reserved {
-                return Err(BackendError::Full { max_keys: self.max_keys });
+                return Err(BackendError::Full { max_keys: self.capacity.max() });
             }
         }
     }
 
-    pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp, mode: WindowMode) -> CounterState {
+    pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let lookup = self.lookup(counter, now);
-        let known = self.shard(lookup.fingerprint.shard()).get(&lookup, mode);
+        let known = self.shard(lookup.fingerprint.shard()).get(&lookup);
         known.unwrap_or_else(|| match lookup.window {
-            Window::Aligned { start, length } => Windows::get(None, lookup.reading.at(start, length), mode),
+            Window::Aligned { start, length } => {
+                Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
+            }
             Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::default(),
         })
     }
@@ -194,22 +187,22 @@ impl Counters {
         let lookup = self.lookup(counter, now);
         let mut shard = self.shard(lookup.fingerprint.shard());
         if shard.reset(&lookup, window_id) {
-            // While the shard is locked: who does not find the entry any more finds its place.
-            self.release(1);
+            self.capacity.release(1);
         }
     }
 
-    /// What an operation is about. Each sweeps first, if something is due.
+    /// Returns what an operation acts on. Sweeps first, if an entry may have expired.
     fn lookup(&self, counter: &Counter<'_>, now: Timestamp) -> Lookup {
         let reading = Reading { now, skew: self.skew };
         if self.next_expiry.any_due(now) {
             self.sweep(reading);
         }
-        Lookup { fingerprint: self.secret.fingerprint(counter), window: counter.window(), reading }
-    }
-
-    fn kind_id(&self, lookup: &Lookup) -> KindId {
-        self.kinds.intern(WindowKind::from(lookup.window))
+        Lookup {
+            fingerprint: self.secret.fingerprint(counter),
+            window: counter.window(),
+            mode: WindowMode::of(counter),
+            reading,
+        }
     }
 
     #[inline(always)]
@@ -217,23 +210,23 @@ impl Counters {
         self.shards[shard].0.lock()
     }
 
-    /// Removes a few of the entries that have expired, unless somebody else is at it.
+    /// Removes a few expired entries, unless another thread is sweeping.
     #[cold]
     fn sweep(&self, reading: Reading) {
         if let Ok(mut sweeper) = self.sweeper.try_lock() {
             let mut budget = Budget { scans: SCANS_PER_CALL, removals: REMOVALS_PER_CALL };
-            self.continue_sweep(&mut sweeper, reading, &mut budget, 0);
+            self.continue_sweep(&mut sweeper, reading, &mut budget, false);
         }
     }
 
-    /// Goes on from where the last sweep stopped, until the budget is spent or nothing more is due. Of the places of
-    /// what is removed it keeps as many as it is told.
+    /// Sweeps from where the last sweep stopped, until the budget is spent or nothing more is due.
+    /// Releases the capacity of the removed entries, unless the caller keeps it.
     fn continue_sweep(
         &self,
         sweeper: &mut Sweeper,
         reading: Reading,
         budget: &mut Budget,
-        mut to_keep: usize,
+        keeps_capacity: bool,
     ) {
         for _ in 0..SHARDS {
             if self.next_expiry.is_due(sweeper.shard, reading.now) {
@@ -243,10 +236,9 @@ impl Counters {
                 if let Some(next) = swept {
                     self.next_expiry.set(sweeper.shard, next);
                 }
-                let removed = before - budget.removals;
-                let keeps = to_keep.min(removed);
-                to_keep -= keeps;
-                self.release(removed - keeps);
+                if !keeps_capacity {
+                    self.capacity.release(before - budget.removals);
+                }
                 if swept.is_none() {
                     return;
                 }
@@ -256,32 +248,21 @@ impl Counters {
         self.next_expiry.refresh_earliest();
     }
 
-    /// Takes one of the places that there are for keys.
-    fn reserve(&self) -> bool {
-        let more = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
-        self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    fn release(&self, places: usize) {
-        if places > 0 {
-            self.keys.fetch_sub(places, Ordering::Relaxed);
-        }
-    }
-
-    /// Removes an entry, and keeps its place for the caller: one that has expired, or one that gives way.
+    /// Frees the capacity of one entry for the caller: removes an expired entry or evicts one.
     fn make_room(&self, sweeper: &mut Sweeper, reading: Reading) -> bool {
         let mut budget = Budget { scans: SCANS_WHEN_FULL, removals: 1 };
-        self.continue_sweep(sweeper, reading, &mut budget, 1);
+        self.continue_sweep(sweeper, reading, &mut budget, true);
         budget.removals == 0 || (self.when_full == WhenFull::EvictSoonest && self.evict(sweeper, reading))
     }
 
-    /// Removes the entry that expires first, of those that come next.
+    /// Evicts the entry that expires first among the next ones. The caller gets its capacity.
     fn evict(&self, sweeper: &mut Sweeper, reading: Reading) -> bool {
-        if self.max_keys == 0 {
+        if self.capacity.max() == 0 {
             return false;
         }
-        // Entries come and go meanwhile, also where it has looked and where it has yet to look. Each takes its place, and
-        // gives it back, while its shard is locked: where neither an entry nor a place is found, others have come on.
+        // Other threads add and remove entries meanwhile, in shards already searched and in those still
+        // to search. If neither an entry nor free capacity is found, another thread made progress; try
+        // again.
         loop {
             if let Some(fingerprint) = self.earliest_expiring(sweeper, reading)
                 && self.shard(fingerprint.shard()).evict(fingerprint)
@@ -289,32 +270,29 @@ impl Counters {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
                 return true;
             }
-            if self.reserve() {
+            if self.capacity.reserve() {
                 return true;
             }
         }
     }
 
-    /// The entry that expires first, of those that come next.
+    /// Returns the entry that expires first among the next [`SCANS_TO_EVICT`].
     fn earliest_expiring(&self, sweeper: &mut Sweeper, reading: Reading) -> Option<Fingerprint> {
         let (mut shard, mut from) = sweeper.evict_from.unwrap_or((0, u64::MAX));
         let mut scans = SCANS_TO_EVICT;
-        let mut earliest_expiring = None::<(Timestamp, Fingerprint)>;
+        let mut earliest = None;
         for _ in 0..=SHARDS {
             let (found, stopped_at) =
                 self.shard(shard).earliest_expiring(from, &self.kinds, reading, &mut scans);
-            earliest_expiring = match (earliest_expiring, found) {
-                (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
-                (one, other) => one.or(other),
-            };
-            if let Some(place) = stopped_at {
-                from = place;
+            earliest = [earliest, found].into_iter().flatten().min_by_key(|(expiry, _)| *expiry);
+            if let Some(hash) = stopped_at {
+                from = hash;
                 break;
             }
             (shard, from) = ((shard + 1) % SHARDS, u64::MAX);
         }
         sweeper.evict_from = Some((shard, from));
-        earliest_expiring.map(|(_, fingerprint)| fingerprint)
+        earliest.map(|(_, fingerprint)| fingerprint)
     }
 }
 

@@ -1,10 +1,12 @@
-//! When the shards have to be looked at again, to be seen without their locks.
+//! The earliest expiry per shard, readable without locking the shard.
 
 use limited_core::{Timestamp, has_passed};
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// For each shard, when the first of its entries may expire; written under its lock. And when the first of all may.
+/// When the first entry of each shard may expire, and when the first entry of all may.
+///
+/// The time of a shard is written under the shard's lock.
 pub(crate) struct NextExpiry {
     shards: Box<[AtomicU64]>,
     earliest: AtomicU64,
@@ -16,18 +18,18 @@ impl NextExpiry {
         Self { shards: (0..shards).map(|_| never()).collect(), earliest: never() }
     }
 
-    /// Whether any shard may be due. (At the last timestamp it says so of none too, which [`is`](Self::is) tells apart.)
+    /// Returns whether any shard may be due. At the last timestamp this is always true; only
+    /// [`is_due`](Self::is_due) is exact then.
     #[inline(always)]
     pub(crate) fn any_due(&self, now: Timestamp) -> bool {
         self.earliest.load(Ordering::Relaxed) <= now.as_nanos()
     }
 
-    /// Whether this shard is due.
     pub(crate) fn is_due(&self, shard: usize, now: Timestamp) -> bool {
         has_passed(Timestamp::from_nanos(self.shards[shard].load(Ordering::Relaxed)), now)
     }
 
-    /// An entry of the shard expires at this time: look again by then. The shard is locked.
+    /// Makes the shard due at `time`, unless it is due earlier. The shard is locked.
     #[inline]
     pub(crate) fn lower(&self, shard: usize, time: Timestamp) {
         let time = time.as_nanos();
@@ -37,15 +39,15 @@ impl NextExpiry {
         }
     }
 
-    /// No entry of the shard, which was due, expires before this time. The shard is locked.
+    /// Makes the shard due at `time`, after a sweep of it. The shard is locked.
     pub(crate) fn set(&self, shard: usize, time: Timestamp) {
         self.shards[shard].store(time.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Finds out when the first shard is due. Only one may be at it.
+    /// Computes the earliest time of all shards. Only one thread at a time may call this.
     ///
-    /// None that becomes due earlier meanwhile is missed: whoever lowers the time of a shard lowers the first of all
-    /// either before this sets it to the end of time, and then the time of the shard is seen here, or after that.
+    /// A concurrent [`lower`](Self::lower) is not lost. It lowers `earliest` either before the swap, and
+    /// then the shard's new time is read here, or after it.
     pub(crate) fn refresh_earliest(&self) {
         self.earliest.swap(u64::MAX, Ordering::AcqRel);
         let earliest = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();

@@ -1,10 +1,10 @@
-//! States that do not fit into a slot: hit-opened windows, counts above 2^32, and kinds that are not listed.
+//! Entries that do not fit into a slot: windows from the first hit, counts above 2^32, and window kinds
+//! that are not interned.
 
 use super::fingerprint::Fingerprint;
 use super::state::StoredState;
 use super::window_kind::WindowKind;
 
-/// A state, and what a slot would say about it.
 #[derive(Debug)]
 pub(crate) struct OverflowEntry {
     pub(crate) fingerprint: Fingerprint,
@@ -12,15 +12,15 @@ pub(crate) struct OverflowEntry {
     pub(crate) state: StoredState,
 }
 
-/// The wide states of one table, without gaps.
+/// The overflow entries of one table, without gaps. Slots refer to them by position.
 #[derive(Debug, Default)]
 pub(crate) struct Overflow(Vec<OverflowEntry>);
 
 impl Overflow {
-    /// Adds a state, and tells its position.
+    /// Adds an entry, and returns its position.
     pub(crate) fn push(&mut self, entry: OverflowEntry) -> usize {
         if self.0.len() == self.0.capacity() {
-            // By little, like a table.
+            // Grow by an eighth, like a table.
             self.0.reserve_exact(2 + self.0.len() / 8);
         }
         self.0.push(entry);
@@ -35,7 +35,7 @@ impl Overflow {
         self.0.get_mut(position)
     }
 
-    /// Removes a state. The one that takes its position, if one does, is told.
+    /// Removes an entry. Returns the fingerprint of the entry that moves to its position, if one does.
     pub(crate) fn remove(&mut self, position: usize) -> Option<Fingerprint> {
         if position < self.0.len() {
             self.0.swap_remove(position);

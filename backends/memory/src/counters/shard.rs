@@ -1,4 +1,5 @@
-//! One shard of the store: a table of slots, and the states that do not fit into them. Whoever is here holds its lock.
+//! One shard of the store: a table of slots, and the overflow entries that do not fit into slots. The
+//! caller holds its lock.
 
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
@@ -6,28 +7,26 @@ use super::expiry::NextExpiry;
 use super::fingerprint::Fingerprint;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
-use super::state::{
-    FirstHitWindow, Reading, StoredState, bucket_retained_until, increment_bucket, value_unless_full,
-    windows_retained_until,
-};
+use super::state::{FirstHitWindow, StoredState, bucket_retained_until, increment_bucket, value_unless_full};
 use super::table::Table;
 use super::window_kind::{KindId, KindTable, UNINTERNED, WindowKind};
-use super::windows::{WindowMode, Windows};
+use super::windows::{Reading, WindowMode, Windows};
 
-/// What an operation is about.
+/// What an operation acts on, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) window: Window,
+    pub(crate) mode: WindowMode,
     pub(crate) reading: Reading,
 }
 
-/// How much of a sweep there is left to do for one operation.
+/// The rest of what one operation may sweep.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Entries to look at.
+    /// Number of entries to scan.
     pub(crate) scans: usize,
-    /// Entries to remove.
+    /// Number of entries to remove.
     pub(crate) removals: usize,
 }
 
@@ -37,20 +36,31 @@ impl Budget {
     }
 }
 
-/// What a first hit leaves behind.
+/// A counter after its first hit.
 pub(crate) enum NewCounter {
     Windows(Windows),
     FromFirstHit(FirstHitWindow),
     Bucket(u128),
 }
 
-/// The entries of a part of all fingerprints.
+impl From<NewCounter> for StoredState {
+    fn from(new: NewCounter) -> Self {
+        match new {
+            NewCounter::Windows(windows) => Self::Aligned(Box::new(windows)),
+            NewCounter::FromFirstHit(window) => Self::FromFirstHit(window),
+            NewCounter::Bucket(value) => Self::Bucket { value },
+        }
+    }
+}
+
+/// The entries of one range of hashes.
 pub(crate) struct Shard {
     table: Table,
     overflow: Option<Box<Overflow>>,
-    /// The place from which the sweep goes on.
+    /// The hash from which the sweep continues.
     swept_to: u64,
-    /// When the first of the entries expires that the sweep has passed or that came since it began.
+    /// The earliest expiry among the entries that the sweep has passed or that were added since it
+    /// began.
     earliest_expiry: Timestamp,
 }
 
@@ -60,15 +70,12 @@ impl Default for Shard {
     }
 }
 
-/// What a hit is told of a counter that is not there, and what it leaves behind if it is counted.
-pub(crate) fn new_counter(
-    lookup: &Lookup,
-    hit: &Hit<'_>,
-    mode: WindowMode,
-) -> (CounterState, Option<NewCounter>) {
+/// Returns the result of a hit on an absent counter, and the new counter if the hit is counted.
+pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Option<NewCounter>) {
     match lookup.window {
         Window::Aligned { start, length } => {
-            let (state, after) = Windows::increment(None, hit, lookup.reading.at(start, length), mode);
+            let at = lookup.reading.in_window(start, length, lookup.mode);
+            let (state, after) = Windows::empty(start).increment(hit, at);
             (state, after.map(NewCounter::Windows))
         }
         Window::FromFirstHit { .. } => {
@@ -85,7 +92,8 @@ pub(crate) fn new_counter(
 }
 
 impl Shard {
-    /// Counts a hit on a counter that is there, where that is simple; else `None`, and nothing is changed.
+    /// Counts a hit on a known counter if its slot alone decides. Returns `None` otherwise, and changes
+    /// nothing.
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,
@@ -98,49 +106,44 @@ impl Shard {
         try_increment_slot(self.table.find_slot(fingerprint)?, window, hit, now, mode)
     }
 
-    /// Counts a hit on a counter that is there; `None` where it is not. A refused hit changes nothing.
+    /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes nothing.
     pub(crate) fn increment(
         &mut self,
         lookup: &Lookup,
         hit: &Hit<'_>,
-        mode: WindowMode,
         next_expiry: &NextExpiry,
     ) -> Option<CounterState> {
-        let at = self.table.find(lookup.fingerprint).ok()?;
+        let at = self.table.find(lookup.fingerprint)?;
         let slot = self.table.slot_mut(at);
-        if let Some(state) = try_increment_slot(slot, lookup.window, hit, lookup.reading.now, mode) {
+        let &Lookup { window, mode, reading, .. } = lookup;
+        if let Some(state) = try_increment_slot(slot, window, hit, reading.now, mode) {
             return Some(state);
         }
         Some(match slot.content() {
-            SlotContent::Packed(kind_id) => {
-                self.increment_windows(at, kind_id, lookup, hit, mode, next_expiry)
-            }
-            _ => self.increment_overflow(at, lookup, hit, mode, next_expiry),
+            SlotContent::Packed(kind_id) => self.increment_windows(at, kind_id, lookup, hit, next_expiry),
+            _ => self.increment_overflow(at, lookup, hit, next_expiry),
         })
     }
 
-    /// Of windows that roll over, or whose count outgrows its slot.
+    /// Counts a hit that starts a new window, or whose count does not fit into the slot.
     fn increment_windows(
         &mut self,
         at: usize,
         kind_id: KindId,
         lookup: &Lookup,
         hit: &Hit<'_>,
-        mode: WindowMode,
         next_expiry: &NextExpiry,
     ) -> CounterState {
         let Window::Aligned { start, length } = lookup.window else {
             return CounterState::default();
         };
         let known = self.table.slot_mut(at).known(length);
-        let (state, after) = Windows::increment(Some(&known), hit, lookup.reading.at(start, length), mode);
+        let window_at = lookup.reading.in_window(start, length, lookup.mode);
+        let (state, after) = known.increment(hit, window_at);
         if let Some(after) = after {
-            match Slot::windows(lookup.fingerprint, kind_id, &after) {
-                Some(slot) => *self.table.slot_mut(at) = slot,
-                None => *self.table.slot_mut(at) = self.spill(lookup, StoredState::Aligned(Box::new(after))),
-            }
-            let newest = Timestamp::from_nanos(after.newest);
-            self.schedule(windows_retained_until(newest, length, lookup.reading), lookup, next_expiry);
+            *self.table.slot_mut(at) = Slot::windows(lookup.fingerprint, kind_id, &after)
+                .unwrap_or_else(|| self.spill(lookup, StoredState::Aligned(Box::new(after))));
+            self.schedule(after.retained_until(length, lookup.reading), lookup, next_expiry);
         }
         state
     }
@@ -150,51 +153,45 @@ impl Shard {
         at: usize,
         lookup: &Lookup,
         hit: &Hit<'_>,
-        mode: WindowMode,
         next_expiry: &NextExpiry,
     ) -> CounterState {
-        let Some(wide) = self.overflow_at(at) else {
+        let Some(entry) = self.overflow_at(at) else {
             return CounterState::default();
         };
-        let state = wide.state.increment(lookup.window, hit, lookup.reading, mode);
-        let expiry = wide.state.retained_until(wide.kind, lookup.reading);
+        let state = entry.state.increment(lookup.window, hit, lookup.reading, lookup.mode);
+        let expiry = entry.state.retained_until(entry.kind, lookup.reading);
         self.schedule(expiry, lookup, next_expiry);
         state
     }
 
-    /// Adds a counter that is not there.
+    /// Adds a counter that is absent.
     pub(crate) fn add(
         &mut self,
         lookup: &Lookup,
         new: NewCounter,
-        kind_id: KindId,
+        kinds: &KindTable,
         next_expiry: &NextExpiry,
     ) {
-        let kind = WindowKind::from(lookup.window);
+        let kind_id = kinds.intern(lookup.window.into());
         let packed = match &new {
             _ if kind_id == UNINTERNED => None,
             NewCounter::Windows(windows) => Slot::windows(lookup.fingerprint, kind_id, windows),
             NewCounter::Bucket(value) => Some(Slot::bucket(lookup.fingerprint, kind_id, *value)),
             NewCounter::FromFirstHit(_) => None,
         };
-        let state = match new {
-            NewCounter::Windows(windows) => StoredState::Aligned(Box::new(windows)),
-            NewCounter::FromFirstHit(opened) => StoredState::FromFirstHit(opened),
-            NewCounter::Bucket(value) => StoredState::Bucket { value },
-        };
-        let expiry = state.retained_until(kind, lookup.reading);
-        let slot = packed.unwrap_or_else(|| self.spill(lookup, state));
+        let slot = packed.unwrap_or_else(|| self.spill(lookup, new.into()));
         self.table.insert(slot);
+        let (expiry, _) = self.expiry(&slot, kinds, lookup.reading);
         self.schedule(expiry, lookup, next_expiry);
     }
 
-    /// Reads. `None` where there is no such counter.
-    pub(crate) fn get(&self, lookup: &Lookup, mode: WindowMode) -> Option<CounterState> {
-        let slot = self.table.get(self.table.find(lookup.fingerprint).ok()?)?;
-        let reading = lookup.reading;
+    /// Reads a counter. Returns `None` if it is absent.
+    pub(crate) fn get(&self, lookup: &Lookup) -> Option<CounterState> {
+        let slot = self.table.get(self.table.find(lookup.fingerprint)?)?;
+        let &Lookup { mode, reading, .. } = lookup;
         Some(match (slot.content(), lookup.window) {
             (SlotContent::Packed(_), Window::Aligned { start, length }) => {
-                Windows::get(Some(&slot.known(length)), reading.at(start, length), mode)
+                slot.known(length).get(reading.in_window(start, length, mode))
             }
             (SlotContent::Packed(_), Window::Bucket { limit, .. }) => {
                 CounterState::new(false, value_unless_full(slot.value(), limit, reading.now))
@@ -206,15 +203,16 @@ impl Shard {
         })
     }
 
-    /// Forgets the window, or where a generation is named, only that one. Tells whether that removed the entry.
+    /// Resets the window, or only the window with this id if one is given. Returns whether that removed
+    /// the entry.
     pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
-        let Ok(at) = self.table.find(lookup.fingerprint) else {
+        let Some(at) = self.table.find(lookup.fingerprint) else {
             return false;
         };
         let slot = self.table.slot_mut(at);
-        let is_absent = match (slot.content(), lookup.window) {
+        let is_empty = match (slot.content(), lookup.window) {
             (SlotContent::Overflow(_), window) => {
-                self.overflow_at(at).is_some_and(|wide| wide.state.reset(window, window_id))
+                self.overflow_at(at).is_some_and(|entry| entry.state.reset(window, window_id))
             }
             (SlotContent::Packed(kind_id), Window::Aligned { start, length }) if window_id.is_none() => {
                 let mut known = slot.known(length);
@@ -224,14 +222,15 @@ impl Shard {
             }
             (_, _) => window_id.is_none(),
         };
-        if is_absent {
+        if is_empty {
             self.remove(at);
             self.table.shrink();
         }
-        is_absent
+        is_empty
     }
 
-    /// Goes on with a sweep: removes what has expired. When it has come to the end, it tells when to begin the next one.
+    /// Continues a sweep and removes expired entries. Returns the time of the next sweep once this one
+    /// has reached the end of the table.
     pub(crate) fn sweep(
         &mut self,
         kinds: &KindTable,
@@ -254,7 +253,7 @@ impl Shard {
             budget.scans -= 1;
             let (expiry, rescan_at) = self.expiry(slot, kinds, reading);
             if has_passed(expiry, reading.now) {
-                // What comes after it moves up to where it was.
+                // The entries behind it move up, so the next one is at the same position.
                 self.remove(at);
                 budget.removals -= 1;
             } else {
@@ -267,8 +266,8 @@ impl Shard {
         Some(self.earliest_expiry)
     }
 
-    /// The entry that expires first, of as many as may be looked at, and its expiry. Where it stopped before the end,
-    /// it says from which place to go on.
+    /// Returns the entry that expires first among as many as may be scanned, and its expiry. Also returns
+    /// the hash to continue from, if the scan stopped before the end of the table.
     pub(crate) fn earliest_expiring(
         &self,
         from: u64,
@@ -276,42 +275,41 @@ impl Shard {
         reading: Reading,
         scans: &mut usize,
     ) -> (Option<(Timestamp, Fingerprint)>, Option<u64>) {
-        let mut soonest = None::<(Timestamp, Fingerprint)>;
+        let mut earliest = None::<(Timestamp, Fingerprint)>;
         for slot in self.table.slots(self.table.position(from)).filter(|slot| !slot.is_empty()) {
             if *scans == 0 {
-                return (soonest, Some(slot.hash()));
+                return (earliest, Some(slot.hash()));
             }
             *scans -= 1;
             let (expiry, _) = self.expiry(slot, kinds, reading);
-            if soonest.is_none_or(|(first, _)| expiry < first) {
-                soonest = Some((expiry, slot.fingerprint()));
+            if earliest.is_none_or(|(first, _)| expiry < first) {
+                earliest = Some((expiry, slot.fingerprint()));
             }
         }
-        (soonest, None)
+        (earliest, None)
     }
 
-    /// Removes an entry, if it is there.
+    /// Removes an entry. Returns whether it was present.
     pub(crate) fn evict(&mut self, fingerprint: Fingerprint) -> bool {
         let found = self.table.find(fingerprint);
-        if let Ok(at) = found {
+        if let Some(at) = found {
             self.remove(at);
         }
-        found.is_ok()
+        found.is_some()
     }
 
-    /// How many slots the table has, and how many entries.
+    /// Returns the number of slots and the number of entries.
     #[cfg(all(test, not(shuttle)))]
     pub(crate) fn sizes(&self) -> (usize, usize) {
         (self.table.size(), self.table.len())
     }
 
-    /// When the entry in a slot expires, and when to look at it again if that is not yet.
+    /// Returns the expiry of the entry in a slot, and when to scan it again if that is in the future.
     fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
         match slot.content() {
             SlotContent::Packed(kind_id) => match kinds.kind(kind_id) {
                 Some(WindowKind::Aligned { length }) => {
-                    let newest = Timestamp::from_nanos(slot.known(length).newest);
-                    let expiry = windows_retained_until(newest, length, reading);
+                    let expiry = slot.known(length).retained_until(length, reading);
                     (expiry, expiry)
                 }
                 Some(kind @ WindowKind::Bucket { limit, length }) => {
@@ -321,7 +319,7 @@ impl Shard {
                 _ => (Timestamp::EPOCH, Timestamp::EPOCH),
             },
             SlotContent::Overflow(position) => {
-                match self.overflow.as_ref().and_then(|wide| wide.get(position)) {
+                match self.overflow.as_ref().and_then(|overflow| overflow.get(position)) {
                     Some(OverflowEntry { kind, state, .. }) => {
                         let expiry = state.retained_until(*kind, reading);
                         (expiry, round_up_expiry(expiry, *kind, reading))
@@ -333,7 +331,7 @@ impl Shard {
         }
     }
 
-    /// An entry expires at this time: the sweep has to be here by then.
+    /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
     fn schedule(&mut self, expiry: Timestamp, lookup: &Lookup, next_expiry: &NextExpiry) {
         self.earliest_expiry = self.earliest_expiry.min(expiry);
         next_expiry.lower(lookup.fingerprint.shard(), expiry);
@@ -342,23 +340,23 @@ impl Shard {
     fn remove(&mut self, at: usize) {
         let content = self.table.slot_mut(at).content();
         self.table.remove(at);
-        let (SlotContent::Overflow(position), Some(wide)) = (content, &mut self.overflow) else {
+        let (SlotContent::Overflow(position), Some(overflow)) = (content, &mut self.overflow) else {
             return;
         };
-        if let Some(moved) = wide.remove(position)
-            && let Ok(at) = self.table.find(moved)
+        if let Some(moved) = overflow.remove(position)
+            && let Some(at) = self.table.find(moved)
         {
             *self.table.slot_mut(at) = Slot::overflow(moved, position);
         }
-        if self.overflow.as_ref().is_some_and(|wide| wide.is_empty()) {
+        if overflow.is_empty() {
             self.overflow = None;
         }
     }
 
-    /// Keeps a state beside the table, and makes the slot for it.
+    /// Stores a state in the overflow, and returns the slot that points to it.
     fn spill(&mut self, lookup: &Lookup, state: StoredState) -> Slot {
-        let wide = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window.into(), state };
-        Slot::overflow(lookup.fingerprint, self.overflow.get_or_insert_default().push(wide))
+        let entry = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window.into(), state };
+        Slot::overflow(lookup.fingerprint, self.overflow.get_or_insert_default().push(entry))
     }
 
     fn overflow_at(&mut self, at: usize) -> Option<&mut OverflowEntry> {
@@ -369,8 +367,8 @@ impl Shard {
     }
 }
 
-/// Counts a hit in a slot, where that holds counts, and where it is a bucket or the newest window; else `None`, and nothing
-/// is changed.
+/// Counts a hit in a slot that holds a bucket, or windows of which the newest is hit. Returns `None`
+/// otherwise, and changes nothing.
 #[inline(always)]
 fn try_increment_slot(
     slot: &mut Slot,
@@ -392,13 +390,15 @@ fn try_increment_slot(
     }
 }
 
-/// When to look again at an entry that expires at any time, unlike windows that are aligned: at the next of a few
-/// moments within its time, at which many expire together.
+/// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first hit
+/// can expire at any time, so their expiry is rounded up to the next of a few moments. Many entries
+/// then expire together.
 fn round_up_expiry(expiry: Timestamp, kind: WindowKind, reading: Reading) -> Timestamp {
     let (WindowKind::FromFirstHit { length } | WindowKind::Bucket { length, .. }) = kind else {
         return expiry;
     };
-    let kept = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew).as_nanos();
-    let step = 1 << (kept / 16).ilog2();
+    let retention =
+        Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew).as_nanos();
+    let step = 1 << (retention / 16).ilog2();
     expiry.as_nanos().checked_next_multiple_of(step).map_or(Timestamp::MAX, Timestamp::from_nanos)
 }

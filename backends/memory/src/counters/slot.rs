@@ -1,4 +1,4 @@
-//! One entry of a table: 32 bytes that say whose counter it is and what is counted.
+//! One entry of a table: 32 bytes with the identity of a counter and its counts.
 
 use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
@@ -6,33 +6,34 @@ use super::fingerprint::Fingerprint;
 use super::window_kind::{KindId, UNINTERNED};
 use super::windows::{KNOWN, WindowMode, Windows};
 
-/// Counts, where they fit; else the position of a [wide](super::overflow) state.
+/// The counts of a counter if they fit, or the position of its [overflow](super::overflow) entry.
 ///
-/// | word | bits | what |
+/// | word | bits | content |
 /// |---|---|---|
-/// | 0 | 64 | [`Fingerprint::hash`]; 0 of an empty slot |
+/// | 0 | 64 | [`Fingerprint::hash`]; 0 in an empty slot |
 /// | 1 | 40 | [`Fingerprint::tag`] |
-/// | | 8 | the family |
-/// | | 16 | of windows: the start of the newest one, upper part |
-/// | 2 | 32 | of windows: the start of the newest one, lower part |
-/// | | 32 | of windows: the count of the newest one |
-/// | 3 | 32, 32 | of windows: the counts of the one before, and of the one before that |
-/// | 2, 3 | 128 | of a bucket: its value |
-/// | 2 | 64 | of what is wide: its position |
+/// | | 8 | the id of the window kind |
+/// | | 16 | windows: the start of the newest one, upper part |
+/// | 2 | 32 | windows: the start of the newest one, lower part |
+/// | | 32 | windows: the count of the newest one |
+/// | 3 | 32, 32 | windows: the counts of the previous one, and of the one before that |
+/// | 2, 3 | 128 | bucket: its value |
+/// | 2 | 64 | overflow: the position of the entry |
 ///
-/// The start of a window is stored without its lowest 16 bits: windows last a millisecond at least, so no two that start
-/// at multiples of one length start within 2^16 nanoseconds. No slot is on two cache lines.
+/// The start of a window is stored without its lowest 16 bits. Windows last at least a millisecond, so no
+/// two windows that start at multiples of one length start within 2^16 nanoseconds. No slot is on two
+/// cache lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(32))]
 pub(crate) struct Slot([u64; 4]);
 
-/// The family of slots whose state is wide.
+/// The kind id of slots that refer to an overflow entry.
 const OVERFLOW: KindId = UNINTERNED;
 
-/// How many bits of a start are not stored.
+/// Number of bits of a start that are not stored.
 const DROPPED_BITS: u32 = 16;
 
-/// What a slot holds, by the family that it names.
+/// What a slot holds, according to its kind id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotContent {
     Empty,
@@ -41,26 +42,26 @@ pub(crate) enum SlotContent {
 }
 
 impl Slot {
-    /// A slot of aligned windows; `None` where their counts do not fit.
+    /// Creates a slot of aligned windows. Returns `None` if a count does not fit.
     pub(crate) fn windows(fingerprint: Fingerprint, kind_id: KindId, windows: &Windows) -> Option<Self> {
-        let [newest, before, oldest] = windows.counts.map(|count| u32::try_from(count).ok());
+        let [newest, previous, oldest] = windows.counts.map(|count| u32::try_from(count).ok());
         let start = windows.newest >> DROPPED_BITS;
         Some(Self([
             fingerprint.hash,
             fingerprint.tag << 24 | u64::from(kind_id) << 16 | start >> 32,
             (start & 0xFFFF_FFFF) | u64::from(newest?) << 32,
-            u64::from(before?) | u64::from(oldest?) << 32,
+            u64::from(previous?) | u64::from(oldest?) << 32,
         ]))
     }
 
-    /// A slot of a bucket.
+    /// Creates a slot of a bucket.
     pub(crate) fn bucket(fingerprint: Fingerprint, kind_id: KindId, value: u128) -> Self {
         let mut slot = Self([fingerprint.hash, fingerprint.tag << 24 | u64::from(kind_id) << 16, 0, 0]);
         slot.set_value(value);
         slot
     }
 
-    /// A slot that says where the state is.
+    /// Creates a slot that refers to an overflow entry.
     pub(crate) fn overflow(fingerprint: Fingerprint, position: usize) -> Self {
         Self([fingerprint.hash, fingerprint.tag << 24 | u64::from(OVERFLOW) << 16, position as u64, 0])
     }
@@ -84,13 +85,13 @@ impl Slot {
     pub(crate) fn content(&self) -> SlotContent {
         match self.kind_id() {
             0 => SlotContent::Empty,
-            #[expect(clippy::cast_possible_truncation, reason = "it was a usize")]
+            #[expect(clippy::cast_possible_truncation, reason = "the position was stored from a usize")]
             OVERFLOW => SlotContent::Overflow(self.0[2] as usize),
             kind_id => SlotContent::Packed(kind_id),
         }
     }
 
-    /// Whether it holds counts, if it is not empty.
+    /// Returns whether a slot that is not empty holds counts.
     #[inline(always)]
     pub(crate) const fn is_packed(&self) -> bool {
         self.kind_id() != OVERFLOW
@@ -101,32 +102,32 @@ impl Slot {
         self.0[1].to_le_bytes()[2]
     }
 
-    /// The value of a bucket.
+    /// Returns the value of a bucket.
     #[inline(always)]
     pub(crate) const fn value(&self) -> u128 {
         self.0[2] as u128 | (self.0[3] as u128) << 64
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "its two halves")]
+    #[expect(clippy::cast_possible_truncation, reason = "splits the value into its halves")]
     pub(crate) const fn set_value(&mut self, value: u128) {
         self.0[2] = value as u64;
         self.0[3] = (value >> 64) as u64;
     }
 
-    /// The stored part of the start of the newest window.
+    /// Returns the stored part of the start of the newest window.
     #[inline(always)]
     const fn start(&self) -> u64 {
         (self.0[1] & 0xFFFF) << 32 | self.0[2] & 0xFFFF_FFFF
     }
 
-    /// A time from which the newest window starts within 2^16 nanoseconds.
+    /// Returns a time that lies less than 2^16 nanoseconds before the start of the newest window.
     #[inline(always)]
-    pub(crate) const fn starts_from(&self) -> u64 {
+    const fn starts_from(&self) -> u64 {
         self.start() << DROPPED_BITS
     }
 
-    /// The windows that are known.
+    /// Returns the windows of a slot of aligned windows.
     pub(crate) const fn known(&self, length: WindowLength) -> Windows {
         let newest = self.starts_from().div_ceil(length.as_nanos()) * length.as_nanos();
         let [_, _, two, three] = self.0;
@@ -135,7 +136,8 @@ impl Slot {
         Windows { newest, counts }
     }
 
-    /// [`Windows::increment`] where that is simple: of the newest window, of counts that fit. `None` where it is not.
+    /// [`Windows::increment`] for a hit in the newest window, if the counts fit. Returns `None` otherwise,
+    /// and changes nothing.
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,
@@ -169,8 +171,8 @@ impl Slot {
     }
 }
 
-/// Whether the [weight](limited_core::sliding::weight) of the window before fits into what is left: `previous · left ≤ room · length`,
-/// without the division.
+/// Returns whether the [weight](limited_core::sliding::weight) of the previous window fits into the rest
+/// of the limit: `previous · left ≤ room · length`, without the division.
 #[inline(always)]
 fn fits(room: u128, previous: u64, start: Timestamp, length: WindowLength, now: Timestamp) -> bool {
     if previous == 0 {
@@ -178,7 +180,7 @@ fn fits(room: u128, previous: u64, start: Timestamp, length: WindowLength, now: 
     }
     let elapsed = now.as_nanos().saturating_sub(start.as_nanos());
     let left = length.as_nanos().saturating_sub(elapsed);
-    // A weight is at most what is weighed.
+    // The weight is at most `previous`, which is below 2^32.
     let Ok(room) = u64::try_from(room) else { return true };
     u128::from(previous) * u128::from(left) <= u128::from(room) * u128::from(length.as_nanos())
 }
@@ -190,7 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::counters::windows::WindowAt;
+    use crate::counters::windows::Reading;
 
     const FINGERPRINT: Fingerprint = Fingerprint { hash: 0x1234_5678_9ABC_DEF0, tag: 0xFF_FFFF_FFFF };
 
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_takes_32_bytes() {
+    fn slot_takes_32_bytes() {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (32, 32));
     }
 
@@ -217,7 +219,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8192))]
 
         #[test]
-        fn windows_that_fit_come_back_as_they_were(
+        fn windows_that_fit_are_read_back_unchanged(
             time: u64, length in any_length(), counts in prop::array::uniform3(any_count()), kind_id in 1..OVERFLOW,
         ) {
             let windows = Windows { newest: time - time % length.as_nanos(), counts };
@@ -230,16 +232,16 @@ mod tests {
         }
 
         #[test]
-        fn values_and_positions_come_back_as_they_were(value: u128, position: u32, kind_id in 1..OVERFLOW) {
+        fn values_and_positions_are_read_back_unchanged(value: u128, position: u32, kind_id in 1..OVERFLOW) {
             let slot = Slot::bucket(FINGERPRINT, kind_id, value);
             prop_assert_eq!((slot.value(), slot.fingerprint(), slot.content()), (value, FINGERPRINT, SlotContent::Packed(kind_id)));
             let slot = Slot::overflow(FINGERPRINT, position as usize);
             prop_assert_eq!((slot.fingerprint(), slot.content()), (FINGERPRINT, SlotContent::Overflow(position as usize)));
         }
 
-        /// Whatever is decided without the general arithmetic is decided like it.
+        /// The fast path decides like the general arithmetic.
         #[test]
-        fn the_short_way_counts_like_the_long_one(
+        fn try_increment_agrees_with_windows_increment(
             time: u64, length in any_length(), counts in prop::array::uniform3(any_count()),
             cost in any_bound(), ceiling in any_bound(), floor in prop_oneof![4 => Just(0), 1 => 0..9_u128],
             later in prop_oneof![6 => Just(0), 1 => 0..4_u64], elapsed: u64, slides: bool,
@@ -255,8 +257,8 @@ mod tests {
             let known = Windows { newest, counts: [age(0), age(1), age(2)] };
             let mut slot = Slot::windows(FINGERPRINT, 1, &known).unwrap();
             let before = slot;
-            let skew = Duration::from_secs(5);
-            let (expected, after) = Windows::increment(Some(&known), &hit, WindowAt { start, length, now, skew }, mode);
+            let at = Reading { now, skew: Duration::from_secs(5) }.in_window(start, length, mode);
+            let (expected, after) = known.increment(&hit, at);
             match slot.try_increment(start, length, &hit, now, mode) {
                 Some(state) => {
                     prop_assert_eq!(state, expected);

@@ -1,4 +1,4 @@
-//! A lock for what takes some nanoseconds.
+//! A spin lock, for critical sections of some nanoseconds.
 
 pub(crate) use imp::{SpinLock, SpinLockGuard};
 
@@ -12,19 +12,22 @@ mod imp {
 
     pub(crate) type SpinLockGuard<'a, T> = SpinMutexGuard<'a, T>;
 
-    /// A lock that is let go by a plain store, where one that can put its waiters to sleep has to look whether there are
-    /// any. Its holders work for nanoseconds; only one that the system has stopped in between makes others wait for
-    /// longer, and they give way to it: first by a yield, then by a sleep, so that it comes on even where it has
-    /// less of a priority than they.
+    /// A lock whose unlocking is one store, because no waiter ever has to be woken.
+    ///
+    /// A thread holds it for nanoseconds, unless the operating system suspends the thread. Waiters then
+    /// yield, and later sleep, so that the holder runs even if its priority is lower than theirs.
     #[derive(Default)]
     pub(crate) struct SpinLock<T>(SpinMutex<T>);
 
-    /// How long to wait before looking again: some hundred nanoseconds at first, then longer and longer. So the holder
-    /// mostly comes back for the lock, and does several operations on what its processor has at hand.
+    /// Binary logarithm of the pause between two attempts, in spin-loop hints. The first pause takes some
+    /// hundred nanoseconds; later ones are longer. The holder mostly takes the lock again meanwhile, and
+    /// runs several operations on data in its processor's cache.
     const PAUSE_BITS: std::ops::RangeInclusive<u32> = 5..=7;
 
-    /// How often to look before giving way, and before sleeping.
+    /// Number of attempts after which a waiter yields.
     const SPINS: u32 = 16;
+
+    /// Number of attempts after which a waiter sleeps.
     const YIELDS: u32 = 128;
 
     const SLEEP: Duration = Duration::from_micros(50);
@@ -59,7 +62,7 @@ mod imp {
     }
 }
 
-/// The scheduler's own, so that it can try out what happens in between.
+/// The scheduler's mutex, so that the scheduler explores what happens at each lock.
 #[cfg(shuttle)]
 mod imp {
     use crate::sync::{Mutex, MutexGuard, lock};

@@ -1,7 +1,6 @@
-//! The state of one counter, and what operations do to it. No locks, no tables: numbers in, numbers out.
+//! The state of one counter, and the operations on it. Pure arithmetic, without locks and tables.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use limited_core::{
     CounterState, Hit, Timestamp, Window, WindowId, WindowLength, WindowMeta, bucket_full_at, has_ended,
@@ -9,9 +8,9 @@ use limited_core::{
 };
 
 use super::window_kind::WindowKind;
-use super::windows::{WindowAt, WindowMode, Windows, is_implausible};
+use super::windows::{Reading, WindowMode, Windows};
 
-/// What is known of one key in windows of one kind and length.
+/// What is stored for one key in windows of one kind and length.
 #[derive(Clone, Debug)]
 pub(crate) enum StoredState {
     Aligned(Box<Windows>),
@@ -19,7 +18,7 @@ pub(crate) enum StoredState {
     Bucket { value: u128 },
 }
 
-/// A window that a hit has opened.
+/// A window that starts with its first hit.
 #[derive(Clone, Debug)]
 pub(crate) struct FirstHitWindow {
     start: Timestamp,
@@ -27,21 +26,8 @@ pub(crate) struct FirstHitWindow {
     meta: Arc<WindowMeta>,
 }
 
-/// When an operation happens, and how far clocks may be apart.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
-    pub(crate) now: Timestamp,
-    pub(crate) skew: Duration,
-}
-
-impl Reading {
-    pub(crate) const fn at(self, start: Timestamp, length: WindowLength) -> WindowAt {
-        WindowAt { start, length, now: self.now, skew: self.skew }
-    }
-}
-
 impl StoredState {
-    /// Counts `hit`, or leaves everything as it was. `mode` is about aligned windows only.
+    /// Counts `hit`, or changes nothing if it is refused. `mode` matters to aligned windows only.
     pub(crate) fn increment(
         &mut self,
         window: Window,
@@ -51,7 +37,8 @@ impl StoredState {
     ) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                let (state, after) = Windows::increment(Some(windows), hit, reading.at(start, length), mode);
+                let at = reading.in_window(start, length, mode);
+                let (state, after) = windows.increment(hit, at);
                 **windows = after.unwrap_or(**windows);
                 state
             }
@@ -74,11 +61,11 @@ impl StoredState {
         }
     }
 
-    /// Reads. `mode` is about aligned windows only.
+    /// Reads the counter. `mode` matters to aligned windows only.
     pub(crate) fn get(&self, window: Window, reading: Reading, mode: WindowMode) -> CounterState {
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
-                Windows::get(Some(windows), reading.at(start, length), mode)
+                windows.get(reading.in_window(start, length, mode))
             }
             (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
                 if has_ended(first_hit.start, length, reading.now) {
@@ -94,24 +81,25 @@ impl StoredState {
         }
     }
 
-    /// Forgets the window, or where a generation is named, only that one. Tells whether nothing is left.
+    /// Resets the window, or only the window with this id if one is given. Returns whether the entry
+    /// is now to be removed.
     pub(crate) fn reset(&mut self, window: Window, window_id: Option<WindowId>) -> bool {
         match (self, window, window_id) {
             (Self::Aligned(windows), Window::Aligned { start, length }, None) => {
                 windows.remove(start, length);
                 windows.is_empty()
             }
-            (Self::FromFirstHit(first_hit), _, Some(named)) => named == first_hit.meta.id,
-            (_, _, named) => named.is_none(),
+            (Self::FromFirstHit(first_hit), _, Some(id)) => id == first_hit.meta.id,
+            (_, _, id) => id.is_none(),
         }
     }
 
-    /// From when on the entry is the same as none, and a clock that jumps back within the allowed skew does not find
-    /// a difference either.
+    /// Returns when the entry may be removed: from then on it equals an absent one, also for a clock
+    /// that jumps back within the maximum clock skew.
     pub(crate) fn retained_until(&self, kind: WindowKind, reading: Reading) -> Timestamp {
         match (self, kind) {
             (Self::Aligned(windows), WindowKind::Aligned { length }) => {
-                windows_retained_until(Timestamp::from_nanos(windows.newest), length, reading)
+                windows.retained_until(length, reading)
             }
             (Self::FromFirstHit(first_hit), WindowKind::FromFirstHit { length }) => {
                 retained_until(first_hit.start, length, reading.skew)
@@ -123,21 +111,10 @@ impl StoredState {
         }
     }
 
-    /// The kind of a window is part of what an entry is found by, so that the two always agree. Refusing is the safe
-    /// answer all the same.
+    /// Refuses. Never called, since the fingerprint of an entry includes the kind of its window.
     fn mismatch() -> CounterState {
-        debug_assert!(false, "an entry has the kind of window that it is found by");
+        debug_assert!(false, "the window of this entry has another kind than the window of the counter");
         CounterState::default()
-    }
-}
-
-/// [`StoredState::retained_until`] of aligned windows.
-pub(crate) fn windows_retained_until(newest: Timestamp, length: WindowLength, reading: Reading) -> Timestamp {
-    if is_implausible(newest, length, reading.now, reading.skew) {
-        // Counted by a clock that was wrong: it keeps nobody.
-        Timestamp::EPOCH
-    } else {
-        retained_until(newest, length, reading.skew)
     }
 }
 
@@ -151,7 +128,7 @@ pub(crate) fn bucket_retained_until(
     bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(reading.skew)
 }
 
-/// Counts `hit` in a bucket, or leaves it as it was.
+/// Counts `hit` in a bucket, or changes nothing if it is refused.
 #[inline(always)]
 pub(crate) fn increment_bucket(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> CounterState {
     match hit.apply(*value) {
@@ -163,21 +140,21 @@ pub(crate) fn increment_bucket(value: &mut u128, limit: u64, hit: &Hit<'_>, now:
     }
 }
 
-/// The value of a bucket; 0 where it is full, and so the same as an absent one. It is kept all the same for a while,
-/// since the clock may jump back to when it was not.
+/// Returns the value of a bucket, or 0 if it is full and so equals an absent one. A full bucket stays
+/// stored for a while, since the clock may jump back to a time at which it was not full.
 pub(crate) fn value_unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
     if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
 }
 
 impl FirstHitWindow {
-    /// The window that a hit opens, if it is counted.
+    /// Returns the result of a first hit, and the window that it opens if it is counted.
     pub(crate) fn open(hit: &Hit<'_>, now: Timestamp) -> (CounterState, Option<Self>) {
         let Some(value) = hit.apply(0) else {
             return (CounterState::default(), None);
         };
         let meta = WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Arc::from) };
-        let first_hit = Self { start: now, value, meta: Arc::new(meta) };
-        (first_hit.state(true), Some(first_hit))
+        let window = Self { start: now, value, meta: Arc::new(meta) };
+        (window.state(true), Some(window))
     }
 
     fn state(&self, counted: bool) -> CounterState {

@@ -1,24 +1,26 @@
-//! A table of slots: open addressing in the order of their places.
+//! A table of slots: open addressing with linear probing, sorted by hash.
 //!
-//! A slot stands in the line that its place maps to, its home, or after it, where others come first: linear probing, in
-//! which the slots of neighbours are sorted. A line is one of the cache's, and holds two slots. So what is not there is
-//! known to be missing as soon as what is there would be found; a larger table is filled from front to back; and a walk
-//! that stopped at a place goes on there, whatever has come, gone or moved meanwhile. (O. Amble and D. E. Knuth, Ordered
-//! hash tables, 1974.)
+//! The hash of a slot determines its home, a cache line of two slots. The slot is in its home, or behind
+//! it if other slots come first. All slots are sorted by falling hash. Therefore:
+//!
+//! - A search for an absent slot ends where a present one would be found.
+//! - A larger table is filled from front to back.
+//! - A walk that stopped at a hash continues there, whatever was added, removed or moved meanwhile.
+//!
+//! Source: O. Amble and D. E. Knuth, Ordered hash tables, 1974.
 
 use super::fingerprint::{Fingerprint, SHARD_BITS};
 use super::slot::Slot;
 
-/// Slots in the order of falling places, with gaps. The last one is always empty.
+/// Slots sorted by falling hash, with gaps. The last slot is always empty.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     lines: Box<[CacheLine]>,
-    /// How many lines places map to. There are more than that, for slots that others have moved on.
+    /// Number of lines that are homes. More lines follow, for slots that are displaced from their home.
     homes: u32,
     len: u32,
 }
 
-/// What the cache fetches at once.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 struct CacheLine([Slot; SLOTS_PER_LINE]);
@@ -30,12 +32,12 @@ impl Table {
         self.len as usize
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots.
     pub(crate) const fn size(&self) -> usize {
         self.lines.len() * SLOTS_PER_LINE
     }
 
-    /// The slots from a position on, empty ones among them.
+    /// Returns the slots from a position on, including empty ones.
     pub(crate) fn slots(&self, from: usize) -> impl Iterator<Item = &Slot> {
         self.lines.iter().skip(from / SLOTS_PER_LINE).flat_map(|line| &line.0).skip(from % SLOTS_PER_LINE)
     }
@@ -48,48 +50,48 @@ impl Table {
         &mut self.lines[at / SLOTS_PER_LINE].0[at % SLOTS_PER_LINE]
     }
 
-    /// The slot of a fingerprint.
+    /// Returns the slot of a fingerprint.
     #[inline(always)]
     pub(crate) fn find_slot(&mut self, fingerprint: Fingerprint) -> Option<&mut Slot> {
         let home = self.home(fingerprint.hash);
         let line = self.lines.get(home)?;
         let second = line.0[1].hash();
-        // Computed, and not chosen by a branch, whose way nobody could foretell.
+        // Computed without a branch, because the branch would be unpredictable.
         let at = usize::from(second == fingerprint.hash);
         if line.0[at].fingerprint() == fingerprint {
             return Some(&mut self.lines[home].0[at]);
         }
-        // Where the line is not full of those that come before it, it would be there.
+        // If the line has room, the slot would be here, so it is absent.
         if second < fingerprint.hash { None } else { self.find_displaced_slot(fingerprint) }
     }
 
-    /// The slot of a fingerprint that others may have moved on.
+    /// Returns the slot of a fingerprint that may be displaced from its home.
     #[inline(never)]
     fn find_displaced_slot(&mut self, fingerprint: Fingerprint) -> Option<&mut Slot> {
-        self.find(fingerprint).ok().map(|at| self.slot_mut(at))
+        self.find(fingerprint).map(|at| self.slot_mut(at))
     }
 
-    /// The first position of those whose places are not above this one.
+    /// Returns the position of the first slot whose hash is not above this one.
     pub(crate) fn position(&self, hash: u64) -> usize {
         let home = self.home(hash) * SLOTS_PER_LINE;
         home + self.slots(home).take_while(|slot| slot.hash() > hash).count()
     }
 
-    /// Where a fingerprint is, or where it would be put.
-    pub(crate) fn find(&self, fingerprint: Fingerprint) -> Result<usize, usize> {
+    /// Returns the position of a fingerprint.
+    pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<usize> {
         let mut at = self.position(fingerprint.hash);
         while let Some(slot) = self.get(at)
             && slot.hash() == fingerprint.hash
         {
             if slot.fingerprint() == fingerprint {
-                return Ok(at);
+                return Some(at);
             }
             at += 1;
         }
-        Err(at)
+        None
     }
 
-    /// Adds a slot whose fingerprint is not there.
+    /// Adds a slot whose fingerprint is absent.
     pub(crate) fn insert(&mut self, slot: Slot) {
         if self.len() + 1 > max_load(self.homes) {
             self.rebuild(next_homes(self.homes));
@@ -114,17 +116,17 @@ impl Table {
         self.len -= 1;
     }
 
-    /// Gives memory back, where most of it is unused.
+    /// Frees memory if most of it is unused.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
             *self = Self::default();
         } else if self.len() < max_load(self.homes) / 2 && self.homes > MIN_HOMES {
-            // With room for a few more.
+            // `len * 2 / 3` homes would be full, and `next_homes` leaves room for a few more slots.
             self.rebuild(next_homes(self.len * 2 / 3));
         }
     }
 
-    /// The line where the slot of a place is looked for first.
+    /// Returns the line where a slot with this hash is looked up first.
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
         let spread = !hash << SHARD_BITS;
@@ -133,7 +135,8 @@ impl Table {
         home
     }
 
-    /// Puts a slot where it belongs, and moves those on that come after it; not if that needs the last one.
+    /// Inserts a slot at its position and displaces the slots behind it. Returns `false` if that needs the
+    /// last slot, and changes nothing.
     fn try_insert(&mut self, slot: Slot) -> bool {
         let at = self.position(slot.hash());
         let Some(gap) = self.slots(at).position(Slot::is_empty).map(|gap| at + gap) else {
@@ -149,7 +152,7 @@ impl Table {
         true
     }
 
-    /// Moves all slots to a table of so many homes, or more if they do not fit.
+    /// Moves all slots to a table of this many homes, or of more if they do not fit.
     fn rebuild(&mut self, mut homes: u32) {
         *self = loop {
             if let Some(table) = self.rehashed(homes) {
@@ -159,7 +162,7 @@ impl Table {
         };
     }
 
-    /// A table of so many homes with the same slots, if they fit.
+    /// Returns a table of this many homes with the same slots, if they fit.
     fn rehashed(&self, homes: u32) -> Option<Self> {
         let lines = vec![CacheLine::default(); homes as usize + spare_lines(homes)].into();
         let mut table = Self { lines, homes, len: self.len };
@@ -176,20 +179,21 @@ impl Table {
     }
 }
 
-/// The fewest homes of a table that is not empty.
+/// Number of homes of the smallest table that is not empty.
 const MIN_HOMES: u32 = 1;
 
-/// How many slots a table of so many homes takes before it grows: three of four.
+/// Returns how many slots a table may hold before it grows: three quarters.
 const fn max_load(homes: u32) -> usize {
     homes as usize * SLOTS_PER_LINE * 3 / 4
 }
 
-/// The homes of the next larger table. It grows by little, so that little of it is empty.
+/// Returns the number of homes of the next larger table. Growing by an eighth leaves few slots empty.
 const fn next_homes(homes: u32) -> u32 {
     homes + homes / 8 + MIN_HOMES
 }
 
-/// How many lines there are past the last home: for slots that are moved on, and for the one that stays empty.
+/// Returns the number of lines behind the last home: for displaced slots, and for the slot that stays
+/// empty.
 const fn spare_lines(homes: u32) -> usize {
     if homes > 1 { 2 + homes as usize / 64 } else { 1 }
 }
@@ -203,12 +207,12 @@ mod tests {
     use super::*;
 
     fn fingerprint(hash: u64, tag: u64) -> Fingerprint {
-        // Small places crowd at the end of a table, and those that differ in their lowest bits in one position.
+        // Hash 0 marks an empty slot.
         Fingerprint { hash: hash.max(1), tag }
     }
 
-    /// Every slot is found, in its order, and the last one is empty.
-    fn is_whole(table: &Table) {
+    /// Asserts that every slot is found, that the slots are sorted, and that the last one is empty.
+    fn assert_consistent(table: &Table) {
         let full: Vec<_> = table.slots(0).filter(|slot| !slot.is_empty()).collect();
         assert_eq!(full.len(), table.len());
         assert!(full.is_sorted_by(|one, other| one.hash() >= other.hash()));
@@ -219,6 +223,8 @@ mod tests {
         }
     }
 
+    /// Hashes of one shard. Small ones crowd at the end of a table; those that differ only in their lowest
+    /// bits crowd at one position.
     fn any_hash() -> impl Strategy<Value = u64> {
         prop_oneof![
             any::<u64>().prop_map(|hash| hash >> SHARD_BITS),
@@ -231,7 +237,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn a_table_finds_what_a_map_finds(
+        fn table_agrees_with_a_map(
             operations in prop::collection::vec((any_hash(), 0..2_u64, 0..5_u8), 1..400),
         ) {
             let (mut table, mut map) = (Table::default(), BTreeMap::new());
@@ -239,37 +245,37 @@ mod tests {
                 let fingerprint = fingerprint(hash, tag);
                 let key = (fingerprint.hash, fingerprint.tag);
                 let found = table.find(fingerprint);
-                prop_assert_eq!(found.ok().map(|at| table.get(at).unwrap().value()), map.get(&key).copied());
+                prop_assert_eq!(found.map(|at| table.get(at).unwrap().value()), map.get(&key).copied());
                 prop_assert_eq!(table.find_slot(fingerprint).map(|slot| slot.value()), map.get(&key).copied());
                 match (what, found) {
-                    (0, Ok(at)) => {
+                    (0, Some(at)) => {
                         table.remove(at);
                         map.remove(&key);
                         table.shrink();
                     }
-                    (1.., Err(_)) => {
+                    (1.., None) => {
                         table.insert(Slot::bucket(fingerprint, 1, number as u128));
                         map.insert(key, number as u128);
                     }
                     _ => {}
                 }
                 if number % 8 == 0 {
-                    is_whole(&table);
+                    assert_consistent(&table);
                 }
             }
-            is_whole(&table);
+            assert_consistent(&table);
             for (number, (hash, tag)) in map.keys().copied().collect::<Vec<_>>().into_iter().enumerate() {
                 let at = table.find(fingerprint(hash, tag)).unwrap();
                 table.remove(at);
                 table.shrink();
                 prop_assert_eq!(table.len(), map.len() - number - 1);
             }
-            is_whole(&table);
+            assert_consistent(&table);
             prop_assert!(table.size() == 0);
         }
 
         #[test]
-        fn a_walk_goes_on_from_a_place(hashes in prop::collection::btree_set(any_hash(), 1..200), from: u64) {
+        fn walk_continues_from_any_hash(hashes in prop::collection::btree_set(any_hash(), 1..200), from: u64) {
             let mut table = Table::default();
             for hash in &hashes {
                 table.insert(Slot::bucket(fingerprint(*hash, 0), 1, 0));
@@ -281,27 +287,25 @@ mod tests {
         }
     }
 
+    fn spread(number: u64) -> Fingerprint {
+        fingerprint(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0)
+    }
+
     #[test]
-    fn a_table_that_grows_is_mostly_full() {
+    fn table_stays_mostly_full_while_it_grows_and_shrinks() {
         let mut table = Table::default();
         for number in 1..=20_000_u64 {
-            table.insert(Slot::bucket(
-                fingerprint(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0),
-                1,
-                0,
-            ));
+            table.insert(Slot::bucket(spread(number), 1, 0));
             if number > 500 {
                 assert!(table.size() * 10 < table.len() * 18, "{} of {}", table.len(), table.size());
             }
         }
-        is_whole(&table);
+        assert_consistent(&table);
         for number in 1..=19_900_u64 {
-            let at =
-                table.find(fingerprint(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0)).unwrap();
-            table.remove(at);
+            table.remove(table.find(spread(number)).unwrap());
             table.shrink();
             assert!(table.size() <= table.len() * 3 + 16);
         }
-        is_whole(&table);
+        assert_consistent(&table);
     }
 }

@@ -2,182 +2,204 @@
 
 use std::time::Duration;
 
-use limited_core::{CounterState, Hit, Timestamp, Window, WindowLength, has_passed, retained_until, sliding};
+use limited_core::{
+    Counter, CounterState, Hit, Timestamp, Window, WindowLength, has_passed, retained_until, sliding,
+};
 
-/// How many windows are known. The current one and the one before decide a sliding window; one more keeps both of
-/// them known when the clock jumps back into the window before.
+/// Number of known windows. The current and the previous window decide a hit on a sliding counter. The
+/// third keeps both known if the clock jumps back into the previous window.
 pub(crate) const KNOWN: usize = 3;
 
-/// The newest window with hits, and the two before it.
+/// The newest window with hits, and the two windows before it.
 ///
-/// All older ones are closed: should the clock jump back into one, its count is unknown, so it refuses, and never
-/// admits extra. For windows no shorter than the allowed skew that happens only past the time for which the contract
-/// wants a window known.
+/// All older windows are closed. If the clock jumps back into one, its count is unknown: it refuses, and
+/// never admits extra. If windows are at least as long as the maximum clock skew, that happens only
+/// after the time until which the contract retains a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     /// The start of the newest window.
     pub(crate) newest: u64,
-    /// What is counted in it, in the window before it, and in the one before that.
+    /// The counts of the newest window, the previous one, and the one before that.
     pub(crate) counts: [u128; KNOWN],
 }
 
-/// How an operation looks at windows: fixed, or sliding, where the window before must be known too.
+/// Whether an operation counts one window, or weighs the previous window too, which must then be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WindowMode {
     Fixed,
     Sliding,
 }
 
-/// The window that an operation is about, and the time.
+impl WindowMode {
+    #[inline(always)]
+    pub(crate) const fn of(counter: &Counter<'_>) -> Self {
+        if counter.is_sliding() { Self::Sliding } else { Self::Fixed }
+    }
+}
+
+/// The clock as an operation reads it, and how far it may jump back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WindowAt {
-    pub(crate) start: Timestamp,
-    pub(crate) length: WindowLength,
+pub(crate) struct Reading {
     pub(crate) now: Timestamp,
     pub(crate) skew: Duration,
 }
 
-/// Whether a window that starts at `start` lies further ahead than any jump back within the allowed skew explains.
-/// Somebody's clock was wrong when it was counted in, and has been corrected since.
-pub(crate) fn is_implausible(start: Timestamp, length: WindowLength, now: Timestamp, skew: Duration) -> bool {
-    start > retained_until(now, length, skew)
+impl Reading {
+    pub(crate) const fn in_window(
+        self,
+        start: Timestamp,
+        length: WindowLength,
+        mode: WindowMode,
+    ) -> WindowAt {
+        WindowAt { start, length, mode, reading: self }
+    }
+}
+
+/// The aligned window that an operation acts on, and the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowAt {
+    pub(crate) start: Timestamp,
+    pub(crate) length: WindowLength,
+    pub(crate) mode: WindowMode,
+    pub(crate) reading: Reading,
+}
+
+/// In which window a hit can be decided.
+enum Decidable {
+    /// In the requested window.
+    Known,
+    /// In the requested window, after all known windows are forgotten: they lie implausibly far ahead.
+    StartOver,
+    /// In the window with this start, at the earliest.
+    ForgottenBefore(Timestamp),
 }
 
 impl Windows {
-    /// Counts `hit` in the windows of a key of which these are known, if any are: what it is told, and its windows from
-    /// now on, where it is counted.
-    pub(crate) fn increment(
-        known: Option<&Self>,
-        hit: &Hit<'_>,
-        at: WindowAt,
-        mode: WindowMode,
-    ) -> (CounterState, Option<Self>) {
-        let known = match Self::decidable(known, at, mode) {
-            Decidable::Known => known,
-            Decidable::StartOver => None,
-            Decidable::ForgottenBefore(start) => return (Self::state(known, start, at, mode), None),
+    /// Returns the windows of an absent counter.
+    pub(crate) const fn empty(newest: Timestamp) -> Self {
+        Self { newest: newest.as_nanos(), counts: [0; KNOWN] }
+    }
+
+    /// Returns the result of `hit`, and the windows after it if it is counted.
+    pub(crate) fn increment(&self, hit: &Hit<'_>, at: WindowAt) -> (CounterState, Option<Self>) {
+        let WindowAt { start, length, mode, reading } = at;
+        let known = match self.decidable(at) {
+            Decidable::Known => *self,
+            Decidable::StartOver => Self::empty(start),
+            Decidable::ForgottenBefore(earliest) => return (self.state(earliest, at), None),
         };
-        let before = Self::previous_value(known, at.start, at.length, mode);
-        let with_previous = match mode {
+        let previous = known.previous_value(start, at);
+        let hit = match mode {
             WindowMode::Fixed => *hit,
-            WindowMode::Sliding => sliding::with_previous(
-                hit,
-                before,
-                Window::Aligned { start: at.start, length: at.length },
-                at.now,
-            ),
-        };
-        match with_previous.apply(Self::value(known, at.start, at.length)) {
-            Some(value) => {
-                let state = CounterState::new(true, value).with_start(at.start).with_previous(before);
-                (state, Some(Self::with(known, value, at)))
+            WindowMode::Sliding => {
+                sliding::with_previous(hit, previous, Window::Aligned { start, length }, reading.now)
             }
-            None => (Self::state(known, at.start, at, mode), None),
+        };
+        match hit.apply(known.value(start, length)) {
+            Some(value) => {
+                let state = CounterState::new(true, value).with_start(start).with_previous(previous);
+                (state, Some(known.with(value, start, length)))
+            }
+            None => (known.state(start, at), None),
         }
     }
 
-    /// Reads.
-    pub(crate) fn get(known: Option<&Self>, at: WindowAt, mode: WindowMode) -> CounterState {
-        if has_passed(retained_until(at.start, at.length, at.skew), at.now) {
-            return CounterState::new(false, 0).with_start(at.start);
-        }
-        match Self::decidable(known, at, mode) {
-            Decidable::Known => Self::state(known, at.start, at, mode),
+    /// Reads the requested window.
+    pub(crate) fn get(&self, at: WindowAt) -> CounterState {
+        let is_expired = has_passed(retained_until(at.start, at.length, at.reading.skew), at.reading.now);
+        match self.decidable(at) {
+            _ if is_expired => CounterState::new(false, 0).with_start(at.start),
+            Decidable::Known => self.state(at.start, at),
             Decidable::StartOver => CounterState::new(false, 0).with_start(at.start),
-            Decidable::ForgottenBefore(start) => Self::state(known, start, at, mode),
+            Decidable::ForgottenBefore(earliest) => self.state(earliest, at),
         }
     }
 
-    /// Forgets one window.
+    /// Forgets the count of one window.
     pub(crate) fn remove(&mut self, start: Timestamp, length: WindowLength) {
         if let Some(count) = self.age(start.as_nanos(), length).and_then(|age| self.counts.get_mut(age)) {
             *count = 0;
         }
     }
 
-    /// Whether nothing is counted in any window, so that they are the same as none.
+    /// Returns whether no window has a count, so that the counter equals an absent one.
     pub(crate) fn is_empty(&self) -> bool {
         self.counts == [0; KNOWN]
     }
 
-    fn state(known: Option<&Self>, start: Timestamp, at: WindowAt, mode: WindowMode) -> CounterState {
-        CounterState::new(false, Self::value(known, start, at.length))
-            .with_start(start)
-            .with_previous(Self::previous_value(known, start, at.length, mode))
+    /// Returns when the windows may be removed.
+    pub(crate) fn retained_until(&self, length: WindowLength, reading: Reading) -> Timestamp {
+        if self.is_implausible(length, reading) {
+            Timestamp::EPOCH
+        } else {
+            retained_until(Timestamp::from_nanos(self.newest), length, reading.skew)
+        }
     }
 
-    /// How many windows before the newest one this one is; `None` of a later one.
+    /// Returns whether the newest window lies further ahead than a jump back within the maximum clock
+    /// skew explains. The clock was then wrong when that window was counted, and has been corrected since.
+    fn is_implausible(&self, length: WindowLength, Reading { now, skew }: Reading) -> bool {
+        Timestamp::from_nanos(self.newest) > retained_until(now, length, skew)
+    }
+
+    fn state(&self, start: Timestamp, at: WindowAt) -> CounterState {
+        CounterState::new(false, self.value(start, at.length))
+            .with_start(start)
+            .with_previous(self.previous_value(start, at))
+    }
+
+    /// Returns how many windows the newest one is after this one, or `None` if this one is later.
     fn age(&self, start: u64, length: WindowLength) -> Option<usize> {
         let age = self.newest.checked_sub(start)? / length.as_nanos();
         Some(usize::try_from(age).unwrap_or(usize::MAX))
     }
 
-    fn value(known: Option<&Self>, start: Timestamp, length: WindowLength) -> u128 {
-        let count = |known: &Self| known.counts.get(known.age(start.as_nanos(), length)?).copied();
-        known.and_then(count).unwrap_or(0)
+    fn value(&self, start: Timestamp, length: WindowLength) -> u128 {
+        let age = self.age(start.as_nanos(), length);
+        age.and_then(|age| self.counts.get(age)).copied().unwrap_or(0)
     }
 
-    fn previous_value(
-        known: Option<&Self>,
-        start: Timestamp,
-        length: WindowLength,
-        mode: WindowMode,
-    ) -> u128 {
-        match (mode, start.as_nanos().checked_sub(length.as_nanos())) {
-            (WindowMode::Sliding, Some(before)) => Self::value(known, Timestamp::from_nanos(before), length),
+    /// Returns the value of the window before `start`, or 0 if the counter does not slide.
+    fn previous_value(&self, start: Timestamp, at: WindowAt) -> u128 {
+        match (at.mode, start.as_nanos().checked_sub(at.length.as_nanos())) {
+            (WindowMode::Sliding, Some(previous)) => self.value(Timestamp::from_nanos(previous), at.length),
             _ => 0,
         }
     }
 
-    /// Whether the window asked for can be decided on: it is known, or later than all that are.
-    fn decidable(known: Option<&Self>, at: WindowAt, mode: WindowMode) -> Decidable {
-        let Some(known) = known else {
-            return Decidable::Known;
-        };
-        let (lookup, length) = (at.start.as_nanos(), at.length.as_nanos());
-        let back = |windows| known.newest.saturating_sub(windows * length);
-        let earliest = back(if mode == WindowMode::Sliding { 1 } else { 2 });
-        // Before the first window since the epoch there is none to know.
-        if lookup >= earliest || (lookup < length && lookup >= back(2)) {
+    /// Returns whether the requested window can be decided: it is known, or later than all known ones.
+    fn decidable(&self, at: WindowAt) -> Decidable {
+        let (requested, length) = (at.start.as_nanos(), at.length.as_nanos());
+        let back = |windows| self.newest.saturating_sub(windows * length);
+        let earliest = back(if at.mode == WindowMode::Sliding { 1 } else { 2 });
+        // The first window since the epoch has no previous window that must be known.
+        if requested >= earliest || (requested < length && requested >= back(2)) {
             Decidable::Known
-        } else if is_implausible(Timestamp::from_nanos(known.newest), at.length, at.now, at.skew) {
+        } else if self.is_implausible(at.length, at.reading) {
             Decidable::StartOver
         } else {
             Decidable::ForgottenBefore(Timestamp::from_nanos(earliest))
         }
     }
 
-    /// The windows once `value` is counted in the one asked for, which can be decided on.
-    fn with(known: Option<&Self>, value: u128, at: WindowAt) -> Self {
-        let lookup = at.start.as_nanos();
-        let start_over = Self { newest: lookup, counts: [value, 0, 0] };
-        let Some(known) = known else {
-            return start_over;
-        };
-        if let Some(age) = known.age(lookup, at.length) {
-            let mut after = *known;
+    /// Returns the windows after `value` is counted in the window at `start`, which is decidable.
+    fn with(&self, value: u128, start: Timestamp, length: WindowLength) -> Self {
+        let start = start.as_nanos();
+        if let Some(age) = self.age(start, length) {
+            let mut after = *self;
             if let Some(count) = after.counts.get_mut(age) {
                 *count = value;
             }
             return after;
         }
-        let [newest, before, _] = known.counts;
-        match (lookup - known.newest) / at.length.as_nanos() {
-            1 => Self { newest: lookup, counts: [value, newest, before] },
-            2 => Self { newest: lookup, counts: [value, 0, newest] },
-            _ => start_over,
-        }
+        let [newest, previous, _] = self.counts;
+        let counts = match (start - self.newest) / length.as_nanos() {
+            1 => [value, newest, previous],
+            2 => [value, 0, newest],
+            _ => [value, 0, 0],
+        };
+        Self { newest: start, counts }
     }
-}
-
-/// Where a decision can be made.
-enum Decidable {
-    /// In the window asked for.
-    Known,
-    /// In the window asked for, once everything known, which lies implausibly far ahead, is forgotten.
-    StartOver,
-    /// In the window that starts there, at the earliest.
-    ForgottenBefore(Timestamp),
 }
 
 #[cfg(test)]
@@ -188,28 +210,33 @@ mod tests {
 
     use super::*;
 
-    /// One hit: how far the clock moves on before it, how far back it is read, and the cost.
     #[derive(Clone, Debug)]
     struct Step {
+        /// How far the clock advances before the hit.
         forward: u64,
+        /// How far back the clock is read.
         back: u64,
         cost: u8,
         mode: WindowMode,
     }
 
-    /// The windows of one key, as a slot keeps them.
+    /// The windows of one key, as a slot stores them.
     #[derive(Clone, Debug, Default, PartialEq)]
     struct Key(Option<Windows>);
 
     impl Key {
-        fn increment(&mut self, hit: &Hit<'_>, at: WindowAt, mode: WindowMode) -> CounterState {
-            let (state, after) = Windows::increment(self.0.as_ref(), hit, at, mode);
+        fn windows(&self, at: WindowAt) -> Windows {
+            self.0.unwrap_or(Windows::empty(at.start))
+        }
+
+        fn increment(&mut self, hit: &Hit<'_>, at: WindowAt) -> CounterState {
+            let (state, after) = self.windows(at).increment(hit, at);
             self.0 = after.or(self.0);
             state
         }
 
-        fn get(&self, at: WindowAt, mode: WindowMode) -> CounterState {
-            Windows::get(self.0.as_ref(), at, mode)
+        fn get(&self, at: WindowAt) -> CounterState {
+            self.windows(at).get(at)
         }
     }
 
@@ -228,13 +255,13 @@ mod tests {
         prop::collection::vec(step, 1..60)
     }
 
-    fn at(now: u64, length: WindowLength, skew: Duration) -> WindowAt {
+    fn at(now: u64, length: WindowLength, skew: Duration, mode: WindowMode) -> WindowAt {
         let now = Timestamp::from_nanos(now);
         let Window::Aligned { start, .. } = Window::aligned(now, length) else { unreachable!() };
-        WindowAt { start, length, now, skew }
+        Reading { now, skew }.in_window(start, length, mode)
     }
 
-    /// Every hit that was ever counted, by window.
+    /// The sum of all counted hits, by window.
     #[derive(Default)]
     struct Log(BTreeMap<u64, u128>);
 
@@ -245,7 +272,7 @@ mod tests {
 
         fn admits(&self, step: &Step, at: WindowAt) -> bool {
             let (start, length) = (at.start.as_nanos(), u128::from(at.length.as_nanos()));
-            let elapsed = u128::from(at.now.as_nanos() - start);
+            let elapsed = u128::from(at.reading.now.as_nanos() - start);
             let previous = match step.mode {
                 WindowMode::Fixed => 0,
                 WindowMode::Sliding => self.value(start - at.length.as_nanos()),
@@ -258,17 +285,15 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
-        /// What the contract wants known is known: then windows decide as a log of every hit does.
+        /// As long as the contract retains a window, the windows decide like a log of every hit.
         #[test]
-        fn windows_decide_like_a_log_for_as_long_as_a_window_stays_known(
-            steps in steps(WindowLength::MINUTE),
-        ) {
+        fn retained_windows_decide_like_a_log_of_all_hits(steps in steps(WindowLength::MINUTE)) {
             let (length, skew) = (WindowLength::MINUTE, Duration::from_secs(5));
             let (mut windows, mut log, mut latest) = (Key::default(), Log::default(), START);
             for step in steps {
                 latest += step.forward;
-                let at = at(latest.saturating_sub(step.back), length, skew);
-                // Of a sliding window the one before has to be known too.
+                let at = at(latest.saturating_sub(step.back), length, skew, step.mode);
+                // A sliding window needs the previous one too.
                 let needed = at.start.as_nanos() - if step.mode == WindowMode::Sliding { length.as_nanos() } else { 0 };
                 let needed = Timestamp::from_nanos(needed);
                 if Timestamp::from_nanos(latest) >= retained_until(needed, length, skew) {
@@ -276,7 +301,7 @@ mod tests {
                 }
                 let before = windows.clone();
                 let expected = log.admits(&step, at);
-                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.mode);
+                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at);
                 prop_assert_eq!(state.counted, expected);
                 prop_assert_eq!(state.start, Some(at.start));
                 if expected {
@@ -285,13 +310,13 @@ mod tests {
                     prop_assert_eq!(&windows, &before);
                 }
                 prop_assert_eq!(state.value, log.value(at.start.as_nanos()));
-                prop_assert_eq!(windows.get(at, WindowMode::Fixed).value, state.value);
+                prop_assert_eq!(windows.get(WindowAt { mode: WindowMode::Fixed, ..at }).value, state.value);
             }
         }
 
-        /// Windows shorter than the allowed skew are not all remembered, but none admits extra.
+        /// Windows shorter than the maximum clock skew may be forgotten early, but admit nothing extra.
         #[test]
-        fn no_jump_back_within_the_allowed_skew_admits_extra(
+        fn jump_back_within_the_skew_admits_nothing_extra(
             steps in steps(WindowLength::SECOND),
             skew in prop::sample::select(vec![0, 1, 3, 10]),
         ) {
@@ -300,22 +325,22 @@ mod tests {
             for step in steps {
                 latest += step.forward;
                 let furthest = latest - length.as_nanos() - u64::try_from(skew.as_nanos()).unwrap();
-                let at = at(latest.saturating_sub(step.back).max(furthest), length, skew);
-                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at, step.mode);
+                let at = at(latest.saturating_sub(step.back).max(furthest), length, skew, step.mode);
+                let state = windows.increment(&Hit::new(step.cost.into(), CEILING), at);
                 if state.counted {
                     prop_assert!(log.admits(&step, at));
                     *log.0.entry(at.start.as_nanos()).or_default() += u128::from(step.cost);
                 } else if let Some(start) = state.start && start > at.start {
-                    // It says when it can decide, and then it can.
-                    let later = WindowAt { start, now: start, ..at };
-                    let state = windows.clone().increment(&Hit::new(0, u128::MAX), later, step.mode);
+                    // From the reported start on, a hit is decided.
+                    let later = WindowAt { start, reading: Reading { now: start, skew }, ..at };
+                    let state = windows.clone().increment(&Hit::new(0, u128::MAX), later);
                     prop_assert_eq!(state.start, Some(start));
                 }
             }
         }
 
         #[test]
-        fn a_prediction_says_what_the_hit_gets(
+        fn get_returns_the_state_that_the_next_hit_finds(
             steps in steps(WindowLength::SECOND),
             skew in 0..3_u64,
         ) {
@@ -323,9 +348,9 @@ mod tests {
             let (mut windows, mut latest) = (Key::default(), START);
             for step in steps {
                 latest += step.forward;
-                let at = at(latest - step.back, length, skew);
-                let seen = windows.get(at, step.mode);
-                let state = windows.increment(&Hit::new(1, CEILING), at, step.mode);
+                let at = at(latest - step.back, length, skew, step.mode);
+                let seen = windows.get(at);
+                let state = windows.increment(&Hit::new(1, CEILING), at);
                 if !state.counted {
                     prop_assert_eq!(seen, state);
                 } else {
@@ -342,30 +367,31 @@ mod tests {
             let mut windows = Key::default();
             for (index, now) in nows.into_iter().enumerate() {
                 let mode = if index % 2 == 0 { WindowMode::Fixed } else { WindowMode::Sliding };
-                let at = at(now, length, Duration::from_nanos(skew));
-                let _ = windows.increment(&Hit::new(u128::from(now), u128::MAX), at, mode);
-                let _ = windows.get(at, mode);
+                let at = at(now, length, Duration::from_nanos(skew), mode);
+                let _ = windows.increment(&Hit::new(u128::from(now), u128::MAX), at);
+                let _ = windows.get(at);
             }
         }
     }
 
     #[test]
-    fn a_clock_that_was_far_ahead_and_is_corrected_finds_the_key_working() {
+    fn key_counted_by_a_wrong_clock_starts_over_once_the_clock_is_corrected() {
         let (length, skew) = (WindowLength::MINUTE, Duration::from_secs(5));
         let day = WindowLength::DAY.as_nanos();
         let mut windows = Key::default();
         let hit = Hit::new(1, CEILING);
         for minute in 0..4 {
-            let ahead = at(START + day + minute * length.as_nanos(), length, skew);
-            assert!(windows.increment(&hit, ahead, WindowMode::Fixed).counted);
+            let ahead = at(START + day + minute * length.as_nanos(), length, skew, WindowMode::Fixed);
+            assert!(windows.increment(&hit, ahead).counted);
         }
         for minute in 0..10 {
-            let corrected = at(START + minute * length.as_nanos(), length, skew);
+            let corrected = at(START + minute * length.as_nanos(), length, skew, WindowMode::Fixed);
             for _ in 0..CEILING {
-                assert!(windows.increment(&hit, corrected, WindowMode::Fixed).counted, "minute {minute}");
+                assert!(windows.increment(&hit, corrected).counted, "minute {minute}");
             }
-            assert!(!windows.increment(&hit, corrected, WindowMode::Fixed).counted, "minute {minute}");
-            assert!(!windows.increment(&hit, corrected, WindowMode::Sliding).counted, "minute {minute}");
+            assert!(!windows.increment(&hit, corrected).counted, "minute {minute}");
+            let sliding = WindowAt { mode: WindowMode::Sliding, ..corrected };
+            assert!(!windows.increment(&hit, sliding).counted, "minute {minute}");
         }
     }
 }

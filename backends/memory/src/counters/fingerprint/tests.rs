@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The construction as it is written down, by division, and byte for byte.
+/// Computes both hashes as the module documentation defines them, with divisions and byte for byte.
 fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) -> [u128; 2] {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number * 256 + u128::from(*byte));
     let pairs = |text: &[u8]| -> Vec<(u128, u128)> {
@@ -23,7 +23,7 @@ fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Windo
             }
         }
     };
-    let (kind, in_head, apart) = match window {
+    let (kind, limit_in_head, separate_limit) = match window {
         Window::Aligned { .. } => (0, 0, None),
         Window::FromFirstHit { .. } => (1, 0, None),
         Window::Bucket { limit, .. } if limit < 1 << 30 => (2, u128::from(limit), None),
@@ -32,8 +32,8 @@ fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Windo
     let length = u128::from(window.length().as_nanos());
     let texts = (key.len() as u128) + ((namespace.len() as u128) << 8);
     let mut heads =
-        vec![(texts + (kind << 16) + ((length % (1 << 32)) << 18), (length >> 32) + (in_head << 30))];
-    heads.extend(apart.map(|limit| (limit % (1 << 32), limit >> 32)));
+        vec![(texts + (kind << 16) + ((length % (1 << 32)) << 18), (length >> 32) + (limit_in_head << 30))];
+    heads.extend(separate_limit.map(|limit| (limit % (1 << 32), limit >> 32)));
     [0, 1].map(|hash| {
         let p = u128::from(P);
         let product = |(pair, (x, y)): (&[u64; 4], (u128, u128))| {
@@ -55,7 +55,7 @@ fn secret(seed: u64) -> Secret {
     })
 }
 
-/// Windows of every kind, next to each other.
+/// Returns windows of every kind, and limits on both sides of the bound of the head.
 fn windows(length: WindowLength) -> [Window; 7] {
     let bucket = |limit| Window::Bucket { limit, length };
     [
@@ -73,7 +73,7 @@ fn fingerprint(secret: &Secret, namespace: &str, key: &str, window: Window) -> F
     secret.fingerprint(&Counter::new(namespace, &Key::from(key), window).unwrap())
 }
 
-/// The same in windows of a minute.
+/// Returns the fingerprint in a window of a minute.
 fn minute_fingerprint(secret: &Secret, namespace: &str, key: &str) -> Fingerprint {
     fingerprint(secret, namespace, key, Window::FromFirstHit { length: WindowLength::MINUTE })
 }
@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_fingerprint_is_what_the_construction_says(
+    fn fingerprint_agrees_with_the_documented_construction(
         seed: u64, key in "[a-z:é]{1,70}", namespace in "[a-zé]{0,24}", kind in 0..7_usize,
         length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
     ) {
@@ -90,7 +90,7 @@ proptest! {
         let window = windows(WindowLength::try_from(std::time::Duration::from_nanos(length)).unwrap())[kind];
         let [first, second] = reference_hashes(&secret, key.as_bytes(), namespace.as_bytes(), window);
         let fingerprint = fingerprint(&secret, &namespace, &key, window);
-        // The permutation, undone: the product with the inverse of its factor.
+        // Invert the permutation with the inverse of its factor.
         let inverse = (0..6).fold(secret.factor, |inverse, _| {
             inverse.wrapping_mul(2_u64.wrapping_sub(secret.factor.wrapping_mul(inverse)))
         });
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn a_byte_that_differs_anywhere_makes_another_fingerprint(
+    fn one_different_byte_changes_the_fingerprint(
         seed: u64, length in 1..400_usize, at in 0..400_usize, namespaced: bool,
     ) {
         let (secret, mut other) = (secret(seed), vec![b'a'; length]);
@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
+fn similar_counters_have_different_fingerprints() {
     let secret = Secret::new(crate::random::numbers());
     let mut seen = HashMap::new();
     let mut texts: BTreeSet<String> = (0..400).map(|length| "a".repeat(length)).collect();
@@ -142,13 +142,13 @@ fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
 }
 
 #[test]
-fn windows_of_another_kind_length_or_limit_have_other_fingerprints() {
+fn window_kind_length_and_limit_change_the_fingerprint() {
     let secret = secret(1);
     let mut seen = BTreeSet::new();
     for millis in 1..=300 {
         let length = WindowLength::try_from(std::time::Duration::from_millis(millis)).unwrap();
         for window in windows(length) {
-            // Of one that is hashed as it is, and one that is not.
+            // The second key goes through SHA-256.
             for key in ["a".to_owned(), "a".repeat(300)] {
                 let fingerprint = fingerprint(&secret, "", &key, window);
                 assert!(seen.insert((fingerprint.hash, fingerprint.tag)), "{window:?}");
@@ -158,7 +158,7 @@ fn windows_of_another_kind_length_or_limit_have_other_fingerprints() {
 }
 
 #[test]
-fn no_sum_overflows() {
+fn sums_do_not_overflow() {
     let secret = Secret::new(|| u64::MAX);
     let (key, namespace) =
         ("\u{7f}".repeat(KEY_PAIRS * PAIR_BYTES), "\u{7f}".repeat(NAMESPACE_PAIRS * PAIR_BYTES));
@@ -168,7 +168,7 @@ fn no_sum_overflows() {
         let tag = |multiple: u128| (sums[1] + multiple * u128::from(P)) & 0xFF_FFFF_FFFF;
         assert!((0..2).map(tag).any(|tag| tag == u128::from(fingerprint.tag)), "{window:?}");
     }
-    // Bytes above 127, which no text is full of.
+    // The largest possible numbers, although no text consists of bytes above 127 alone.
     let mut sums = Sums([0; 2]);
     sums.add(secret.pairs[0], (1 << 50) - 1, (1 << 60) - 1);
     for pair in &secret.pairs[1..] {
@@ -178,7 +178,7 @@ fn no_sum_overflows() {
 }
 
 #[test]
-fn another_store_has_other_fingerprints() {
+fn each_store_has_its_own_fingerprints() {
     let [one, other] = [0, 1].map(|_| Secret::new(crate::random::numbers()));
     assert_ne!(minute_fingerprint(&one, "a", "b"), minute_fingerprint(&other, "a", "b"));
 }
