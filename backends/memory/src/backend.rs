@@ -1,4 +1,4 @@
-//! The backend.
+//! The backend: counters and claims behind the [`Backend`] trait.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,107 +10,124 @@ use limited_core::{
 
 use crate::MemoryBackendBuilder;
 use crate::claims::Claims;
-use crate::store::Store;
-use crate::windows::View;
+use crate::counters::Counters;
 
-/// Counters and claims in the memory of this process. Clones share them.
+/// Keeps counters and claims in the memory of this process. Clones share them.
 ///
-/// # What is atomic
+/// # Atomicity and cost
 ///
-/// Each operation on a counter is one step under the lock of its shard, one of 1,024: rolling over to a new window and
-/// counting the first hit in it, and weighing the window before and counting in the current one
-/// ([`increment_sliding`](Backend::increment_sliding)), are one step each. A hit on a known key allocates nothing and
-/// copies no key. Everything answers at once: an operation waits for no other than those on the same shard, for some
-/// nanoseconds, and where the store is full, for those that make room.
+/// Each operation on a counter is one step under the lock of its shard, one of 1,024. Rolling over to
+/// a new window and counting the first hit in it is one step. So is weighting the previous window of
+/// a [sliding](Counter::is_sliding) counter and counting in the current one.
+///
+/// A hit on a known key allocates nothing and copies no key. Every future is ready at its first poll.
+/// An operation waits only for operations on the same shard, which take some nanoseconds, and in a
+/// full store for operations that make room.
 ///
 /// # Keys are fingerprints
 ///
-/// A counter takes 32 bytes, whatever the length of its key, in a table that is mostly two thirds full. Its identity is
-/// a fingerprint of 101 bits, by a hash with a random secret of the backend's own. That two counters have the same one,
-/// however their keys are chosen, has a probability of about 2^-98; this is proven, and rests on no cipher; keys above
-/// 224 bytes go through SHA-256 first. Hit-opened windows, counts above 2^32, and more than some 200 quotas in one
-/// backend take some 100 bytes more.
+/// A counter takes 32 bytes, however long its key is, in a table that is mostly two thirds full. Its
+/// identity is a fingerprint of 101 bits, computed by a hash with a random secret of this backend.
+/// Two counters have the same fingerprint with a probability of about 2^-98, however their keys are
+/// chosen. This bound is proven and relies on no cipher. Keys above 224 bytes and namespaces above
+/// 56 bytes go through SHA-256 first.
 ///
-/// # Keys leave by themselves
+/// A counter takes some 100 bytes more if it is a window from the first hit, if its count exceeds
+/// 2^32, or if its quota comes after the first 200 or so of this backend.
 ///
-/// A key is forgotten one window length and the allowed skew after its last window ended (its bucket was full), so that
-/// the next window can still weigh it, and a clock that jumps back still finds it. Expired keys are removed by the
-/// operations that follow, up to four by each, whatever key they are about; no operation looks at more than 128 keys for
-/// that, and each goes on where the last one stopped. A decision that is not answered
-/// [at once](Backend::increment_at_once), such as one about a new key or in a new window, is two operations. Buckets and
-/// hit-opened windows, which expire at any time, may stay for up to a sixteenth longer, so that several of them leave
-/// together. A process that stops asking keeps what it has.
+/// # Expired keys are removed
 ///
-/// Tables grow by an eighth and shrink with what is in them, one shard at a time, so no call takes long. What they free
-/// goes to the allocator, which may take longer when it gives much of it back to the operating system at once.
+/// A key is forgotten one window length and the maximum clock skew after its last window ended, or
+/// after its bucket was full. Until then the next window can weigh it, and a clock that jumps back
+/// still finds it.
+///
+/// Later operations remove expired keys, up to four each, whatever key they are about. No operation
+/// scans more than 128 keys for that, and each continues where the last one stopped. A decision that
+/// [`try_increment`](Backend::try_increment) cannot make, such as one about a new key or in a new
+/// window, is two operations.
+///
+/// Buckets and windows from the first hit can expire at any time. They may stay for up to a sixteenth
+/// longer, so that several of them are removed together. Without operations nothing is removed.
+///
+/// Tables grow by an eighth and shrink with their contents, one shard at a time, so no call takes
+/// long. Freed memory goes to the allocator. That may take longer if the allocator returns much of it
+/// to the operating system at once.
 ///
 /// # Clocks that jump back
 ///
-/// Of each key the latest window with hits and the two before it are known. A hit for an older one is refused, since its
-/// count is gone, until the clock has come to a known window ([`CounterState::start`]). With windows longer than the allowed
-/// skew that takes a jump beyond it; with windows of some milliseconds it may also meet a thread that was held up
-/// between reading the clock and asking.
+/// For each key, the latest window with hits and the two windows before it are known. A hit for an
+/// older window is refused, since its count is gone, until the clock reaches a known window
+/// ([`CounterState::start`]). If windows are longer than the maximum clock skew, only a jump beyond
+/// that skew has this effect. With windows of some milliseconds it can also refuse a thread that was
+/// suspended between reading the clock and calling the backend.
 ///
-/// A jump of more than two window lengths and the allowed skew shows that the clock was wrong before: the key starts
-/// over in the aligned windows of the corrected time. A bucket and a hit-opened window are not told from full ones, and
-/// refuse until the clock has caught up. Keys that were counted ahead of time and are not used again stay until then.
+/// A jump of more than two window lengths and the maximum clock skew shows that the clock was wrong
+/// before. The key then starts over in the aligned windows of the corrected time. Buckets and windows
+/// from the first hit cannot be corrected like this: they refuse until the clock has caught up. Keys
+/// that were counted ahead of time and are not used again stay until then.
 ///
 /// # Claims
 ///
-/// Claims have a store of their own: neither do they wait for counters, nor take their places. Each operation is one step
-/// under the lock of the record's shard, its fencing number included: finding that a lease has ended and granting the
-/// key to the next owner, or recording what its owner has done.
+/// Claims have a store of their own. They neither wait for counters nor use the capacity for keys.
+/// Each operation is one step under the lock of the record's shard, including the fencing token. So
+/// one step finds that a lease has ended and grants the key to the next owner, or records the result
+/// of the current owner.
 ///
-/// **They last as long as the process.** A restart loses every record, and what was done once may be done again;
-/// between processes nothing is shared. Fencing numbers go on higher after it, since they start from the time.
+/// **Claims last as long as the process.** A restart loses every record, and an action that ran once
+/// may run again. Other processes share nothing. Fencing tokens continue to rise after a restart,
+/// since they start from the time.
 ///
-/// A finished record leaves at its expiry and the allowed skew, and one that nobody finished a day
-/// ([`LAPSED_CLAIM_TTL`](limited_core::LAPSED_CLAIM_TTL)) and the allowed skew after its lease, up to four with each
-/// operation on any claim. What is released or forgotten leaves at once, and nothing is kept of it: a release that is
-/// repeated finds nothing. Results are kept whatever their size, and
-/// [details](limited_core::ClaimMetadata) are not, since nobody can look at them here.
+/// A finished record is removed the maximum clock skew after its expiry. An unfinished record is
+/// removed a day ([`LAPSED_CLAIM_TTL`](limited_core::LAPSED_CLAIM_TTL)) and the maximum clock skew
+/// after its lease. Each operation on any claim removes up to four such records. Releasing or
+/// forgetting a claim removes its record immediately and keeps nothing of it, so a repeated release
+/// finds nothing.
+///
+/// Results of any size are stored. [Metadata](limited_core::ClaimMetadata) is not stored, since
+/// nothing could read it here.
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Stores>);
 
 struct Stores {
-    counters: Store,
+    counters: Counters,
     claims: Claims,
 }
 
 impl MemoryBackend {
-    /// A backend that takes as many keys as come.
+    /// Creates a backend without a maximum number of keys or claims.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A backend with settings of its own.
+    /// Returns a builder with the default settings.
     pub const fn builder() -> MemoryBackendBuilder {
         MemoryBackendBuilder::new()
     }
 
-    /// How many keys are known, expired ones that have not been removed yet included. A key counts once for each kind
-    /// and length of window it is used with.
+    /// Returns the number of known keys, including expired ones that are not removed yet.
+    ///
+    /// A key counts once for each kind and length of window that it is used with.
     pub fn len(&self) -> usize {
         self.0.counters.len()
     }
 
-    /// Whether no key is known.
+    /// Returns whether no key is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many live keys have given way to new ones, since there is
-    /// [`EvictSoonest`](crate::WhenFull::EvictSoonest).
+    /// Returns how many live keys were evicted for new ones
+    /// ([`EvictSoonest`](crate::WhenFull::EvictSoonest)).
     pub fn evicted(&self) -> u64 {
         self.0.counters.evicted()
     }
 
-    /// How many records of claims are known, expired ones that have not been removed yet included.
+    /// Returns the number of known claim records, including expired ones that are not removed yet.
     pub fn claims(&self) -> usize {
         self.0.claims.len()
     }
 
-    pub(crate) fn over(counters: Store, claims: Claims) -> Self {
+    pub(crate) fn from_stores(counters: Counters, claims: Claims) -> Self {
         Self(Arc::new(Stores { counters, claims }))
     }
 }
@@ -141,8 +158,7 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState, BackendError>> {
-        let view = if counter.is_sliding() { View::Sliding } else { View::Fixed };
-        self.0.counters.increment_at_hand(counter, hit, now, view).map(Ok)
+        self.0.counters.try_increment(counter, hit, now).map(Ok)
     }
 
     async fn increment(
@@ -151,11 +167,13 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<CounterState, BackendError> {
-        self.0.counters.increment(counter, hit, now, view(counter)?)
+        check_window(counter)?;
+        self.0.counters.increment(counter, hit, now)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        Ok(self.0.counters.get(counter, now, view(counter)?))
+        check_window(counter)?;
+        Ok(self.0.counters.get(counter, now))
     }
 
     async fn reset(
@@ -215,15 +233,14 @@ impl Backend for MemoryBackend {
     }
 }
 
-/// Returns how the counter is weighed.
+/// Checks that a sliding counter has an aligned window.
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) if the counter is sliding and its window is not aligned.
-fn view(counter: &Counter<'_>) -> Result<View, BackendError> {
-    if !counter.is_sliding() {
-        return Ok(View::Fixed);
+/// [`Invalid`](BackendError::Invalid) if it does not.
+fn check_window(counter: &Counter<'_>) -> Result<(), BackendError> {
+    if counter.is_sliding() {
+        sliding::previous_window(counter)?;
     }
-    sliding::previous_window(counter)?;
-    Ok(View::Sliding)
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! How to make a memory backend other than the default one.
+//! The builder of a memory backend.
 
 use std::time::Duration;
 
@@ -6,21 +6,24 @@ use limited_core::MAX_CLOCK_SKEW;
 
 use crate::MemoryBackend;
 use crate::claims::Claims;
-use crate::store::Store;
+use crate::counters::Counters;
 
-/// What happens to a counter's new key when there are as many live ones as there may be. Claims never give way.
+/// What to do with a counter's new key if the store is full. Claims are never evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// It is an error, [`Full`](limited_core::BackendError::Full). Keys that are there are not affected. A key that has
-    /// expired makes room, unless more than 256 that hits have moved on are looked at before it, so that no call takes
-    /// long; the calls that follow go on from there.
+    /// Fails with [`Full`](limited_core::BackendError::Full). Known keys are not affected.
+    ///
+    /// An expired key makes room, unless it comes after more than 256 keys whose expiry later hits
+    /// have extended. That bound keeps every call short. The next calls continue the search.
     #[default]
     Refuse,
-    /// A key that has expired gives way, or else the one that expires first of the 64 that come next, in turns: of all,
-    /// where there are no more. **That key starts over with its whole limit when it comes back**, so more than the limit
-    /// may be admitted to it: who can make up keys can use up anybody's memory of them.
-    /// [`MemoryBackend::evicted`] counts how often it happened.
+    /// Evicts an expired key, or else the key that expires first among the next 64 keys. The search
+    /// continues from call to call, and covers all keys if there are at most 64.
+    ///
+    /// **An evicted key starts over with its whole limit when it returns**, so more hits than the
+    /// limit may be admitted to it. A client that can invent keys can evict the keys of all others.
+    /// [`MemoryBackend::evicted`] counts the evictions.
     EvictSoonest,
 }
 
@@ -44,44 +47,48 @@ impl MemoryBackendBuilder {
         }
     }
 
-    /// How many keys may be counted at a time; without a cap as many as there is memory for.
+    /// Sets the maximum number of keys that are counted at a time. Default: no maximum.
     ///
-    /// A key counts once for each kind and length of window it is used with, from its first admitted hit until it
-    /// [leaves](MemoryBackend#keys-leave-by-themselves). Refused hits on unknown keys take no place.
+    /// A key counts once for each kind and length of window that it is used with, from its first
+    /// admitted hit until it is [removed](MemoryBackend#expired-keys-are-removed). Refused hits on
+    /// unknown keys need no capacity.
     pub const fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
     }
 
-    /// What happens to a counter's new key when there are that many. Without a cap it never comes to that.
+    /// Sets what to do with a new key if [`max_keys`](Self::max_keys) keys are known. Default:
+    /// [`WhenFull::Refuse`].
     pub const fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
     }
 
-    /// How many records of claims may be known at a time; without a cap as many as there is memory for.
+    /// Sets the maximum number of claim records that are known at a time. Default: no maximum.
     ///
-    /// A record counts from when its key is claimed until it is released, forgotten, or
-    /// [leaves](MemoryBackend#claims), in progress or finished. A claim on a key that is new is an error
-    /// where there are that many, [`Full`](limited_core::BackendError::Full), and nothing is run; a record whose time has
-    /// come makes room. **No record gives way before its time**, whatever [`WhenFull`] says: what it stands for would run
-    /// a second time. With a cap, results that are kept for ever use it up for ever.
+    /// A record counts from the claim on its key until it is released, forgotten, or
+    /// [removed](MemoryBackend#claims), whether it is in progress or finished. At the maximum, a claim
+    /// on a new key fails with [`Full`](limited_core::BackendError::Full), and nothing runs. A record
+    /// that may be removed makes room.
+    ///
+    /// **No record is evicted early**, whatever [`WhenFull`] says, because its action would run a
+    /// second time. Results that are stored for ever therefore use up the maximum for ever.
     pub const fn max_claims(mut self, max_claims: usize) -> Self {
         self.max_claims = max_claims;
         self
     }
 
-    /// How far the clock may jump back and still find every window that it has left, and every record; 5 seconds unless
-    /// set.
+    /// Sets how far the clock may jump back and still find every window that it has left, and every
+    /// record. Default: 5 seconds.
     pub const fn max_clock_skew(mut self, max_clock_skew: Duration) -> Self {
         self.max_clock_skew = max_clock_skew;
         self
     }
 
-    /// The backend.
+    /// Creates the backend.
     pub fn build(self) -> MemoryBackend {
-        MemoryBackend::over(
-            Store::new(self.max_keys, self.when_full, self.max_clock_skew),
+        MemoryBackend::from_stores(
+            Counters::new(self.max_keys, self.when_full, self.max_clock_skew),
             Claims::new(self.max_claims, self.max_clock_skew),
         )
     }

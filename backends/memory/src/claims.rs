@@ -1,7 +1,9 @@
 //! The store of claims: records that leave by themselves, and a cap on how many there are.
 
 mod claim;
+mod expiry_queue;
 mod key;
+mod map;
 
 use std::time::Duration;
 
@@ -11,33 +13,33 @@ use limited_core::{
 };
 
 use self::claim::Claim;
+use self::expiry_queue::{ExpiryEntry, ExpiryQueue, Popped};
 use self::key::StoredKey;
-use crate::map::Map;
-use crate::queue::{Popped, Queue, Ticket};
+use self::map::Map;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
 
 /// How many due tickets one operation looks at, at most: more than one operation can add, so that the queue drains.
-const LOOKED_AT_PER_CALL: usize = 4;
+const SCANS_PER_CALL: usize = 4;
 
 /// How many tickets an operation looks at, at most, to make room for a new claim in a full store.
-const LOOKED_AT_WHEN_FULL: usize = 256;
+const SCANS_WHEN_FULL: usize = 256;
 
 /// Fewer than the counters have: a claim comes with work that is worth doing only once.
 const SHARDS: usize = 256;
 
 /// One claimed key.
-struct Entry {
+struct ClaimEntry {
     claim: Claim,
     /// `None` where the record never expires.
-    ticket: Option<Ticket>,
+    expiry: Option<ExpiryEntry>,
 }
 
 /// The claims, apart from the counters: neither waits for the other, nor takes its places.
 pub(crate) struct Claims {
-    map: Map<StoredKey, Entry>,
-    queue: Queue<StoredKey>,
+    map: Map<StoredKey, ClaimEntry>,
+    queue: ExpiryQueue<StoredKey>,
     /// Places taken: one for each entry.
-    taken: AtomicUsize,
+    reserved: AtomicUsize,
     /// The number of the last grant of any key. One for all, so that it outlives every record.
     last_fencing_token: AtomicU64,
     max_claims: usize,
@@ -48,8 +50,8 @@ impl Claims {
     pub(crate) fn new(max_claims: usize, skew: Duration) -> Self {
         Self {
             map: Map::with_shards(SHARDS),
-            queue: Queue::default(),
-            taken: AtomicUsize::new(0),
+            queue: ExpiryQueue::default(),
+            reserved: AtomicUsize::new(0),
             last_fencing_token: AtomicU64::new(0),
             max_claims,
             skew,
@@ -57,7 +59,7 @@ impl Claims {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.reserved.load(Ordering::Relaxed)
     }
 
     pub(crate) fn claim(
@@ -68,20 +70,20 @@ impl Claims {
     ) -> Result<Acquisition, BackendError> {
         self.sweep(now);
         let key = StoredKey::from(key);
-        let mut looks_left = LOOKED_AT_WHEN_FULL;
+        let mut scans_left = SCANS_WHEN_FULL;
         loop {
-            let take_over = |entry: &mut Entry| {
-                let claimed = entry.claim.claim(request, now, || self.next_fence(now));
-                self.queue_again(&key, entry);
+            let take_over = |entry: &mut ClaimEntry| {
+                let claimed = entry.claim.claim(request, now, || self.next_fencing_token(now));
+                self.reschedule(&key, entry);
                 Some(claimed)
             };
             let insert = |key: &StoredKey| {
-                if !self.take_place() {
+                if !self.reserve() {
                     return (None, None);
                 }
-                let fencing_token = self.next_fence(now);
-                let mut entry = Entry { claim: Claim::granted(request, fencing_token), ticket: None };
-                self.queue_again(key, &mut entry);
+                let fencing_token = self.next_fencing_token(now);
+                let mut entry = ClaimEntry { claim: Claim::granted(request, fencing_token), expiry: None };
+                self.reschedule(key, &mut entry);
                 (
                     Some(entry),
                     Some(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at })),
@@ -90,10 +92,10 @@ impl Claims {
             if let Some(claimed) = self.map.update_or_insert(key.clone(), take_over, insert) {
                 return Ok(claimed);
             }
-            if looks_left == 0 {
+            if scans_left == 0 {
                 return Err(BackendError::Full { max_keys: self.max_claims });
             }
-            looks_left = self.make_room(now, looks_left);
+            scans_left = self.make_room(now, scans_left);
         }
     }
 
@@ -117,12 +119,12 @@ impl Claims {
     }
 
     pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
-        let mut answer = LeaseStatus::Lost(None);
+        let mut status = LeaseStatus::Lost(None);
         self.remove_if(key, now, |claim| {
-            answer = claim.release(owner, now);
-            answer == LeaseStatus::Owned
+            status = claim.release(owner, now);
+            status == LeaseStatus::Owned
         });
-        answer
+        status
     }
 
     pub(crate) fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
@@ -143,45 +145,45 @@ impl Claims {
         self.sweep(now);
         let key = StoredKey::from(key);
         self.map.update(&key, |entry| {
-            let answer = update(&mut entry.claim);
-            self.queue_again(&key, entry);
-            answer
+            let status = update(&mut entry.claim);
+            self.reschedule(&key, entry);
+            status
         })
     }
 
     fn remove_if(&self, key: &ClaimKey<'_>, now: Timestamp, condition: impl FnOnce(&Claim) -> bool) {
         self.sweep(now);
         self.map.remove_if(&StoredKey::from(key), |entry| {
-            let goes = condition(&entry.claim);
-            if goes {
-                if let Some(ticket) = entry.ticket {
-                    self.queue.remove(ticket);
+            let expired = condition(&entry.claim);
+            if expired {
+                if let Some(expiry) = entry.expiry {
+                    self.queue.remove(expiry);
                 }
-                self.give_place_back();
+                self.release_one();
             }
-            goes
+            expired
         });
     }
 
     /// The number of a grant, higher than all before it.
-    fn next_fence(&self, now: Timestamp) -> FencingToken {
+    fn next_fencing_token(&self, now: Timestamp) -> FencingToken {
         self.last_fencing_token.fetch_max(FencingToken::seed(now).0, Ordering::Relaxed);
         FencingToken(self.last_fencing_token.fetch_add(1, Ordering::Relaxed)).next()
     }
 
     /// Sees to it that the entry is looked at by the time at which it is to be removed. A ticket that is due earlier
     /// stays where it is: who looks at it then issues another one.
-    fn queue_again(&self, key: &StoredKey, entry: &mut Entry) {
-        let due = entry.claim.removed_from(self.skew);
-        let in_time = match (entry.ticket, due) {
-            (Some(ticket), Some(due)) => ticket.due <= due,
-            (ticket, due) => ticket.is_none() && due.is_none(),
+    fn reschedule(&self, key: &StoredKey, entry: &mut ClaimEntry) {
+        let due = entry.claim.removable_at(self.skew);
+        let in_time = match (entry.expiry, due) {
+            (Some(expiry), Some(due)) => expiry.due <= due,
+            (expiry, due) => expiry.is_none() && due.is_none(),
         };
         if !in_time {
-            if let Some(ticket) = entry.ticket {
-                self.queue.remove(ticket);
+            if let Some(expiry) = entry.expiry {
+                self.queue.remove(expiry);
             }
-            entry.ticket = due.map(|due| self.queue.push(key.clone(), due));
+            entry.expiry = due.map(|due| self.queue.push(key.clone(), due));
         }
     }
 
@@ -190,53 +192,53 @@ impl Claims {
         if !self.queue.is_due(now) {
             return;
         }
-        for _ in 0..LOOKED_AT_PER_CALL {
-            let Some(popped) = self.queue.try_pop(|ticket| has_passed(ticket.due, now)) else {
+        for _ in 0..SCANS_PER_CALL {
+            let Some(popped) = self.queue.try_pop(|expiry| has_passed(expiry.due, now)) else {
                 return;
             };
-            self.settle(&popped, now);
+            self.process(&popped, now);
         }
     }
 
     /// Takes one of the places that there are for claims.
-    fn take_place(&self) -> bool {
-        let more = |taken: usize| (taken < self.max_claims).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    fn reserve(&self) -> bool {
+        let more = |reserved: usize| (reserved < self.max_claims).then_some(reserved + 1);
+        self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Gives the place of an entry back that is about to be removed: while it is still locked, so that who claims the same
     /// key right after finds a place.
-    fn give_place_back(&self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
+    fn release_one(&self) {
+        self.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Looks at the next record whose time may have come. Tells how many looks are left: none where there is nothing
     /// more to look at, and only a place that somebody else gave back can help.
-    fn make_room(&self, now: Timestamp, looks_left: usize) -> usize {
-        match self.queue.pop(|ticket| has_passed(ticket.due, now)) {
-            Some(popped) => self.settle(&popped, now),
+    fn make_room(&self, now: Timestamp, scans_left: usize) -> usize {
+        match self.queue.pop(|expiry| has_passed(expiry.due, now)) {
+            Some(popped) => self.process(&popped, now),
             // A record that somebody else is looking at may be about to leave.
-            None if self.queue.is_settling() => yield_now(),
+            None if self.queue.has_in_flight() => yield_now(),
             None => return 0,
         }
-        looks_left - 1
+        scans_left - 1
     }
 
     /// Removes the record of a popped ticket, if its time has come; else issues it a new ticket.
-    fn settle(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
+    fn process(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
         self.map.remove_if(&popped.key, |entry| {
-            if entry.ticket != Some(popped.ticket) {
+            if entry.expiry != Some(popped.entry) {
                 // The record of this ticket is gone, or has another one by now.
                 return false;
             }
-            let due = entry.claim.removed_from(self.skew);
-            let goes = due.is_some_and(|due| has_passed(due, now));
-            if goes {
-                self.give_place_back();
+            let due = entry.claim.removable_at(self.skew);
+            let expired = due.is_some_and(|due| has_passed(due, now));
+            if expired {
+                self.release_one();
             } else {
-                entry.ticket = due.map(|due| self.queue.push(popped.key.clone(), due));
+                entry.expiry = due.map(|due| self.queue.push(popped.key.clone(), due));
             }
-            goes
+            expired
         });
     }
 }
@@ -280,7 +282,7 @@ mod tests {
             }
             let entries = keys
                 .iter()
-                .filter_map(|key| claims.map.read(&StoredKey::from(key), |entry| entry.ticket.is_some()));
+                .filter_map(|key| claims.map.read(&StoredKey::from(key), |entry| entry.expiry.is_some()));
             let entries: Vec<_> = entries.collect();
             assert_eq!(claims.len(), entries.len(), "round {round}");
             let expire = entries.into_iter().filter(|has_ticket| *has_ticket).count();
@@ -292,10 +294,10 @@ mod tests {
     fn numbers_of_grants_follow_the_time_and_each_other() {
         let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
         let seed = FencingToken::seed(START);
-        assert_eq!(claims.next_fence(START), seed.next());
-        assert_eq!(claims.next_fence(START), seed.next().next());
-        assert_eq!(claims.next_fence(Timestamp::EPOCH), seed.next().next().next());
+        assert_eq!(claims.next_fencing_token(START), seed.next());
+        assert_eq!(claims.next_fencing_token(START), seed.next().next());
+        assert_eq!(claims.next_fencing_token(Timestamp::EPOCH), seed.next().next().next());
         let later = START.saturating_add(Duration::from_secs(1));
-        assert_eq!(claims.next_fence(later), FencingToken::seed(later).next());
+        assert_eq!(claims.next_fencing_token(later), FencingToken::seed(later).next());
     }
 }

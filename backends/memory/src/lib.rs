@@ -1,7 +1,7 @@
-//! The embedded backend of [`limited`](https://docs.rs/limited): exact counters, and claims, in the memory of
-//! one process.
+//! The in-memory backend of [`limited`](https://docs.rs/limited): exact counters, and claims, in the
+//! memory of one process.
 //!
-//! Users of `limited` reach it as `limited::memory`.
+//! Users of `limited` reach this crate as `limited::memory`.
 //!
 //! ```
 //! use limited_memory::MemoryBackend;
@@ -12,32 +12,22 @@
 //!
 //! | | counters | claims |
 //! |---|---|---|
-//! | how many are known | [`MemoryBackend::len`] | [`MemoryBackend::claims`] |
-//! | how many there may be | [`MemoryBackendBuilder::max_keys`] | [`MemoryBackendBuilder::max_claims`] |
-//! | when there are that many | an error, or [`WhenFull::EvictSoonest`] | an error |
-//! | when they leave | one length and the allowed skew after their end | the allowed skew after their expiry |
-//! | after a restart | all start over | everything may run once more |
+//! | current number | [`MemoryBackend::len`] | [`MemoryBackend::claims`] |
+//! | maximum number | [`MemoryBackendBuilder::max_keys`] | [`MemoryBackendBuilder::max_claims`] |
+//! | new key at the maximum | an error, or [`WhenFull::EvictSoonest`] | an error |
+//! | removal | one length and the maximum clock skew after their end | the maximum clock skew after their expiry |
+//! | restart of the process | every limit starts over | every action may run once more |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
-mod brief;
 mod builder;
+mod capacity;
 mod claims;
-mod due;
-mod families;
-mod fingerprint;
-mod map;
-mod queue;
+mod counters;
 mod random;
-mod shard;
-mod slot;
-mod state;
-mod store;
 mod sync;
-mod table;
-mod wide;
-mod windows;
 
 pub use backend::MemoryBackend;
 pub use builder::{MemoryBackendBuilder, WhenFull};

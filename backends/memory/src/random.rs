@@ -1,7 +1,9 @@
-//! Random numbers for a secret.
+//! Random numbers for the secret of the fingerprints.
 
-/// Numbers that nobody can guess: the operating system's, or where it has none to give, those that the standard library
-/// seeds its hash maps with, spread by SipHash.
+/// Returns a source of numbers that no client can guess.
+///
+/// They come from the operating system. If it has none to give, they come from the seeds that the
+/// standard library draws for its hash maps, spread by SipHash.
 #[cfg(not(shuttle))]
 pub(crate) fn numbers() -> impl FnMut() -> u64 {
     use std::hash::{BuildHasher, RandomState};
@@ -20,7 +22,7 @@ pub(crate) fn numbers() -> impl FnMut() -> u64 {
     }
 }
 
-/// Always the same ones, so that a scheduler can repeat what it has tried.
+/// Returns the same numbers each time, so that the scheduler can repeat a schedule.
 #[cfg(shuttle)]
 pub(crate) fn numbers() -> impl FnMut() -> u64 {
     let mut state = 0_u64;

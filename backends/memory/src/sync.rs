@@ -1,5 +1,5 @@
-//! The primitives that the store is built of: those of the standard library, or, under `--cfg shuttle`,
-//! those of a scheduler that tries out interleavings.
+//! Synchronization primitives: those of the standard library, or with `--cfg shuttle` those of a
+//! scheduler that explores interleavings.
 
 use std::sync::PoisonError;
 
@@ -19,7 +19,8 @@ pub(crate) use shuttle::sync::{
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::yield_now;
 
-/// Locks. Nothing panics under our locks, and what they protect is whole at every step, so poison is no news.
+/// Locks a mutex and ignores poison: no code panics under these locks, and the protected data is
+/// consistent after every step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,10 +9,11 @@ use common::{
     LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
 };
 use limited_core::{
-    Acquisition, BackendError, Completion, Counter, FinishResult, Hit, ImmediateBackend, Key, LeaseStatus,
+    Acquisition, Backend, BackendError, Completion, Counter, FinishResult, Hit, Key, LeaseStatus,
     MAX_CLOCK_SKEW, Owner, Record, Window, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
+use pollster::block_on;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -105,7 +106,7 @@ fn counters_and_claims_take_no_places_from_each_other() {
     let count = |key: &str| {
         let key = Key::from(key);
         let counter = Counter::new("", &key, Window::aligned(START, WindowLength::MINUTE)).unwrap();
-        backend.increment_now(&counter, &Hit::new(1, 5), START)
+        block_on(backend.increment(&counter, &Hit::new(1, 5), START))
     };
     granted(&backend, "a", ONE, START);
     assert!(count("a").unwrap().counted);

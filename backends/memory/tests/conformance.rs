@@ -3,20 +3,14 @@
 use limited_core::conformance::has_claims;
 use limited_memory::MemoryBackend;
 
-mod waited_for {
+mod increment {
     limited_core::conformance_tests!(super::MemoryBackend::new);
 }
 
-mod at_once {
-    use limited_core::conformance::Immediate;
+mod polled_once {
+    use limited_core::conformance::PollOnce;
 
-    limited_core::conformance_tests!(|| Immediate(super::MemoryBackend::new()));
-}
-
-mod as_a_limiter_asks {
-    use limited_core::conformance::AtOnce;
-
-    limited_core::conformance_tests!(|| AtOnce(super::MemoryBackend::new()));
+    limited_core::conformance_tests!(PollOnce(super::MemoryBackend::new));
 }
 
 #[test]

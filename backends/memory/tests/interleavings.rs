@@ -12,11 +12,11 @@ use common::{
     LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
 };
 use limited_core::{
-    Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit,
-    ImmediateBackend, Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Timestamp, Window, WindowId,
-    WindowLength,
+    Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit, Key,
+    LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
+use pollster::block_on;
 use shuttle::thread;
 
 const ROUNDS: usize = 5_000;
@@ -38,9 +38,9 @@ fn hit(
     let key = Key::from(key);
     let counter = Counter::new("", &key, window).unwrap();
     let hit = Hit::new(cost, 3).with_window_meta(WindowId(7), None);
-    // As a limiter asks.
-    let at_once = backend.increment_at_once(&counter, &hit, now);
-    Ok(at_once.unwrap_or_else(|| backend.increment_now(&counter, &hit, now))?.counted)
+    // Like a limiter: the fast path first.
+    let fast = backend.try_increment(&counter, &hit, now);
+    Ok(fast.unwrap_or_else(|| block_on(backend.increment(&counter, &hit, now)))?.counted)
 }
 
 fn minute(now: Timestamp) -> Window {
@@ -159,7 +159,7 @@ fn a_key_always_gives_way_however_they_come_and_go() {
                     let key = Key::from(name);
                     let counter = Counter::new("", &key, minute(START)).unwrap();
                     assert!(hit(&backend, name, minute(START), 1, START).expect("what is there gives way"));
-                    backend.reset_now(&counter, None, START).unwrap();
+                    block_on(backend.reset(&counter, None, START)).unwrap();
                 })
             })
             .collect();
@@ -182,7 +182,7 @@ fn a_reset_in_between_loses_no_place() {
                     if number == 3 {
                         let key = Key::from("a");
                         let counter = Counter::new("", &key, window).unwrap();
-                        backend.reset_now(&counter, Some(WindowId(7)), START).unwrap();
+                        block_on(backend.reset(&counter, Some(WindowId(7)), START)).unwrap();
                     } else {
                         hit(&backend, "a", window, 1, START).unwrap();
                     }
@@ -230,7 +230,7 @@ fn a_table_that_grows_and_is_swept_meanwhile_loses_no_hit() {
 /// Reads another key, which sweeps.
 fn sweep(backend: &MemoryBackend, now: Timestamp) {
     let key = Key::from("another");
-    let _ = backend.get_now(&Counter::new("", &key, minute(now)).unwrap(), now).unwrap();
+    let _ = block_on(backend.get(&Counter::new("", &key, minute(now)).unwrap(), now)).unwrap();
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
                 thread::spawn(move || {
                     let key = Key::from("a");
                     let counter = Counter::new("", &key, minute(START)).unwrap();
-                    backend.reset_now(&counter, None, START).unwrap();
+                    block_on(backend.reset(&counter, None, START)).unwrap();
                 })
             };
             let bringing = {

@@ -100,10 +100,10 @@ impl Claim {
     }
 
     /// From when on the record is of no use even to a clock that jumps back by `skew`; `None` for one that stays.
-    pub(crate) fn removed_from(&self, skew: Duration) -> Option<Timestamp> {
+    pub(crate) fn removable_at(&self, skew: Duration) -> Option<Timestamp> {
         let expired_from = Timestamp::from_secs(self.expires?.as_nanos().div_ceil(1_000_000_000));
-        let removed_from = expired_from.saturating_add(skew);
-        (removed_from < Timestamp::MAX).then_some(removed_from)
+        let removable_at = expired_from.saturating_add(skew);
+        (removable_at < Timestamp::MAX).then_some(removable_at)
     }
 
     /// Whether it is this owner's to finish, renew and release: in progress, be its lease over or not.
@@ -143,9 +143,9 @@ mod tests {
         ) {
             let claim = finished(Some(expires));
             let skew = Duration::from_nanos(skew);
-            match claim.removed_from(skew) {
-                Some(removed_from) => {
-                    let furthest_back = removed_from.saturating_sub(skew);
+            match claim.removable_at(skew) {
+                Some(removable_at) => {
+                    let furthest_back = removable_at.saturating_sub(skew);
                     prop_assert_eq!(claim.find(furthest_back), None);
                     // And not later than it has to be.
                     if furthest_back > Timestamp::EPOCH {
@@ -164,7 +164,7 @@ mod tests {
                 let _ = claim.claim(&ClaimRequest::new(OWNER, later), time, || FencingToken(u64::MAX));
                 let _ = claim.renew(OWNER, later, time);
                 let _ = claim.release(OWNER, time);
-                let _ = claim.removed_from(MAX_CLOCK_SKEW);
+                let _ = claim.removable_at(MAX_CLOCK_SKEW);
                 if index % 3 == 0 {
                     let _ = claim.finish(&Completion { expires: Some(later), ..Completion::new(OWNER) }, time);
                 }
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn what_never_expires_is_never_removed() {
-        assert_eq!(finished(None).removed_from(MAX_CLOCK_SKEW), None);
-        assert_eq!(finished(Some(Timestamp::MAX)).removed_from(MAX_CLOCK_SKEW), None);
+        assert_eq!(finished(None).removable_at(MAX_CLOCK_SKEW), None);
+        assert_eq!(finished(Some(Timestamp::MAX)).removable_at(MAX_CLOCK_SKEW), None);
         let endless = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), FencingToken(1));
-        assert_eq!(endless.removed_from(Duration::ZERO), None);
+        assert_eq!(endless.removable_at(Duration::ZERO), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 /// When an entry is looked at again. No entry expires before its ticket is due; it may be later, since hits that move
 /// the expiry on leave the ticket where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket {
+pub(crate) struct ExpiryEntry {
     pub(crate) due: Timestamp,
     /// Tells tickets apart that are due at once, and an entry from an earlier one for the same key.
     number: u64,
@@ -17,51 +17,51 @@ pub(crate) struct Ticket {
 
 /// The tickets of all entries, each with the key `K` by which its entry is found. Its lock is the innermost: whoever
 /// holds it takes no other.
-pub(crate) struct Queue<K> {
-    tickets: Mutex<Tickets<K>>,
+pub(crate) struct ExpiryQueue<K> {
+    entries: Mutex<Entries<K>>,
     /// When the first ticket is due, to look at without the lock.
     next_due: AtomicU64,
     /// Tickets popped whose entry has not been looked at yet.
-    settling: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
-struct Tickets<K> {
-    waiting: BTreeMap<Ticket, K>,
+struct Entries<K> {
+    waiting: BTreeMap<ExpiryEntry, K>,
     issued: u64,
 }
 
-impl<K> Default for Queue<K> {
+impl<K> Default for ExpiryQueue<K> {
     fn default() -> Self {
         Self {
-            tickets: Mutex::new(Tickets { waiting: BTreeMap::new(), issued: 0 }),
+            entries: Mutex::new(Entries { waiting: BTreeMap::new(), issued: 0 }),
             next_due: AtomicU64::new(u64::MAX),
-            settling: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         }
     }
 }
 
-impl<K> Queue<K> {
+impl<K> ExpiryQueue<K> {
     /// Issues a ticket.
-    pub(crate) fn push(&self, key: K, due: Timestamp) -> Ticket {
-        let mut tickets = lock(&self.tickets);
-        let ticket = Ticket { due, number: tickets.issued };
-        tickets.issued += 1;
-        tickets.waiting.insert(ticket, key);
-        self.changed(&tickets);
-        ticket
+    pub(crate) fn push(&self, key: K, due: Timestamp) -> ExpiryEntry {
+        let mut entries = lock(&self.entries);
+        let entry = ExpiryEntry { due, number: entries.issued };
+        entries.issued += 1;
+        entries.waiting.insert(entry, key);
+        self.changed(&entries);
+        entry
     }
 
     /// Takes a ticket back. One that somebody has popped is gone already.
-    pub(crate) fn remove(&self, ticket: Ticket) {
-        let mut tickets = lock(&self.tickets);
-        tickets.waiting.remove(&ticket);
-        self.changed(&tickets);
+    pub(crate) fn remove(&self, entry: ExpiryEntry) {
+        let mut entries = lock(&self.entries);
+        entries.waiting.remove(&entry);
+        self.changed(&entries);
     }
 
     /// How many tickets are out.
     #[cfg(all(test, not(shuttle)))]
     pub(crate) fn len(&self) -> usize {
-        lock(&self.tickets).waiting.len()
+        lock(&self.entries).waiting.len()
     }
 
     /// Whether a ticket is due; a guess, but one that the next call corrects.
@@ -70,55 +70,55 @@ impl<K> Queue<K> {
     }
 
     /// The first ticket, if `wanted`. Nothing where somebody else is at the queue right now.
-    pub(crate) fn try_pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<Popped<'_, K>> {
-        let settling = self.settle_one();
-        self.pop_from(self.tickets.try_lock().ok()?, settling, wanted)
+    pub(crate) fn try_pop(&self, wanted: impl FnOnce(&ExpiryEntry) -> bool) -> Option<Popped<'_, K>> {
+        let in_flight = self.begin();
+        self.pop_from(self.entries.try_lock().ok()?, in_flight, wanted)
     }
 
     /// The first ticket, if `wanted`.
-    pub(crate) fn pop(&self, wanted: impl FnOnce(&Ticket) -> bool) -> Option<Popped<'_, K>> {
-        let settling = self.settle_one();
-        self.pop_from(lock(&self.tickets), settling, wanted)
+    pub(crate) fn pop(&self, wanted: impl FnOnce(&ExpiryEntry) -> bool) -> Option<Popped<'_, K>> {
+        let in_flight = self.begin();
+        self.pop_from(lock(&self.entries), in_flight, wanted)
     }
 
     /// Whether somebody has popped a ticket, and its entry may be about to leave.
-    pub(crate) fn is_settling(&self) -> bool {
-        self.settling.load(Ordering::Acquire) > 0
+    pub(crate) fn has_in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
     }
 
-    fn settle_one(&self) -> Settling<'_> {
-        self.settling.fetch_add(1, Ordering::Relaxed);
-        Settling(&self.settling)
+    fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
     }
 
     fn pop_from<'a>(
         &self,
-        mut tickets: MutexGuard<'_, Tickets<K>>,
-        settling: Settling<'a>,
-        wanted: impl FnOnce(&Ticket) -> bool,
+        mut entries: MutexGuard<'_, Entries<K>>,
+        in_flight: InFlight<'a>,
+        wanted: impl FnOnce(&ExpiryEntry) -> bool,
     ) -> Option<Popped<'a, K>> {
-        let first = tickets.waiting.first_entry().filter(|first| wanted(first.key()))?;
-        let (ticket, key) = first.remove_entry();
-        self.changed(&tickets);
-        Some(Popped { ticket, key, _settling: settling })
+        let first = entries.waiting.first_entry().filter(|first| wanted(first.key()))?;
+        let (entry, key) = first.remove_entry();
+        self.changed(&entries);
+        Some(Popped { entry, key, _in_flight: in_flight })
     }
 
-    fn changed(&self, tickets: &Tickets<K>) {
-        let next = tickets.waiting.first_key_value().map_or(Timestamp::MAX, |(ticket, _)| ticket.due);
+    fn changed(&self, entries: &Entries<K>) {
+        let next = entries.waiting.first_key_value().map_or(Timestamp::MAX, |(entry, _)| entry.due);
         self.next_due.store(next.as_nanos(), Ordering::Relaxed);
     }
 }
 
 /// A ticket that is out of the queue, and counts as being looked at until this is dropped.
 pub(crate) struct Popped<'a, K> {
-    pub(crate) ticket: Ticket,
+    pub(crate) entry: ExpiryEntry,
     pub(crate) key: K,
-    _settling: Settling<'a>,
+    _in_flight: InFlight<'a>,
 }
 
-struct Settling<'a>(&'a AtomicUsize);
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl Drop for Settling<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         // Whoever sees that nothing is being settled also sees the places that were given back.
         self.0.fetch_sub(1, Ordering::Release);

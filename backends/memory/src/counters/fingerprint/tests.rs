@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The construction as it is written down, by division, and byte for byte.
-fn by_the_book(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) -> [u128; 2] {
+/// Computes both hashes as the module documentation defines them, with divisions and byte for byte.
+fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) -> [u128; 2] {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number * 256 + u128::from(*byte));
     let pairs = |text: &[u8]| -> Vec<(u128, u128)> {
         let pair = |bytes: &[u8]| (number(&bytes[..7]), number(&bytes[7..]));
@@ -23,7 +23,7 @@ fn by_the_book(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) ->
             }
         }
     };
-    let (kind, in_head, apart) = match window {
+    let (kind, limit_in_head, separate_limit) = match window {
         Window::Aligned { .. } => (0, 0, None),
         Window::FromFirstHit { .. } => (1, 0, None),
         Window::Bucket { limit, .. } if limit < 1 << 30 => (2, u128::from(limit), None),
@@ -32,16 +32,17 @@ fn by_the_book(secret: &Secret, key: &[u8], namespace: &[u8], window: Window) ->
     let length = u128::from(window.length().as_nanos());
     let texts = (key.len() as u128) + ((namespace.len() as u128) << 8);
     let mut heads =
-        vec![(texts + (kind << 16) + ((length % (1 << 32)) << 18), (length >> 32) + (in_head << 30))];
-    heads.extend(apart.map(|limit| (limit % (1 << 32), limit >> 32)));
+        vec![(texts + (kind << 16) + ((length % (1 << 32)) << 18), (length >> 32) + (limit_in_head << 30))];
+    heads.extend(separate_limit.map(|limit| (limit % (1 << 32), limit >> 32)));
     [0, 1].map(|hash| {
         let p = u128::from(P);
         let product = |(pair, (x, y)): (&[u64; 4], (u128, u128))| {
             (x + u128::from(pair[2 * hash])) * (y + u128::from(pair[2 * hash + 1])) % p
         };
         let heads: u128 = secret.pairs.iter().zip(heads.clone()).map(product).sum();
-        let keys: u128 = secret.pairs[HEADS..].iter().zip(pairs(key)).map(product).sum();
-        let namespaces: u128 = secret.pairs[HEADS + KEYS..].iter().zip(pairs(namespace)).map(product).sum();
+        let keys: u128 = secret.pairs[HEAD_PAIRS..].iter().zip(pairs(key)).map(product).sum();
+        let namespaces: u128 =
+            secret.pairs[HEAD_PAIRS + KEY_PAIRS..].iter().zip(pairs(namespace)).map(product).sum();
         (heads + keys + namespaces) % p
     })
 }
@@ -54,7 +55,7 @@ fn secret(seed: u64) -> Secret {
     })
 }
 
-/// Windows of every kind, next to each other.
+/// Returns windows of every kind, and limits on both sides of the bound of the head.
 fn windows(length: WindowLength) -> [Window; 7] {
     let bucket = |limit| Window::Bucket { limit, length };
     [
@@ -68,55 +69,55 @@ fn windows(length: WindowLength) -> [Window; 7] {
     ]
 }
 
-fn print(secret: &Secret, namespace: &str, key: &str, window: Window) -> Fingerprint {
+fn fingerprint(secret: &Secret, namespace: &str, key: &str, window: Window) -> Fingerprint {
     secret.fingerprint(&Counter::new(namespace, &Key::from(key), window).unwrap())
 }
 
-/// The same in windows of a minute.
-fn print_of(secret: &Secret, namespace: &str, key: &str) -> Fingerprint {
-    print(secret, namespace, key, Window::FromFirstHit { length: WindowLength::MINUTE })
+/// Returns the fingerprint in a window of a minute.
+fn minute_fingerprint(secret: &Secret, namespace: &str, key: &str) -> Fingerprint {
+    fingerprint(secret, namespace, key, Window::FromFirstHit { length: WindowLength::MINUTE })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_fingerprint_is_what_the_construction_says(
+    fn fingerprint_agrees_with_the_documented_construction(
         seed: u64, key in "[a-z:é]{1,70}", namespace in "[a-zé]{0,24}", kind in 0..7_usize,
         length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
     ) {
         let secret = secret(seed);
         let window = windows(WindowLength::try_from(std::time::Duration::from_nanos(length)).unwrap())[kind];
-        let [first, second] = by_the_book(&secret, key.as_bytes(), namespace.as_bytes(), window);
-        let print = print(&secret, &namespace, &key, window);
-        // The permutation, undone: the product with the inverse of its factor.
+        let [first, second] = reference_hashes(&secret, key.as_bytes(), namespace.as_bytes(), window);
+        let fingerprint = fingerprint(&secret, &namespace, &key, window);
+        // Invert the permutation with the inverse of its factor.
         let inverse = (0..6).fold(secret.factor, |inverse, _| {
             inverse.wrapping_mul(2_u64.wrapping_sub(secret.factor.wrapping_mul(inverse)))
         });
-        let mixed = print.place.wrapping_mul(inverse);
+        let mixed = fingerprint.hash.wrapping_mul(inverse);
         let mixed = mixed ^ (mixed >> 32);
         prop_assert_eq!(u128::from((mixed ^ secret.mask) % P), first);
-        let check = |multiple: u128| (second + multiple * u128::from(P)) & 0xFF_FFFF_FFFF;
-        prop_assert!((0..2).map(check).any(|check| check == u128::from(print.check)));
+        let tag = |multiple: u128| (second + multiple * u128::from(P)) & 0xFF_FFFF_FFFF;
+        prop_assert!((0..2).map(tag).any(|tag| tag == u128::from(fingerprint.tag)));
     }
 
     #[test]
-    fn a_byte_that_differs_anywhere_makes_another_fingerprint(
+    fn one_different_byte_changes_the_fingerprint(
         seed: u64, length in 1..400_usize, at in 0..400_usize, namespaced: bool,
     ) {
         let (secret, mut other) = (secret(seed), vec![b'a'; length]);
         other[at % length] = b'b';
         let [one, other] = ["a".repeat(length), String::from_utf8(other).unwrap()];
         if namespaced {
-            prop_assert_ne!(print_of(&secret, &one, "a"), print_of(&secret, &other, "a"));
+            prop_assert_ne!(minute_fingerprint(&secret, &one, "a"), minute_fingerprint(&secret, &other, "a"));
         } else {
-            prop_assert_ne!(print_of(&secret, "", &one), print_of(&secret, "", &other));
+            prop_assert_ne!(minute_fingerprint(&secret, "", &one), minute_fingerprint(&secret, "", &other));
         }
     }
 }
 
 #[test]
-fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
+fn similar_counters_have_different_fingerprints() {
     let secret = Secret::new(crate::random::numbers());
     let mut seen = HashMap::new();
     let mut texts: BTreeSet<String> = (0..400).map(|length| "a".repeat(length)).collect();
@@ -131,8 +132,8 @@ fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
             for window in
                 [WindowLength::MINUTE, WindowLength::HOUR].map(|length| Window::FromFirstHit { length })
             {
-                let print = print(&secret, namespace, key, window);
-                let other = seen.insert((print.place, print.check), (namespace, key, window));
+                let fingerprint = fingerprint(&secret, namespace, key, window);
+                let other = seen.insert((fingerprint.hash, fingerprint.tag), (namespace, key, window));
                 assert_eq!(other, None);
             }
         }
@@ -141,42 +142,43 @@ fn no_two_of_many_similar_counters_have_a_fingerprint_in_common() {
 }
 
 #[test]
-fn windows_of_another_kind_length_or_limit_have_other_fingerprints() {
+fn window_kind_length_and_limit_change_the_fingerprint() {
     let secret = secret(1);
     let mut seen = BTreeSet::new();
     for millis in 1..=300 {
         let length = WindowLength::try_from(std::time::Duration::from_millis(millis)).unwrap();
         for window in windows(length) {
-            // Of one that is hashed as it is, and one that is not.
+            // The second key goes through SHA-256.
             for key in ["a".to_owned(), "a".repeat(300)] {
-                let print = print(&secret, "", &key, window);
-                assert!(seen.insert((print.place, print.check)), "{window:?}");
+                let fingerprint = fingerprint(&secret, "", &key, window);
+                assert!(seen.insert((fingerprint.hash, fingerprint.tag)), "{window:?}");
             }
         }
     }
 }
 
 #[test]
-fn no_sum_overflows() {
+fn sums_do_not_overflow() {
     let secret = Secret::new(|| u64::MAX);
-    let (key, namespace) = ("\u{7f}".repeat(KEYS * PAIR), "\u{7f}".repeat(NAMESPACES * PAIR));
+    let (key, namespace) =
+        ("\u{7f}".repeat(KEY_PAIRS * PAIR_BYTES), "\u{7f}".repeat(NAMESPACE_PAIRS * PAIR_BYTES));
     for window in windows(WindowLength::MAX) {
-        let sums = by_the_book(&secret, key.as_bytes(), namespace.as_bytes(), window);
-        let print = print(&secret, &namespace, &key, window);
-        let check = |multiple: u128| (sums[1] + multiple * u128::from(P)) & 0xFF_FFFF_FFFF;
-        assert!((0..2).map(check).any(|check| check == u128::from(print.check)), "{window:?}");
+        let sums = reference_hashes(&secret, key.as_bytes(), namespace.as_bytes(), window);
+        let fingerprint = fingerprint(&secret, &namespace, &key, window);
+        let tag = |multiple: u128| (sums[1] + multiple * u128::from(P)) & 0xFF_FFFF_FFFF;
+        assert!((0..2).map(tag).any(|tag| tag == u128::from(fingerprint.tag)), "{window:?}");
     }
-    // Bytes above 127, which no text is full of.
+    // The largest possible numbers, although no text consists of bytes above 127 alone.
     let mut sums = Sums([0; 2]);
     sums.add(secret.pairs[0], (1 << 50) - 1, (1 << 60) - 1);
     for pair in &secret.pairs[1..] {
         sums.add(*pair, (1 << 56) - 1, (1 << 56) - 1);
     }
-    assert_eq!(u128::from(folded(sums.0[0])) % u128::from(P), sums.0[0] % u128::from(P));
+    assert_eq!(u128::from(fold(sums.0[0])) % u128::from(P), sums.0[0] % u128::from(P));
 }
 
 #[test]
-fn another_store_has_other_fingerprints() {
+fn each_store_has_its_own_fingerprints() {
     let [one, other] = [0, 1].map(|_| Secret::new(crate::random::numbers()));
-    assert_ne!(print_of(&one, "a", "b"), print_of(&other, "a", "b"));
+    assert_ne!(minute_fingerprint(&one, "a", "b"), minute_fingerprint(&other, "a", "b"));
 }

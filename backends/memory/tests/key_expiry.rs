@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use limited_core::{
-    Counter, Hit, ImmediateBackend, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
-};
+use limited_core::{Backend, Counter, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
 use limited_memory::MemoryBackend;
+use pollster::block_on;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,12 +34,12 @@ fn count(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) -
     let key = Key::from(key);
     let window = window(now);
     let counter = Counter::new("", &key, window).unwrap();
-    backend.increment_now(&counter, &hit(window, now), now).unwrap().counted
+    block_on(backend.increment(&counter, &hit(window, now), now)).unwrap().counted
 }
 
 fn look(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) {
     let key = Key::from(key);
-    let _ = backend.get_now(&Counter::new("", &key, window(now)).unwrap(), now).unwrap();
+    let _ = block_on(backend.get(&Counter::new("", &key, window(now)).unwrap(), now)).unwrap();
 }
 
 #[test]
@@ -93,8 +92,8 @@ fn refused_hits_take_no_memory() {
         let key = Key::from(key.to_string());
         for window in KINDS {
             let counter = Counter::new("", &key, window(START)).unwrap();
-            assert!(!backend.increment_now(&counter, &Hit::new(2, 1), START).unwrap().counted);
-            assert!(!backend.increment_now(&counter, &Hit::new(1, 0), START).unwrap().counted);
+            assert!(!block_on(backend.increment(&counter, &Hit::new(2, 1), START)).unwrap().counted);
+            assert!(!block_on(backend.increment(&counter, &Hit::new(1, 0), START)).unwrap().counted);
         }
     }
     assert_eq!(backend.len(), 0);
@@ -108,18 +107,21 @@ fn reset_gives_the_place_back() {
             let key = Key::from(format!("key {round}"));
             let counter = Counter::new("", &key, window(START)).unwrap();
             let meta = hit(window(START), START).with_window_meta(WindowId(round), None);
-            assert!(backend.increment_now(&counter, &meta, START).unwrap().counted);
+            assert!(block_on(backend.increment(&counter, &meta, START)).unwrap().counted);
             // A generation is named only of a hit-opened window: it forgets nothing else.
-            backend.reset_now(&counter, Some(WindowId(u128::MAX)), START).unwrap();
+            block_on(backend.reset(&counter, Some(WindowId(u128::MAX)), START)).unwrap();
             assert_eq!(backend.len(), 1);
             let opened = matches!(counter.window(), Window::FromFirstHit { .. });
-            backend.reset_now(&counter, opened.then_some(WindowId(round)), START).unwrap();
+            block_on(backend.reset(&counter, opened.then_some(WindowId(round)), START)).unwrap();
             assert_eq!(backend.len(), 0);
             // A place left behind by a reset would leave none for the next key.
             assert!(count(&backend, "stays", window, START));
-            backend
-                .reset_now(&Counter::new("", &Key::from("stays"), window(START)).unwrap(), None, START)
-                .unwrap();
+            block_on(backend.reset(
+                &Counter::new("", &Key::from("stays"), window(START)).unwrap(),
+                None,
+                START,
+            ))
+            .unwrap();
         }
     }
 }

@@ -4,46 +4,47 @@ use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until
 use proptest::prelude::*;
 
 use super::*;
-use crate::windows::At;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-fn store() -> Store {
-    Store::new(usize::MAX, WhenFull::Refuse, MAX_CLOCK_SKEW)
+fn store() -> Counters {
+    Counters::new(usize::MAX, WhenFull::Refuse, MAX_CLOCK_SKEW)
 }
 
-fn count(store: &Store, key: &str, window: Window, now: Timestamp) -> CounterState {
+fn count(store: &Counters, key: &str, window: Window, now: Timestamp) -> CounterState {
     let key = Key::from(key);
     let hit = Hit::new(1, u128::MAX).with_floor(if matches!(window, Window::Bucket { .. }) {
         u128::from(now.as_nanos())
     } else {
         0
     });
-    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now, View::Fixed).unwrap()
+    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now).unwrap()
 }
 
 fn after(time: Timestamp, seconds: u64) -> Timestamp {
     time.saturating_add(Duration::from_secs(seconds))
 }
 
-/// How many slots there are in all tables, and how many of them are taken.
-fn slots(store: &Store) -> (usize, usize) {
+/// Returns the number of slots in all tables, and how many of them hold an entry.
+fn slots(store: &Counters) -> (usize, usize) {
     let sizes = store.shards.iter().map(|shard| shard.0.lock().sizes());
-    sizes.fold((0, 0), |(slots, taken), (more, entries)| (slots + more, taken + entries))
+    sizes.fold((0, 0), |(slots, entries), (more_slots, more_entries)| {
+        (slots + more_slots, entries + more_entries)
+    })
 }
 
-/// A window of each kind.
+/// Returns a window of each kind.
 fn windows(now: Timestamp) -> [Window; 3] {
     let length = WindowLength::SECOND;
     [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { limit: 1, length }]
 }
 
 #[test]
-fn every_entry_takes_one_place_whatever_happens_to_it() {
-    let store = Store::new(20, WhenFull::EvictSoonest, MAX_CLOCK_SKEW);
+fn every_entry_reserves_capacity_once() {
+    let store = Counters::new(20, WhenFull::EvictSoonest, MAX_CLOCK_SKEW);
     let mut now = START;
     for round in 0..5_000_u64 {
-        // Up and down, now and then by a day.
+        // The clock runs forward, and sometimes jumps by a day in either direction.
         now = match round % 97 {
             0 => after(now, 86_400),
             50 => now.saturating_sub(Duration::from_secs(86_400)),
@@ -62,18 +63,18 @@ fn every_entry_takes_one_place_whatever_happens_to_it() {
 }
 
 #[test]
-fn a_key_counted_ahead_of_a_clock_that_is_corrected_leaves_once_it_is_used_again() {
+fn key_counted_by_a_wrong_clock_expires_after_its_next_use() {
     let store = store();
     let hit = |now: Timestamp| count(&store, "key", windows(now)[0], now);
     hit(after(START, 10 * 365 * 86_400));
     hit(START);
     let later = after(START, 60);
-    store.get(&Counter::new("", &Key::from("other"), windows(later)[0]).unwrap(), later, View::Fixed);
+    store.get(&Counter::new("", &Key::from("other"), windows(later)[0]).unwrap(), later);
     assert_eq!(store.len(), 0);
 }
 
 #[test]
-fn expired_keys_give_their_memory_back() {
+fn expired_keys_free_their_memory() {
     for kind in 0..3 {
         let store = store();
         for key in 0..20_000 {
@@ -83,61 +84,62 @@ fn expired_keys_give_their_memory_back() {
         let later = after(START, 60);
         let live = (0..100).map(|key| format!("live {key}"));
         live.for_each(|key| drop(count(&store, &key, windows(later)[kind], later)));
-        // As many operations as there are keys are more than enough, whatever they are about.
+        // Each operation removes up to four keys, so as many operations as there are keys are plenty.
         for _ in 0..5_000 {
             count(&store, "live 0", windows(later)[kind], later);
         }
         assert_eq!(store.len(), 100);
-        let (slots, taken) = slots(&store);
-        assert_eq!(taken, 100);
+        let (slots, entries) = slots(&store);
+        assert_eq!(entries, 100);
         assert!(slots * 30 < most, "{slots} of {most}");
     }
 }
 
 #[test]
-fn no_operation_looks_at_more_than_a_few_entries() {
+fn operation_scans_a_bounded_number_of_entries() {
     let store = store();
     let length = WindowLength::HOUR;
     for key in 0..30_000 {
         count(&store, &key.to_string(), Window::aligned(START, length), START);
     }
-    // All of them are used again before they expire, so that a sweep finds nothing to remove.
+    // All keys are used again before they expire, so a sweep finds nothing to remove.
     let later = after(START, 2 * 3_600);
     for key in 0..30_000 {
         count(&store, &key.to_string(), Window::aligned(later, length), later);
     }
     let due = after(START, 2 * 3_600 + 5);
-    let is_over = || !store.due.has_any(due);
+    let is_over = || !store.next_expiry.any_due(due);
     let mut operations = 0;
     while !is_over() {
         count(&store, "0", Window::aligned(due, length), due);
         operations += 1;
     }
     assert_eq!(store.len(), 30_000);
-    let fewest = 30_000 / LOOKED_AT_PER_CALL;
+    let fewest = 30_000 / SCANS_PER_CALL;
     assert!((fewest..=fewest + 10).contains(&operations), "{operations}");
 }
 
 #[test]
-fn buckets_that_fill_up_at_any_time_are_looked_at_a_few_times_each() {
+fn buckets_are_swept_in_groups() {
     let store = store();
     let window = Window::Bucket { limit: 1, length: WindowLength::MINUTE };
     let (mut now, mut sweeps) = (START, 0);
     for key in 0..60_000_u32 {
         now = now.saturating_add(Duration::from_millis(10));
-        sweeps += usize::from(store.due.has_any(now));
+        sweeps += usize::from(store.next_expiry.any_due(now));
         count(&store, &key.to_string(), window, now);
-        // Full at once; kept for a minute and the allowed skew, and swept within an eighth of that.
+        // The bucket is full at once. It is retained for a minute and the maximum clock skew, and swept
+        // within an eighth of that time.
         assert!(store.len() <= 100 * 65 * 9 / 8, "{}", store.len());
     }
     assert!(sweeps < 40_000, "{sweeps}");
 }
 
 #[test]
-fn a_place_that_changes_hands_is_counted_once() {
+fn capacity_of_a_replaced_key_is_counted_once() {
     let key = |number: u32| number.to_string();
     for _ in 0..20 {
-        let store = Store::new(300, WhenFull::Refuse, MAX_CLOCK_SKEW);
+        let store = Counters::new(300, WhenFull::Refuse, MAX_CLOCK_SKEW);
         let hit =
             |key: &str, now: Timestamp| count(&store, key, Window::aligned(now, WindowLength::MINUTE), now);
         for number in 0..300 {
@@ -146,14 +148,14 @@ fn a_place_that_changes_hands_is_counted_once() {
         for number in 1..300 {
             hit(&key(number), after(START, 100));
         }
-        // Behind more than a call sweeps, the only key that has expired is found when room is needed.
+        // The only expired key comes after more keys than a call sweeps. It is found when room is needed.
         hit("new", after(START, 130));
         assert_eq!((store.len(), slots(&store).1), (300, 300));
     }
 }
 
 #[test]
-fn more_kinds_than_are_listed_count_like_others() {
+fn uninterned_window_kinds_count_like_others() {
     let store = store();
     for round in 1..=3 {
         for millis in 1..=400 {
@@ -166,34 +168,35 @@ fn more_kinds_than_are_listed_count_like_others() {
             for window in kinds {
                 let key = Key::from("key");
                 let counter = Counter::new("", &key, window).unwrap();
-                // Of a bucket, what is above the floor.
+                // A bucket counts from its floor.
                 let floor = match window {
                     Window::Bucket { limit, .. } => u128::from(START.as_nanos()) * u128::from(limit),
                     _ => 0,
                 };
                 let hit = Hit::new(1, floor + 3).with_floor(floor);
-                let tally = store.increment(&counter, &hit, START, View::Fixed).unwrap();
-                assert_eq!((tally.counted, tally.value), (true, floor + round), "{window:?}");
+                let state = store.increment(&counter, &hit, START).unwrap();
+                assert_eq!((state.counted, state.value), (true, floor + round), "{window:?}");
             }
         }
     }
     assert_eq!(store.len(), 1_200);
     for _ in 0..300 {
         let later = after(START, 1_000);
-        store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later, View::Fixed);
+        store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later);
     }
     assert_eq!((store.len(), slots(&store)), (0, (0, 0)));
 }
 
-/// One hit of a property: how far the clock moves on before it, how far back it is read, and its bounds.
 #[derive(Clone, Debug)]
 struct Step {
     key: u8,
+    /// How far the clock advances before the operation, in milliseconds.
     forward: u64,
+    /// How far back the clock is read, in milliseconds.
     back: u64,
     cost: u128,
     ceiling: u128,
-    view: View,
+    mode: WindowMode,
     resets: bool,
 }
 
@@ -207,7 +210,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         back: if what % 3 == 0 { back } else { 0 },
         cost,
         ceiling,
-        view: if slides { View::Sliding } else { View::Fixed },
+        mode: if slides { WindowMode::Sliding } else { WindowMode::Fixed },
         resets: what == 19,
     });
     prop::collection::vec(step, 1..80)
@@ -216,9 +219,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Packed or wide, moved by others or not: windows count as they would alone, by the general arithmetic.
+    /// In slots and in overflow entries, displaced or not, windows count like the general arithmetic.
     #[test]
-    fn entries_count_like_windows_by_themselves(steps in steps()) {
+    fn stored_windows_count_like_the_arithmetic_alone(steps in steps()) {
         let (store, length) = (store(), WindowLength::SECOND);
         let mut known = HashMap::<u8, Windows>::new();
         let mut latest = START;
@@ -229,8 +232,9 @@ proptest! {
             let Window::Aligned { start, .. } = window else { unreachable!() };
             let key = Key::from(step.key.to_string());
             let counter = Counter::new("", &key, window).unwrap();
-            let at = At { start, length, now, skew: MAX_CLOCK_SKEW };
-            // Each operation removes what has expired, if it is as few entries as these.
+            let counter = if step.mode == WindowMode::Sliding { counter.sliding() } else { counter };
+            let at = Reading { now, skew: MAX_CLOCK_SKEW }.in_window(start, length, step.mode);
+            // Each operation removes all expired entries, because there are so few.
             known.retain(|_, windows| {
                 let newest = Timestamp::from_nanos(windows.newest);
                 !has_passed(retained_until(newest, length, MAX_CLOCK_SKEW), now)
@@ -246,12 +250,10 @@ proptest! {
                 continue;
             }
             let hit = Hit::new(step.cost, step.ceiling);
-            prop_assert_eq!(
-                store.get(&counter, now, step.view),
-                Windows::get(known.get(&step.key), at, step.view)
-            );
-            let (expected, after) = Windows::increment(known.get(&step.key), &hit, at, step.view);
-            prop_assert_eq!(store.increment(&counter, &hit, now, step.view).unwrap(), expected);
+            let before = known.get(&step.key).copied().unwrap_or(Windows::empty(start));
+            prop_assert_eq!(store.get(&counter, now), before.get(at));
+            let (expected, after) = before.increment(&hit, at);
+            prop_assert_eq!(store.increment(&counter, &hit, now).unwrap(), expected);
             known.extend(after.map(|after| (step.key, after)));
         }
     }

@@ -3,8 +3,9 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, Hit, ImmediateBackend, Key, Timestamp, Window, WindowLength};
+use limited_core::{Backend, BackendError, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use limited_memory::{MemoryBackend, WhenFull};
+use pollster::block_on;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -16,13 +17,13 @@ fn count(
 ) -> Result<bool, BackendError> {
     let key = Key::from(key);
     let counter = Counter::new("", &key, Window::aligned(now, length)).unwrap();
-    Ok(backend.increment_now(&counter, &Hit::new(1, 5), now)?.counted)
+    Ok(block_on(backend.increment(&counter, &Hit::new(1, 5), now))?.counted)
 }
 
 fn value(backend: &MemoryBackend, key: &str, length: WindowLength, now: Timestamp) -> u128 {
     let key = Key::from(key);
     let counter = Counter::new("", &key, Window::aligned(now, length)).unwrap();
-    backend.get_now(&counter, now).unwrap().value
+    block_on(backend.get(&counter, now)).unwrap().value
 }
 
 #[test]
@@ -233,9 +234,9 @@ fn threads_that_reset_keys_of_a_full_store_leave_its_cap_exact() {
                         let window = Window::aligned(START, WindowLength::MINUTE);
                         let counter = Counter::new("", &key, window).unwrap();
                         if round % 3 == 0 {
-                            backend.reset_now(&counter, None, START).unwrap();
+                            block_on(backend.reset(&counter, None, START)).unwrap();
                         } else {
-                            let _ = backend.increment_now(&counter, &Hit::new(1, u128::MAX), START);
+                            let _ = block_on(backend.increment(&counter, &Hit::new(1, u128::MAX), START));
                         }
                         assert!(backend.len() <= 16);
                     }
@@ -245,7 +246,7 @@ fn threads_that_reset_keys_of_a_full_store_leave_its_cap_exact() {
         for key in 0..40 {
             let key = Key::from(key.to_string());
             let counter = Counter::new("", &key, Window::aligned(START, WindowLength::MINUTE)).unwrap();
-            backend.reset_now(&counter, None, START).unwrap();
+            block_on(backend.reset(&counter, None, START)).unwrap();
         }
         assert_eq!(backend.len(), 0);
     }

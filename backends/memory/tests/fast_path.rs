@@ -1,9 +1,8 @@
 //! What is answered at once is what would be answered in full.
 
-use limited_core::{
-    Backend, Counter, CounterState, Hit, ImmediateBackend, Key, Timestamp, Window, WindowId, WindowLength,
-};
+use limited_core::{Backend, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength};
 use limited_memory::MemoryBackend;
+use pollster::block_on;
 use proptest::prelude::*;
 
 const START: u64 = 1_767_225_600_000_000_000;
@@ -81,20 +80,12 @@ proptest! {
             let key = Key::from(keys[step.key].as_str());
             let window = window(step.kind, now);
             let counter = Counter::new("namespace", &key, window).unwrap();
+            let counter = if step.slides && step.kind < 2 { counter.sliding() } else { counter };
             let hit = hit(step, window, now);
-            let slides = step.slides && step.kind < 2;
-            let in_full = |backend: &MemoryBackend| if slides {
-                backend.increment_sliding_now(&counter, &hit, now)
-            } else {
-                backend.increment_now(&counter, &hit, now)
-            };
-            let quickly = if slides {
-                quick.increment_sliding_at_once(&counter, &hit, now)
-            } else {
-                quick.increment_at_once(&counter, &hit, now)
-            };
-            let seen = quickly.unwrap_or_else(|| in_full(&quick)).unwrap();
-            prop_assert_eq!(seen, in_full(&whole).unwrap(), "{:?}", step);
+            let increment = |backend: &MemoryBackend| block_on(backend.increment(&counter, &hit, now));
+            let fast = quick.try_increment(&counter, &hit, now);
+            let seen = fast.unwrap_or_else(|| increment(&quick)).unwrap();
+            prop_assert_eq!(seen, increment(&whole).unwrap(), "{:?}", step);
         }
     }
 }
@@ -109,17 +100,17 @@ fn a_known_key_is_answered_at_once_and_a_new_one_is_not() {
         let counter = Counter::new("", &key, window).unwrap();
         let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 2, slides: false };
         let hit = hit(&step, window, now);
-        assert!(backend.increment_at_once(&counter, &hit, now).is_none(), "{window:?}");
+        assert!(backend.try_increment(&counter, &hit, now).is_none(), "{window:?}");
         assert!(backend.is_empty(), "nothing was counted: {window:?}");
-        assert!(backend.increment_now(&counter, &hit, now).unwrap().counted);
+        assert!(block_on(backend.increment(&counter, &hit, now)).unwrap().counted);
         // Only an aligned window slides, whatever is known of the others.
         assert_eq!(
-            backend.increment_sliding_at_once(&counter, &Hit::new(0, 9), now).is_some(),
+            backend.try_increment(&counter.sliding(), &Hit::new(0, 9), now).is_some(),
             kind < 2,
             "{window:?}"
         );
         for counted in [true, false] {
-            let answer = backend.increment_at_once(&counter, &hit, now).map(Result::unwrap);
+            let answer = backend.try_increment(&counter, &hit, now).map(Result::unwrap);
             assert_eq!(
                 answer.map(|tally: CounterState| tally.counted),
                 is_simple.then_some(counted),

@@ -1,0 +1,257 @@
+//! Fingerprints identify counters, in place of their namespace and key.
+//!
+//! A store draws a secret from the operating system, and hashes with it. Clients that choose keys do not
+//! know the secret. Two counters that are chosen without it have the same fingerprint with a probability
+//! of about 2^-98. With ten million known keys and a thousand million other keys, any two of them
+//! collide with a probability of one in 10^13. This is a theorem about the construction, and assumes
+//! nothing about a cipher.
+//!
+//! # Construction
+//!
+//! A counter is written as pairs (x, y) of numbers:
+//!
+//! - The first pair, the head, encodes the kind and the length of the window, the limit of a bucket, and
+//!   the lengths of key and namespace in bytes. If the limit of a bucket does not fit, it makes a second
+//!   pair.
+//! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
+//!   fourteen, the last fourteen bytes make one more pair.
+//! - A text of eight to fourteen bytes is one pair: its first seven and its last seven bytes. A text of up
+//!   to seven bytes is one pair of these bytes and 0. An empty namespace makes no pair.
+//!
+//! So counters with the same head have the same number of pairs, and two different ones differ in at
+//! least one pair. With random numbers a and b below 2^60 for each pair, the hash is
+//!
+//! > Σ (x + a)(y + b) modulo p = 2^61 − 1
+//!
+//! This is S. Winograd's inner product. Black, Halevi, Krawczyk, Krovetz and Rogaway use it modulo powers
+//! of two (UMAC, CRYPTO '99), Lemire and Kaser in fields (Strongly Universal String Hashing is Fast,
+//! 2014).
+//!
+//! Let two counters differ in an x: that of the head, or if the heads are equal, any other. The
+//! difference of their hashes is then a linear function of the b of that pair, and its factor is not
+//! zero. So the difference takes any one value with a probability of at most 2^-60. The same holds for a
+//! y and its a.
+//!
+//! Two such hashes with independent random numbers make a fingerprint: all of the first, and 40 bits of
+//! the second. These bits agree for 2^22 of the 2^61 possible differences. The first hash also goes
+//! through a secret nonlinear permutation. So positions of entries, if an attacker can measure them,
+//! reveal nothing simple about the secret.
+//!
+//! There are random numbers for keys of up to 224 bytes and namespaces of up to 56 bytes. If one of them
+//! is longer, both go through SHA-256 first, and the theorem holds for the digest.
+//!
+//! # Cost
+//!
+//! A fingerprint takes two multiplications for the head, and two for each fourteen bytes. That is some
+//! 5 ns for a key of twenty bytes, a quarter of a decision about a key in the processor's cache. Outside
+//! the cache it saves the access to a key that would be stored elsewhere.
+
+use limited_core::{Counter, Window};
+use sha2::{Digest, Sha256};
+
+/// A prime. Reducing a number modulo this prime takes a shift and an addition.
+const P: u64 = (1 << 61) - 1;
+
+/// Number of bytes in a number, and in a pair.
+const NUMBER_BYTES: usize = 7;
+const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
+
+/// Number of pairs with random numbers: for head and limit, for keys, and for namespaces. Their sum stays
+/// below 2^124.8.
+const HEAD_PAIRS: usize = 2;
+const KEY_PAIRS: usize = 16;
+const NAMESPACE_PAIRS: usize = 4;
+const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
+
+/// Replaces the length of the namespace if both texts went through SHA-256.
+const DIGESTED: usize = 0xFF;
+
+/// Number of shards. A full table moves to a larger one under its lock; many shards keep that short.
+#[cfg(not(shuttle))]
+pub(crate) const SHARDS: usize = 1024;
+#[cfg(shuttle)]
+pub(crate) const SHARDS: usize = 2;
+
+/// Number of upper bits of a hash that select the shard.
+pub(crate) const SHARD_BITS: u32 = SHARDS.ilog2();
+
+/// Identifies a counter in one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// Determines the shard and the position in its table. Never zero.
+    pub(crate) hash: u64,
+    /// Distinguishes counters with equal hashes: 40 bits.
+    pub(crate) tag: u64,
+}
+
+impl Fingerprint {
+    /// Returns the shard of the counter.
+    #[inline(always)]
+    pub(crate) const fn shard(self) -> usize {
+        (self.hash >> (u64::BITS - SHARD_BITS)) as usize
+    }
+}
+
+/// The random numbers of one store.
+#[repr(align(64))]
+pub(crate) struct Secret {
+    /// For each pair: a and b of the first hash, then of the second.
+    pairs: [[u64; 4]; PAIRS],
+    /// The permutation: a mask, and an odd factor.
+    mask: u64,
+    factor: u64,
+}
+
+impl Secret {
+    /// Creates a secret from random numbers.
+    pub(crate) fn new(mut random: impl FnMut() -> u64) -> Self {
+        Self {
+            pairs: std::array::from_fn(|_| std::array::from_fn(|_| random() >> 4)),
+            mask: random(),
+            factor: random() | 1,
+        }
+    }
+
+    /// Returns the fingerprint of a counter.
+    pub(crate) fn fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
+        self.short_fingerprint(counter).unwrap_or_else(|| self.long_fingerprint(counter))
+    }
+
+    /// Returns the fingerprint of a counter. Returns `None` if key or namespace is too long to hash without
+    /// SHA-256.
+    #[inline(always)]
+    pub(crate) fn short_fingerprint(&self, counter: &Counter<'_>) -> Option<Fingerprint> {
+        let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
+        if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
+            return None;
+        }
+        let mut sums = self.head(counter, key.len(), namespace.len());
+        let pairs = &self.pairs[HEAD_PAIRS..];
+        match key.len() {
+            0..=NUMBER_BYTES => sums.add(pairs[0], short(key), 0),
+            8..=PAIR_BYTES => sums.add(pairs[0], low(key), high(key)),
+            15..=28 => {
+                sums.add(pairs[0], low(key), low(&key[NUMBER_BYTES..]));
+                sums.add(pairs[1], high(&key[..key.len() - NUMBER_BYTES]), high(key));
+            }
+            _ => sums.add_text(&pairs[..KEY_PAIRS], key),
+        }
+        match namespace.len() {
+            0 => {}
+            1..=NUMBER_BYTES => sums.add(pairs[KEY_PAIRS], short(namespace), 0),
+            _ => sums.add_text(&pairs[KEY_PAIRS..], namespace),
+        }
+        Some(self.finish(&sums))
+    }
+
+    /// Returns the fingerprint of a counter with a long key or namespace.
+    #[cold]
+    fn long_fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
+        let mut digest = Sha256::new();
+        for text in [counter.key(), counter.namespace()] {
+            digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(text);
+        }
+        // No counter that is hashed without SHA-256 has these lengths.
+        let mut sums = self.head(counter, 0, DIGESTED);
+        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest.finalize());
+        self.finish(&sums)
+    }
+
+    /// Returns the sums of the head, and of a limit that does not fit into it.
+    #[inline(always)]
+    fn head(&self, counter: &Counter<'_>, key: usize, namespace: usize) -> Sums {
+        let (kind, limit, separate_limit) = match counter.window() {
+            Window::Aligned { .. } => (0, 0, None),
+            Window::FromFirstHit { .. } => (1, 0, None),
+            Window::Bucket { limit, .. } if limit < 1 << 30 => (2, limit, None),
+            Window::Bucket { limit, .. } => (3, 0, Some(limit)),
+        };
+        // Both numbers are below 2^62.
+        let length = counter.window().length().as_nanos();
+        let x = key as u64 | (namespace as u64) << 8 | kind << 16 | (length & 0xFFFF_FFFF) << 18;
+        let y = length >> 32 | limit << 30;
+        let mut sums = Sums([0; 2]);
+        sums.add(self.pairs[0], x, y);
+        if let Some(limit) = separate_limit {
+            sums.add(self.pairs[1], limit & 0xFFFF_FFFF, limit >> 32);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn finish(&self, sums: &Sums) -> Fingerprint {
+        let [first, second] = sums.0.map(fold);
+        let mixed = first ^ self.mask;
+        let hash = (mixed ^ (mixed >> 32)).wrapping_mul(self.factor);
+        let second = (second & P) + (second >> 61);
+        Fingerprint { hash: hash.max(1), tag: second & 0xFF_FFFF_FFFF }
+    }
+}
+
+/// The sums of the two hashes so far.
+struct Sums([u128; 2]);
+
+impl Sums {
+    #[inline(always)]
+    fn add(&mut self, [a, b, c, d]: [u64; 4], x: u64, y: u64) {
+        self.0[0] += u128::from(x + a) * u128::from(y + b);
+        self.0[1] += u128::from(x + c) * u128::from(y + d);
+    }
+
+    /// Adds the pairs of a text of eight bytes or more, up to the number of random pairs.
+    #[inline(always)]
+    fn add_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
+        if text.len() <= PAIR_BYTES {
+            return self.add(pairs[0], low(text), high(text));
+        }
+        let mut left = text;
+        for pair in pairs {
+            let Some((bytes, _)) = left.split_first_chunk::<{ PAIR_BYTES + 1 }>() else {
+                // Up to fourteen bytes are left: the last fourteen of the text cover them.
+                self.add(*pair, high(&text[..text.len() - NUMBER_BYTES]), high(text));
+                break;
+            };
+            self.add(*pair, low(bytes), low(&bytes[NUMBER_BYTES..]));
+            left = &left[PAIR_BYTES..];
+        }
+    }
+}
+
+/// Returns the first seven bytes of eight or more.
+#[inline(always)]
+fn low(text: &[u8]) -> u64 {
+    text.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & ((1 << 56) - 1))
+}
+
+/// Returns the last seven bytes of eight or more.
+#[inline(always)]
+fn high(text: &[u8]) -> u64 {
+    text.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) >> 8)
+}
+
+/// Returns a text of up to seven bytes, read with overlapping loads.
+#[inline(always)]
+fn short(text: &[u8]) -> u64 {
+    let length = text.len();
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        return u64::from(u32::from_le_bytes(*first)) | last << (8 * (length % 8 - 4));
+    }
+    match *text {
+        [one] => one.into(),
+        [one, two] => u64::from(one) | u64::from(two) << 8,
+        [one, two, three] => u64::from(one) | u64::from(two) << 8 | u64::from(three) << 16,
+        _ => 0,
+    }
+}
+
+/// Returns a number that is congruent modulo [`P`] to a sum below 2^124.8.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "splits 125 bits into the lower 61 and the rest")]
+const fn fold(sum: u128) -> u64 {
+    (sum as u64 & P) + (sum >> 61) as u64
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

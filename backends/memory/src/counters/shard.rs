@@ -1,0 +1,404 @@
+//! One shard of the store: a table of slots, and the overflow entries that do not fit into slots. The
+//! caller holds its lock.
+
+use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
+
+use super::expiry::NextExpiry;
+use super::fingerprint::Fingerprint;
+use super::overflow::{Overflow, OverflowEntry};
+use super::slot::{Slot, SlotContent};
+use super::state::{FirstHitWindow, StoredState, bucket_retained_until, increment_bucket, value_unless_full};
+use super::table::Table;
+use super::window_kind::{KindId, KindTable, UNINTERNED, WindowKind};
+use super::windows::{Reading, WindowMode, Windows};
+
+/// What an operation acts on, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lookup {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) window: Window,
+    pub(crate) mode: WindowMode,
+    pub(crate) reading: Reading,
+}
+
+/// The rest of what one operation may sweep.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// Number of entries to scan.
+    pub(crate) scans: usize,
+    /// Number of entries to remove.
+    pub(crate) removals: usize,
+}
+
+impl Budget {
+    pub(crate) const fn is_spent(&self) -> bool {
+        self.scans == 0 || self.removals == 0
+    }
+}
+
+/// A counter after its first hit.
+pub(crate) enum NewCounter {
+    Windows(Windows),
+    FromFirstHit(FirstHitWindow),
+    Bucket(u128),
+}
+
+impl From<NewCounter> for StoredState {
+    fn from(new: NewCounter) -> Self {
+        match new {
+            NewCounter::Windows(windows) => Self::Aligned(Box::new(windows)),
+            NewCounter::FromFirstHit(window) => Self::FromFirstHit(window),
+            NewCounter::Bucket(value) => Self::Bucket { value },
+        }
+    }
+}
+
+/// The entries of one range of hashes.
+pub(crate) struct Shard {
+    table: Table,
+    overflow: Option<Box<Overflow>>,
+    /// The hash from which the sweep continues.
+    swept_to: u64,
+    /// The earliest expiry among the entries that the sweep has passed or that were added since it
+    /// began.
+    earliest_expiry: Timestamp,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { table: Table::default(), overflow: None, swept_to: u64::MAX, earliest_expiry: Timestamp::MAX }
+    }
+}
+
+/// Returns the result of a hit on an absent counter, and the new counter if the hit is counted.
+pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Option<NewCounter>) {
+    match lookup.window {
+        Window::Aligned { start, length } => {
+            let at = lookup.reading.in_window(start, length, lookup.mode);
+            let (state, after) = Windows::empty(start).increment(hit, at);
+            (state, after.map(NewCounter::Windows))
+        }
+        Window::FromFirstHit { .. } => {
+            let (state, after) = FirstHitWindow::open(hit, lookup.reading.now);
+            (state, after.map(NewCounter::FromFirstHit))
+        }
+        Window::Bucket { limit, .. } => {
+            let mut value = 0;
+            let state = increment_bucket(&mut value, limit, hit, lookup.reading.now);
+            let after = state.counted.then_some(NewCounter::Bucket(value));
+            (state, after)
+        }
+    }
+}
+
+impl Shard {
+    /// Counts a hit on a known counter if its slot alone decides. Returns `None` otherwise, and changes
+    /// nothing.
+    #[inline(always)]
+    pub(crate) fn try_increment(
+        &mut self,
+        fingerprint: Fingerprint,
+        window: Window,
+        hit: &Hit<'_>,
+        now: Timestamp,
+        mode: WindowMode,
+    ) -> Option<CounterState> {
+        try_increment_slot(self.table.find_slot(fingerprint)?, window, hit, now, mode)
+    }
+
+    /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes nothing.
+    pub(crate) fn increment(
+        &mut self,
+        lookup: &Lookup,
+        hit: &Hit<'_>,
+        next_expiry: &NextExpiry,
+    ) -> Option<CounterState> {
+        let at = self.table.find(lookup.fingerprint)?;
+        let slot = self.table.slot_mut(at);
+        let &Lookup { window, mode, reading, .. } = lookup;
+        if let Some(state) = try_increment_slot(slot, window, hit, reading.now, mode) {
+            return Some(state);
+        }
+        Some(match slot.content() {
+            SlotContent::Packed(kind_id) => self.increment_windows(at, kind_id, lookup, hit, next_expiry),
+            _ => self.increment_overflow(at, lookup, hit, next_expiry),
+        })
+    }
+
+    /// Counts a hit that starts a new window, or whose count does not fit into the slot.
+    fn increment_windows(
+        &mut self,
+        at: usize,
+        kind_id: KindId,
+        lookup: &Lookup,
+        hit: &Hit<'_>,
+        next_expiry: &NextExpiry,
+    ) -> CounterState {
+        let Window::Aligned { start, length } = lookup.window else {
+            return CounterState::default();
+        };
+        let known = self.table.slot_mut(at).known(length);
+        let window_at = lookup.reading.in_window(start, length, lookup.mode);
+        let (state, after) = known.increment(hit, window_at);
+        if let Some(after) = after {
+            *self.table.slot_mut(at) = Slot::windows(lookup.fingerprint, kind_id, &after)
+                .unwrap_or_else(|| self.spill(lookup, StoredState::Aligned(Box::new(after))));
+            self.schedule(after.retained_until(length, lookup.reading), lookup, next_expiry);
+        }
+        state
+    }
+
+    fn increment_overflow(
+        &mut self,
+        at: usize,
+        lookup: &Lookup,
+        hit: &Hit<'_>,
+        next_expiry: &NextExpiry,
+    ) -> CounterState {
+        let Some(entry) = self.overflow_at(at) else {
+            return CounterState::default();
+        };
+        let state = entry.state.increment(lookup.window, hit, lookup.reading, lookup.mode);
+        let expiry = entry.state.retained_until(entry.kind, lookup.reading);
+        self.schedule(expiry, lookup, next_expiry);
+        state
+    }
+
+    /// Adds a counter that is absent.
+    pub(crate) fn add(
+        &mut self,
+        lookup: &Lookup,
+        new: NewCounter,
+        kinds: &KindTable,
+        next_expiry: &NextExpiry,
+    ) {
+        let kind_id = kinds.intern(lookup.window.into());
+        let packed = match &new {
+            _ if kind_id == UNINTERNED => None,
+            NewCounter::Windows(windows) => Slot::windows(lookup.fingerprint, kind_id, windows),
+            NewCounter::Bucket(value) => Some(Slot::bucket(lookup.fingerprint, kind_id, *value)),
+            NewCounter::FromFirstHit(_) => None,
+        };
+        let slot = packed.unwrap_or_else(|| self.spill(lookup, new.into()));
+        self.table.insert(slot);
+        let (expiry, _) = self.expiry(&slot, kinds, lookup.reading);
+        self.schedule(expiry, lookup, next_expiry);
+    }
+
+    /// Reads a counter. Returns `None` if it is absent.
+    pub(crate) fn get(&self, lookup: &Lookup) -> Option<CounterState> {
+        let slot = self.table.get(self.table.find(lookup.fingerprint)?)?;
+        let &Lookup { mode, reading, .. } = lookup;
+        Some(match (slot.content(), lookup.window) {
+            (SlotContent::Packed(_), Window::Aligned { start, length }) => {
+                slot.known(length).get(reading.in_window(start, length, mode))
+            }
+            (SlotContent::Packed(_), Window::Bucket { limit, .. }) => {
+                CounterState::new(false, value_unless_full(slot.value(), limit, reading.now))
+            }
+            (SlotContent::Overflow(position), window) => {
+                self.overflow.as_ref()?.get(position)?.state.get(window, reading, mode)
+            }
+            _ => CounterState::default(),
+        })
+    }
+
+    /// Resets the window, or only the window with this id if one is given. Returns whether that removed
+    /// the entry.
+    pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
+        let Some(at) = self.table.find(lookup.fingerprint) else {
+            return false;
+        };
+        let slot = self.table.slot_mut(at);
+        let is_empty = match (slot.content(), lookup.window) {
+            (SlotContent::Overflow(_), window) => {
+                self.overflow_at(at).is_some_and(|entry| entry.state.reset(window, window_id))
+            }
+            (SlotContent::Packed(kind_id), Window::Aligned { start, length }) if window_id.is_none() => {
+                let mut known = slot.known(length);
+                known.remove(start, length);
+                *slot = Slot::windows(lookup.fingerprint, kind_id, &known).unwrap_or(*slot);
+                known.is_empty()
+            }
+            (_, _) => window_id.is_none(),
+        };
+        if is_empty {
+            self.remove(at);
+            self.table.shrink();
+        }
+        is_empty
+    }
+
+    /// Continues a sweep and removes expired entries. Returns the time of the next sweep once this one
+    /// has reached the end of the table.
+    pub(crate) fn sweep(
+        &mut self,
+        kinds: &KindTable,
+        reading: Reading,
+        budget: &mut Budget,
+    ) -> Option<Timestamp> {
+        if self.swept_to == u64::MAX {
+            self.earliest_expiry = Timestamp::MAX;
+        }
+        let mut at = self.table.position(self.swept_to);
+        while let Some(slot) = self.table.get(at) {
+            if slot.is_empty() {
+                at += 1;
+                continue;
+            }
+            if budget.is_spent() {
+                self.swept_to = slot.hash();
+                return None;
+            }
+            budget.scans -= 1;
+            let (expiry, rescan_at) = self.expiry(slot, kinds, reading);
+            if has_passed(expiry, reading.now) {
+                // The entries behind it move up, so the next one is at the same position.
+                self.remove(at);
+                budget.removals -= 1;
+            } else {
+                self.earliest_expiry = self.earliest_expiry.min(rescan_at);
+                at += 1;
+            }
+        }
+        self.swept_to = u64::MAX;
+        self.table.shrink();
+        Some(self.earliest_expiry)
+    }
+
+    /// Returns the entry that expires first among as many as may be scanned, and its expiry. Also returns
+    /// the hash to continue from, if the scan stopped before the end of the table.
+    pub(crate) fn earliest_expiring(
+        &self,
+        from: u64,
+        kinds: &KindTable,
+        reading: Reading,
+        scans: &mut usize,
+    ) -> (Option<(Timestamp, Fingerprint)>, Option<u64>) {
+        let mut earliest = None::<(Timestamp, Fingerprint)>;
+        for slot in self.table.slots(self.table.position(from)).filter(|slot| !slot.is_empty()) {
+            if *scans == 0 {
+                return (earliest, Some(slot.hash()));
+            }
+            *scans -= 1;
+            let (expiry, _) = self.expiry(slot, kinds, reading);
+            if earliest.is_none_or(|(first, _)| expiry < first) {
+                earliest = Some((expiry, slot.fingerprint()));
+            }
+        }
+        (earliest, None)
+    }
+
+    /// Removes an entry. Returns whether it was present.
+    pub(crate) fn evict(&mut self, fingerprint: Fingerprint) -> bool {
+        let found = self.table.find(fingerprint);
+        if let Some(at) = found {
+            self.remove(at);
+        }
+        found.is_some()
+    }
+
+    /// Returns the number of slots and the number of entries.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.table.size(), self.table.len())
+    }
+
+    /// Returns the expiry of the entry in a slot, and when to scan it again if that is in the future.
+    fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
+        match slot.content() {
+            SlotContent::Packed(kind_id) => match kinds.kind(kind_id) {
+                Some(WindowKind::Aligned { length }) => {
+                    let expiry = slot.known(length).retained_until(length, reading);
+                    (expiry, expiry)
+                }
+                Some(kind @ WindowKind::Bucket { limit, length }) => {
+                    let expiry = bucket_retained_until(slot.value(), limit, length, reading);
+                    (expiry, round_up_expiry(expiry, kind, reading))
+                }
+                _ => (Timestamp::EPOCH, Timestamp::EPOCH),
+            },
+            SlotContent::Overflow(position) => {
+                match self.overflow.as_ref().and_then(|overflow| overflow.get(position)) {
+                    Some(OverflowEntry { kind, state, .. }) => {
+                        let expiry = state.retained_until(*kind, reading);
+                        (expiry, round_up_expiry(expiry, *kind, reading))
+                    }
+                    None => (Timestamp::EPOCH, Timestamp::EPOCH),
+                }
+            }
+            SlotContent::Empty => (Timestamp::MAX, Timestamp::MAX),
+        }
+    }
+
+    /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
+    fn schedule(&mut self, expiry: Timestamp, lookup: &Lookup, next_expiry: &NextExpiry) {
+        self.earliest_expiry = self.earliest_expiry.min(expiry);
+        next_expiry.lower(lookup.fingerprint.shard(), expiry);
+    }
+
+    fn remove(&mut self, at: usize) {
+        let content = self.table.slot_mut(at).content();
+        self.table.remove(at);
+        let (SlotContent::Overflow(position), Some(overflow)) = (content, &mut self.overflow) else {
+            return;
+        };
+        if let Some(moved) = overflow.remove(position)
+            && let Some(at) = self.table.find(moved)
+        {
+            *self.table.slot_mut(at) = Slot::overflow(moved, position);
+        }
+        if overflow.is_empty() {
+            self.overflow = None;
+        }
+    }
+
+    /// Stores a state in the overflow, and returns the slot that points to it.
+    fn spill(&mut self, lookup: &Lookup, state: StoredState) -> Slot {
+        let entry = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window.into(), state };
+        Slot::overflow(lookup.fingerprint, self.overflow.get_or_insert_default().push(entry))
+    }
+
+    fn overflow_at(&mut self, at: usize) -> Option<&mut OverflowEntry> {
+        match self.table.slot_mut(at).content() {
+            SlotContent::Overflow(position) => self.overflow.as_mut()?.get_mut(position),
+            _ => None,
+        }
+    }
+}
+
+/// Counts a hit in a slot that holds a bucket, or windows of which the newest is hit. Returns `None`
+/// otherwise, and changes nothing.
+#[inline(always)]
+fn try_increment_slot(
+    slot: &mut Slot,
+    window: Window,
+    hit: &Hit<'_>,
+    now: Timestamp,
+    mode: WindowMode,
+) -> Option<CounterState> {
+    match (window, mode) {
+        _ if !slot.is_packed() => None,
+        (Window::Aligned { start, length }, _) => slot.try_increment(start, length, hit, now, mode),
+        (Window::Bucket { limit, .. }, WindowMode::Fixed) => {
+            let mut value = slot.value();
+            let state = increment_bucket(&mut value, limit, hit, now);
+            slot.set_value(value);
+            Some(state)
+        }
+        _ => None,
+    }
+}
+
+/// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first hit
+/// can expire at any time, so their expiry is rounded up to the next of a few moments. Many entries
+/// then expire together.
+fn round_up_expiry(expiry: Timestamp, kind: WindowKind, reading: Reading) -> Timestamp {
+    let (WindowKind::FromFirstHit { length } | WindowKind::Bucket { length, .. }) = kind else {
+        return expiry;
+    };
+    let retention =
+        Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew).as_nanos();
+    let step = 1 << (retention / 16).ilog2();
+    expiry.as_nanos().checked_next_multiple_of(step).map_or(Timestamp::MAX, Timestamp::from_nanos)
+}
