@@ -1,5 +1,5 @@
-//! Pointers and trait objects ask the backend within for the very operation that they are asked for, also where the
-//! trait has a default for it.
+//! Pointers and trait objects call the same operation of the backend that they point to, also if the trait has a
+//! default for it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,73 +7,63 @@ use std::thread;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, CounterState,
-    DynBackend, FinishResult, Hit, ImmediateBackend, InvalidKey, Key, LeaseStatus, Owner, Record, Timestamp,
-    Window, WindowId, WindowLength,
+    FinishResult, Hit, Immediate, InvalidKey, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId,
+    WindowLength, async_trait,
 };
 
-/// Answers every operation with an error that names it and its arguments: what no default would answer.
+/// Returns an error from every operation that names the operation and its arguments. No default does that.
 #[derive(Debug)]
 struct Named;
+
+impl Immediate for Named {}
 
 fn named(operation: &str, subject: impl Debug, arguments: impl Debug, now: Timestamp) -> BackendError {
     BackendError::Other(format!("{operation}: {subject:?}, {arguments:?}, {now:?}").into())
 }
 
-/// Makes of one list the backend that has every operation, and the assertion that a wrapper forwards it. Whoever adds
-/// an operation to a trait, and not to the list, is told by the lint.
+/// Creates two things from one list: a backend with every operation, and the assertion that a wrapper forwards each.
+/// Clippy fails if the trait has an operation that is missing in the list.
 macro_rules! operations {
     (
-        Backend { $($operation:ident($($argument:ident: $type:ty = $value:expr)?) -> $answer:ty;)+ }
-        Backend at once { $($unwaited:ident($asked:ident: $asked_type:ty = $asked_value:expr);)+ }
-        Claims { $($claims:ident($($what:ident: $what_type:ty = $what_value:expr),*) -> $told:ty;)+ }
-        ImmediateBackend { $($at_once:ident($($its:ident: $its_type:ty = $its_value:expr)?) -> $its_answer:ty;)+ }
+        counters { $($operation:ident($($argument:ident: $type:ty = $value:expr)?) -> $result:ty;)+ }
+        claims { $($claims:ident($($what:ident: $what_type:ty = $what_value:expr),*) -> $claims_result:ty;)+ }
     ) => {
         #[deny(clippy::missing_trait_methods)]
-        impl Backend for Named {$(
+        #[async_trait]
+        impl Backend for Named {
+            fn try_increment(
+                &self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp,
+            ) -> Option<Result<CounterState, BackendError>> {
+                Some(Err(named("try_increment", counter, hit, now)))
+            }
+        $(
             async fn $operation(
                 &self, counter: &Counter<'_>, $($argument: $type,)? now: Timestamp,
-            ) -> Result<$answer, BackendError> {
+            ) -> Result<$result, BackendError> {
                 Err(named(stringify!($operation), counter, ($($argument,)?), now))
-            }
-        )+
-        $(
-            fn $unwaited(
-                &self, counter: &Counter<'_>, $asked: $asked_type, now: Timestamp,
-            ) -> Option<Result<CounterState, BackendError>> {
-                Some(Err(named(stringify!($unwaited), counter, $asked, now)))
             }
         )+
         $(
             async fn $claims(
                 &self, key: &ClaimKey<'_>, $($what: $what_type,)* now: Timestamp,
-            ) -> Result<$told, BackendError> {
+            ) -> Result<$claims_result, BackendError> {
                 Err(named(stringify!($claims), key, ($($what,)*), now))
-            }
-        )+}
-
-        #[deny(clippy::missing_trait_methods)]
-        impl ImmediateBackend for Named {$(
-            fn $at_once(
-                &self, counter: &Counter<'_>, $($its: $its_type,)? now: Timestamp,
-            ) -> Result<$its_answer, BackendError> {
-                Err(named(stringify!($at_once), counter, ($($its,)?), now))
             }
         )+}
 
         fn assert_forwards(wrapper: impl Backend) {
             let key = Key::from("key");
-            let counter = counter(&key).unwrap();
-            $({
-                let future = wrapper.$operation(&counter, $($value,)? NOW);
-                assert_send(&future);
-                let expected = named(stringify!($operation), &counter, ($($value,)?), NOW);
-                assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
-            })+
-            $({
-                let answer = wrapper.$unwaited(&counter, $asked_value, NOW);
-                let expected = named(stringify!($unwaited), &counter, $asked_value, NOW);
-                assert_eq!(answer.unwrap().unwrap_err().to_string(), expected.to_string());
-            })+
+            for counter in [counter(&key).unwrap(), counter(&key).unwrap().sliding()] {
+                let result = wrapper.try_increment(&counter, &HIT, NOW);
+                let expected = named("try_increment", &counter, &HIT, NOW);
+                assert_eq!(result.unwrap().unwrap_err().to_string(), expected.to_string());
+                $({
+                    let future = wrapper.$operation(&counter, $($value,)? NOW);
+                    assert_send(&future);
+                    let expected = named(stringify!($operation), &counter, ($($value,)?), NOW);
+                    assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
+                })+
+            }
             let claimed = ClaimKey::new("namespace", ClaimKind::DoOnce, &key).unwrap();
             $({
                 let future = wrapper.$claims(&claimed, $($what_value,)* NOW);
@@ -82,62 +72,41 @@ macro_rules! operations {
                 assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
             })+
         }
-
-        fn assert_forwards_at_once(wrapper: impl ImmediateBackend) {
-            let key = Key::from("key");
-            let counter = counter(&key).unwrap();
-            $({
-                let answer = wrapper.$at_once(&counter, $($its_value,)? NOW);
-                let expected = named(stringify!($at_once), &counter, ($($its_value,)?), NOW);
-                assert_eq!(answer.unwrap_err().to_string(), expected.to_string());
-            })+
-        }
     };
 }
 
 operations! {
-    Backend {
+    counters {
         increment(hit: &Hit<'_> = &HIT) -> CounterState;
         get() -> CounterState;
-        reset(window_id: Option<WindowId> = GENERATION) -> ();
-        increment_sliding(hit: &Hit<'_> = &HIT) -> CounterState;
-        get_sliding() -> CounterState;
+        reset(window: Option<WindowId> = WINDOW) -> ();
     }
-    Backend at once {
-        increment_at_once(hit: &Hit<'_> = &HIT);
-        increment_sliding_at_once(hit: &Hit<'_> = &HIT);
-    }
-    Claims {
+    claims {
         claim(request: &ClaimRequest<'_> = &REQUEST) -> Acquisition;
         finish(completion: &Completion<'_> = &COMPLETION) -> FinishResult;
-        renew(owner: Owner = OWNER, expires_at: Timestamp = UNTIL) -> LeaseStatus;
+        renew(owner: Owner = OWNER, expires_at: Timestamp = EXPIRES_AT) -> LeaseStatus;
         release(owner: Owner = OWNER) -> LeaseStatus;
         find() -> Option<Record>;
         forget() -> ();
-    }
-    ImmediateBackend {
-        increment_now(hit: &Hit<'_> = &HIT) -> CounterState;
-        get_now() -> CounterState;
-        reset_now(window_id: Option<WindowId> = GENERATION) -> ();
-        increment_sliding_now(hit: &Hit<'_> = &HIT) -> CounterState;
-        get_sliding_now() -> CounterState;
     }
 }
 
 const NOW: Timestamp = Timestamp::from_secs(90);
 const OWNER: Owner = Owner(9);
-const UNTIL: Timestamp = Timestamp::from_secs(100);
-const REQUEST: ClaimRequest<'static> = ClaimRequest::new(OWNER, UNTIL);
+const EXPIRES_AT: Timestamp = Timestamp::from_secs(100);
+const REQUEST: ClaimRequest<'static> = ClaimRequest::new(OWNER, EXPIRES_AT);
 static COMPLETION: Completion<'static> = Completion::new(OWNER);
-const GENERATION: Option<WindowId> = Some(WindowId(7));
-const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).with_window_meta(WindowId(3), Some("note"));
+const WINDOW: Option<WindowId> = Some(WindowId(7));
+const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).with_window_meta(WindowId(3), Some("metadata"));
 
-/// A counter whose window has one before it, which a default would ask for.
+/// Returns a counter whose window has a previous one, which a default would read.
 fn counter<'a>(key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
     Counter::new("namespace", key, Window::aligned(NOW, WindowLength::MINUTE))
 }
 
 fn assert_send<T: Send>(_: &T) {}
+
+fn assert_immediate(_: impl Immediate) {}
 
 #[test]
 fn pointers_forward_every_operation() {
@@ -149,29 +118,32 @@ fn pointers_forward_every_operation() {
 }
 
 #[test]
-fn pointers_forward_every_immediate_operation() {
-    assert_forwards_at_once(Named);
-    assert_forwards_at_once(&Named);
-    assert_forwards_at_once(Box::new(Named));
-    assert_forwards_at_once(Arc::new(Named));
-    assert_forwards_at_once(Arc::new(Box::new(Arc::new(&Named))));
+fn pointers_to_an_immediate_backend_are_immediate() {
+    assert_immediate(Named);
+    assert_immediate(&Named);
+    assert_immediate(Box::new(Named));
+    assert_immediate(Arc::new(Named));
+    assert_immediate(Arc::new(Box::new(Arc::new(&Named))));
+    let object: Arc<dyn Immediate> = Arc::new(Named);
+    assert_immediate(&object);
+    assert_forwards(object);
 }
 
 #[test]
 fn trait_objects_forward_every_operation() {
-    let object: &dyn DynBackend = &Named;
+    let object: &dyn Backend = &Named;
     assert_forwards(object);
-    let object: Box<dyn DynBackend> = Box::new(Named);
+    let object: Box<dyn Backend> = Box::new(Named);
     assert_forwards(object);
-    let object: Arc<dyn DynBackend> = Arc::new(Named);
+    let object: Arc<dyn Backend> = Arc::new(Named);
     assert_forwards(&object);
     assert_forwards(Arc::new(Box::new(object)));
 }
 
 #[test]
-fn a_trait_object_of_a_backend_that_borrows_is_a_backend_for_many_threads() {
+fn a_borrowed_trait_object_is_a_backend_for_many_threads() {
     let owner = Named;
-    let object: Arc<dyn DynBackend + '_> = Arc::new(&owner);
+    let object: Arc<dyn Backend + '_> = Arc::new(&owner);
     thread::scope(|scope| {
         scope.spawn(|| assert_forwards(&object));
         scope.spawn(|| assert_forwards(Arc::clone(&object)));

@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use limited_core::conformance::checks;
 
-use crate::reference::WithDefect;
+use crate::reference::ReferenceHarness;
 
 /// A check of the suite, by name.
-pub(crate) type Check = (&'static str, fn(&WithDefect));
+pub(crate) type Check = (&'static str, fn(&ReferenceHarness));
 
 macro_rules! defects {
     ($($(#[$what:meta])+ $defect:ident, $is_caught:ident: $($check:ident)+;)+) => {
@@ -32,11 +32,31 @@ macro_rules! defects {
     };
 }
 
+/// Fails unless each of these checks fails for a backend with this defect, by `increment` and by the fast path.
 fn assert_caught(defect: Defect) {
     let by = DEFECTS.iter().filter(|(known, _)| *known == defect).flat_map(|(_, checks)| *checks);
     for (name, check) in by {
-        let passed = catch_unwind(AssertUnwindSafe(|| check(&WithDefect(Some(defect))))).is_ok();
-        assert!(!passed, "{name} lets {defect:?} pass");
+        for prefers_fast_path in [false, true] {
+            if prefers_fast_path && defect.is_of_the_fast_path() {
+                // `increment` would have the defect too, and so agree with `try_increment`.
+                continue;
+            }
+            let harness = ReferenceHarness { defect: Some(defect), prefers_fast_path };
+            let passed = catch_unwind(AssertUnwindSafe(|| check(&harness))).is_ok();
+            assert!(!passed, "{name} lets {defect:?} pass, {harness:?}");
+        }
+    }
+}
+
+impl Defect {
+    const fn is_of_the_fast_path(self) -> bool {
+        matches!(
+            self,
+            Self::CountsAndReturnsNone
+                | Self::FastPathIgnoresTheCeiling
+                | Self::FastPathIgnoresSliding
+                | Self::FastPathOmitsTheMeta
+        )
     }
 }
 
@@ -286,6 +306,36 @@ defects! {
     /// A window without another before it slides as if that were empty.
     SlidesAnyWindow, slides_any_window:
         only_an_aligned_window_slides;
+
+    /// A sliding counter is counted and read as a fixed one.
+    IgnoresSliding, ignores_sliding:
+        a_sliding_hit_weighs_the_window_before
+        the_window_before_fades_to_the_nanosecond
+        a_sliding_answer_tells_both_windows
+        a_late_hit_in_the_window_before_weighs
+        only_an_aligned_window_slides
+        a_share_of_any_size_neither_wraps_nor_admits
+        parallel_sliding_hits_admit_exactly_what_is_left;
+
+    /// The fast path counts the hit, and returns `None`: `increment` counts it a second time.
+    CountsAndReturnsNone, counts_and_returns_none:
+        try_increment_agrees_with_increment;
+    /// The fast path counts whatever it finds stored, without comparing it with the ceiling.
+    FastPathIgnoresTheCeiling, fast_path_ignores_the_ceiling:
+        try_increment_agrees_with_increment
+        a_hit_counts_up_to_exactly_its_ceiling
+        a_refused_hit_changes_nothing
+        parallel_hits_admit_exactly_the_limit;
+    /// The fast path counts a sliding counter as a fixed one.
+    FastPathIgnoresSliding, fast_path_ignores_sliding:
+        try_increment_agrees_with_increment
+        a_sliding_hit_weighs_the_window_before
+        a_sliding_answer_tells_both_windows;
+    /// The fast path returns the value without the window's id and metadata.
+    FastPathOmitsTheMeta, fast_path_omits_the_meta:
+        try_increment_agrees_with_increment
+        a_refusal_answers_with_the_state
+        only_the_first_hit_names_a_window;
 
     /// All operations but one are there.
     LacksForget, lacks_forget:

@@ -19,7 +19,6 @@ use limited_core::{
 
 use crate::Defect::{self, *};
 use claiming::Slots;
-pub(crate) use operations::CountersAlone;
 
 /// Counters and claims in maps behind locks, reached over a line that may lose answers.
 #[derive(Debug, Default)]
@@ -27,6 +26,8 @@ pub(crate) struct Reference {
     defect: Option<Defect>,
     /// Whether it forgets as early as it may, by the latest time that it was told for any key.
     forgets: bool,
+    /// Whether `increment` uses the fast path if it can, so that a defect is tried by that path.
+    prefers_fast_path: bool,
     latest: AtomicU64,
     states: Mutex<HashMap<Id, State>>,
     claims: Mutex<Slots>,
@@ -53,15 +54,20 @@ struct State {
 }
 
 /// Returns a [`Reference`] with this defect.
-pub(crate) struct WithDefect(pub(crate) Option<Defect>);
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReferenceHarness {
+    pub(crate) defect: Option<Defect>,
+    pub(crate) prefers_fast_path: bool,
+}
 
-impl Harness for WithDefect {
+impl Harness for ReferenceHarness {
     type Backend = Reference;
 
     fn backend(&self) -> Reference {
+        let Self { defect, prefers_fast_path } = *self;
         let forgets =
-            matches!(self.0, Some(CountsWhatItForgot | SweepsWhatHasExpired | SweepsFencesThatAreAhead));
-        Reference { defect: self.0, forgets, ..Reference::default() }
+            matches!(defect, Some(CountsWhatItForgot | SweepsWhatHasExpired | SweepsFencesThatAreAhead));
+        Reference { defect, forgets, prefers_fast_path, ..Reference::default() }
     }
 
     fn lose_next_response(&self, backend: &Reference) -> bool {
@@ -116,9 +122,23 @@ impl Reference {
         }
     }
 
-    /// What is stored, where it has not expired.
+    /// Returns whether the counter is stored and has not expired.
+    fn is_live(&self, counter: &Counter<'_>, now: Timestamp) -> bool {
+        let (id, now) = (self.id(counter), self.time(now));
+        self.states().get(&id).is_some_and(|state| !self.is_over(state, counter.window(), now))
+    }
+
+    /// Returns the stored state, or an empty one if it has expired.
     fn live(&self, state: Option<&State>, window: Window, now: Timestamp) -> State {
-        let ended = |state: &State| match (window, state.start) {
+        let absent = || State {
+            start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
+            ..State::default()
+        };
+        state.filter(|state| !self.is_over(state, window, now)).cloned().unwrap_or_else(absent)
+    }
+
+    fn is_over(&self, state: &State, window: Window, now: Timestamp) -> bool {
+        match (window, state.start) {
             _ if self.has(ReadsExpiredAsLive) => false,
             (Window::FromFirstHit { length }, Some(start)) => match self.defect {
                 Some(EndsATickLate) => has_ended(start, length, now.saturating_sub(Duration::from_nanos(1))),
@@ -140,12 +160,7 @@ impl Reference {
                         + 5 * u128::from(window.length().as_nanos())
             }
             (Window::FromFirstHit { .. } | Window::Bucket { .. }, _) => false,
-        };
-        let absent = || State {
-            start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
-            ..State::default()
-        };
-        state.filter(|state| !ended(state)).cloned().unwrap_or_else(absent)
+        }
     }
 
     fn tally(&self, counted: bool, window: Window, state: State) -> CounterState {

@@ -41,6 +41,20 @@ impl Reference {
         }
     }
 
+    pub(super) fn read(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
+        let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
+        let mut states = self.states();
+        self.forget_some(&mut states, now);
+        if let (Some(GetsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
+            state.value += 1;
+        }
+        let state = self.live(states.get(&id), window, now);
+        if self.has(DeletesWhatItReadsAsExpired) && state.value == 0 {
+            states.remove(&id);
+        }
+        self.tally(false, window, state)
+    }
+
     pub(super) fn count(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> CounterState {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let busy = matches!(self.states.try_lock(), Err(TryLockError::WouldBlock));

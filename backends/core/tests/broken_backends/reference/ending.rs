@@ -73,7 +73,7 @@ impl Reference {
                 there => LeaseStatus::Lost(self.instead(there)),
             };
         };
-        if until <= held.expires_at && self.has(RenewsOnlyFurther) {
+        if expires_at <= held.expires_at && self.has(RenewsOnlyFurther) {
             return LeaseStatus::Lost(Some(stored.record));
         }
         if self.has(ChecksThenEnds) {

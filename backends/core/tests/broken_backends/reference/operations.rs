@@ -1,175 +1,68 @@
-//! The operations of the reference, and where sliding is broken.
+//! The operations of the reference, its fast path, and the defects of both.
 
 use std::sync::PoisonError;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, ImmediateBackend, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId,
+    FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId, async_trait,
     sliding,
 };
 
 use super::Reference;
 use crate::Defect::*;
 
-impl ImmediateBackend for Reference {
-    fn increment_now(
+#[async_trait]
+impl Backend for Reference {
+    fn try_increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<CounterState, BackendError>> {
+        if !self.is_live(counter, now) {
+            return None;
+        }
+        let increment = |counter, hit| self.increment_any(counter, hit, now);
+        Some(match self.defect {
+            Some(CountsAndReturnsNone) => {
+                let _ = increment(counter, hit);
+                return None;
+            }
+            Some(FastPathIgnoresTheCeiling) => increment(counter, &Hit { ceiling: u128::MAX, ..*hit }),
+            Some(FastPathIgnoresSliding) => increment(&counter.fixed(), hit),
+            Some(FastPathOmitsTheMeta) => increment(counter, hit).map(|mut state| {
+                state.meta = None;
+                state
+            }),
+            _ => increment(counter, hit),
+        })
+    }
+
+    async fn increment(
         &self,
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<CounterState, BackendError> {
-        self.write(|| Ok(self.count(counter, hit, now)))
+        let fast = if self.prefers_fast_path { self.try_increment(counter, hit, now) } else { None };
+        fast.unwrap_or_else(|| self.increment_any(counter, hit, now))
     }
 
-    fn get_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
-        let mut states = self.states();
-        self.forget_some(&mut states, now);
-        if let (Some(GetsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
-            state.value += 1;
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        if !self.slides(counter) {
+            return Ok(self.read(counter, now));
         }
-        let state = self.live(states.get(&id), window, now);
-        if self.has(DeletesWhatItReadsAsExpired) && state.value == 0 {
-            states.remove(&id);
-        }
-        Ok(self.tally(false, window, state))
+        let previous = self.previous(counter, now)?;
+        Ok(self.read(counter, now).with_previous(previous))
     }
 
-    fn reset_now(
+    async fn reset(
         &self,
         counter: &Counter<'_>,
         window_id: Option<WindowId>,
         _now: Timestamp,
     ) -> Result<(), BackendError> {
         self.write(|| self.forget(counter, window_id))
-    }
-
-    fn increment_sliding_now(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
-        let previous = self.before(counter, now)?;
-        let elsewhere = Key::from(format!("{} sliding", counter.key()));
-        let counter = match self.defect {
-            Some(SlidesInACounterOfItsOwn) => Counter::new(counter.namespace(), &elsewhere, counter.window()),
-            _ => Ok(*counter),
-        };
-        let counter = &counter.map_err(|error| BackendError::invalid(error.to_string()))?;
-        let with_previous = match (self.defect, counter.window()) {
-            (Some(WeighsNothing), _) => *hit,
-            (Some(RoundsTheShareDown), Window::Aligned { start, length }) => {
-                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
-                let share = previous * u128::from(left) / u128::from(length.as_nanos());
-                Hit { ceiling: hit.ceiling.saturating_sub(share), ..*hit }
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "the defect")]
-            (Some(WeighsIn64Bits), Window::Aligned { start, length }) => {
-                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
-                let share = (previous as u64).wrapping_mul(left).div_ceil(length.as_nanos());
-                Hit { ceiling: hit.ceiling.saturating_sub(share.into()), ..*hit }
-            }
-            (Some(IgnoresTheCostOfSlidingHits), window) => {
-                let one = Hit { cost: hit.cost.min(1), ..*hit };
-                let ceiling = sliding::with_previous(&one, previous, window, now).ceiling;
-                Hit { ceiling: ceiling.saturating_add(hit.cost - one.cost), ..*hit }
-            }
-            (_, window) => sliding::with_previous(hit, previous, window, now),
-        };
-        let told = if self.has(TellsNoPrevious) { 0 } else { previous };
-        Ok(self.increment_now(counter, &with_previous, now)?.with_previous(told))
-    }
-
-    fn get_sliding_now(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        let previous = self.before(counter, now)?;
-        Ok(self.get_now(counter, now)?.with_previous(previous))
-    }
-}
-
-impl Reference {
-    fn before(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
-        let Some(before) = counter.window().previous() else {
-            return match counter.window() {
-                Window::Aligned { .. } => Ok(0),
-                _ if self.has(SlidesAnyWindow) => Ok(0),
-                Window::FromFirstHit { .. } | Window::Bucket { .. } => {
-                    Err(BackendError::invalid("not aligned"))
-                }
-            };
-        };
-        let before = counter.with_window(before);
-        let previous = self.get_now(&before, now)?.value;
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match self.defect {
-            Some(TakesTheWindowBeforeForSettled) => *settled.entry(self.id(&before)).or_insert(previous),
-            _ => previous,
-        })
-    }
-}
-
-/// The reference, without its claims.
-#[derive(Debug, Default)]
-pub(crate) struct CountersAlone(Reference);
-
-impl Backend for CountersAlone {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
-        self.0.increment_now(counter, hit, now)
-    }
-
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        self.0.get_now(counter, now)
-    }
-
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        self.0.reset_now(counter, window_id, now)
-    }
-}
-
-impl Backend for Reference {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
-        self.increment_now(counter, hit, now)
-    }
-
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        self.get_now(counter, now)
-    }
-
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
-        self.reset_now(counter, window_id, now)
-    }
-
-    async fn increment_sliding(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
-        self.increment_sliding_now(counter, hit, now)
-    }
-
-    async fn get_sliding(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
-        self.get_sliding_now(counter, now)
     }
 
     async fn claim(
@@ -215,5 +108,74 @@ impl Backend for Reference {
 
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
         self.write_claim(|_| self.remove(key, now))
+    }
+}
+
+impl Immediate for Reference {}
+
+/// # Sliding counters
+impl Reference {
+    fn slides(&self, counter: &Counter<'_>) -> bool {
+        counter.is_sliding() && !self.has(IgnoresSliding)
+    }
+
+    /// Counts a hit on a fixed or on a sliding counter.
+    fn increment_any(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<CounterState, BackendError> {
+        if !self.slides(counter) {
+            return self.write(|| Ok(self.count(counter, hit, now)));
+        }
+        let previous = self.previous(counter, now)?;
+        let elsewhere = Key::from(format!("{} sliding", counter.key()));
+        let counter = match self.defect {
+            Some(SlidesInACounterOfItsOwn) => Counter::new(counter.namespace(), &elsewhere, counter.window()),
+            _ => Ok(*counter),
+        };
+        let counter = &counter.map_err(|error| BackendError::invalid(error.to_string()))?;
+        let hit = self.with_previous(hit, previous, counter.window(), now);
+        let state = self.write(|| Ok(self.count(counter, &hit, now)))?;
+        Ok(state.with_previous(if self.has(TellsNoPrevious) { 0 } else { previous }))
+    }
+
+    fn with_previous<'a>(&self, hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
+        match (self.defect, window) {
+            (Some(WeighsNothing), _) => *hit,
+            (Some(RoundsTheShareDown), Window::Aligned { start, length }) => {
+                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
+                let share = previous * u128::from(left) / u128::from(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(share), ..*hit }
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the defect")]
+            (Some(WeighsIn64Bits), Window::Aligned { start, length }) => {
+                let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
+                let share = (previous as u64).wrapping_mul(left).div_ceil(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(share.into()), ..*hit }
+            }
+            (Some(IgnoresTheCostOfSlidingHits), window) => {
+                let one = Hit { cost: hit.cost.min(1), ..*hit };
+                let ceiling = sliding::with_previous(&one, previous, window, now).ceiling;
+                Hit { ceiling: ceiling.saturating_add(hit.cost - one.cost), ..*hit }
+            }
+            (_, window) => sliding::with_previous(hit, previous, window, now),
+        }
+    }
+
+    /// Returns the value of the previous window.
+    fn previous(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+        let previous = match sliding::previous_window(counter) {
+            Err(_) if self.has(SlidesAnyWindow) => None,
+            previous => previous?,
+        };
+        let Some(previous) = previous else { return Ok(0) };
+        let value = self.read(&previous, now).value;
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match self.defect {
+            Some(TakesTheWindowBeforeForSettled) => *settled.entry(self.id(&previous)).or_insert(value),
+            _ => value,
+        })
     }
 }
