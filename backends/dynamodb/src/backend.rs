@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
+use limited_core::coalesce::{PendingHit, WriteCoalescer};
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
     FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, Window, WindowId, WindowLength, async_trait,
@@ -16,10 +17,8 @@ use limited_core::{
 use lru::LruCache;
 
 use crate::attributes::SLOT;
-use crate::batch::Waiting;
 use crate::capacity::Listener;
 use crate::item::{ItemKey, WindowTimeFormat};
-use crate::lane::Lanes;
 use crate::write::Target;
 use crate::{ClaimIndex, DynamoDbBackendBuilder, Index};
 
@@ -54,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) slot: String,
     /// The number of the last write.
     last_number: AtomicU64,
-    lanes: Arc<Lanes>,
+    queues: WriteCoalescer<ItemKey>,
     /// The counts of windows that no late write can change any more.
     pub(crate) settled: Mutex<LruCache<ItemKey, u128>>,
     /// How many resets there have been.
@@ -110,7 +109,7 @@ impl Shared {
             overrides,
             slot: format!("{SLOT}{:012x}", fastrand::u64(..1 << 48)),
             last_number: AtomicU64::new(0),
-            lanes: Arc::default(),
+            queues: WriteCoalescer::default(),
             settled: Mutex::new(LruCache::new(REMEMBERED)),
             resets: AtomicU64::new(0),
             arrivals: Mutex::new(LruCache::new(REMEMBERED)),
@@ -160,7 +159,7 @@ impl Backend for DynamoDbBackend {
             dimensions: counter.dimensions().cloned().map(Arc::new),
         };
         let shared = Arc::clone(&self.0);
-        self.0.lanes.travel(&item, Waiting::new(hit, now), move |hits| shared.write(target, hits)).await
+        self.0.queues.submit(&item, PendingHit::new(hit, now), move |hits| shared.write(target, hits)).await
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {

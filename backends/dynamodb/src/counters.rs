@@ -1,6 +1,7 @@
 //! What a backend knows of its counters, beside writing them: how they are read, reset, and remembered.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -12,7 +13,6 @@ use crate::backend::Shared;
 use crate::capacity::Operation;
 use crate::error::backend_error;
 use crate::item::ItemKey;
-use crate::lane::lock;
 use crate::update::window_id_text;
 use crate::write::{Target, key_of};
 
@@ -120,4 +120,9 @@ impl Shared {
             },
         }
     }
+}
+
+/// Locks. What our locks protect is whole at every step, so poison is no news.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

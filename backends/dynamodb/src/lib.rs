@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 mod attributes;
 mod backend;
-mod batch;
 mod builder;
 mod capacity;
 mod claims;
@@ -11,7 +10,6 @@ mod environment;
 mod error;
 mod expression;
 mod item;
-mod lane;
 mod requests;
 mod tables;
 mod update;

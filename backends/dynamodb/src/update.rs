@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::coalesce::{MergedHit, PendingHit};
 use limited_core::{BackendError, Dimensions, Timestamp, Window, WindowId, bucket_full_at, retained_until};
 
 use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, GENERATION, IP_ADDRESS, NOTE, OPENED_AT, TENANT_ID,
     UPDATED_AT, USER_ID,
 };
-use crate::batch::{Composed, Waiting};
 use crate::expression::Update;
 use crate::item::{expires_at, timestamp};
 
@@ -56,19 +56,19 @@ pub(crate) struct Stamp<'a> {
 }
 
 impl Update {
-    /// The update that counts what `composed` says; an error for numbers that DynamoDB cannot hold.
+    /// The update that counts what `merged` says; an error for numbers that DynamoDB cannot hold.
     pub(crate) fn counting(
         case: &Case,
-        composed: &Composed,
+        merged: &MergedHit,
         window: Window,
-        first: &Waiting,
+        first: &PendingHit,
         highest_ceiling: u128,
         stamp: &Stamp<'_>,
     ) -> Result<Self, BackendError> {
-        if composed.least >= TOO_LARGE {
+        if merged.min_after >= TOO_LARGE {
             return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
         }
-        let highest_before = composed.highest_before.min(TOO_LARGE - 1 - composed.cost);
+        let highest_before = merged.max_before.min(TOO_LARGE - 1 - merged.cost);
         let mut update = Self::default();
         update.name("#count", COUNT);
         update.stamped(stamp);
@@ -91,9 +91,9 @@ impl Update {
         update.set.push(set.into());
         for (short, number) in [
             (":zero", 0),
-            (":cost", composed.cost),
-            (":least", composed.least),
-            (":floor", if case.value == Value::Past { composed.highest_past() } else { composed.floor() }),
+            (":cost", merged.cost),
+            (":least", merged.min_after),
+            (":floor", if case.value == Value::Past { highest_past(merged) } else { merged.floor() }),
             (":highest", highest_before),
         ] {
             // DynamoDB refuses values that no expression names.
@@ -146,7 +146,7 @@ impl Update {
         update
     }
 
-    /// Writes what a key was composed of, for the indexes.
+    /// Writes what a key was merged of, for the indexes.
     pub(crate) fn dimensions(&mut self, key: &str, dimensions: &Dimensions) {
         let ip = dimensions.ip.map(|ip| ip.to_string());
         let attributes = [
@@ -178,7 +178,7 @@ impl Update {
         self.conditions.push("(attribute_not_exists(#slot) OR #slot < :number)".into());
     }
 
-    fn opens(&mut self, first: &Waiting, set: impl Fn(&str, &str) -> String) {
+    fn opens(&mut self, first: &PendingHit, set: impl Fn(&str, &str) -> String) {
         self.name("#opened", OPENED_AT);
         self.name("#generation", GENERATION);
         self.text(":generation", window_id_text(first.window_id));
@@ -205,5 +205,45 @@ fn last_ended(now: Timestamp, window: Window) -> String {
         Some(ended) => timestamp(Timestamp::from_nanos(ended)),
         // None can have ended: every time compares above the empty string.
         None => String::from(" "),
+    }
+}
+
+/// Returns the highest value before, from which all of the hits fit and the value becomes `min_after`. If the floors
+/// rise from hit to hit, the floor of the merged hit may be above what the first of them allows.
+fn highest_past(merged: &MergedHit) -> u128 {
+    merged.floor().min(merged.max_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use limited_core::Hit;
+    use limited_core::coalesce::merge;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn the_two_cases_of_a_bucket_exclude_each_other_and_equal_its_hits_one_by_one(
+            hits in prop::collection::vec((0..9_u128, 0..20_u128, 0..40_u128), 1..8),
+            value in 0..50_u128,
+        ) {
+            let hits: Vec<_> = hits
+                .into_iter()
+                .map(|(cost, floor, ceiling)| Hit::new(cost, ceiling).with_floor(floor))
+                .collect();
+            let one_by_one = hits.iter().try_fold(value, |value, hit| hit.apply(value));
+            let pending: Vec<_> = hits.iter().map(|hit| PendingHit::new(hit, Timestamp::EPOCH)).collect();
+            let chosen: Vec<usize> = (0..hits.len()).collect();
+            let merged = merge(&pending, &chosen);
+            let past = merged.filter(|merged| value <= highest_past(merged)).map(|merged| merged.min_after);
+            let ahead = merged
+                .filter(|merged| value > merged.floor() && value <= merged.max_before)
+                .map(|merged| value + merged.cost);
+            prop_assert!(past.is_none() || ahead.is_none());
+            prop_assert_eq!(past.or(ahead), one_by_one);
+        }
     }
 }

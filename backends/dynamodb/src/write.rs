@@ -5,15 +5,14 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use limited_core::coalesce::{MergedHit, PendingHit, Results, admissible, merge, values_after};
 use limited_core::{BackendError, CounterState, Dimensions, Timestamp, Window};
 
 use crate::attributes::{IDENTIFIER, Item, Seen, WINDOW_TIME};
 use crate::backend::Shared;
-use crate::batch::{Composed, Waiting, compose, fitting, hopeful, values_after};
 use crate::error::backend_error;
 use crate::expression::Update;
 use crate::item::ItemKey;
-use crate::lane::Answers;
 use crate::update::{Case, Opening, Stamp, Value};
 
 /// How often a write is tried anew because the item is not as it was taken to be, before it counts as throttled.
@@ -40,14 +39,18 @@ enum Attempt {
 
 impl Shared {
     /// Writes the hits, and answers each as in order, one by one.
-    pub(crate) async fn write(self: Arc<Self>, target: Target, hits: Vec<Waiting>) -> Answers {
+    pub(crate) async fn write(self: Arc<Self>, target: Target, hits: Vec<PendingHit>) -> Results {
         match self.try_write(&target, &hits).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); hits.len()],
         }
     }
 
-    async fn try_write(&self, target: &Target, hits: &[Waiting]) -> Result<Vec<CounterState>, BackendError> {
+    async fn try_write(
+        &self,
+        target: &Target,
+        hits: &[PendingHit],
+    ) -> Result<Vec<CounterState>, BackendError> {
         let window = target.window;
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
         let mut seen: Option<Seen> = None;
@@ -57,11 +60,8 @@ impl Shared {
                 Window::Bucket { .. } => seen,
                 _ => seen.live(window, now),
             });
-            let chosen = match &live {
-                Some(live) => fitting(hits, live.value),
-                None => hopeful(hits),
-            };
-            let Some(composed) = compose(hits, &chosen) else {
+            let chosen = admissible(hits, live.as_ref().map_or(0, |live| live.value));
+            let Some(merged) = merge(hits, &chosen) else {
                 // None can be counted, so that there is nothing to write.
                 let live = match live {
                     Some(live) => live,
@@ -70,15 +70,15 @@ impl Shared {
                 self.remember(target, live.value);
                 return Ok(hits.iter().map(|_| live.tally(false, live.value, window)).collect());
             };
-            let case = self.case(target, seen.as_ref(), &composed, now);
-            match self.attempt(target, hits, &chosen, &composed, &case, now).await? {
+            let case = self.case(target, seen.as_ref(), &merged, now);
+            match self.attempt(target, hits, &chosen, &merged, &case, now).await? {
                 Attempt::Applied(after) => {
                     self.remember(target, after.value);
                     // A clock that jumped back counts in a window that was taken for settled.
                     self.forget_settled(&target.item);
                     self.clear_slots(&target.item, &after).await;
                     let started_over = case.value == Value::Past || matches!(case.opening, Opening::Ended(_));
-                    let before = if started_over { 0 } else { after.value.saturating_sub(composed.cost) };
+                    let before = if started_over { 0 } else { after.value.saturating_sub(merged.cost) };
                     return Ok(answers(hits, &chosen, before, &after, window));
                 }
                 Attempt::Refused(old) => seen = Some(old),
@@ -90,7 +90,7 @@ impl Shared {
     }
 
     /// What the item is taken to be like: as it was seen by this write, or when the key was last used.
-    fn case(&self, target: &Target, seen: Option<&Seen>, composed: &Composed, now: Timestamp) -> Case {
+    fn case(&self, target: &Target, seen: Option<&Seen>, merged: &MergedHit, now: Timestamp) -> Case {
         let opening = match (target.window, seen) {
             (Window::Aligned { .. } | Window::Bucket { .. }, _) => Opening::Never,
             (Window::FromFirstHit { .. }, Some(seen))
@@ -101,8 +101,8 @@ impl Shared {
             (Window::FromFirstHit { .. }, _) => Opening::Open,
         };
         let value = match seen.map(|seen| seen.value).or_else(|| self.last_seen(target)) {
-            _ if composed.floor() == 0 => Value::FromZero,
-            Some(value) if value > composed.floor() => Value::Ahead,
+            _ if merged.floor() == 0 => Value::FromZero,
+            Some(value) if value > merged.floor() => Value::Ahead,
             _ => Value::Past,
         };
         Case { value, opening }
@@ -111,9 +111,9 @@ impl Shared {
     async fn attempt(
         &self,
         target: &Target,
-        hits: &[Waiting],
+        hits: &[PendingHit],
         chosen: &[usize],
-        composed: &Composed,
+        merged: &MergedHit,
         case: &Case,
         now: Timestamp,
     ) -> Result<Attempt, BackendError> {
@@ -121,7 +121,7 @@ impl Shared {
         let stamp = Stamp { slot: &self.slot, number, now, skew: self.settings.max_clock_skew };
         let highest = chosen.iter().map(|&index| hits[index].ceiling).max().unwrap_or_default();
         let first = &hits[chosen[0]];
-        let mut update = Update::counting(case, composed, target.window, first, highest, &stamp)?;
+        let mut update = Update::counting(case, merged, target.window, first, highest, &stamp)?;
         if let Some(dimensions) = &target.dimensions {
             update.dimensions(&target.key, dimensions);
         }
@@ -178,7 +178,7 @@ impl Shared {
 }
 
 fn answers(
-    hits: &[Waiting],
+    hits: &[PendingHit],
     chosen: &[usize],
     before: u128,
     after: &Seen,
