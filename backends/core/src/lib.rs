@@ -19,6 +19,8 @@
 mod backend;
 mod claim;
 mod clock;
+#[cfg(feature = "coalesce")]
+pub mod coalesce;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod counter;

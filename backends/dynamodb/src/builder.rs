@@ -1,29 +1,40 @@
-//! How to make a backend with settings of its own.
+//! Creates a backend, with the default settings or others.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::Client as SdkClient;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use limited_core::MAX_CLOCK_SKEW;
 
-use crate::backend::{Settings, Shared};
-use crate::capacity::Listener;
+use crate::capacity::CapacityObserver;
+use crate::client::{Client, Settings};
 use crate::{ClaimIndex, Consumed, DynamoDbBackend, Index, WindowTimeFormat};
 
-/// Settings of a [`DynamoDbBackend`].
+impl DynamoDbBackend {
+    /// Creates a backend over your own client, with the default table names and settings.
+    pub fn new(client: SdkClient) -> Self {
+        Self::builder(client).build()
+    }
+
+    /// Returns a builder for a backend over your own client.
+    pub fn builder(client: SdkClient) -> DynamoDbBackendBuilder {
+        DynamoDbBackendBuilder::new(client)
+    }
+}
+
+/// The settings of a [`DynamoDbBackend`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct DynamoDbBackendBuilder {
-    client: Client,
+    client: SdkClient,
     settings: Settings,
     max_attempts: u32,
     first_backoff: Duration,
 }
 
 impl DynamoDbBackendBuilder {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: SdkClient) -> Self {
         Self {
             client,
             settings: Settings {
@@ -35,86 +46,96 @@ impl DynamoDbBackendBuilder {
                 indexes: Vec::new(),
                 claim_indexes: Vec::new(),
                 point_in_time_recovery: false,
-                on_consumed_capacity: None,
+                capacity_observer: None,
             },
             max_attempts: 2,
             first_backoff: Duration::from_millis(10),
         }
     }
 
-    /// The table that counters are in; `rate-limits` unless set.
+    /// Sets the name of the table of rate limits. Default: `rate-limits`.
     pub fn table_name(mut self, table: impl Into<String>) -> Self {
         self.settings.table = table.into();
         self
     }
 
-    /// The table that claims are in; `idempotency` unless set.
+    /// Sets the name of the table of claims. Default: `idempotency`.
     pub fn idempotency_table_name(mut self, table: impl Into<String>) -> Self {
         self.settings.idempotency_table = table.into();
         self
     }
 
-    /// How the windows' starts are written; with their length unless set.
+    /// Sets the format of the `WindowTime` of aligned windows. Default:
+    /// [`WindowTimeFormat::Interval`].
     pub fn window_time_format(mut self, format: WindowTimeFormat) -> Self {
         self.settings.format = format;
         self
     }
 
-    /// How far the clocks of the processes may be apart; 5 seconds unless set.
+    /// Sets how far the clocks of the processes may be apart. Default: 5 s ([`MAX_CLOCK_SKEW`]).
     pub fn max_clock_skew(mut self, max_clock_skew: Duration) -> Self {
         self.settings.max_clock_skew = max_clock_skew;
         self
     }
 
-    /// How long an operation may take, repeated attempts included; 250 ms unless set. There is no timeout for a single
-    /// attempt: it would turn slowness into repeated writes.
+    /// Sets how long a request may take, repeated attempts included. Default: 250 ms.
+    ///
+    /// There is no timeout for a single attempt, because it would turn slowness into repeated
+    /// writes.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.settings.operation_timeout = timeout;
         self
     }
 
-    /// How often a request is sent at most; twice unless set. Once leaves nothing for a connection that died while the
-    /// process was frozen.
+    /// Sets how often a request is sent at most. Default: 2.
+    ///
+    /// With 1, a request fails on each connection that died while the process was frozen.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// How long to wait before the second attempt, at most; 10 ms unless set. It doubles from there.
+    /// Sets the longest wait before the second attempt. It doubles with each further attempt.
+    /// Default: 10 ms.
     pub fn first_backoff(mut self, backoff: Duration) -> Self {
         self.first_backoff = backoff;
         self
     }
 
-    /// The indexes of the table of rate limits that [`create_tables`](DynamoDbBackend::create_tables) makes and
-    /// [`check_tables`](DynamoDbBackend::check_tables) looks for; none unless set.
+    /// Sets the indexes of the table of rate limits that
+    /// [`create_tables`](DynamoDbBackend::create_tables) creates and
+    /// [`check_tables`](DynamoDbBackend::check_tables) checks. Default: none.
     pub fn indexes(mut self, indexes: impl IntoIterator<Item = Index>) -> Self {
         self.settings.indexes = indexes.into_iter().collect();
         self
     }
 
-    /// The same for the table of claims; none unless set.
+    /// Sets the indexes of the table of claims that
+    /// [`create_tables`](DynamoDbBackend::create_tables) creates and
+    /// [`check_tables`](DynamoDbBackend::check_tables) checks. Default: none.
     pub fn claim_indexes(mut self, indexes: impl IntoIterator<Item = ClaimIndex>) -> Self {
         self.settings.claim_indexes = indexes.into_iter().collect();
         self
     }
 
-    /// Whether [`create_tables`](DynamoDbBackend::create_tables) switches point-in-time recovery on; not unless set.
-    pub fn point_in_time_recovery(mut self, wanted: bool) -> Self {
-        self.settings.point_in_time_recovery = wanted;
+    /// Sets whether [`create_tables`](DynamoDbBackend::create_tables) enables point-in-time
+    /// recovery. Default: `false`.
+    pub fn point_in_time_recovery(mut self, enabled: bool) -> Self {
+        self.settings.point_in_time_recovery = enabled;
         self
     }
 
-    /// Tells `listener` what each request consumed; nobody unless set.
+    /// Sets a callback for the capacity that each request consumed. Default: none.
     ///
-    /// Requests then ask for `ReturnConsumedCapacity`, which costs nothing but a few bytes of the answer. What DynamoDB
-    /// bills without saying so is told as an [estimate](Consumed::is_estimated): a write whose condition failed, such as
-    /// a refusal, pays for the size of the item that it left as it was, a unit for each kilobyte that is begun and one
-    /// at least. Requests that failed otherwise are not told, nor attempts whose answer was lost and which the SDK
-    /// repeated: the bill may be higher by these.
+    /// Requests then set `ReturnConsumedCapacity`, which costs a few bytes of each response.
+    /// DynamoDB bills a write whose condition failed, such as a refusal, but does not report it:
+    /// one unit for each started kilobyte of the item, and at least one. It is reported as an
+    /// [estimate](Consumed::is_estimated). Requests that failed otherwise are not reported, and
+    /// neither are attempts whose response was lost and that the SDK repeated. The bill may be
+    /// higher by these.
     ///
-    /// `listener` is called on the way of a decision, once per request and not per hit: it should neither block nor
-    /// panic.
+    /// The callback runs as part of a decision, once per request and not per hit. It should neither
+    /// block nor panic.
     ///
     /// ```
     /// # use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,23 +153,23 @@ impl DynamoDbBackendBuilder {
     ///     .build();
     /// # }
     /// ```
-    pub fn on_consumed_capacity(mut self, listener: impl Fn(&Consumed<'_>) + Send + Sync + 'static) -> Self {
-        self.settings.on_consumed_capacity = Some(Listener::new(listener));
+    pub fn on_consumed_capacity(mut self, observer: impl Fn(&Consumed<'_>) + Send + Sync + 'static) -> Self {
+        self.settings.capacity_observer = Some(CapacityObserver::new(observer));
         self
     }
 
-    /// The backend.
+    /// Creates the backend.
     pub fn build(self) -> DynamoDbBackend {
         let retries = RetryConfig::standard()
             .with_max_attempts(self.max_attempts.max(1))
             .with_initial_backoff(self.first_backoff);
-        // A quota of retries of its own, which no other client of the process uses up.
+        // A separate quota of retries, which no other client of the process uses up.
         let partition = RetryPartition::custom("limited").token_bucket(TokenBucket::default()).build();
         let timeouts = TimeoutConfig::builder().operation_timeout(self.settings.operation_timeout).build();
         let overrides = aws_sdk_dynamodb::config::Builder::new()
             .retry_config(retries)
             .timeout_config(timeouts)
             .retry_partition(partition);
-        DynamoDbBackend(Arc::new(Shared::new(self.client, self.settings, overrides)))
+        DynamoDbBackend::with_client(Client::new(self.client, self.settings, overrides))
     }
 }

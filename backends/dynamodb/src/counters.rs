@@ -1,123 +1,171 @@
-//! What a backend knows of its counters, beside writing them: how they are read, reset, and remembered.
+//! Counters: one item for each key and window.
 
-use std::sync::atomic::Ordering;
+mod cache;
+mod item;
+mod update;
+mod write;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use limited_core::{BackendError, Counter, Timestamp, Window, WindowId, has_passed, sliding};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use limited_core::coalesce::{PendingHit, WriteCoalescer};
+use limited_core::{
+    BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, has_passed,
+    retained_until, sliding,
+};
+
+use self::cache::ValueCache;
+use self::item::{CounterItem, ItemKey, ItemState};
 use crate::WindowTimeFormat;
-use crate::attributes::{GENERATION, Seen, aligned_length};
-use crate::backend::Shared;
-use crate::capacity::Operation;
-use crate::error::backend_error;
-use crate::item::ItemKey;
-use crate::lane::lock;
-use crate::update::window_id_text;
-use crate::write::{Target, key_of};
+use crate::attributes::SLOT_PREFIX;
+use crate::client::Client;
+use crate::expression::Update;
 
-impl Shared {
-    pub(crate) fn last_seen(&self, target: &Target) -> Option<u128> {
-        lock(&self.arrivals).get(&target.item).copied()
-    }
+/// The counters of a table, and one writer to them.
+pub(crate) struct Counters {
+    client: Arc<Client>,
+    queues: WriteCoalescer<ItemKey>,
+    /// The name of this writer's slot in every item.
+    writer_slot: String,
+    /// The number of the last write.
+    last_number: AtomicU64,
+    /// The counts of windows that no late write can change any more.
+    closed_windows: ValueCache,
+    /// The last known theoretical arrival times of buckets.
+    last_tat: ValueCache,
+    /// The one window length of a table that stores no lengths.
+    only_length: OnceLock<WindowLength>,
+}
 
-    pub(crate) fn forget_settled(&self, item: &ItemKey) {
-        lock(&self.settled).pop(item);
-    }
-
-    /// Remembers where a bucket was last seen.
-    pub(crate) fn remember(&self, target: &Target, value: u128) {
-        if matches!(target.window, Window::Bucket { .. }) {
-            lock(&self.arrivals).put(target.item.clone(), value);
+impl Counters {
+    pub(crate) fn new(client: Arc<Client>) -> Self {
+        Self {
+            client,
+            queues: WriteCoalescer::default(),
+            writer_slot: format!("{SLOT_PREFIX}{:012x}", fastrand::u64(..1 << 48)),
+            last_number: AtomicU64::new(0),
+            closed_windows: ValueCache::new(),
+            last_tat: ValueCache::new(),
+            only_length: OnceLock::new(),
         }
     }
 
-    /// Reads the item of a counter, consistently.
-    pub(crate) async fn read(&self, item: &ItemKey, window: Window) -> Result<Seen, BackendError> {
-        match self.get_item(&self.settings.table, key_of(item)).await? {
-            Some(item) => Seen::read(&item, window),
-            None => Ok(Seen::default()),
-        }
+    pub(crate) async fn increment(
+        self: &Arc<Self>,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<CounterState, BackendError> {
+        let previous = self.previous_value(counter, now).await?;
+        let hit = sliding::with_previous(hit, previous, counter.window(), now);
+        let key = self.key(counter)?;
+        let item = CounterItem {
+            key: key.clone(),
+            window: counter.window(),
+            dimensions: counter.dimensions().map(|dimensions| (counter.key().to_owned(), dimensions.clone())),
+        };
+        let counters = Arc::clone(self);
+        let write = move |hits| counters.write(item, hits);
+        let state = self.queues.submit(&key, PendingHit::new(&hit, now), write).await?;
+        Ok(state.with_previous(previous))
     }
 
-    pub(crate) fn item(&self, counter: &Counter<'_>) -> Result<ItemKey, BackendError> {
-        if let (WindowTimeFormat::Start, Some(length)) =
-            (self.settings.format, aligned_length(counter.window()))
-        {
-            let only = *self.only_length.get_or_init(|| length);
-            if only != length {
-                return Err(BackendError::invalid(format!(
-                    "the table `{}` writes the start of a window alone, so that it holds one window length only: \
-                     it is used with {:?}, and cannot be with {:?}",
-                    self.settings.table,
-                    only.as_duration(),
-                    length.as_duration(),
-                )));
+    pub(crate) async fn get(
+        &self,
+        counter: &Counter<'_>,
+        now: Timestamp,
+    ) -> Result<CounterState, BackendError> {
+        let previous = self.previous_value(counter, now).await?;
+        let window = counter.window();
+        let state = match window {
+            Window::Aligned { start, length }
+                if has_passed(retained_until(start, length, self.client.settings.max_clock_skew), now) =>
+            {
+                ItemState::default()
             }
-        }
-        Ok(ItemKey::of(counter, self.settings.format))
+            _ => self.read(&self.key(counter)?, window).await?.live(window, now),
+        };
+        Ok(state.counter_state(false, state.value, window).with_previous(previous))
     }
 
-    /// The count of the window before: remembered once it is settled, read until then.
-    pub(crate) async fn previous(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
-        let Some(before) = sliding::previous_window(counter)? else { return Ok(0) };
-        let Window::Aligned { start, length } = before.window() else { return Ok(0) };
-        let item = self.item(&before)?;
-        if let Some(value) = lock(&self.settled).get(&item) {
-            return Ok(*value);
-        }
-        let resets = self.resets.load(Ordering::Acquire);
-        let value = self.read(&item, before.window()).await?.value;
-        let settled = start
-            .saturating_add(length.as_duration())
-            .saturating_add(self.settings.max_clock_skew)
-            .saturating_add(self.settings.operation_timeout);
-        if has_passed(settled, now) {
-            let mut remembered = lock(&self.settled);
-            // What was read may be what a reset has removed since.
-            if self.resets.load(Ordering::Acquire) == resets {
-                remembered.put(item, value);
-            }
-        }
-        Ok(value)
-    }
-
+    /// Deletes the item of a counter, or of one window from the first hit.
     pub(crate) async fn reset(
         &self,
         counter: &Counter<'_>,
         window_id: Option<WindowId>,
     ) -> Result<(), BackendError> {
-        let item = self.item(counter)?;
-        let mut request = self
-            .client
-            .delete_item()
-            .table_name(&self.settings.table)
-            .set_key(Some(key_of(&item)))
-            .set_return_consumed_capacity(self.wanted_capacity());
-        if let Some(window_id) = window_id {
-            request = request
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .condition_expression("#generation = :generation")
-                .expression_attribute_names("#generation", GENERATION)
-                .expression_attribute_values(":generation", AttributeValue::S(window_id_text(window_id)));
+        let key = self.key(counter)?;
+        let condition = window_id.map(Update::window_condition).unwrap_or_default();
+        let table = &self.client.settings.table;
+        let result = self.client.delete_item(table, key.attributes(), condition).await;
+        // Not before the request: a read in the meantime may have cached the value that was
+        // deleted.
+        self.closed_windows.reset(&key);
+        self.last_tat.remove(&key);
+        result
+    }
+
+    /// Returns the count of the previous window, if the counter is sliding; 0 otherwise. It is
+    /// cached once that window is closed, and read until then.
+    async fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+        if !counter.is_sliding() {
+            return Ok(0);
         }
-        let answer = request.customize().config_override(self.overrides.clone()).send().await;
-        // Not before: who reads in the meantime remembers what was there.
-        self.resets.fetch_add(1, Ordering::AcqRel);
-        self.forget_settled(&item);
-        lock(&self.arrivals).pop(&item);
-        match answer {
-            Ok(answer) => {
-                self.consumed(&self.settings.table, Operation::DeleteItem, answer.consumed_capacity());
-                Ok(())
+        let Some(previous) = sliding::previous_window(counter)? else { return Ok(0) };
+        let Window::Aligned { start, length } = previous.window() else { return Ok(0) };
+        let key = self.key(&previous)?;
+        if let Some(value) = self.closed_windows.get(&key) {
+            return Ok(value);
+        }
+        let resets = self.closed_windows.resets();
+        let value = self.read(&key, previous.window()).await?.value;
+        let settings = &self.client.settings;
+        let closed_at = start
+            .saturating_add(length.as_duration())
+            .saturating_add(settings.max_clock_skew)
+            .saturating_add(settings.operation_timeout);
+        if has_passed(closed_at, now) {
+            self.closed_windows.put_unless_reset(key, value, resets);
+        }
+        Ok(value)
+    }
+
+    /// Reads the item of a counter, consistently.
+    async fn read(&self, key: &ItemKey, window: Window) -> Result<ItemState, BackendError> {
+        match self.client.get_item(&self.client.settings.table, key.attributes()).await? {
+            Some(item) => ItemState::read(&item, window),
+            None => Ok(ItemState::default()),
+        }
+    }
+
+    /// Returns the key of a counter's item; an error for a second window length in a table that
+    /// stores no lengths.
+    fn key(&self, counter: &Counter<'_>) -> Result<ItemKey, BackendError> {
+        let settings = &self.client.settings;
+        if let (WindowTimeFormat::Start, Window::Aligned { length, .. }) = (settings.format, counter.window())
+        {
+            let only = *self.only_length.get_or_init(|| length);
+            if only != length {
+                return Err(BackendError::invalid(format!(
+                    "the table `{}` stores only the start of a window, and so one window length: it is used with \
+                     {:?} and cannot be used with {:?}",
+                    settings.table,
+                    only.as_duration(),
+                    length.as_duration(),
+                )));
             }
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
-                    self.consumed_in_vain(&self.settings.table, Operation::DeleteItem, failed.item());
-                    Ok(())
-                }
-                _ => Err(backend_error(error, &self.settings.table)),
-            },
         }
+        Ok(ItemKey::of(counter, settings.format))
+    }
+
+    /// Returns a number for the next write: higher than any before, and near the time in
+    /// microseconds, so that the slots of different writers show which of them has been silent for
+    /// longest.
+    fn next_number(&self, now: Timestamp) -> u64 {
+        let micros = now.as_nanos() / 1_000;
+        let next = |last: u64| micros.max(last.saturating_add(1));
+        let last =
+            self.last_number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
     }
 }

@@ -1,9 +1,10 @@
-//! What the SDK's errors mean to a caller.
+//! Maps the SDK's errors to what a caller can do about them.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use limited_core::{BackendError, Cause};
 
-/// What the SDK says, as if the network had failed, where it lacks a region or credentials.
+/// Parts of the messages by which the SDK reports a missing region or missing credentials, as if
+/// the network had failed.
 const NOT_SET_UP: [&str; 5] = [
     "auth scheme",
     "Missing Region",
@@ -12,7 +13,7 @@ const NOT_SET_UP: [&str; 5] = [
     "no identity",
 ];
 
-/// Tells the SDK's errors apart, by what a caller can do about them. `table` is what was asked.
+/// Maps an error of a request to `table`.
 pub(crate) fn backend_error<E>(error: SdkError<E>, table: &str) -> BackendError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -20,43 +21,37 @@ where
     let (kind, message): (fn(Cause) -> BackendError, String) = match &error {
         SdkError::TimeoutError(_) => (
             BackendError::TimedOut,
-            format!("no answer about the table `{table}` within the operation timeout"),
+            format!("no response from the table `{table}` within the operation timeout"),
         ),
-        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-            Some(connector) if connector.is_timeout() => {
-                (BackendError::TimedOut, "the connection to DynamoDB timed out".to_owned())
-            }
-            _ if NOT_SET_UP.iter().any(|words| says(&error, words)) => (
-                BackendError::Misconfigured,
-                "the client has no region, or no credentials: set them, or use the feature `from-env`"
-                    .to_owned(),
-            ),
-            _ if says(&error, "No HTTP client") => (
-                BackendError::Misconfigured,
-                "the client has no HTTP client: give it one (`http_client`), or use the feature `from-env`"
-                    .to_owned(),
-            ),
-            _ => (
-                BackendError::Unavailable,
-                "DynamoDB cannot be reached: look at endpoint, region and network".to_owned(),
-            ),
-        },
-        SdkError::ResponseError(_) => {
-            (BackendError::Unavailable, "DynamoDB's answer could not be read".to_owned())
+        SdkError::DispatchFailure(failure)
+            if failure.as_connector_error().is_some_and(ConnectorError::is_timeout) =>
+        {
+            (BackendError::TimedOut, "the connection to DynamoDB timed out".to_owned())
         }
-        // Every error of DynamoDB has a code: this is half an answer, to a request that may well have succeeded.
-        SdkError::ServiceError(service) if service.err().code().is_none() => {
-            (BackendError::Unavailable, "DynamoDB's answer could not be read".to_owned())
+        SdkError::ServiceError(service) if service.err().code().is_some() => {
+            by_code(service.err().code(), service.err().message(), table)
         }
-        SdkError::ServiceError(service) => by_code(service.err().code(), service.err().message(), table),
-        _ if says(&error, "No HTTP client") => (
+        // Every error of DynamoDB has a code. Without one, the response is incomplete, and the
+        // request may have succeeded.
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            (BackendError::Unavailable, "DynamoDB's response could not be read".to_owned())
+        }
+        _ if contains(&error, "No HTTP client") => (
             BackendError::Misconfigured,
-            "the client has no HTTP client: give it one (`http_client`), or use the feature `from-env`"
+            "the client has no HTTP client; set one (`http_client`), or use the feature `from-env`"
                 .to_owned(),
+        ),
+        SdkError::DispatchFailure(_) if NOT_SET_UP.iter().any(|words| contains(&error, words)) => (
+            BackendError::Misconfigured,
+            "the client has no region or no credentials; set them, or use the feature `from-env`".to_owned(),
+        ),
+        SdkError::DispatchFailure(_) => (
+            BackendError::Unavailable,
+            "DynamoDB cannot be reached; check endpoint, region and network".to_owned(),
         ),
         _ => (
             BackendError::Misconfigured,
-            "the request could not be made: look at the client's region, credentials and endpoint".to_owned(),
+            "the request could not be built; check the client's region, credentials and endpoint".to_owned(),
         ),
     };
     kind(Cause::with_source(message, error))
@@ -71,11 +66,13 @@ fn by_code(code: Option<&str>, message: Option<&str>, table: &str) -> (fn(Cause)
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException" => (
             BackendError::Throttled,
-            format!("the table `{table}` takes no more requests at the moment: {message}"),
+            format!("the table `{table}` accepts no more requests at the moment: {message}"),
         ),
         "ResourceNotFoundException" => (
             BackendError::MissingTable,
-            format!("there is no table `{table}` in this region and account: create it (`create_tables`)"),
+            format!(
+                "the table `{table}` does not exist in this region and account; create it (`create_tables`)"
+            ),
         ),
         "AccessDeniedException"
         | "UnrecognizedClientException"
@@ -83,19 +80,19 @@ fn by_code(code: Option<&str>, message: Option<&str>, table: &str) -> (fn(Cause)
         | "InvalidSignatureException"
         | "ExpiredTokenException"
         | "MissingAuthenticationTokenException" => {
-            (BackendError::AccessDenied, format!("for the table `{table}`: {message}"))
+            (BackendError::AccessDenied, format!("no access to the table `{table}`: {message}"))
         }
         "ValidationException" | "ItemCollectionSizeLimitExceededException" | "SerializationException" => {
-            (BackendError::Invalid, format!("DynamoDB refuses the request: {message}"))
+            (BackendError::Invalid, format!("DynamoDB rejected the request: {message}"))
         }
         "InternalServerError" | "ServiceUnavailable" | "ServiceUnavailableException" => {
-            (BackendError::Unavailable, format!("DynamoDB failed by itself: {message}"))
+            (BackendError::Unavailable, format!("DynamoDB reported an internal error: {message}"))
         }
-        code => (BackendError::Other, format!("DynamoDB answers `{code}`: {message}")),
+        code => (BackendError::Other, format!("DynamoDB returned the error `{code}`: {message}")),
     }
 }
 
-/// Whether the error, or one below it, says this.
-fn says(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
+/// Returns whether the message of the error, or of one of its sources, contains these words.
+fn contains(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| error.to_string().contains(words))
 }

@@ -1,17 +1,18 @@
-//! An `UpdateItem`: its expression, its condition, their names and values.
+//! The expressions of an `UpdateItem`: the update, its condition, their names and values.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// An update of one item.
+/// An update of one item, or the condition of a deletion.
 ///
-/// Attributes go by names that begin with `#`, since many of theirs are words of DynamoDB's own.
+/// Attributes have short names that begin with `#`, because many attribute names are reserved words
+/// of DynamoDB.
 #[derive(Debug, Default)]
 pub(crate) struct Update {
     pub(crate) set: Vec<String>,
     pub(crate) remove: Vec<String>,
-    /// All of them have to hold.
+    /// All of them must hold.
     pub(crate) conditions: Vec<String>,
     pub(crate) names: HashMap<String, String>,
     pub(crate) values: HashMap<String, AttributeValue>,

@@ -1,26 +1,27 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod attributes;
 mod backend;
-mod batch;
 mod builder;
 mod capacity;
 mod claims;
+mod client;
 mod counters;
 #[cfg(feature = "from-env")]
-mod environment;
+mod env;
 mod error;
 mod expression;
-mod item;
-mod lane;
-mod requests;
+mod format;
+mod index;
+mod item_size;
 mod tables;
-mod update;
 mod usage;
-mod write;
 
 pub use backend::DynamoDbBackend;
 pub use builder::DynamoDbBackendBuilder;
 pub use capacity::{Consumed, Operation};
-pub use item::WindowTimeFormat;
-pub use tables::{ClaimIndex, Index, Missing};
+pub use format::WindowTimeFormat;
+pub use index::{ClaimIndex, Index};
+pub use tables::TableIssue;
 pub use usage::{Usage, UsageStream};

@@ -1,83 +1,121 @@
-//! The tables: made, and checked.
+//! Creates and checks the tables.
 
-mod index;
-mod layout;
-mod missing;
+mod issue;
+mod schema;
+
+use std::time::Duration;
 
 use limited_core::BackendError;
 
-use self::layout::Layout;
-pub use self::{
-    index::{ClaimIndex, Index},
-    missing::Missing,
-};
+pub use self::issue::TableIssue;
+use self::schema::TableSchema;
 use crate::DynamoDbBackend;
+use crate::client::Client;
+
+/// How often a new table is described until it is active, with a pause after each: two minutes in
+/// all.
+const MAX_POLLS: u32 = 240;
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// # Tables
 ///
-/// Nothing here is needed on the way of a decision or a claim; nothing there describes a table.
+/// Set-up only: no decision and no claim calls any of these, or describes a table.
 ///
-/// Who only limits has no need of the table for claims, nor the other way round.
+/// Rate limiting does not need the table of claims, and claims do not need the table of rate
+/// limits.
 impl DynamoDbBackend {
-    /// [`create_rate_limit_table`](Self::create_rate_limit_table) and
+    /// Calls [`create_rate_limit_table`](Self::create_rate_limit_table) and
     /// [`create_idempotency_table`](Self::create_idempotency_table).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table).
     pub async fn create_tables(&self) -> Result<(), BackendError> {
         self.create_rate_limit_table().await?;
         self.create_idempotency_table().await
     }
 
-    /// Creates the table of rate limits where it is not there: on demand, with TTL, the indexes asked for, and
-    /// point-in-time recovery where asked for. Waits until it is active. A table that is there is left as it is, but for
-    /// its TTL, which is enabled.
+    /// Creates the table of rate limits, unless it exists: on demand, with TTL, the configured
+    /// indexes, and point-in-time recovery if configured. Waits until all of it is active.
+    ///
+    /// If the table exists, only its TTL and point-in-time recovery are enabled; nothing else is
+    /// changed.
     ///
     /// # Errors
     ///
-    /// Where DynamoDB refuses, or the table is not active after two minutes
-    /// ([`TimedOut`](BackendError::TimedOut); call again to go on waiting).
+    /// An error if DynamoDB rejects a request. [`TimedOut`](BackendError::TimedOut) if the table is
+    /// not active after two minutes; call again to continue waiting.
     pub async fn create_rate_limit_table(&self) -> Result<(), BackendError> {
-        Layout::of_rate_limits(&self.0.settings).create(&self.0).await
+        create(&self.client, &TableSchema::of_rate_limits(&self.client.settings)).await
     }
 
-    /// Creates the table of claims where it is not there, as
-    /// [`create_rate_limit_table`](Self::create_rate_limit_table) does that of rate limits.
+    /// Creates the table of claims, as [`create_rate_limit_table`](Self::create_rate_limit_table)
+    /// does for rate limits.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table).
     pub async fn create_idempotency_table(&self) -> Result<(), BackendError> {
-        Layout::of_claims(&self.0.settings).create(&self.0).await
+        create(&self.client, &TableSchema::of_claims(&self.client.settings)).await
     }
 
-    /// What the tables lack of what this backend needs or was asked for: nothing, where all is well.
+    /// Returns what the tables lack of what this backend needs or is configured with. An empty
+    /// result means that both tables are ready.
     ///
     /// # Errors
     ///
-    /// Where DynamoDB does not say.
-    pub async fn check_tables(&self) -> Result<Vec<Missing>, BackendError> {
-        let mut missing = self.check_rate_limit_table().await?;
-        missing.extend(self.check_idempotency_table().await?);
-        Ok(missing)
+    /// An error if a table cannot be described.
+    pub async fn check_tables(&self) -> Result<Vec<TableIssue>, BackendError> {
+        let mut issues = self.check_rate_limit_table().await?;
+        issues.extend(self.check_idempotency_table().await?);
+        Ok(issues)
     }
 
-    /// What the table of rate limits lacks.
+    /// Returns what the table of rate limits lacks.
     ///
     /// # Errors
     ///
-    /// Where DynamoDB does not say.
-    pub async fn check_rate_limit_table(&self) -> Result<Vec<Missing>, BackendError> {
-        Layout::of_rate_limits(&self.0.settings).check(&self.0).await
+    /// An error if the table cannot be described.
+    pub async fn check_rate_limit_table(&self) -> Result<Vec<TableIssue>, BackendError> {
+        check(&self.client, &TableSchema::of_rate_limits(&self.client.settings)).await
     }
 
-    /// What the table of claims lacks.
+    /// Returns what the table of claims lacks.
     ///
     /// # Errors
     ///
-    /// Where DynamoDB does not say.
-    pub async fn check_idempotency_table(&self) -> Result<Vec<Missing>, BackendError> {
-        Layout::of_claims(&self.0.settings).check(&self.0).await
+    /// An error if the table cannot be described.
+    pub async fn check_idempotency_table(&self) -> Result<Vec<TableIssue>, BackendError> {
+        check(&self.client, &TableSchema::of_claims(&self.client.settings)).await
+    }
+}
+
+async fn create(client: &Client, schema: &TableSchema<'_>) -> Result<(), BackendError> {
+    client.create_table(schema.table, schema.request()?).await?;
+    wait_until_active(client, schema.table).await?;
+    client.enable_time_to_live(schema.table).await?;
+    if client.settings.point_in_time_recovery {
+        client.enable_point_in_time_recovery(schema.table).await?;
+    }
+    Ok(())
+}
+
+async fn wait_until_active(client: &Client, table: &str) -> Result<(), BackendError> {
+    for _ in 0..MAX_POLLS {
+        if client.describe_table(table).await?.is_some_and(|description| schema::is_active(&description)) {
+            return Ok(());
+        }
+        client.sleep(POLL_INTERVAL).await;
+    }
+    Err(BackendError::timed_out(format!("the table `{table}` is not active yet")))
+}
+
+async fn check(client: &Client, schema: &TableSchema<'_>) -> Result<Vec<TableIssue>, BackendError> {
+    match client.describe_table(schema.table).await? {
+        Some(description) => {
+            let has_time_to_live = client.has_time_to_live(schema.table).await?;
+            Ok(schema.issues(&description, has_time_to_live))
+        }
+        None => Ok(vec![TableIssue::Table(schema.table.to_owned())]),
     }
 }

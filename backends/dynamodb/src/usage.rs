@@ -1,15 +1,16 @@
-//! Usage, found by what keys were composed of.
+//! Usage: the counters of a tenant, a user, an address or a key.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::QueryError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{BoxStream, Stream, StreamExt, iter, try_unfold};
 use limited_core::{BackendError, Cause, Key, Timestamp};
 
@@ -17,21 +18,22 @@ use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IDENTIFIER, IP_ADDRESS, Item, TENANT_ID, UPDATED_AT, USER_ID,
     WINDOW_TIME, number, unreadable,
 };
-use crate::capacity::Operation;
+use crate::client::Client;
 use crate::error::backend_error;
-use crate::item::parse_timestamp;
+use crate::format::parse_timestamp;
 use crate::{DynamoDbBackend, Index};
 
-/// How many keys a page of an index has: as many as a `BatchGetItem` takes.
-const PAGE: i32 = 100;
+/// How many keys a page of an index has: as many as a `BatchGetItem` accepts.
+const PAGE_SIZE: i32 = 100;
 
-/// How often a batch is asked for what DynamoDB left out of the answer, before it counts as throttled.
-const ROUNDS: u32 = 6;
+/// How often a batch is requested if DynamoDB leaves keys unprocessed. After that, it counts as
+/// throttled.
+const MAX_ROUNDS: u32 = 6;
 
-/// The longest pause before the second round. It doubles from there.
+/// The longest pause before the second round. It doubles with each further round.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
-/// One counter, as its item tells.
+/// One counter: the attributes of its item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -39,23 +41,23 @@ pub struct Usage {
     pub identifier: String,
     /// `WindowTime`: the window, such as `2026-11-21T12:00:00Z/PT1M`.
     pub window_time: String,
-    /// `Count`: the hits in the window; for a token bucket (`BUCKET/…`) its arrival time, in nanoseconds since 1970
-    /// times the limit. 0 where it is missing.
+    /// `Count`: the hits in the window. For a token bucket (`BUCKET/…`), its theoretical arrival
+    /// time: nanoseconds since 1970, times the limit. 0 if the attribute is missing.
     pub count: u128,
-    /// `ExpiresAt`: from when on the item counts as absent. That of a window is its end, one length and the allowed skew
-    /// later; until then a sliding window weighs it.
+    /// `ExpiresAt`: the time from which the item counts as absent. For a window, this is one length
+    /// and the maximum clock skew after its end, because a sliding window uses it until then.
     pub expires_at: Option<Timestamp>,
-    /// `CreatedAt`: when the item was made.
+    /// `CreatedAt`: when the item was created.
     pub created_at: Option<Timestamp>,
-    /// `UpdatedAt`: when a hit was last counted.
+    /// `UpdatedAt`: when the last hit was counted.
     pub updated_at: Option<Timestamp>,
     /// `BucketKey`: the key without its namespace.
     pub bucket: Option<String>,
-    /// `TenantID`: the tenant that the key was composed of.
+    /// `TenantID`: the tenant part of the key.
     pub tenant: Option<String>,
-    /// `UserID`: the user that the key was composed of.
+    /// `UserID`: the user part of the key.
     pub user: Option<String>,
-    /// `IPAddress`: the address that the key was composed of, as it is written.
+    /// `IPAddress`: the address part of the key, as text.
     pub ip: Option<String>,
 }
 
@@ -90,15 +92,17 @@ impl Usage {
     }
 }
 
-/// The counters that an index leads to, page by page: requests are sent as it is polled, and none before.
+/// The counters that an index leads to, page by page. Requests are sent as the stream is polled,
+/// and none before.
 ///
-/// It is a [`Stream`] for the combinators of `futures`; [`next`](Self::next) needs none. After a request that failed it
-/// ends; an item that cannot be read is an error in its place, and the rest follows.
+/// It is a [`Stream`] for the combinators of `futures`; [`next`](Self::next) needs none of these.
+/// The stream ends after a failed request. An item that cannot be read is an error in its place,
+/// and the other items follow.
 #[must_use = "streams do nothing unless polled"]
 pub struct UsageStream(BoxStream<'static, Result<Usage, BackendError>>);
 
 impl UsageStream {
-    /// The next counter, or none where there is no other.
+    /// Returns the next counter, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Usage, BackendError>> {
         self.0.next().await
     }
@@ -124,17 +128,18 @@ impl fmt::Debug for UsageStream {
 
 /// # Usage
 ///
-/// Which counters there are of a tenant, a user, an address or a key, for tables that were made with the
-/// [`Index`]. In no order that means something; what has expired by `now` is left out, whether or not TTL has deleted
-/// it.
+/// Finds the counters of a tenant, a user, an address or a key, in a table that was created with
+/// the [`Index`]. The order has no meaning. Counters that have expired by `now` are left out,
+/// whether or not TTL has deleted them.
 ///
-/// Indexes project keys only, since one that holds counts would pay a write for every hit. So each hundred counters
-/// take two requests: a `Query` of the index, which is eventually consistent (a counter made a moment ago may not be
-/// in it yet), and a `BatchGetItem` of the table, which is consistent. They cost a read unit or two for the keys, and
-/// one for each counter, expired ones included. The policy has to allow `dynamodb:Query` on the index and
+/// Indexes project keys only, because an index that holds counts would cost a write for every hit.
+/// So each hundred counters take two requests: a `Query` of the index, and a `BatchGetItem` of the
+/// table. The query is eventually consistent, so a counter created a moment ago may be missing; the
+/// batch is consistent. They cost one or two read units for the keys, and one for each counter,
+/// expired ones included. The policy must allow `dynamodb:Query` on the index and
 /// `dynamodb:BatchGetItem` on the table.
 ///
-/// These requests have the client's own deadlines and retries, not those of a decision.
+/// These requests use the client's own deadlines and retries, not those of a decision.
 ///
 /// ```no_run
 /// # use limited_core::{BackendError, Timestamp};
@@ -150,38 +155,41 @@ impl fmt::Debug for UsageStream {
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) where the table does not have the index, or it is still being filled, and for the
-/// empty string, which no index holds; [`MissingTable`](BackendError::MissingTable);
-/// [`Throttled`](BackendError::Throttled) where DynamoDB repeatedly leaves items out of its answers;
-/// [`Corrupt`](BackendError::Corrupt) for an item that is not in the documented format; and what else a request meets.
+/// [`Invalid`](BackendError::Invalid) if the table does not have the index, if the index is still
+/// being filled, or if the value is the empty string, which no index holds.
+/// [`MissingTable`](BackendError::MissingTable) if the table does not exist.
+/// [`Throttled`](BackendError::Throttled) if DynamoDB repeatedly leaves keys unprocessed.
+/// [`Corrupt`](BackendError::Corrupt) for an item that is not in the documented format. Other
+/// errors as for any request.
 impl DynamoDbBackend {
-    /// The counters of keys with this tenant, through `gsi-tenant`.
+    /// Returns the counters of keys with this tenant, through `gsi-tenant`.
     pub fn usage_by_tenant(&self, tenant: impl Into<String>, now: Timestamp) -> UsageStream {
         self.usage(Index::Tenant, tenant.into(), now)
     }
 
-    /// The counters of keys with this user, through `gsi-user`: those of all tenants that have a user of this name.
+    /// Returns the counters of keys with this user, through `gsi-user`: of every tenant that has a
+    /// user of this name.
     pub fn usage_by_user(&self, user: impl Into<String>, now: Timestamp) -> UsageStream {
         self.usage(Index::User, user.into(), now)
     }
 
-    /// The counters of keys with this address, through `gsi-ip`. An IPv4 address that is written as IPv6 is the IPv4
-    /// address, as in a [`Key`].
+    /// Returns the counters of keys with this address, through `gsi-ip`. An IPv4-mapped IPv6
+    /// address counts as the IPv4 address, as in a [`Key`].
     pub fn usage_by_ip(&self, address: impl Into<IpAddr>, now: Timestamp) -> UsageStream {
         self.usage(Index::Ip, address.into().to_canonical().to_string(), now)
     }
 
-    /// The counters of this key in all namespaces and windows, through `gsi-bucket`. Only keys with a tenant, a user or
-    /// an address are in it.
+    /// Returns the counters of this key in all namespaces and windows, through `gsi-bucket`. The
+    /// index contains only keys with a tenant, a user or an address.
     pub fn usage_by_bucket<'a>(&self, key: impl Into<Key<'a>>, now: Timestamp) -> UsageStream {
         self.usage(Index::Bucket, key.into().as_str().to_owned(), now)
     }
 
     fn usage(&self, index: Index, value: String, now: Timestamp) -> UsageStream {
-        let pages = Pages { backend: self.clone(), index, value, next_page: Next::Start };
+        let pages = Pages { client: Arc::clone(&self.client), index, value, next_page: NextPage::First };
         let items = try_unfold(pages, |mut pages| async {
             let Some(keys) = pages.next().await? else { return Ok(None) };
-            let items = if keys.is_empty() { Vec::new() } else { pages.backend.items(keys).await? };
+            let items = if keys.is_empty() { Vec::new() } else { items(&pages.client, keys).await? };
             Ok::<_, BackendError>(Some((items, pages)))
         });
         let usage = items.flat_map(move |page| {
@@ -194,83 +202,67 @@ impl DynamoDbBackend {
         });
         UsageStream(usage.boxed())
     }
+}
 
-    /// The items with these keys. Those that are gone by now are left out.
-    async fn items(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, BackendError> {
-        let table = self.table_name();
-        let mut items = Vec::with_capacity(keys.len());
-        for round in 0..ROUNDS {
-            if round > 0 {
-                self.0.wait((FIRST_PAUSE * (1 << (round - 1))).mul_f64(fastrand::f64())).await;
-            }
-            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            let wanted = wanted.map_err(|error| {
-                BackendError::Other(Cause::with_source("the request could not be made", error))
-            })?;
-            let request = self
-                .client()
-                .batch_get_item()
-                .request_items(table, wanted)
-                .set_return_consumed_capacity(self.0.wanted_capacity());
-            let answer = request.send().await.map_err(|error| backend_error(error, table))?;
-            self.0.consumed(self.table_name(), Operation::BatchGetItem, answer.consumed_capacity());
-            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            let left = answer.unprocessed_keys.unwrap_or_default();
-            keys = left.into_values().flat_map(|left| left.keys).collect();
-            if keys.is_empty() {
-                return Ok(items);
-            }
+/// Returns the items with these keys, except those that no longer exist.
+async fn items(client: &Client, mut keys: Vec<Item>) -> Result<Vec<Item>, BackendError> {
+    let mut items = Vec::with_capacity(keys.len());
+    for round in 0..MAX_ROUNDS {
+        if round > 0 {
+            client.sleep((FIRST_PAUSE * (1 << (round - 1))).mul_f64(fastrand::f64())).await;
         }
-        Err(left_out(table))
+        let (found, unprocessed) = client.batch_get_item(keys).await?;
+        items.extend(found);
+        keys = unprocessed;
+        if keys.is_empty() {
+            return Ok(items);
+        }
     }
+    let table = &client.settings.table;
+    Err(BackendError::throttled(format!(
+        "the table `{table}` returns only some of the items; try again later"
+    )))
 }
 
 /// Where the next page of an index begins.
-enum Next {
-    Start,
-    After(HashMap<String, AttributeValue>),
+enum NextPage {
+    First,
+    After(Item),
     /// There is none.
     End,
 }
 
 /// The pages of an index.
 struct Pages {
-    backend: DynamoDbBackend,
+    client: Arc<Client>,
     index: Index,
     value: String,
-    next_page: Next,
+    next_page: NextPage,
 }
 
 impl Pages {
-    /// The keys on the next page, or none after the last.
+    /// Returns the keys on the next page, or `None` after the last.
     async fn next(&mut self) -> Result<Option<Vec<Item>>, BackendError> {
-        let after = match std::mem::replace(&mut self.next_page, Next::End) {
-            Next::Start if self.value.is_empty() => {
-                return Err(BackendError::invalid("no index holds the empty string: ask for another"));
+        let after = match std::mem::replace(&mut self.next_page, NextPage::End) {
+            NextPage::First if self.value.is_empty() => {
+                return Err(BackendError::invalid("no index contains the empty string; use another value"));
             }
-            Next::Start => None,
-            Next::After(key) => Some(key),
-            Next::End => return Ok(None),
+            NextPage::First => None,
+            NextPage::After(key) => Some(key),
+            NextPage::End => return Ok(None),
         };
-        let shared = &self.backend.0;
-        let request = self
-            .backend
-            .client()
-            .query()
-            .table_name(self.backend.table_name())
+        let request = QueryInputBuilder::default()
             .index_name(self.index.name())
             .key_condition_expression("#attribute = :value")
             .expression_attribute_names("#attribute", self.index.attribute())
             .expression_attribute_values(":value", AttributeValue::S(self.value.clone()))
-            .limit(PAGE)
-            .set_exclusive_start_key(after)
-            .set_return_consumed_capacity(shared.wanted_capacity());
-        let answer = request.send().await.map_err(|error| self.query_error(error))?;
-        shared.consumed(&shared.settings.table, Operation::Query, answer.consumed_capacity());
-        if let Some(key) = answer.last_evaluated_key.filter(|key| !key.is_empty()) {
-            self.next_page = Next::After(key);
+            .limit(PAGE_SIZE)
+            .set_exclusive_start_key(after);
+        let output = self.client.query(request).await.map_err(|error| self.query_error(error))?;
+        if let Some(key) = output.last_evaluated_key.filter(|key| !key.is_empty()) {
+            self.next_page = NextPage::After(key);
         }
-        let keys = answer.items.unwrap_or_default().into_iter().map(|mut item| {
+        let keys = output.items.unwrap_or_default().into_iter().map(|mut item| {
             item.retain(|name, _| name == IDENTIFIER || name == WINDOW_TIME);
             item
         });
@@ -278,25 +270,18 @@ impl Pages {
     }
 
     fn query_error(&self, error: SdkError<QueryError>) -> BackendError {
-        let table = self.backend.table_name();
+        let table = &self.client.settings.table;
         let is_about_index = error.code() == Some("ValidationException")
             && error.message().is_some_and(|message| message.contains("index"));
         if !is_about_index {
             return backend_error(error, table);
         }
         let message = format!(
-            "the table `{table}` has no index `{name}` to read, or it is still being filled: make the table with it \
-             (`indexes`, `create_tables`), or add it to the table, on `{attribute}` and `{WINDOW_TIME}` (S), projecting \
-             keys only",
+            "the table `{table}` has no index `{name}`, or the index is still being filled; create the table with it \
+             (`indexes`, `create_tables`), or add it on `{attribute}` and `{WINDOW_TIME}` (S), projecting keys only",
             name = self.index.name(),
             attribute = self.index.attribute(),
         );
         BackendError::Invalid(Cause::with_source(message, error))
     }
-}
-
-fn left_out(table: &str) -> BackendError {
-    BackendError::throttled(format!(
-        "the table `{table}` answers with some of the items only: try again later"
-    ))
 }

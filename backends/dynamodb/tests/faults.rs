@@ -49,12 +49,12 @@ async fn each_failure_is_of_its_own_kind_and_says_what_to_do() {
         (
             Fault::Error(400, "com.amazonaws.dynamodb.v20120810#ValidationException"),
             |error| matches!(error, BackendError::Invalid(_)),
-            "DynamoDB refuses the request",
+            "DynamoDB rejected the request",
         ),
         (
             Fault::Error(500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
             |error| matches!(error, BackendError::Unavailable(_)),
-            "failed by itself",
+            "internal error",
         ),
         (Fault::CutBefore, |error| matches!(error, BackendError::Unavailable(_)), "cannot be reached"),
         (Fault::Truncate, |error| matches!(error, BackendError::Unavailable(_)), "could not be read"),

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
 };
 use limited_core::BackendError;
-use limited_dynamodb::{ClaimIndex, DynamoDbBackend, DynamoDbBackendBuilder, Index, Missing};
+use limited_dynamodb::{ClaimIndex, DynamoDbBackend, DynamoDbBackendBuilder, Index, TableIssue};
 use support::{Wire, client};
 
 fn builder(wire: &Wire) -> DynamoDbBackendBuilder {
@@ -28,7 +28,7 @@ async fn tables_are_made_with_what_was_asked_for_and_a_second_call_is_no_error()
     let wire = Wire::new();
     let builder = builder(&wire).indexes(Index::ALL).claim_indexes(ClaimIndex::ALL);
     let backend = builder.point_in_time_recovery(true).build();
-    let none = ["limits", "claims"].map(|table| Missing::Table(table.into()));
+    let none = ["limits", "claims"].map(|table| TableIssue::Table(table.into()));
     assert_eq!(backend.check_tables().await.unwrap(), none);
     for _ in 0..2 {
         backend.create_tables().await.unwrap();
@@ -77,13 +77,13 @@ async fn who_only_limits_or_only_claims_makes_one_table() {
     let backend = builder(&wire).build();
     backend.create_rate_limit_table().await.unwrap();
     assert_eq!(backend.check_rate_limit_table().await.unwrap(), []);
-    assert_eq!(backend.check_tables().await.unwrap(), [Missing::Table("claims".into())]);
+    assert_eq!(backend.check_tables().await.unwrap(), [TableIssue::Table("claims".into())]);
 
     let wire = Wire::new();
     let backend = builder(&wire).claim_indexes([ClaimIndex::Status]).build();
     backend.create_idempotency_table().await.unwrap();
     assert_eq!(backend.check_idempotency_table().await.unwrap(), []);
-    assert_eq!(backend.check_tables().await.unwrap(), [Missing::Table("limits".into())]);
+    assert_eq!(backend.check_tables().await.unwrap(), [TableIssue::Table("limits".into())]);
     assert!(keys(made(&wire, "claims").await.global_secondary_indexes()[0].key_schema())[0] == "Status HASH");
 }
 
@@ -106,14 +106,14 @@ async fn what_a_table_lacks_is_told() {
     }
     let backend = builder(&wire).indexes([Index::User]).claim_indexes([ClaimIndex::Tenant]).build();
     let missing = backend.check_tables().await.unwrap();
-    let keys = |table: &str, partition, sort| Missing::Keys { table: table.to_owned(), partition, sort };
+    let keys = |table: &str, partition, sort| TableIssue::Keys { table: table.to_owned(), partition, sort };
     let expected = [
         keys("limits", "Identifier", "WindowTime"),
-        Missing::TimeToLive("limits".into()),
-        Missing::Index(Index::User),
+        TableIssue::TimeToLive("limits".into()),
+        TableIssue::Index(Index::User),
         keys("claims", "IdempotencyKey", "SK"),
-        Missing::TimeToLive("claims".into()),
-        Missing::ClaimIndex(ClaimIndex::Tenant),
+        TableIssue::TimeToLive("claims".into()),
+        TableIssue::ClaimIndex(ClaimIndex::Tenant),
     ];
     assert_eq!(missing, expected);
     for missing in missing {

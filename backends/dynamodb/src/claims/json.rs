@@ -1,12 +1,13 @@
-//! What another program stored in DynamoDB's own types, as JSON.
+//! Converts what another program stored in DynamoDB's own types to JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// The value in JSON, the names of a map in order; `None` where it holds what JSON has none of: sets and bytes.
-pub(super) fn written(value: &AttributeValue) -> Option<String> {
+/// Returns the value as JSON, with the names of a map in order; `None` if it contains sets or
+/// bytes, which JSON cannot represent.
+pub(super) fn to_json(value: &AttributeValue) -> Option<String> {
     let mut json = String::new();
     write_value(&mut json, value)?;
     Some(json)
@@ -15,7 +16,7 @@ pub(super) fn written(value: &AttributeValue) -> Option<String> {
 fn write_value(json: &mut String, value: &AttributeValue) -> Option<()> {
     match value {
         AttributeValue::S(text) => write_text(json, text),
-        // DynamoDB writes numbers as JSON does.
+        // DynamoDB formats numbers as JSON does.
         AttributeValue::N(number) => json.push_str(number),
         AttributeValue::Bool(truth) => json.push_str(if *truth { "true" } else { "false" }),
         AttributeValue::Null(_) => json.push_str("null"),
@@ -46,13 +47,13 @@ fn write_value(json: &mut String, value: &AttributeValue) -> Option<()> {
     Some(())
 }
 
-/// A string after RFC 8259, section 7.
+/// Writes a string as RFC 8259, section 7, requires.
 fn write_text(json: &mut String, text: &str) {
     json.push('"');
     for c in text.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
-            // Writing to a string does not fail.
+            // Writing to a `String` does not fail.
             '\0'..='\u{1f}' => _ = write!(json, "\\u{:04x}", u32::from(c)),
             _ => json.push(c),
         }
@@ -98,16 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn what_json_has_none_of_is_not_written() {
+    fn sets_and_bytes_are_not_converted() {
         for value in [AttributeValue::B(Blob::new([1])), AttributeValue::Ss(vec!["a".to_owned()])] {
-            assert_eq!(written(&AttributeValue::L(vec![value])), None);
+            assert_eq!(to_json(&AttributeValue::L(vec![value])), None);
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_written_says_what_was_stored(value in any_json()) {
-            let json = written(&stored(&value)).unwrap();
+        fn json_equals_the_stored_value(value in any_json()) {
+            let json = to_json(&stored(&value)).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{}", json);
         }
     }

@@ -1,4 +1,4 @@
-//! How the item of a claim is read: as this backend writes it, and as other programs do.
+//! Reads the item of a claim, as this backend writes it and as other programs do.
 
 use std::sync::Arc;
 
@@ -8,24 +8,26 @@ use limited_core::{
     Timestamp,
 };
 
-use super::json;
+use super::json::to_json;
 use crate::attributes::{
-    COMPLETED_AT, ERROR, EXPIRES_AT, FENCE, Item, LOCK_TOKEN, LOCKED_UNTIL, NOT_KEPT, NOT_KEPT_REASON,
-    REQUEST_HASH, RESPONSE, RESPONSE_KIND, STATUS, STATUS_CODE, UPDATED_AT, number, unreadable,
+    COMPLETED_AT, EXPIRES_AT, FENCING_TOKEN, Item, KIND_ERROR, KIND_OMITTED, LOCK_TOKEN, LOCKED_UNTIL,
+    OMITTED_REASON, REQUEST_HASH, RESPONSE, RESPONSE_KIND, STATUS, STATUS_CODE, UPDATED_AT, number,
+    unreadable,
 };
-use crate::item::parse_timestamp;
+use crate::format::{hex_128, parse_timestamp};
 
-/// The item of a claim. What is not asked for is not read, so that it cannot be in the way.
+/// The item of a claim. Attributes are read on demand, so one that is unreadable fails only what
+/// needs it.
 #[derive(Debug)]
-pub(super) struct Stored(pub(super) Item);
+pub(super) struct StoredClaim(pub(super) Item);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Noted by somebody, and not begun: free to claim.
+    /// Another program has noted it, and nothing has begun: free to claim.
     Pending,
     Processing,
     Completed,
-    /// Given up: free to claim.
+    /// Released or forgotten: free to claim.
     Failed,
 }
 
@@ -42,32 +44,31 @@ impl Status {
     }
 }
 
-impl Stored {
-    /// Whether the token is this owner's, whatever has become of its claim.
+impl StoredClaim {
+    /// Returns whether the token is this owner's, whatever the status of its claim.
     pub(super) fn is_of(&self, owner: Owner) -> bool {
-        matches!(self.0.get(LOCK_TOKEN), Some(AttributeValue::S(token)) if *token == token_of(owner))
+        matches!(self.0.get(LOCK_TOKEN), Some(AttributeValue::S(token)) if *token == hex_128(owner.0))
     }
 
     pub(super) fn status(&self) -> Result<Status, BackendError> {
         let text = self.text(STATUS)?.unwrap_or_default();
         Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
-            let message =
-                format!("a claim has the `{STATUS}` `{text}`, which is none of the documented ones");
-            BackendError::Corrupt(message.into())
+            BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{text}`").into())
         })
     }
 
-    /// Whether the record has expired: as a condition compares it, in whole seconds.
+    /// Returns whether the record has expired, in whole seconds, as a condition compares them.
     pub(super) fn has_expired(&self, now: Timestamp) -> Result<bool, BackendError> {
         let Some(value) = self.0.get(EXPIRES_AT) else { return Ok(false) };
         let number = value.as_n().map_err(|_| unreadable(EXPIRES_AT))?;
-        // Others may write a fraction, or a number too large for a time.
+        // Other programs may write a fraction, or a number too large for a time.
         let expires = number.parse().ok().or_else(|| Some(rounded_up(number.parse().ok()?)));
         Ok(expires.ok_or_else(|| unreadable(EXPIRES_AT))? <= now.as_secs())
     }
 
-    /// What there is on the key: nothing where it is free, but for a lease that has ended.
-    pub(super) fn live(&self, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    /// Returns the record on the key: none if the key is free. A lease that has ended is still
+    /// returned.
+    pub(super) fn record(&self, now: Timestamp) -> Result<Option<Record>, BackendError> {
         if self.has_expired(now)? {
             return Ok(None);
         }
@@ -90,25 +91,26 @@ impl Stored {
         }
     }
 
-    /// The result, where the record is completed. One that expires at once is told to the request that wrote it, which
-    /// has its `now`.
-    pub(super) fn finished_by(&self, now: Timestamp) -> Result<Option<StoredResult>, BackendError> {
+    /// Returns the result, if the record is completed and has not expired. A record that expired
+    /// when it was written is still returned to a repetition of the request that wrote it, which
+    /// has the same `now`.
+    pub(super) fn result_finished_at(&self, now: Timestamp) -> Result<Option<StoredResult>, BackendError> {
         if self.status()? != Status::Completed || (self.has_expired(now)? && self.completed_at()? != now) {
             return Ok(None);
         }
         self.result().map(Some)
     }
 
-    /// Who holds it or has done it. A token of another format stands for an owner that nobody is.
+    /// Returns the owner. A token in another format belongs to an owner that no caller uses.
     fn owner(&self) -> Owner {
         let token = match self.0.get(LOCK_TOKEN) {
             Some(AttributeValue::S(token)) => token.as_str(),
             _ => "",
         };
         let own = |digits: &str| u128::from_str_radix(digits, 16).ok().map(Owner);
-        own(token).filter(|owner| token_of(*owner) == token).unwrap_or_else(|| {
-            let request_hash = Key::new().secret("", token);
-            let digits = request_hash.as_str().rsplit('=').next().unwrap_or_default();
+        own(token).filter(|owner| hex_128(owner.0) == token).unwrap_or_else(|| {
+            let hash = Key::new().secret("", token);
+            let digits = hash.as_str().rsplit('=').next().unwrap_or_default();
             own(digits.get(..32).unwrap_or_default()).unwrap_or(Owner(u128::MAX))
         })
     }
@@ -122,18 +124,21 @@ impl Stored {
         let response = || match self.0.get(RESPONSE) {
             None => Ok(None),
             Some(AttributeValue::S(json)) => Ok(Some(Arc::from(json.as_str()))),
-            Some(value) => match json::written(value) {
+            Some(value) => match to_json(value) {
                 Some(json) => Ok(Some(Arc::from(json))),
                 None => Err(BackendError::Corrupt(
-                    format!("the attribute `{RESPONSE}` holds a set or bytes, which JSON has none of").into(),
+                    format!(
+                        "the attribute `{RESPONSE}` contains a set or bytes, which JSON cannot represent"
+                    )
+                    .into(),
                 )),
             },
         };
         match self.text(RESPONSE_KIND)?.unwrap_or_default() {
             "" => Ok(response()?.map_or(StoredResult::Nothing, StoredResult::Value)),
-            ERROR => Ok(StoredResult::Error(response()?.ok_or_else(|| unreadable(RESPONSE))?)),
-            NOT_KEPT => {
-                let reason = self.text(NOT_KEPT_REASON)?.unwrap_or("the record does not say why");
+            KIND_ERROR => Ok(StoredResult::Error(response()?.ok_or_else(|| unreadable(RESPONSE))?)),
+            KIND_OMITTED => {
+                let reason = self.text(OMITTED_REASON)?.unwrap_or("the record contains no reason");
                 Ok(StoredResult::Omitted { reason: reason.into() })
             }
             _ => Err(unreadable(RESPONSE_KIND)),
@@ -147,7 +152,7 @@ impl Stored {
 
     fn request_hash(&self) -> Result<Option<RequestHash>, BackendError> {
         self.text(REQUEST_HASH)?
-            .map(|text| parse_fingerprint(text).ok_or_else(|| unreadable(REQUEST_HASH)))
+            .map(|text| parse_hash(text).ok_or_else(|| unreadable(REQUEST_HASH)))
             .transpose()
     }
 
@@ -161,18 +166,13 @@ impl Stored {
     }
 }
 
-/// How an owner is written: 32 hexadecimal digits.
-pub(super) fn token_of(owner: Owner) -> String {
-    format!("{:032x}", owner.0)
-}
-
-/// The number of the grant; 0 where another program wrote none.
+/// Returns the fencing token of the last grant; 0 if another program wrote none.
 pub(super) fn fencing_token(item: &Item) -> Result<FencingToken, BackendError> {
-    let fencing_token = item.get(FENCE).map_or(Ok(0), |fencing_token| number(FENCE, fencing_token))?;
-    u64::try_from(fencing_token).map(FencingToken).map_err(|_| unreadable(FENCE))
+    let token = item.get(FENCING_TOKEN).map_or(Ok(0), |token| number(FENCING_TOKEN, token))?;
+    u64::try_from(token).map(FencingToken).map_err(|_| unreadable(FENCING_TOKEN))
 }
 
-fn parse_fingerprint(text: &str) -> Option<RequestHash> {
+fn parse_hash(text: &str) -> Option<RequestHash> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -183,8 +183,8 @@ fn parse_fingerprint(text: &str) -> Option<RequestHash> {
     Some(RequestHash(bytes))
 }
 
-/// What is below 0 is 0, and what is too large the largest.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "such a cast saturates")]
+/// Rounds up to whole seconds. A value out of range becomes the nearest `u64`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
 fn rounded_up(seconds: f64) -> u64 {
     seconds.ceil() as u64
 }

@@ -33,7 +33,7 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
     use Outcome::{Acquired, Again, Corrupt, Held, Invalid};
     let status = |status: &str| ("Status", text(status));
     let of = |owner| ("LockToken", token(owner));
-    let expires_at = |text_of: &str| ("LockedUntil", text(text_of));
+    let until = |text_of: &str| ("LockedUntil", text(text_of));
     let expires = |at: u64| ("ExpiresAt", number(at));
     let noon = NOON.as_secs();
     let cases: Vec<(Vec<(&str, AttributeValue)>, Outcome)> = vec![

@@ -42,14 +42,14 @@ async fn each_failure_of_each_operation_is_of_its_own_kind() {
     let cases: [(Fault, Is, &str); 7] = [
         (Fault::Throttle, |error| matches!(error, BackendError::Throttled(_)), "`claims`"),
         (Fault::AccessDenied, |error| matches!(error, BackendError::AccessDenied(_)), "`claims`"),
-        (Fault::InternalError, |error| matches!(error, BackendError::Unavailable(_)), "failed by itself"),
+        (Fault::InternalError, |error| matches!(error, BackendError::Unavailable(_)), "internal error"),
         (Fault::CutBefore, |error| matches!(error, BackendError::Unavailable(_)), "cannot be reached"),
         (Fault::Truncate, |error| matches!(error, BackendError::Unavailable(_)), "could not be read"),
         (Fault::Hang, |error| matches!(error, BackendError::TimedOut(_)), "`claims`"),
         (
             Fault::Error(400, "com.amazonaws.dynamodb.v20120810#ValidationException"),
             |error| matches!(error, BackendError::Invalid(_)),
-            "DynamoDB refuses the request",
+            "DynamoDB rejected the request",
         ),
     ];
     for (fault, is_right, says) in cases {

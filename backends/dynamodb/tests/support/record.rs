@@ -8,7 +8,7 @@ use super::fault::Fault;
 
 /// One request: each attempt of the SDK is one.
 #[derive(Clone, Debug)]
-pub(crate) struct FinishResult {
+pub(crate) struct RecordedRequest {
     /// `"UpdateItem"`, say.
     pub(crate) operation: String,
     pub(crate) request: Value,
@@ -29,7 +29,7 @@ pub(crate) struct FinishResult {
     pub(crate) units: Option<f64>,
 }
 
-impl FinishResult {
+impl RecordedRequest {
     pub(crate) fn new(operation: String, request: Value, fault: Fault) -> Self {
         Self {
             operation,

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use super::emulator::{Answer, Emulator};
 use super::fault::Fault;
-use super::record::FinishResult;
+use super::record::RecordedRequest;
 
 /// A way to an [`Emulator`]. It records each request, takes as long as it is told, and loses what it is told to lose.
 ///
@@ -44,7 +44,7 @@ struct State {
     latency: Duration,
     next: VecDeque<(Option<String>, Fault)>,
     schedule: Option<Schedule>,
-    requests: Vec<FinishResult>,
+    requests: Vec<RecordedRequest>,
     /// How many requests were cleared away, to find those that are still under way by their numbers.
     cleared: usize,
 }
@@ -130,7 +130,7 @@ impl Wire {
     }
 
     /// Every request since [`clear`](Self::clear), in the order sent.
-    pub(crate) fn requests(&self) -> Vec<FinishResult> {
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.0.lock().requests.clone()
     }
 
@@ -258,7 +258,7 @@ impl Inner {
         answer
     }
 
-    fn fill(&self, number: usize, fill: impl FnOnce(&mut FinishResult)) {
+    fn fill(&self, number: usize, fill: impl FnOnce(&mut RecordedRequest)) {
         let mut state = self.lock();
         let index = number.checked_sub(state.cleared);
         if let Some(recorded) = index.and_then(|index| state.requests.get_mut(index)) {
@@ -275,7 +275,7 @@ impl State {
     fn send(&mut self, operation: String, body: Value) -> (Sent, Fault, Duration) {
         let fault = self.fault(&operation);
         let number = self.cleared + self.requests.len();
-        self.requests.push(FinishResult::new(operation.clone(), body.clone(), fault));
+        self.requests.push(RecordedRequest::new(operation.clone(), body.clone(), fault));
         (Sent { number, operation, body }, fault, self.latency)
     }
 

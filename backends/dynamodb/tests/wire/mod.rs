@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder};
 
-pub(crate) use support::{Fault, FinishResult};
+pub(crate) use support::{Fault, RecordedRequest};
 
 #[derive(Clone)]
 pub(crate) struct Wire(support::Wire);
@@ -46,7 +46,7 @@ impl Wire {
         self.0.clear_faults();
     }
 
-    pub(crate) fn requests(&self) -> Vec<FinishResult> {
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.0.requests()
     }
 

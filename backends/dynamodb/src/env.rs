@@ -1,4 +1,4 @@
-//! A backend as the environment asks for it.
+//! Creates a backend from environment variables.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,16 +15,17 @@ use crate::{DynamoDbBackend, DynamoDbBackendBuilder};
 const TABLE: &str = "RATE_LIMIT_TABLE_NAME";
 const IDEMPOTENCY_TABLE: &str = "IDEMPOTENCY_TABLE_NAME";
 const OPERATION_TIMEOUT: &str = "RATE_LIMIT_OPERATION_TIMEOUT";
-/// Each under its own name, and the one that it is also known by.
+/// Each by its own name, and by an alternative one.
 const MAX_ATTEMPTS: [&str; 2] = ["RATE_LIMIT_MAX_ATTEMPTS", "DYNAMORM_RETRY_MAX_ATTEMPTS"];
 const BASE_DELAY: [&str; 2] = ["RATE_LIMIT_BASE_DELAY", "DYNAMORM_RETRY_BASE_DELAY"];
 
 impl DynamoDbBackend {
-    /// A backend as the environment asks for it: [`DynamoDbBackendBuilder::from_env`], built.
+    /// Creates a backend from environment variables: calls [`DynamoDbBackendBuilder::from_env`] and
+    /// builds.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The errors of [`DynamoDbBackendBuilder::from_env`].
     pub async fn from_env() -> Result<Self, BackendError> {
         DynamoDbBackendBuilder::from_env().await.map(DynamoDbBackendBuilder::build)
     }
@@ -32,15 +33,16 @@ impl DynamoDbBackend {
 
 /// # From the environment
 impl DynamoDbBackendBuilder {
-    /// Settings as the environment asks for them, over a client of its own.
+    /// Reads the settings from environment variables, and creates a client.
     ///
-    /// Region, credentials and endpoint are found as every AWS program finds them: environment, profile (processes and
-    /// single sign-on included), web identity, container, instance; `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL`
-    /// name another endpoint. Make one backend per process and clone it; in a Lambda, outside of the handler. The
-    /// client speaks TLS by rustls on ring with the system's root certificates, and uses no proxy: for another, bring
-    /// [your own client](DynamoDbBackend::builder).
+    /// Region, credentials and endpoint are found by the usual AWS chain: environment, profile
+    /// (processes and single sign-on included), web identity, container, instance.
+    /// `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL` set another endpoint. Create one backend
+    /// per process and clone it; in a Lambda, outside of the handler. The client uses TLS (rustls
+    /// on ring, with the system's root certificates) and no proxy. For another set-up, pass [your
+    /// own client](DynamoDbBackend::builder).
     ///
-    /// | variable | sets | unless set |
+    /// | variable | sets | default |
     /// |---|---|---|
     /// | `RATE_LIMIT_TABLE_NAME` | [`table_name`](Self::table_name) | `rate-limits` |
     /// | `IDEMPOTENCY_TABLE_NAME` | [`idempotency_table_name`](Self::idempotency_table_name) | `idempotency` |
@@ -48,16 +50,16 @@ impl DynamoDbBackendBuilder {
     /// | `RATE_LIMIT_MAX_ATTEMPTS`, or `DYNAMORM_RETRY_MAX_ATTEMPTS` | [`max_attempts`](Self::max_attempts) | 2 |
     /// | `RATE_LIMIT_BASE_DELAY`, or `DYNAMORM_RETRY_BASE_DELAY` | [`first_backoff`](Self::first_backoff), in ms | 10 |
     ///
-    /// Where two variables set the same, the first counts. One that is set to nothing counts as not set. The SDK's own
-    /// `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE` do not concern decisions.
+    /// If both variables of a setting are set, the first one counts. An empty variable counts as
+    /// not set. The SDK's `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE` have no effect on decisions.
     ///
-    /// No request is sent to DynamoDB. Where neither environment nor profile name a region, the metadata service of the
-    /// machine is asked, which takes a second where there is none.
+    /// No request is sent to DynamoDB. If neither the environment nor the profile names a region,
+    /// the machine's metadata service is queried, which takes a second on a machine without one.
     ///
     /// # Errors
     ///
-    /// [`Misconfigured`](BackendError::Misconfigured) for a variable that is not a number, and for want of a region.
-    /// Credentials are looked for by the first request.
+    /// [`Misconfigured`](BackendError::Misconfigured) if a variable is not a number, or if there is
+    /// no region. Credentials are looked up by the first request, not here.
     pub async fn from_env() -> Result<Self, BackendError> {
         let settings = Environment::read(|name| env::var_os(name))?;
         let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
@@ -65,14 +67,14 @@ impl DynamoDbBackendBuilder {
             aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https()).load().await;
         if config.region().is_none() {
             return Err(BackendError::Misconfigured(
-                "no AWS region: set `AWS_REGION`, or a region in the profile".into(),
+                "no AWS region is configured; set `AWS_REGION`, or a region in the profile".into(),
             ));
         }
         Ok(settings.apply(Self::new(Client::new(&config))))
     }
 }
 
-/// What the environment says.
+/// The settings that the environment contains.
 #[derive(Debug, Default, PartialEq)]
 struct Environment {
     table: Option<String>,
@@ -87,12 +89,12 @@ impl Environment {
         let filled = |name| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
         let text = |name| {
             let value = filled(name).map(|(_, value)| value.into_string());
-            value.transpose().map_err(|value| no_such(name, &value, "a name in UTF-8"))
+            value.transpose().map_err(|value| invalid(name, &value, "a name in UTF-8"))
         };
-        let number = |names: &[&'static str], least: u32| {
+        let number = |names: &[&'static str], min: u32| {
             let number = |(name, value): (_, OsString)| match value.to_str().map(|text| text.trim().parse()) {
-                Some(Ok(number)) if number >= least => Ok(number),
-                _ => Err(no_such(name, &value, &format!("a whole number from {least} to {}", u32::MAX))),
+                Some(Ok(number)) if number >= min => Ok(number),
+                _ => Err(invalid(name, &value, &format!("a whole number from {min} to {}", u32::MAX))),
             };
             names.iter().find_map(|name| filled(name)).map(number).transpose()
         };
@@ -126,8 +128,8 @@ impl Environment {
     }
 }
 
-fn no_such(name: &str, value: &OsString, wanted: &str) -> BackendError {
-    let message = format!("the environment variable `{name}` is `{}`: set it to {wanted}", value.display());
+fn invalid(name: &str, value: &OsString, expected: &str) -> BackendError {
+    let message = format!("the environment variable `{name}` is `{}`; set it to {expected}", value.display());
     BackendError::Misconfigured(message.into())
 }
 
@@ -136,14 +138,14 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Environment, BackendError> {
-        Environment::read(|wanted| {
-            let found = variables.iter().find(|(name, _)| *name == wanted);
+        Environment::read(|requested| {
+            let found = variables.iter().find(|(name, _)| *name == requested);
             found.map(|(_, value)| OsString::from(value))
         })
     }
 
     #[test]
-    fn what_is_not_set_or_set_to_nothing_keeps_its_default() {
+    fn missing_or_empty_variable_keeps_the_default() {
         assert_eq!(read(&[]).unwrap(), Environment::default());
         let empty = [TABLE, IDEMPOTENCY_TABLE, OPERATION_TIMEOUT, MAX_ATTEMPTS[0], BASE_DELAY[1]]
             .map(|name| (name, ""));
@@ -159,26 +161,26 @@ mod tests {
             ("DYNAMORM_RETRY_MAX_ATTEMPTS", "3"),
             ("DYNAMORM_RETRY_BASE_DELAY", " 0 "),
         ]);
-        let wanted = Environment {
+        let expected = Environment {
             table: Some("limits".to_owned()),
             idempotency_table: Some("claims".to_owned()),
             operation_timeout: Some(Duration::from_millis(400)),
             max_attempts: Some(3),
             base_delay: Some(Duration::ZERO),
         };
-        assert_eq!(read.unwrap(), wanted);
+        assert_eq!(read.unwrap(), expected);
     }
 
     #[test]
-    fn a_variable_of_its_own_name_precedes_the_other() {
-        for (own, other) in [MAX_ATTEMPTS, BASE_DELAY].map(<(_, _)>::from) {
-            assert_eq!(read(&[(own, "7"), (other, "8")]).unwrap(), read(&[(own, "7")]).unwrap());
-            assert_eq!(read(&[(own, ""), (other, "8")]).unwrap(), read(&[(own, "8")]).unwrap());
+    fn own_variable_precedes_the_alternative() {
+        for (own, alternative) in [MAX_ATTEMPTS, BASE_DELAY].map(<(_, _)>::from) {
+            assert_eq!(read(&[(own, "7"), (alternative, "8")]).unwrap(), read(&[(own, "7")]).unwrap());
+            assert_eq!(read(&[(own, ""), (alternative, "8")]).unwrap(), read(&[(own, "8")]).unwrap());
         }
     }
 
     #[test]
-    fn a_variable_that_is_no_number_is_an_error_that_names_it() {
+    fn variable_that_is_not_a_number_is_an_error_that_names_it() {
         for name in [OPERATION_TIMEOUT, MAX_ATTEMPTS[0], MAX_ATTEMPTS[1], BASE_DELAY[0], BASE_DELAY[1]] {
             for value in ["250ms", "-1", "1.5", "4294967296", "many"] {
                 let error = read(&[(name, value)]).unwrap_err();

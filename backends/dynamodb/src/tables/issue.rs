@@ -1,17 +1,17 @@
-//! What a table lacks, in words.
+//! What a table lacks.
 
 use std::fmt;
 
-use super::{ClaimIndex, Index};
 use crate::attributes::EXPIRES_AT;
+use crate::{ClaimIndex, Index};
 
 /// Something that a table lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Missing {
-    /// There is no such table.
+pub enum TableIssue {
+    /// The table does not exist.
     Table(String),
-    /// The table is there, and has other keys than these two strings.
+    /// The table has other keys than these two strings.
     Keys {
         /// The table.
         table: String,
@@ -20,28 +20,29 @@ pub enum Missing {
         /// The sort key that it should have.
         sort: &'static str,
     },
-    /// Items are not deleted by `ExpiresAt`: nothing breaks, but they stay, and cost storage.
+    /// TTL on `ExpiresAt` is not enabled. Nothing breaks, but expired items stay and cost storage.
     TimeToLive(String),
-    /// An index of the table of rate limits that was asked for is not there, or not ready yet.
+    /// A configured index of the table of rate limits does not exist, or is not active yet.
     Index(Index),
-    /// An index of the table of claims that was asked for is not there, or not ready yet.
+    /// A configured index of the table of claims does not exist, or is not active yet.
     ClaimIndex(ClaimIndex),
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for TableIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, attribute, sort) = match self {
-            Self::Table(table) => return write!(f, "there is no table `{table}`: create it"),
+            Self::Table(table) => return write!(f, "the table `{table}` does not exist; create it"),
             Self::Keys { table, partition, sort } => {
                 return write!(
                     f,
-                    "the table `{table}` has other keys than `{partition}` (S, partition) and `{sort}` (S, sort): use another"
+                    "the table `{table}` has other keys than `{partition}` (S, partition) and `{sort}` (S, sort); \
+                     use another table"
                 );
             }
             Self::TimeToLive(table) => {
                 return write!(
                     f,
-                    "the table `{table}` does not delete what has expired: enable its TTL on `{EXPIRES_AT}`"
+                    "the table `{table}` does not delete expired items; enable its TTL on `{EXPIRES_AT}`"
                 );
             }
             Self::Index(index) => (index.name(), index.attribute(), index.sort_attribute()),
@@ -49,7 +50,7 @@ impl fmt::Display for Missing {
         };
         write!(
             f,
-            "the index `{index}` on `{attribute}` and `{sort}` is not there, or not active yet: add it, or wait"
+            "the index `{index}` on `{attribute}` and `{sort}` does not exist, or is not active yet; add it, or wait"
         )
     }
 }

@@ -1,14 +1,15 @@
-//! The indexes that a table may have.
+//! The indexes of the tables.
 
 use crate::attributes::{
     BUCKET_KEY, FUNCTION_NAME, IDEMPOTENCY_KEY, IP_ADDRESS, STATUS, TENANT_ID, TIMESTAMP, USER_ID,
     WINDOW_TIME,
 };
 
-/// An index of the table of rate limits, to find usage by what a key was composed of.
+/// An index of the table of rate limits, to find usage by the parts of a key.
 ///
-/// Its sort key is part of the item's own key and never changes, and it projects keys only: so each makes the first hit
-/// on a key with that dimension dearer by a write, and no other hit.
+/// It projects keys only, and its sort key is part of the item's own key and never changes. So an
+/// index costs one more write unit for the first hit of a window on a key with that part, and
+/// nothing for later hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Index {
@@ -23,10 +24,10 @@ pub enum Index {
 }
 
 impl Index {
-    /// Every index.
+    /// All indexes.
     pub const ALL: [Self; 4] = [Self::Ip, Self::User, Self::Tenant, Self::Bucket];
 
-    /// The name of the index.
+    /// Returns the name of the index.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ip => "gsi-ip",
@@ -36,7 +37,7 @@ impl Index {
         }
     }
 
-    /// The attribute that it is on.
+    /// Returns the attribute that is its partition key.
     pub const fn attribute(self) -> &'static str {
         match self {
             Self::Ip => IP_ADDRESS,
@@ -46,16 +47,16 @@ impl Index {
         }
     }
 
-    /// The attribute that it is sorted by: `WindowTime`.
+    /// Returns the attribute that is its sort key: `WindowTime`.
     pub const fn sort_attribute(self) -> &'static str {
         WINDOW_TIME
     }
 }
 
-/// An index of the table of claims, for an operator to find records by.
+/// An index of the table of claims, by which an operator finds records.
 ///
-/// It projects keys only. Each makes the first claim of a key dearer by a write. What is indexed is written once and
-/// stays, but for [`Status`](Self::Status).
+/// It projects keys only. Each index costs one more write unit for the first claim of a key. The
+/// indexed attributes are written once and do not change, except for [`Status`](Self::Status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClaimIndex {
@@ -65,19 +66,20 @@ pub enum ClaimIndex {
     Tenant,
     /// `gsi-status`, on `Status`, sorted by `Timestamp`.
     ///
-    /// There are four values, so that all claims of the table go through four partitions of the index: it is hot under
-    /// load, takes about 1,000 changes a second, and holds the table back beyond that. Each claim and each ending
-    /// changes it, at two write units.
+    /// The status has four values, so all claims of the table go through four partitions of the
+    /// index. It is hot under load: a partition accepts about 1,000 changes a second, and beyond
+    /// that throttles the table. Each claim and each end of a claim changes the index, for two
+    /// write units.
     Status,
     /// `gsi-timestamp`, on `Timestamp`, sorted by `IdempotencyKey`.
     Timestamp,
 }
 
 impl ClaimIndex {
-    /// Every index.
+    /// All indexes.
     pub const ALL: [Self; 4] = [Self::Function, Self::Tenant, Self::Status, Self::Timestamp];
 
-    /// The name of the index.
+    /// Returns the name of the index.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Function => "gsi-function",
@@ -87,7 +89,7 @@ impl ClaimIndex {
         }
     }
 
-    /// The attribute that it is on.
+    /// Returns the attribute that is its partition key.
     pub const fn attribute(self) -> &'static str {
         match self {
             Self::Function => FUNCTION_NAME,
@@ -97,7 +99,7 @@ impl ClaimIndex {
         }
     }
 
-    /// The attribute that it is sorted by.
+    /// Returns the attribute that is its sort key.
     pub const fn sort_attribute(self) -> &'static str {
         match self {
             Self::Function | Self::Tenant | Self::Status => TIMESTAMP,

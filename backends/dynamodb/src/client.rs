@@ -1,0 +1,299 @@
+//! The SDK's client: every request to DynamoDB is sent here.
+//!
+//! Requests of decisions and claims override the client's deadlines and retries; those of tables
+//! and usage do not. The consumed capacity of each data request is reported to the observer.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client as SdkClient;
+use aws_sdk_dynamodb::config::Builder as Overrides;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
+use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    ConsumedCapacity, KeysAndAttributes, PointInTimeRecoverySpecification, ReturnConsumedCapacity,
+    ReturnValue, ReturnValuesOnConditionCheckFailure, TableDescription, TimeToLiveSpecification,
+    TimeToLiveStatus,
+};
+use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
+use limited_core::{BackendError, Cause};
+
+use crate::attributes::{EXPIRES_AT, Item};
+use crate::capacity::{CapacityObserver, Consumed, Operation};
+use crate::error::backend_error;
+use crate::expression::Update;
+use crate::format::WindowTimeFormat;
+use crate::index::{ClaimIndex, Index};
+use crate::item_size::write_units;
+
+/// The settings of a backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) table: String,
+    pub(crate) idempotency_table: String,
+    pub(crate) format: WindowTimeFormat,
+    pub(crate) max_clock_skew: Duration,
+    pub(crate) operation_timeout: Duration,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) claim_indexes: Vec<ClaimIndex>,
+    pub(crate) point_in_time_recovery: bool,
+    pub(crate) capacity_observer: Option<CapacityObserver>,
+}
+
+/// Sends requests.
+pub(crate) struct Client {
+    pub(crate) sdk: SdkClient,
+    pub(crate) settings: Settings,
+    /// The deadlines and retries of decisions, whatever those of the SDK's client are.
+    overrides: Overrides,
+}
+
+/// The outcome of an update that DynamoDB accepted.
+pub(crate) enum UpdateOutcome {
+    /// The update was applied. The requested attributes.
+    Applied(Item),
+    /// The condition failed. The item as it is; `None` if there is none, or if the server does not
+    /// return it.
+    ConditionFailed(Option<Item>),
+}
+
+impl Client {
+    pub(crate) fn new(sdk: SdkClient, settings: Settings, overrides: Overrides) -> Self {
+        Self { sdk, settings, overrides }
+    }
+
+    /// Reads an item, consistently.
+    pub(crate) async fn get_item(&self, table: &str, key: Item) -> Result<Option<Item>, BackendError> {
+        let request = self
+            .sdk
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .set_return_consumed_capacity(self.return_capacity());
+        let response = request.customize().config_override(self.overrides.clone()).send().await;
+        let output = response.map_err(|error| backend_error(error, table))?;
+        self.record_capacity(table, Operation::GetItem, output.consumed_capacity());
+        Ok(output.item)
+    }
+
+    /// Writes an item, and returns the attributes that `return_values` names.
+    pub(crate) async fn update_item(
+        &self,
+        table: &str,
+        key: Item,
+        update: Update,
+        return_values: ReturnValue,
+    ) -> Result<UpdateOutcome, BackendError> {
+        let request = self
+            .sdk
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(update.expression())
+            .condition_expression(update.condition())
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
+            .set_return_consumed_capacity(self.return_capacity())
+            .return_values(return_values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.customize().config_override(self.overrides.clone()).send().await {
+            Ok(output) => {
+                self.record_capacity(table, Operation::UpdateItem, output.consumed_capacity());
+                Ok(UpdateOutcome::Applied(output.attributes.unwrap_or_default()))
+            }
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                let item = match error.into_err() {
+                    UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
+                    _ => None,
+                };
+                self.record_failed_write(table, Operation::UpdateItem, item.as_ref());
+                Ok(UpdateOutcome::ConditionFailed(item))
+            }
+            Err(error) => Err(backend_error(error, table)),
+        }
+    }
+
+    /// Deletes an item, if it exists and meets the condition, which may be empty.
+    pub(crate) async fn delete_item(
+        &self,
+        table: &str,
+        key: Item,
+        condition: Update,
+    ) -> Result<(), BackendError> {
+        let mut request = self
+            .sdk
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .set_return_consumed_capacity(self.return_capacity());
+        if !condition.conditions.is_empty() {
+            request = request
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .condition_expression(condition.condition())
+                .set_expression_attribute_names(Some(condition.names))
+                .set_expression_attribute_values(Some(condition.values));
+        }
+        match request.customize().config_override(self.overrides.clone()).send().await {
+            Ok(output) => {
+                self.record_capacity(table, Operation::DeleteItem, output.consumed_capacity());
+                Ok(())
+            }
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
+                    self.record_failed_write(table, Operation::DeleteItem, failed.item());
+                    Ok(())
+                }
+                _ => Err(backend_error(error, table)),
+            },
+        }
+    }
+
+    /// Reads a page of an index of the table of rate limits, with the client's own deadlines and
+    /// retries.
+    pub(crate) async fn query(
+        &self,
+        request: QueryInputBuilder,
+    ) -> Result<QueryOutput, SdkError<QueryError>> {
+        let table = &self.settings.table;
+        let request = request.table_name(table).set_return_consumed_capacity(self.return_capacity());
+        let output = request.send_with(&self.sdk).await?;
+        self.record_capacity(table, Operation::Query, output.consumed_capacity());
+        Ok(output)
+    }
+
+    /// Reads items of the table of rate limits, consistently, with the client's own deadlines and
+    /// retries. Returns the items that exist, and the keys that DynamoDB has not processed.
+    pub(crate) async fn batch_get_item(
+        &self,
+        keys: Vec<Item>,
+    ) -> Result<(Vec<Item>, Vec<Item>), BackendError> {
+        let table = &self.settings.table;
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        let request = self
+            .sdk
+            .batch_get_item()
+            .request_items(table, keys.build().map_err(build_error)?)
+            .set_return_consumed_capacity(self.return_capacity());
+        let output = request.send().await.map_err(|error| backend_error(error, table))?;
+        self.record_capacity(table, Operation::BatchGetItem, output.consumed_capacity());
+        let items = output.responses.unwrap_or_default().into_values().flatten().collect();
+        let unprocessed = output.unprocessed_keys.unwrap_or_default();
+        Ok((items, unprocessed.into_values().flat_map(|keys| keys.keys).collect()))
+    }
+
+    /// Creates a table, unless it exists.
+    pub(crate) async fn create_table(
+        &self,
+        table: &str,
+        request: CreateTableInputBuilder,
+    ) -> Result<(), BackendError> {
+        match request.table_name(table).send_with(&self.sdk).await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(error.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(backend_error(error, table)),
+        }
+    }
+
+    /// Describes a table. Returns `None` if it does not exist.
+    pub(crate) async fn describe_table(&self, table: &str) -> Result<Option<TableDescription>, BackendError> {
+        match self.sdk.describe_table().table_name(table).send().await {
+            Ok(output) => Ok(output.table),
+            Err(error) => match backend_error(error, table) {
+                BackendError::MissingTable(_) => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Returns whether a table deletes its items by `ExpiresAt`, or is about to.
+    pub(crate) async fn has_time_to_live(&self, table: &str) -> Result<bool, BackendError> {
+        let response = self.sdk.describe_time_to_live().table_name(table).send().await;
+        let output = response.map_err(|error| backend_error(error, table))?;
+        let enabled = [Some(&TimeToLiveStatus::Enabled), Some(&TimeToLiveStatus::Enabling)];
+        Ok(output.time_to_live_description.is_some_and(|description| {
+            enabled.contains(&description.time_to_live_status())
+                && description.attribute_name() == Some(EXPIRES_AT)
+        }))
+    }
+
+    /// Lets a table delete its items by `ExpiresAt`, unless it already does.
+    pub(crate) async fn enable_time_to_live(&self, table: &str) -> Result<(), BackendError> {
+        if self.has_time_to_live(table).await? {
+            return Ok(());
+        }
+        let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
+        let request = self
+            .sdk
+            .update_time_to_live()
+            .table_name(table)
+            .time_to_live_specification(specification.build().map_err(build_error)?);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // Another process enabled it in the meantime.
+            Err(error) if error.message().is_some_and(|message| message.contains("already enabled")) => {
+                Ok(())
+            }
+            Err(error) => Err(backend_error(error, table)),
+        }
+    }
+
+    pub(crate) async fn enable_point_in_time_recovery(&self, table: &str) -> Result<(), BackendError> {
+        let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
+        let request = self
+            .sdk
+            .update_continuous_backups()
+            .table_name(table)
+            .point_in_time_recovery_specification(recovery.build().map_err(build_error)?);
+        request.send().await.map(drop).map_err(|error| backend_error(error, table))
+    }
+
+    /// Sleeps by the means that the client uses for its own retries. A client that was configured
+    /// by hand may have none, and the SDK's default is used then.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        if let Some(sleep) = self.sdk.config().sleep_impl().or_else(default_async_sleep) {
+            sleep.sleep(duration).await;
+        }
+    }
+
+    /// Returns what a request asks about its capacity: nothing without an observer.
+    fn return_capacity(&self) -> Option<ReturnConsumedCapacity> {
+        self.settings.capacity_observer.as_ref().map(|_| ReturnConsumedCapacity::Total)
+    }
+
+    /// Reports the capacity that the response to a request contains.
+    fn record_capacity<'a>(
+        &self,
+        table: &str,
+        operation: Operation,
+        capacities: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        if let Some(observer) = &self.settings.capacity_observer {
+            for units in capacities.into_iter().filter_map(ConsumedCapacity::capacity_units) {
+                observer.observe(&Consumed { operation, units, is_estimated: false, table });
+            }
+        }
+    }
+
+    /// Reports the estimated cost of a write whose condition failed: the size of the item that it
+    /// left as it was.
+    fn record_failed_write(&self, table: &str, operation: Operation, item: Option<&Item>) {
+        if let Some(observer) = &self.settings.capacity_observer {
+            let units = f64::from(write_units(item));
+            observer.observe(&Consumed { operation, units, is_estimated: true, table });
+        }
+    }
+}
+
+/// Returns the error for a request of which a part is missing.
+pub(crate) fn build_error(error: BuildError) -> BackendError {
+    BackendError::Other(Cause::with_source("the request could not be built", error))
+}

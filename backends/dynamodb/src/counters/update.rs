@@ -1,0 +1,274 @@
+//! The one `UpdateItem` that counts hits.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::coalesce::{MergedHit, PendingHit};
+use limited_core::{BackendError, Dimensions, Timestamp, Window, WindowId};
+
+use crate::attributes::{
+    BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, METADATA, OPENED_AT, TENANT_ID, UPDATED_AT,
+    USER_ID, WINDOW_ID,
+};
+use crate::expression::Update;
+use crate::format::{expires_at, hex_128, timestamp};
+
+/// The first number that DynamoDB cannot store: it keeps 38 digits.
+const TOO_LARGE: u128 = 10_u128.pow(38);
+
+/// What a write expects of the item. If the item is different, the condition fails and returns the
+/// item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) value: ExpectedValue,
+    pub(super) window: ExpectedWindow,
+}
+
+/// How the value compares to the floor of the hits. DynamoDB's expressions have no `max()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedValue {
+    /// The floor is zero, so every value is at or above it.
+    Any,
+    /// The value is above the floor.
+    AboveFloor,
+    /// The value is at or below the floor, or absent.
+    AtOrBelowFloor,
+}
+
+/// Whether the hits open a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedWindow {
+    /// No hit opens a window of this kind.
+    NotFromFirstHit,
+    /// The window is open, or no hit has opened it yet.
+    OpenOrAbsent,
+    /// The window has ended. When it was opened, as the item has it.
+    Ended(Option<String>),
+}
+
+/// Identifies a write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WriteId<'a> {
+    /// The name of the writer's slot.
+    pub(super) slot: &'a str,
+    /// The number of the write, higher than that of any earlier write of this writer.
+    pub(super) number: u64,
+}
+
+impl Expected {
+    /// Returns whether the write replaces what an ended window or an old arrival time left.
+    pub(super) fn starts_over(&self) -> bool {
+        self.value == ExpectedValue::AtOrBelowFloor || matches!(self.window, ExpectedWindow::Ended(_))
+    }
+
+    /// Returns whether the condition holds for an absent item.
+    pub(super) fn allows_absent(&self) -> bool {
+        self.value != ExpectedValue::AboveFloor && !matches!(self.window, ExpectedWindow::Ended(_))
+    }
+}
+
+impl Update {
+    /// Returns the update that counts `merged`, of which `first` is the first hit; an error for
+    /// numbers that DynamoDB cannot store.
+    pub(super) fn count(
+        expected: &Expected,
+        merged: &MergedHit,
+        window: Window,
+        first: &PendingHit,
+        expiry: Timestamp,
+        write: WriteId<'_>,
+        now: Timestamp,
+    ) -> Result<Self, BackendError> {
+        if merged.min_after >= TOO_LARGE {
+            return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
+        }
+        let mut update = Self::default();
+        update.name("#count", COUNT);
+        update.stamp(write, now);
+        update.name("#expires", EXPIRES_AT);
+        update.number(":expires", expires_at(expiry));
+        let (set, condition) = match (&expected.window, expected.value) {
+            (ExpectedWindow::Ended(_), _) => ("#count = :least", ""),
+            (_, ExpectedValue::Any) => {
+                ("#count = if_not_exists(#count, :zero) + :cost", "#count <= :highest")
+            }
+            (_, ExpectedValue::AboveFloor) => {
+                ("#count = #count + :cost", "#count > :floor AND #count <= :highest")
+            }
+            (_, ExpectedValue::AtOrBelowFloor) => ("#count = :least", "#count <= :floor"),
+        };
+        update.set.push(set.into());
+        let at_or_below = expected.value == ExpectedValue::AtOrBelowFloor;
+        for (short, number) in [
+            (":zero", 0),
+            (":cost", merged.cost),
+            (":least", merged.min_after),
+            (":floor", if at_or_below { max_before_at_floor(merged) } else { merged.floor() }),
+            (":highest", merged.max_before.min(TOO_LARGE - 1 - merged.cost)),
+        ] {
+            // DynamoDB rejects values that no expression uses.
+            if set.contains(short) || condition.contains(short) {
+                update.number(short, number);
+            }
+        }
+        let allows_absent = expected.allows_absent();
+        match &expected.window {
+            ExpectedWindow::NotFromFirstHit => {
+                update.set.push("#expires = :expires".into());
+                update.conditions.push(if allows_absent {
+                    format!("(attribute_not_exists(#count) OR {condition})")
+                } else {
+                    condition.into()
+                });
+            }
+            ExpectedWindow::OpenOrAbsent => {
+                update.set.push("#expires = if_not_exists(#expires, :expires)".into());
+                update.open(first, |name, value| format!("{name} = if_not_exists({name}, {value})"));
+                // A window opened at or before `:ended` has ended. Strings compare as times do.
+                update.conditions.push(if allows_absent {
+                    format!("(attribute_not_exists(#count) OR (#opened > :ended AND {condition}))")
+                } else {
+                    format!("#opened > :ended AND {condition}")
+                });
+                update.text(":ended", last_start_of_ended(now, window));
+            }
+            ExpectedWindow::Ended(opened_at) => {
+                update.set.push("#expires = :expires".into());
+                update.open(first, |name, value| format!("{name} = {value}"));
+                let condition = match opened_at {
+                    Some(opened_at) => {
+                        update.text(":old", opened_at.as_str());
+                        "#opened = :old"
+                    }
+                    None => "attribute_not_exists(#opened)",
+                };
+                update.conditions.push(condition.into());
+            }
+        }
+        Ok(update)
+    }
+
+    /// Returns the update that removes slots from an item.
+    pub(super) fn remove_slots(slots: &[String]) -> Self {
+        let mut update = Self::default();
+        for (index, slot) in slots.iter().enumerate() {
+            let name = format!("#slot{index}");
+            update.name(&name, slot);
+            update.remove.push(name);
+        }
+        update.name("#count", COUNT);
+        update.conditions.push("attribute_exists(#count)".into());
+        update
+    }
+
+    /// Returns the condition that the item holds this window from the first hit.
+    pub(super) fn window_condition(id: WindowId) -> Self {
+        let mut condition = Self::default();
+        condition.name("#generation", WINDOW_ID);
+        condition.text(":generation", hex_128(id.0));
+        condition.conditions.push("#generation = :generation".into());
+        condition
+    }
+
+    /// Writes what a key was composed of, for the indexes.
+    pub(super) fn dimensions(&mut self, key: &str, dimensions: &Dimensions) {
+        let ip = dimensions.ip.map(|ip| ip.to_string());
+        let attributes = [
+            ("bucket", BUCKET_KEY, Some(key)),
+            ("tenant", TENANT_ID, dimensions.tenant.as_deref()),
+            ("user", USER_ID, dimensions.user.as_deref()),
+            ("ip", IP_ADDRESS, ip.as_deref()),
+        ];
+        for (short, name, value) in attributes {
+            // An index accepts no empty string.
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                self.name(&format!("#{short}"), name);
+                self.text(&format!(":{short}"), value);
+                self.set.push(format!("#{short} = if_not_exists(#{short}, :{short})"));
+            }
+        }
+    }
+
+    /// Writes the number of this write to the writer's slot, where a repeated or late write finds
+    /// it; and the time.
+    fn stamp(&mut self, write: WriteId<'_>, now: Timestamp) {
+        self.name("#slot", write.slot);
+        self.name("#updated", UPDATED_AT);
+        self.name("#created", CREATED_AT);
+        self.number(":number", write.number);
+        self.text(":now", timestamp(now));
+        self.set.push("#slot = :number".into());
+        self.set.push("#updated = :now".into());
+        self.set.push("#created = if_not_exists(#created, :now)".into());
+        self.conditions.push("(attribute_not_exists(#slot) OR #slot < :number)".into());
+    }
+
+    /// Opens a window from the first hit. `set` is how an attribute gets its value.
+    fn open(&mut self, first: &PendingHit, set: impl Fn(&str, &str) -> String) {
+        self.name("#opened", OPENED_AT);
+        self.name("#generation", WINDOW_ID);
+        self.text(":generation", hex_128(first.window_id.0));
+        self.set.push(set("#opened", ":now"));
+        self.set.push(set("#generation", ":generation"));
+        // A null marks that the first hit had no metadata, so that no later hit adds its own.
+        let metadata = match &first.metadata {
+            Some(metadata) => AttributeValue::S(metadata.to_string()),
+            None => AttributeValue::Null(true),
+        };
+        self.name("#note", METADATA);
+        self.values.insert(":note".into(), metadata);
+        self.set.push(set("#note", ":note"));
+    }
+}
+
+/// Returns the highest value before from which all of the hits fit and the value becomes
+/// `min_after`.
+///
+/// If the floors rise from hit to hit, the floor of the merged hit may be above what the first of
+/// them allows.
+fn max_before_at_floor(merged: &MergedHit) -> u128 {
+    merged.floor().min(merged.max_before)
+}
+
+/// Returns the latest start of a window that has ended by `now`.
+fn last_start_of_ended(now: Timestamp, window: Window) -> String {
+    match now.as_nanos().checked_sub(window.length().as_nanos()) {
+        Some(start) => timestamp(Timestamp::from_nanos(start)),
+        // No window can have ended: every time is greater than this string.
+        None => String::from(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limited_core::Hit;
+    use limited_core::coalesce::merge;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn cases_of_a_bucket_exclude_each_other_and_equal_its_hits_one_by_one(
+            hits in prop::collection::vec((0..9_u128, 0..20_u128, 0..40_u128), 1..8),
+            value in 0..50_u128,
+        ) {
+            let hits: Vec<_> = hits
+                .into_iter()
+                .map(|(cost, floor, ceiling)| Hit::new(cost, ceiling).with_floor(floor))
+                .collect();
+            let one_by_one = hits.iter().try_fold(value, |value, hit| hit.apply(value));
+            let pending: Vec<_> = hits.iter().map(|hit| PendingHit::new(hit, Timestamp::EPOCH)).collect();
+            let chosen: Vec<usize> = (0..hits.len()).collect();
+            let merged = merge(&pending, &chosen);
+            let at_or_below_floor = merged
+                .filter(|merged| value <= max_before_at_floor(merged))
+                .map(|merged| merged.min_after);
+            let above_floor = merged
+                .filter(|merged| value > merged.floor() && value <= merged.max_before)
+                .map(|merged| value + merged.cost);
+            prop_assert!(at_or_below_floor.is_none() || above_floor.is_none());
+            prop_assert_eq!(at_or_below_floor.or(above_floor), one_by_one);
+        }
+    }
+}
