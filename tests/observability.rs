@@ -342,14 +342,14 @@ fn what_is_sent_again_is_told_each_time() {
 #[test]
 fn neither_credentials_nor_the_keys_of_requests_are_told() {
     use http_body_util::Full;
-    use limited::http::{BufferedBody, IdempotencyLayer, KeyBy, RateLimitLayer};
+    use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor, RateLimitLayer};
     use tower::{Layer, ServiceExt, service_fn};
 
     type Body = Full<bytes::Bytes>;
     let (_, told) = told_of(|| {
-        let idempotency = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyBy::bearer_token());
+        let idempotency = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyExtractor::bearer_token());
         let limit =
-            RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyBy::bearer_token().and(KeyBy::path()));
+            RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::bearer_token().and(KeyExtractor::path()));
         let service = service_fn(async |_: http::Request<BufferedBody<Body>>| {
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(SECRET)))
         });
