@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use limited::backend::{Record, StoredResult};
 use limited::{
-    AttemptError, Clock, DoOnce, Done, Idempotency, IdempotencyError, LimitedAttempt, Outcome, Timestamp,
+    AttemptError, Clock, DoOnce, Done, Idempotency, RunError, LimitedAttempt, Outcome, Timestamp,
 };
 use limited_dynamodb::DynamoDbBackend;
 use support::{Fault, Wire, client};
@@ -135,7 +135,7 @@ async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
     });
     sleep(LEASE * 9).await;
     let told = other.run("slow", &(), async || Ok::<_, String>(2)).await;
-    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
     assert_eq!(slow.await.unwrap().unwrap(), Outcome::Executed(1));
 
     wire.clear();
@@ -147,7 +147,7 @@ async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
     // It was renewed once, a third of a lease in, and the lease lasts from then.
     sleep(LEASE * 5 / 6 - Duration::from_millis(100)).await;
     let told = other.run("crashed", &(), async || Ok::<_, String>(2)).await;
-    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
     sleep(Duration::from_millis(100)).await;
     assert_eq!(other.run("crashed", &(), async || Ok::<_, String>(2)).await.unwrap(), Outcome::Executed(2));
 }
@@ -191,7 +191,7 @@ async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progres
                     found[1] += 1;
                     assert!(!over);
                     let told = run_again(2).await;
-                    assert!(matches!(told, Err(IdempotencyError::InProgress { .. })), "{told:?}");
+                    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
                     sleep(record.expires_at.saturating_since(clock.now())).await;
                     assert_eq!(run_again(3).await.unwrap(), Outcome::Executed(3));
                     assert_eq!(run_again(4).await.unwrap(), Outcome::Replayed(3));
@@ -223,14 +223,14 @@ async fn a_result_beyond_an_items_size_is_told_and_the_handler_never_runs_again(
     };
     wire.clear();
     match run().await {
-        Err(IdempotencyError::NotStored { outcome: Some(Ok(result)), .. }) => {
+        Err(RunError::NotStored { outcome: Some(Ok(result)), .. }) => {
             assert_eq!(result.len(), 450_000)
         }
         other => panic!("{:?}", other.map(|_| ())),
     }
     assert_eq!(wire.count("UpdateItem"), 2, "it is found before it is sent");
     for _ in 0..2 {
-        assert!(matches!(run().await, Err(IdempotencyError::NotStored { outcome: None, .. })));
+        assert!(matches!(run().await, Err(RunError::NotStored { outcome: None, .. })));
     }
     assert_eq!(runs.load(Ordering::Relaxed), 1);
 }
