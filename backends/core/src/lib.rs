@@ -25,10 +25,9 @@ mod counter;
 mod error;
 mod forward;
 mod key;
-mod manual_clock;
 mod operation;
 pub mod sliding;
-mod time;
+mod timestamp;
 mod window;
 
 pub use async_trait::async_trait;
@@ -38,13 +37,12 @@ pub use claim::{
     Finished, Grant, InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, RequestHash, StoredResult,
     has_expired, lapsed_claim_expires,
 };
-pub use clock::{Clock, CoarseClock, Sleep, SystemClock};
+pub use clock::{Clock, CoarseClock, ManualClock, Sleep, SystemClock};
 pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
 pub use error::{BackendError, Cause};
 pub use key::{Dimensions, InvalidKey, Key};
-pub use manual_clock::ManualClock;
 pub use operation::Operation;
-pub use time::Timestamp;
+pub use timestamp::Timestamp;
 pub use window::{
     InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,
     retained_until,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::time::nanos;
+use crate::timestamp::nanos;
 
 /// How far the clocks of processes that share a backend may stand apart, and how far one clock may jump back,
 /// before a backend may have forgotten what it would need to know.
