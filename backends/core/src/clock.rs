@@ -18,15 +18,19 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Returns the current time, and waits for time to pass.
 ///
-/// The clock belongs to the caller: a backend has none, and gets the time with every operation. Processes that share a
-/// backend also share windows, so their clocks should agree to within [`MAX_CLOCK_SKEW`](crate::MAX_CLOCK_SKEW).
+/// The clock belongs to the caller: a backend has none, and gets the time with every operation.
+/// Processes that share a backend also share windows, so their clocks should agree to within
+/// [`MAX_CLOCK_SKEW`](crate::MAX_CLOCK_SKEW).
 pub trait Clock: Send + Sync {
-    /// Returns the current time. It may go backwards; [`Backend`](crate::Backend) specifies the consequences.
+    /// Returns the current time. It may go backwards; [`Backend`](crate::Backend) specifies the
+    /// consequences.
     fn now(&self) -> Timestamp;
 
-    /// Returns the smallest difference between two different readings: 1 ns if the clock counts nanoseconds.
+    /// Returns the smallest difference between two different readings: 1 ns if the clock counts
+    /// nanoseconds.
     ///
-    /// The limiter adds a resolution above 1 ns to the waiting times that it returns, so that waiting is enough.
+    /// The limiter adds a resolution above 1 ns to the waiting times that it returns, so that
+    /// waiting is enough.
     fn resolution(&self) -> Duration;
 
     /// Waits until this clock has advanced by `duration`.
@@ -49,8 +53,8 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
 /// The wall clock of the operating system.
 ///
-/// It follows corrections of the system time, also backwards. [`sleep`](Clock::sleep) works on any runtime: one thread
-/// of the process runs all timers, and the first timer starts that thread.
+/// It follows corrections of the system time, also backwards. [`sleep`](Clock::sleep) works on any
+/// runtime: one thread of the process runs all timers, and the first timer starts that thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -1,11 +1,12 @@
 //! The conformance suite: one check for each behaviour that [`Backend`](crate::Backend) requires.
 //!
-//! The suite needs the feature `conformance`. It needs no runtime and no waiting: the checks pass every `now`, from
-//! 1970 to 2554, and never sleep. Together they are some thirteen thousand small operations, up to 64 of them in
-//! parallel.
+//! The suite needs the feature `conformance`. It needs no runtime and no waiting: the checks pass
+//! every `now`, from 1970 to 2554, and never sleep. Together they are some thirteen thousand small
+//! operations, up to 64 of them in parallel.
 //!
-//! In a test of the backend's package, [`conformance_tests!`](crate::conformance_tests) creates one `#[test]` for each
-//! check. Its argument is a [`Harness`]; the simplest one is a function that returns an empty backend.
+//! In a test of the backend's package, [`conformance_tests!`](crate::conformance_tests) creates one
+//! `#[test]` for each check. Its argument is a [`Harness`]; the simplest one is a function that
+//! returns an empty backend.
 //!
 //! ```
 //! # use limited_core::{Backend, BackendError, Counter, WindowId, Hit, CounterState, Timestamp};
@@ -13,13 +14,19 @@
 //! # struct MyBackend;
 //! # #[limited_core::async_trait]
 //! # impl Backend for MyBackend {
-//! #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+//! #     async fn increment(
+//! #         &self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp,
+//! #     ) -> Result<CounterState, BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
-//! #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+//! #     async fn get(
+//! #         &self, _: &Counter<'_>, _: Timestamp,
+//! #     ) -> Result<CounterState, BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
-//! #     async fn reset(&self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp) -> Result<(), BackendError> {
+//! #     async fn reset(
+//! #         &self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp,
+//! #     ) -> Result<(), BackendError> {
 //! #         Err(BackendError::unsupported("an example"))
 //! #     }
 //! # }
@@ -37,8 +44,8 @@
 //! # }
 //! ```
 //!
-//! [`checks`] has one function for each check, and [`CHECKS`] lists them. A failed check panics with the broken rule,
-//! the expected result, and the result that the backend returned.
+//! [`checks`] has one function for each check, and [`CHECKS`] lists them. A failed check panics
+//! with the broken rule, the expected result, and the result that the backend returned.
 //!
 //! | your backend | what to do |
 //! |---|---|

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time: whole nanoseconds since the Unix epoch.
 ///
-/// The range is from 1970 to the year 2554. Arithmetic saturates at both ends, so that no input panics or wraps.
+/// The range is from 1970 to the year 2554. Arithmetic saturates at both ends, so that no input
+/// panics or wraps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -20,7 +21,8 @@ impl Timestamp {
         Self(nanos)
     }
 
-    /// Creates the point `millis` milliseconds after the Unix epoch. Saturates at [`MAX`](Self::MAX).
+    /// Creates the point `millis` milliseconds after the Unix epoch. Saturates at
+    /// [`MAX`](Self::MAX).
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(1_000_000))
     }
@@ -40,13 +42,15 @@ impl Timestamp {
         self.0 / 1_000_000_000
     }
 
-    /// Returns the point `duration` after this one, or [`MAX`](Self::MAX) if there is no such point.
+    /// Returns the point `duration` after this one, or [`MAX`](Self::MAX) if there is no such
+    /// point.
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
 
-    /// Returns the point `duration` before this one, or [`EPOCH`](Self::EPOCH) if there is no such point.
+    /// Returns the point `duration` before this one, or [`EPOCH`](Self::EPOCH) if there is no such
+    /// point.
     #[must_use]
     pub const fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))

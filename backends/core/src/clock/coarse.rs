@@ -6,13 +6,14 @@ use crate::{Clock, Sleep, SystemClock, Timestamp};
 
 /// The wall clock of the operating system as of its last tick: the cheapest clock to read.
 ///
-/// A reading comes from memory, whereas [`SystemClock`] reads a counter of the processor too. It is behind the time by
-/// up to the [resolution](Clock::resolution), which the operating system reports: 1 to 10 ms, usually 4 ms. It is
-/// further behind if the machine was too busy to update it. Use it if that does not matter: for windows that are much
-/// longer than a tick.
+/// A reading comes from memory, whereas [`SystemClock`] reads a counter of the processor too. It is
+/// behind the time by up to the [resolution](Clock::resolution), which the operating system
+/// reports: 1 to 10 ms, usually 4 ms. It is further behind if the machine was too busy to update
+/// it. Use it if that does not matter: for windows that are much longer than a tick.
 ///
-/// On Linux and Android this is `CLOCK_REALTIME_COARSE`. It is read from the kernel without the C library, so a
-/// preloaded library that fakes the time has no effect on it. On other systems this is the [`SystemClock`].
+/// On Linux and Android this is `CLOCK_REALTIME_COARSE`. It is read from the kernel without the C
+/// library, so a preloaded library that fakes the time has no effect on it. On other systems this
+/// is the [`SystemClock`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
@@ -28,7 +29,8 @@ impl Clock for CoarseClock {
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        // The reading before the sleep may be old by one resolution, and so may the reading after it.
+        // The reading before the sleep may be old by one resolution, and so may the reading after
+        // it.
         let behind =
             if self.resolution() > Duration::from_nanos(1) { self.resolution() } else { Duration::ZERO };
         SystemClock.sleep(duration.saturating_add(behind))

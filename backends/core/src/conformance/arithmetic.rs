@@ -1,4 +1,5 @@
-//! Rule 4: arithmetic is exact; no cost, floor, ceiling or time makes a backend panic, wrap or admit too much.
+//! Rule 4: arithmetic is exact; no cost, floor, ceiling or time makes a backend panic, wrap or
+//! admit too much.
 
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub(super) fn floor_and_ceiling_bound_every_hit<H: Harness>(subject: &Subject<'_
                     .new_hit(random.below(5).into(), random.below(30).into(), NOW)
                     .with_floor(base + u128::from(random.below(15)) * counter.unit());
                 let expected = counter.after(&state, &hit, NOW);
-                // A counted hit without cost or floor leaves an absent counter or one with value 0; both are correct.
+                // A counted hit without cost or floor leaves an absent counter or one with value 0;
+                // both are correct.
                 if expected.counted && expected.value == base {
                     continue;
                 }
@@ -103,7 +105,8 @@ pub(super) fn large_costs_and_floors_neither_wrap_nor_are_truncated<H: Harness>(
         let first = counter.first_hit(1, 10, NOW);
         let (value, small) = (first.value, counter.new_hit(0, 10, NOW));
         let bits = [31, 32, 53, 63, 64, 65, 96, 127].map(|bit| 1 << bit);
-        // Costs that are small if they are truncated to some number of bits, and costs whose sum overflows.
+        // Costs that are small if they are truncated to some number of bits, and costs whose sum
+        // overflows.
         let costs = bits
             .into_iter()
             .flat_map(|bit| [bit - 1, bit, bit + 1])
@@ -191,7 +194,8 @@ pub(super) fn first_and_last_timestamp_count_like_any_other<H: Harness>(subject:
     }
 }
 
-/// Counts a hit that cannot fit. Fails the check unless it is refused or, if its value is too large, `Invalid`.
+/// Counts a hit that cannot fit. Fails the check unless it is refused or, if its value is too
+/// large, `Invalid`.
 #[track_caller]
 fn refused_or_invalid<H: Harness>(counter: &CounterProbe<'_, H>, hit: &Hit<'_>, first: &CounterState) {
     let unchanged = counter.uncounted(first, 0);

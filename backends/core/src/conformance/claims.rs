@@ -21,7 +21,8 @@ use probe::{LEASE, completion};
 
 /// Returns whether the backend has claims. The checks of claims pass for a backend without claims.
 ///
-/// A backend with claims asserts this in a test, so that those checks cannot pass without testing anything:
+/// A backend with claims asserts this in a test, so that those checks cannot pass without testing
+/// anything:
 ///
 /// ```
 /// use limited_core::conformance::{Harness, has_claims};

@@ -190,8 +190,8 @@ pub(super) fn jumping_clock_refills_no_bucket<H: Harness>(subject: &Subject<'_, 
     });
 }
 
-/// Calls `visit` 150 times with a time and the latest time so far. The latest time advances now and then by up to
-/// `forward`; each time is up to `back` before it.
+/// Calls `visit` 150 times with a time and the latest time so far. The latest time advances now and
+/// then by up to `forward`; each time is up to `back` before it.
 pub(super) fn visit_jumping_times(
     back: Duration,
     forward: Duration,
@@ -210,7 +210,8 @@ pub(super) fn visit_jumping_times(
     }
 }
 
-/// Counts on many other keys at `now`, so that the backend has a reason to forget counters too early.
+/// Counts on many other keys at `now`, so that the backend has a reason to forget counters too
+/// early.
 fn count_on_other_keys<H: Harness>(subject: &Subject<'_, H>, length: WindowLength, now: Timestamp) {
     for number in 0..20 {
         for window in each_kind(now, length) {
@@ -233,7 +234,8 @@ fn no_shorter_than(skew: Duration) -> WindowLength {
     WindowLength::try_from(skew).map_or(WindowLength::MINUTE, |length| length.max(WindowLength::MINUTE))
 }
 
-/// Returns a length of which four windows fit into the skew, or a second if there is no such length.
+/// Returns a length of which four windows fit into the skew, or a second if there is no such
+/// length.
 fn shorter_than(skew: Duration) -> WindowLength {
     WindowLength::try_from(skew / 4).unwrap_or(WindowLength::SECOND)
 }

@@ -7,8 +7,8 @@ use super::probe::CounterProbe;
 use super::subject::{KINDS, NOW, Random, Subject, each_kind};
 use crate::{Hit, Operation, Timestamp, WindowLength};
 
-/// Counts the same hits on two counters: on one through `try_increment` if it handles the hit, on the other through
-/// `increment` alone.
+/// Counts the same hits on two counters: on one through `try_increment` if it handles the hit, on
+/// the other through `increment` alone.
 pub(super) fn try_increment_agrees_with_increment<H: Harness>(subject: &Subject<'_, H>) {
     for kind in 0..KINDS.len() {
         run_hits(subject, kind, false);

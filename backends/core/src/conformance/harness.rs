@@ -12,8 +12,9 @@ use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 
 /// Creates backends for the suite, and runs their futures.
 ///
-/// A function or closure that returns a backend is a harness. Implement the trait for a backend that needs a runtime,
-/// that can lose a response on purpose, or that has another maximum clock skew:
+/// A function or closure that returns a backend is a harness. Implement the trait for a backend
+/// that needs a runtime, that can lose a response on purpose, or that has another maximum clock
+/// skew:
 ///
 /// ```
 /// use std::future::Future;
@@ -30,13 +31,19 @@ use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 /// # }
 /// # #[limited_core::async_trait]
 /// # impl Backend for Remote {
-/// #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+/// #     async fn increment(
+/// #         &self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp,
+/// #     ) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+/// #     async fn get(
+/// #         &self, _: &Counter<'_>, _: Timestamp,
+/// #     ) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn reset(&self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp) -> Result<(), BackendError> {
+/// #     async fn reset(
+/// #         &self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp,
+/// #     ) -> Result<(), BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
 /// # }
@@ -65,32 +72,35 @@ pub trait Harness: Sync {
     /// The backend under test.
     type Backend: Backend;
 
-    /// Returns a backend whose state no other program uses: an empty one, or one with its own table or prefix on a
-    /// shared server. Every check calls this, some of them several times.
+    /// Returns a backend whose state no other program uses: an empty one, or one with its own table
+    /// or prefix on a shared server. Every check calls this, some of them several times.
     ///
-    /// It may return the same backend each time, because no two checks share a counter or a claim. The exception is a
-    /// backend that forgets by the latest time that it has seen for any key: if one check has used the year 2554, the
-    /// counters that another check creates in 1970 have expired.
+    /// It may return the same backend each time, because no two checks share a counter or a claim.
+    /// The exception is a backend that forgets by the latest time that it has seen for any key: if
+    /// one check has used the year 2554, the counters that another check creates in 1970 have
+    /// expired.
     fn backend(&self) -> Self::Backend;
 
     /// Runs a future to completion on the calling thread. Many threads call this in parallel.
     ///
-    /// Default: parks the thread until the future is woken. A backend that needs a runtime overrides this; on tokio,
-    /// with `Handle::block_on` of a multi-threaded runtime.
+    /// Default: parks the thread until the future is woken. A backend that needs a runtime
+    /// overrides this; on tokio, with `Handle::block_on` of a multi-threaded runtime.
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         block_on(future)
     }
 
-    /// Makes `backend` lose the response of its next write, *below the level at which it repeats writes*: the write is
-    /// applied, but its response never arrives.
+    /// Makes `backend` lose the response of its next write, *below the level at which it repeats
+    /// writes*: the write is applied, but its response never arrives.
     ///
-    /// Returns `false` (the default) if the backend cannot lose a response. The checks of lost responses then pass.
+    /// Returns `false` (the default) if the backend cannot lose a response. The checks of lost
+    /// responses then pass.
     fn lose_next_response(&self, backend: &Self::Backend) -> bool {
         let _ = backend;
         false
     }
 
-    /// Returns how far a clock may jump back before the backend may have forgotten state. Default: [`MAX_CLOCK_SKEW`].
+    /// Returns how far a clock may jump back before the backend may have forgotten state. Default:
+    /// [`MAX_CLOCK_SKEW`].
     fn max_clock_skew(&self) -> Duration {
         MAX_CLOCK_SKEW
     }
@@ -108,7 +118,8 @@ where
     }
 }
 
-/// The harness of an [`Immediate`] backend: polls each future once, and fails the check if it is pending.
+/// The harness of an [`Immediate`] backend: polls each future once, and fails the check if it is
+/// pending.
 ///
 /// ```
 /// use limited_core::Immediate;

@@ -1,4 +1,5 @@
-//! Rule 3: counters with equal namespace, key and window are the same counter; all others are distinct.
+//! Rule 3: counters with equal namespace, key and window are the same counter; all others are
+//! distinct.
 
 use std::time::Duration;
 
@@ -91,7 +92,8 @@ pub(super) fn equal_counters_are_the_same_counter<H: Harness>(subject: &Subject<
     );
 }
 
-/// Counts another power of two on each counter, so that the value of each shows which hits it counted.
+/// Counts another power of two on each counter, so that the value of each shows which hits it
+/// counted.
 #[track_caller]
 fn assert_distinct<H: Harness>(counters: &[CounterProbe<'_, H>]) {
     for (position, counter) in counters.iter().enumerate() {
@@ -115,7 +117,8 @@ fn assert_distinct<H: Harness>(counters: &[CounterProbe<'_, H>]) {
     }
 }
 
-/// Returns distinct pairs of namespace and key that are equal strings if they are joined. No other check uses them.
+/// Returns distinct pairs of namespace and key that are equal strings if they are joined. No other
+/// check uses them.
 pub(super) fn namespaces_and_keys(own: &str) -> Vec<(String, String)> {
     let mut names = vec![
         (String::from(own), String::from("abc")),
@@ -124,7 +127,8 @@ pub(super) fn namespaces_and_keys(own: &str) -> Vec<(String, String)> {
         (format!("{own}abc"), String::from("abc")),
         (String::new(), format!("{own}abc")),
     ];
-    // Whatever separator or escape a backend uses, it has to keep the end of one from the start of the other.
+    // Whatever separator or escape a backend uses, it has to keep the end of one from the start of
+    // the other.
     for separator in [":", "#", "/", ".", "|", "\0", "%", "\\", "%3A"] {
         names.push((format!("{own}a"), format!("b{separator}c")));
         names.push((format!("{own}a{separator}b"), String::from("c")));

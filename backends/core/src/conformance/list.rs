@@ -1,10 +1,11 @@
-//! The list of checks, and what is made from it: a function, an entry in [`CHECKS`] and a test for each.
+//! The list of checks, and what is made from it: a function, an entry in [`CHECKS`] and a test for
+//! each.
 
 use super::Harness;
 use super::report::Check;
 
-/// Calls a macro with the list of checks: the name, the module and the rule of each. The checks in `claims` run only
-/// for a backend that has claims.
+/// Calls a macro with the list of checks: the name, the module and the rule of each. The checks in
+/// `claims` run only for a backend that has claims.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_checks {
@@ -300,10 +301,11 @@ macro_rules! define_checks {
 }
 crate::__conformance_checks!([define_checks]);
 
-/// Makes a `#[test]` of each check of the [conformance suite](mod@crate::conformance), with the name of the check.
+/// Makes a `#[test]` of each check of the [conformance suite](mod@crate::conformance), with the
+/// name of the check.
 ///
-/// The argument is an expression for a [`Harness`](crate::conformance::Harness). Each test evaluates it once. Put the
-/// tests of several backends into one module each.
+/// The argument is an expression for a [`Harness`](crate::conformance::Harness). Each test
+/// evaluates it once. Put the tests of several backends into one module each.
 #[macro_export]
 macro_rules! conformance_tests {
     ($harness:expr $(,)?) => {

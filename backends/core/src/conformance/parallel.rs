@@ -24,10 +24,12 @@ pub(super) fn in_parallel<R: Send>(threads: usize, work: impl Fn(usize) -> R + S
     })
 }
 
-/// Fails the check unless some order of these hits, one after the other on an absent counter, has these results.
+/// Fails the check unless some order of these hits, one after the other on an absent counter, has
+/// these results.
 ///
-/// In such an order each counted hit adds its cost to the value of the counted hit before it. Each refused hit has one
-/// of these values, to which its cost cannot be added. All have the window of the first counted hit.
+/// In such an order each counted hit adds its cost to the value of the counted hit before it. Each
+/// refused hit has one of these values, to which its cost cannot be added. All have the window of
+/// the first counted hit.
 #[track_caller]
 pub(super) fn assert_serialized<H: Harness>(
     counter: &CounterProbe<'_, H>,

@@ -1,7 +1,9 @@
-//! One counter of the backend under test: operations in tokens, and the results that are expected of them.
+//! One counter of the backend under test: operations in tokens, and the results that are expected
+//! of them.
 //!
-//! Checks count in tokens: a cost of 2, a limit of 5. What a token is in a [`Hit`] depends on the window: a bucket
-//! counts from a time, in fractions of a nanosecond. The probe converts, so that one check covers all kinds of window.
+//! Checks count in tokens: a cost of 2, a limit of 5. What a token is in a [`Hit`] depends on the
+//! window: a bucket counts from a time, in fractions of a nanosecond. The probe converts, so that
+//! one check covers all kinds of window.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +65,8 @@ impl<H: Harness> CounterProbe<'_, H> {
         self.increment(&self.new_hit(cost, limit, now), now)
     }
 
-    /// Counts the first hit of this counter, which has to fit. Fails the check unless the result is complete.
+    /// Counts the first hit of this counter, which has to fit. Fails the check unless the result is
+    /// complete.
     #[track_caller]
     pub(super) fn first_hit(&self, cost: u128, limit: u128, now: Timestamp) -> CounterState {
         let hit = self.new_hit(cost, limit, now);

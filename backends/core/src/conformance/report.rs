@@ -49,7 +49,8 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Writes the same text as `Display`, since a test that returns or unwraps the error prints `Debug`.
+/// Writes the same text as `Display`, since a test that returns or unwraps the error prints
+/// `Debug`.
 impl fmt::Debug for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -176,7 +176,8 @@ pub(super) fn parallel_sliding_hits_admit_exactly_the_remainder<H: Harness>(subj
         let fixed = subject.counter(WINDOW, format!("round {round}"));
         let sliding = fixed.sliding();
         fixed.previous().first_hit(41, 50, BEFORE_START);
-        // In the middle of the window the weight of 41 is 20.5. Of 50 that leaves 29: nine hits of cost 3.
+        // In the middle of the window the weight of 41 is 20.5. Of 50 that leaves 29: nine hits of
+        // cost 3.
         let now = START.saturating_add(30 * SECOND);
         let results = in_parallel(32, |_| (fixed.new_hit(3, 29, now), sliding.hit(3, 50, now)));
         let counted = results.iter().filter(|(_, state)| state.counted).count();

@@ -12,15 +12,16 @@ use crate::{Hit, Timestamp, Window, WindowId, WindowLength};
 /// 2026-01-01T00:00:00Z: the start of a minute, an hour and a day.
 pub(super) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-/// A time within the minute that starts at [`START`]. No clock or format coarser than 1 ns can represent it.
+/// A time within the minute that starts at [`START`]. No clock or format coarser than 1 ns can
+/// represent it.
 pub(super) const NOW: Timestamp = Timestamp::from_nanos(START.as_nanos() + 7_123_456_789);
 
 pub(super) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = WindowLength::MINUTE.as_duration();
 
-/// The limit of the bucket that most checks use. It does not divide a minute, so a token is no whole number of
-/// nanoseconds.
+/// The limit of the bucket that most checks use. It does not divide a minute, so a token is no
+/// whole number of nanoseconds.
 pub(super) const BUCKET_LIMIT: u64 = 7;
 
 /// A backend under test, with a namespace for the check that runs.
@@ -40,9 +41,11 @@ impl<'h, H: Harness> Subject<'h, H> {
         Self { harness, backend, namespace, uses_fast_path: false, last_id: AtomicU64::new(0) }
     }
 
-    /// Creates a subject that counts through `try_increment` first; `None` if the backend has no such fast path.
+    /// Creates a subject that counts through `try_increment` first; `None` if the backend has no
+    /// such fast path.
     ///
-    /// The harness may return the same backend again, so the namespace has to differ from that of the first subject.
+    /// The harness may return the same backend again, so the namespace has to differ from that of
+    /// the first subject.
     pub(super) fn with_fast_path(&self, namespace: &'static str) -> Option<Self> {
         self.has_fast_path().then(|| Self { uses_fast_path: true, ..Self::new(self.harness, namespace) })
     }
@@ -60,8 +63,8 @@ impl<'h, H: Harness> Subject<'h, H> {
 
     /// Creates a subject of the same check on another backend, which has not seen any time yet.
     ///
-    /// A backend may forget by the latest time that it has seen for any key. A check that jumps back further than the
-    /// maximum skew, and is not about that, continues on a new backend.
+    /// A backend may forget by the latest time that it has seen for any key. A check that jumps
+    /// back further than the maximum skew, and is not about that, continues on a new backend.
     pub(super) fn with_new_backend(&self) -> Self {
         let last_id = AtomicU64::new(self.last_id.load(Ordering::Relaxed));
         Self { backend: self.harness.backend(), last_id, ..*self }
@@ -81,8 +84,8 @@ impl<'h, H: Harness> Subject<'h, H> {
         CounterProbe::new(self, namespace.into(), key.into(), window)
     }
 
-    /// Returns a counter for each kind of window, with a length of one minute. Their keys differ, because only one
-    /// check tests that the kinds are distinct.
+    /// Returns a counter for each kind of window, with a length of one minute. Their keys differ,
+    /// because only one check tests that the kinds are distinct.
     pub(super) fn each_kind(&self, key: &str, now: Timestamp) -> [CounterProbe<'_, H>; 3] {
         let windows = each_kind(now, WindowLength::MINUTE);
         array::from_fn(|kind| self.counter(windows[kind], format!("{key}, {}", KINDS[kind])))

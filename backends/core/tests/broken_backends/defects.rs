@@ -269,7 +269,8 @@ defects! {
     LosesUpdates, loses_updates:
         parallel_hits_admit_exactly_the_limit
         parallel_hits_on_many_keys_are_independent;
-    /// The ended window is deleted first, and with it the hits that other threads have counted since.
+    /// The ended window is deleted first, and with it the hits that other threads have counted
+    /// since.
     ReplacesWindowsInTwoSteps, replaces_windows_in_two_steps:
         ended_window_is_replaced_in_one_step;
 
@@ -426,7 +427,8 @@ defects! {
         released_key_is_free
         free_key_is_acquired
         release_and_forget_with_a_lost_response_free_the_key;
-    /// A claim repeated after `release` gets its old fencing token, which other owners may have exceeded since.
+    /// A claim repeated after `release` gets its old fencing token, which other owners may have
+    /// exceeded since.
     ReusesTheTokenAfterRelease, reuses_the_token_after_release:
         claim_repeated_after_release_is_invalid_or_new;
     /// `forget` deletes nothing.

@@ -1,5 +1,5 @@
-//! The conformance suite catches broken backends. Each backend here has one defect, which some published limiter had
-//! or might have, and fails the checks that are named for that defect.
+//! The conformance suite catches broken backends. Each backend here has one defect, which some
+//! published limiter had or might have, and fails the checks that are named for that defect.
 
 mod counters_alone;
 mod defects;

@@ -24,7 +24,8 @@ use acquire::Slots;
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     defect: Option<Defect>,
-    /// Whether it forgets as early as the contract allows, by the latest time that it has seen for any key.
+    /// Whether it forgets as early as the contract allows, by the latest time that it has seen for
+    /// any key.
     forgets: bool,
     /// Whether `increment` tries the fast path first, so that a defect shows in the fast path too.
     prefers_fast_path: bool,
@@ -196,7 +197,8 @@ impl Reference {
         });
     }
 
-    /// Returns whether this counter is forgotten: as early as the contract allows, if `forgets` is set.
+    /// Returns whether this counter is forgotten: as early as the contract allows, if `forgets` is
+    /// set.
     fn is_forgotten(&self, id: &Id, value: u128) -> bool {
         let from = match (id.kind, id.start) {
             (0 | 1, Some(start)) => retained_until(start, length_of(id), MAX_CLOCK_SKEW),
@@ -206,7 +208,8 @@ impl Reference {
         self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
     }
 
-    /// Returns the result of a hit on a forgotten aligned window: refused, with the earliest known window.
+    /// Returns the result of a hit on a forgotten aligned window: refused, with the earliest known
+    /// window.
     fn refused_as_forgotten(&self, length: WindowLength) -> CounterState {
         let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
         let forgotten = latest.saturating_sub(2 * length.as_duration() + MAX_CLOCK_SKEW).as_nanos();

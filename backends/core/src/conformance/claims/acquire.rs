@@ -111,7 +111,8 @@ pub(in crate::conformance) fn claim_of_a_finished_key_returns_its_result<H: Harn
             }
         }
     }
-    // The end of its lease frees no finished key, nor does the expiry that it had when it was in progress.
+    // The end of its lease frees no finished key, nor does the expiry that it had when it was in
+    // progress.
     let key = subject.key("past its lease");
     let held = key.acquire(NOW);
     let record = key.expect_finished(&held, &completion(held.owner, "null"), NOW);

@@ -1,4 +1,5 @@
-//! Rule 11: if time goes backwards within the maximum skew, finished records stay found and held keys stay held.
+//! Rule 11: if time goes backwards within the maximum skew, finished records stay found and held
+//! keys stay held.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Every operation is one atomic step: of many parallel claims one acquires the key, and all results agree on it.
+//! Every operation is one atomic step: of many parallel claims one acquires the key, and all
+//! results agree on it.
 
 use super::probe::{ClaimProbe, LEASE, completion, finished_record, in_progress};
 use crate::conformance::Harness;
@@ -170,7 +171,8 @@ fn claim<H: Harness>(key: &ClaimProbe<'_, H>) -> (ClaimRequest<'static>, Acquisi
     (request, result)
 }
 
-/// Fails the check with `rule` unless exactly one of these claims acquired the key, and all others got its record.
+/// Fails the check with `rule` unless exactly one of these claims acquired the key, and all others
+/// got its record.
 #[track_caller]
 fn expect_one_acquired<H: Harness>(
     key: &ClaimProbe<'_, H>,

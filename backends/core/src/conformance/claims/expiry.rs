@@ -1,4 +1,5 @@
-//! Rule 8: a lapsed claim belongs to its owner until a takeover or its expiry. What `renew` extends.
+//! Rule 8: a lapsed claim belongs to its owner until a takeover or its expiry. What `renew`
+//! extends.
 
 use std::time::Duration;
 

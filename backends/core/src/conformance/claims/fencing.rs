@@ -23,7 +23,8 @@ impl Freed {
     const ALL: [Self; 5] =
         [Self::Released, Self::Forgotten, Self::ForgottenWhenFinished, Self::Lapsed, Self::Expired];
 
-    /// Acquires the key, which has to be free, and frees it again so that it is free from `since` on.
+    /// Acquires the key, which has to be free, and frees it again so that it is free from `since`
+    /// on.
     #[track_caller]
     fn acquire_and_free<H: Harness>(
         self,

@@ -163,8 +163,8 @@ pub(in crate::conformance) fn parallel_claims_with_lost_responses_have_one_owner
     }
 }
 
-/// Fails the check with `rule` unless a claim with a lost response acquired the key, or returned that its outcome is
-/// unknown. The repeated claim has to return the acquired lease.
+/// Fails the check with `rule` unless a claim with a lost response acquired the key, or returned
+/// that its outcome is unknown. The repeated claim has to return the acquired lease.
 #[track_caller]
 fn expect_owned<H: Harness>(
     key: &ClaimProbe<'_, H>,
@@ -182,7 +182,8 @@ fn expect_owned<H: Harness>(
     held
 }
 
-/// Fails the check with `rule` unless the result is right, or an error that leaves the outcome unknown.
+/// Fails the check with `rule` unless the result is right, or an error that leaves the outcome
+/// unknown.
 #[track_caller]
 fn expect_or_unknown<H: Harness, T: fmt::Debug>(
     key: &ClaimProbe<'_, H>,

@@ -1,4 +1,5 @@
-//! One key of the backend under test to claim: operations, and the results that are expected of them.
+//! One key of the backend under test to claim: operations, and the results that are expected of
+//! them.
 
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +36,8 @@ impl<H: Harness> Subject<'_, H> {
         ClaimProbe { subject: self, namespace: namespace.into(), kind, key: key.into() }
     }
 
-    /// Claims many other keys at `now`, so that the backend has a reason to forget records too early.
+    /// Claims many other keys at `now`, so that the backend has a reason to forget records too
+    /// early.
     pub(super) fn claim_other_keys(&self, now: Timestamp) {
         for number in 0..20 {
             let key = self.key(format!("other key {number} at {}", now.as_nanos()));
@@ -152,7 +154,8 @@ impl<H: Harness> ClaimProbe<'_, H> {
 
 /// # Expected results
 impl<H: Harness> ClaimProbe<'_, H> {
-    /// Claims the key for a new owner, with a lease of [`LEASE`]. Fails the check unless the key is free.
+    /// Claims the key for a new owner, with a lease of [`LEASE`]. Fails the check unless the key is
+    /// free.
     #[track_caller]
     pub(super) fn acquire(&self, now: Timestamp) -> InProgress {
         self.acquire_until(now.saturating_add(LEASE), now)
@@ -164,7 +167,8 @@ impl<H: Harness> ClaimProbe<'_, H> {
         self.expect_acquired(&self.new_request(expires_at), now, "rule 7: a claim acquires a free key")
     }
 
-    /// Fails the check with `rule` unless this claim acquires the key, and the record says so from then on.
+    /// Fails the check with `rule` unless this claim acquires the key, and the record says so from
+    /// then on.
     #[track_caller]
     pub(super) fn expect_acquired(
         &self,
@@ -196,7 +200,8 @@ impl<H: Harness> ClaimProbe<'_, H> {
         }
     }
 
-    /// Fails the check with `rule` unless the claim of another owner is refused with this record, which stays.
+    /// Fails the check with `rule` unless the claim of another owner is refused with this record,
+    /// which stays.
     #[track_caller]
     pub(super) fn expect_refused(&self, record: &Record, now: Timestamp, rule: &str) {
         let result = self.claim(&self.new_request(now.saturating_add(LEASE)), now);
@@ -204,7 +209,8 @@ impl<H: Harness> ClaimProbe<'_, H> {
         self.expect_record(Some(record), now, rule);
     }
 
-    /// Finishes a held claim. Fails the check unless the result is stored, and found until it expires.
+    /// Finishes a held claim. Fails the check unless the result is stored, and found until it
+    /// expires.
     #[track_caller]
     pub(super) fn expect_finished(
         &self,
@@ -220,8 +226,8 @@ impl<H: Harness> ClaimProbe<'_, H> {
         record
     }
 
-    /// Fails the check with `rule` unless this owner can neither finish, renew nor release, gets this record instead,
-    /// and changes nothing.
+    /// Fails the check with `rule` unless this owner can neither finish, renew nor release, gets
+    /// this record instead, and changes nothing.
     #[track_caller]
     pub(super) fn expect_lost(&self, owner: Owner, record: Option<&Record>, now: Timestamp, rule: &str) {
         let finished = self.finish(&completion(owner, "\"stolen\""), now);

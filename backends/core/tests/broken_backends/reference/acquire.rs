@@ -90,7 +90,8 @@ impl Reference {
         }
     }
 
-    /// Forgets keys whose record has expired for every clock within the maximum skew of the latest time.
+    /// Forgets keys whose record has expired for every clock within the maximum skew of the latest
+    /// time.
     pub(super) fn forget_some_claims(&self, slots: &mut Slots, now: Timestamp) {
         self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
         let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
@@ -227,7 +228,8 @@ impl Reference {
         Acquisition::Acquired(Grant { fencing_token, expires_at })
     }
 
-    /// Returns the result of a backend that attributes every failed condition to the first attempt of the write.
+    /// Returns the result of a backend that attributes every failed condition to the first attempt
+    /// of the write.
     fn presumed(&self, result: Acquisition) -> Acquisition {
         match result {
             Acquisition::Held(record) if self.has(PresumesRepetitionsWereApplied) => {

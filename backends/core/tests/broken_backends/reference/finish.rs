@@ -114,7 +114,8 @@ impl Reference {
         LeaseStatus::Owned
     }
 
-    /// Returns the result of `finish` by an owner that does not hold the key, but may have finished it.
+    /// Returns the result of `finish` by an owner that does not hold the key, but may have finished
+    /// it.
     fn finish_unheld(
         &self,
         slots: &mut Slots,

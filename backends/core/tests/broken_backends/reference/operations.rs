@@ -1,4 +1,5 @@
-//! The operations of the reference: its fast path, sliding counters and repeated writes, with their defects.
+//! The operations of the reference: its fast path, sliding counters and repeated writes, with their
+//! defects.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -183,8 +184,8 @@ impl Reference {
 
 /// # Repeated writes
 impl Reference {
-    /// Repeats a write until its response arrives. The store recognizes a write that it has already applied, and
-    /// returns its first result.
+    /// Repeats a write until its response arrives. The store recognizes a write that it has already
+    /// applied, and returns its first result.
     pub(super) fn write<T: Clone>(
         &self,
         apply: impl Fn() -> Result<T, BackendError>,
@@ -207,8 +208,8 @@ impl Reference {
         Err(BackendError::timed_out("no response to three attempts"))
     }
 
-    /// Repeats a write until its response arrives. The record itself shows whether the write was applied. The argument
-    /// of `apply` is whether this is a repetition.
+    /// Repeats a write until its response arrives. The record itself shows whether the write was
+    /// applied. The argument of `apply` is whether this is a repetition.
     pub(super) fn write_claim<T>(
         &self,
         apply: impl Fn(bool) -> Result<T, BackendError>,
