@@ -1,4 +1,4 @@
-//! The contract that every backend fulfils.
+//! The trait that every backend implements.
 
 use async_trait::async_trait;
 
@@ -7,28 +7,32 @@ use crate::{
     LeaseStatus, Owner, Record, Timestamp, WindowId,
 };
 
-/// Stores counters and claims: in memory, in a database, in a test.
+/// Stores counters and claims, in memory or in a database.
 ///
-/// Operations are data, not closures, so that a database can run them as its own expressions. Each operation is **one
-/// atomic step**: concurrent operations have the same outcome as if they had run one after the other. Each operation
-/// returns the state after it, also if it refuses, so that a caller never reads again to explain a refusal.
+/// Operations are data, not closures, so that a database can run them as its own expressions. Each
+/// operation is **one atomic step**: parallel operations have the same results as if they had run
+/// one after the other. Each operation returns the state after it, also if it refuses, so that a
+/// caller never reads again to explain a refusal.
 ///
 /// # Writing a backend
 ///
 /// Three methods make a backend of counters: [`increment`](Self::increment), [`get`](Self::get) and
-/// [`reset`](Self::reset). All others have a default. This backend keeps its counters in a map behind a lock and never
-/// deletes any; a real one deletes what is [no longer needed](crate::retained_until):
+/// [`reset`](Self::reset). All others have a default. Implementations carry the attribute
+/// [`#[async_trait]`](crate::async_trait), which boxes each future;
+/// [`try_increment`](Self::try_increment) allocates nothing.
+///
+/// This example keeps its counters in a map behind a lock. It never deletes a counter; a real
+/// backend deletes those that are [no longer needed](crate::retained_until).
 ///
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
 /// use limited_core::{
-///     Backend, BackendError, Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta,
-///     async_trait,
-///     has_ended, has_passed, retained_until, sliding,
+///     Backend, BackendError, Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window,
+///     WindowId, WindowMeta, async_trait, has_ended, has_passed, retained_until, sliding,
 /// };
 ///
-/// /// The identity of a counter: its namespace, its key and its window, kept apart.
+/// /// The identity of a counter: its namespace, its key and its window, kept separate.
 /// type Id = (String, String, Window);
 ///
 /// #[derive(Clone, Default)]
@@ -45,11 +49,13 @@ use crate::{
 ///     (counter.namespace().to_owned(), counter.key().to_owned(), counter.window())
 /// }
 ///
-/// /// The stored entry, or an empty one if nothing is stored or if it has expired.
+/// /// Returns the stored entry, or an empty one if nothing is stored or if it has expired.
 /// fn live(entry: Option<&Entry>, window: Window, now: Timestamp) -> Entry {
 ///     let is_live = |entry: &&Entry| match (window, entry.start) {
 ///         (Window::FromFirstHit { length }, Some(start)) => !has_ended(start, length, now),
-///         (Window::Aligned { start, length }, _) => !has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now),
+///         (Window::Aligned { start, length }, _) => {
+///             !has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
+///         }
 ///         _ => true,
 ///     };
 ///     let empty = || Entry {
@@ -81,14 +87,16 @@ use crate::{
 ///         entry.value = value;
 ///         if matches!(counter.window(), Window::FromFirstHit { .. }) && entry.start.is_none() {
 ///             entry.start = Some(now);
-///             entry.meta =
-///                 Some(Arc::new(WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Into::into) }));
+///             let metadata = hit.metadata.map(Into::into);
+///             entry.meta = Some(Arc::new(WindowMeta { id: hit.window_id, metadata }));
 ///         }
 ///         entries.insert(id(counter), entry.clone());
 ///         Ok(state(true, entry))
 ///     }
 ///
-///     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+///     async fn get(
+///         &self, counter: &Counter<'_>, now: Timestamp,
+///     ) -> Result<CounterState, BackendError> {
 ///         if counter.is_sliding() {
 ///             return sliding::get(self, counter, now).await;
 ///         }
@@ -111,49 +119,60 @@ use crate::{
 /// # limited_core::conformance::run(&Simple::default).unwrap();
 /// ```
 ///
-/// Run the conformance suite on it: `limited_core::conformance`, behind the feature `conformance`, tests every rule
-/// below.
+/// Run the conformance suite on your backend. It is `limited_core::conformance`, behind the feature
+/// `conformance`, and tests every rule below.
 ///
 /// # Rules
 ///
-/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics and never admits more:
-///    a window stays known for one length and the [maximum skew](crate::MAX_CLOCK_SKEW) past its end, a bucket for the
-///    maximum skew after it is full. A backend may forget an aligned window although it knows later ones, if windows
-///    are shorter than the skew; it then refuses hits for it ([`CounterState::start`]). It may take a jump back of
-///    more than two lengths and the skew for the correction of a wrong clock: the key then starts over.
+/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics and
+///    never admits more. A backend retains a window for one length and the [maximum
+///    skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum skew after it is
+///    full. If windows are shorter than the skew, a backend may forget an aligned window earlier,
+///    to keep later ones; it then refuses hits on it ([`CounterState::start`]). A backend may treat
+///    a jump back of more than two lengths and the skew as the correction of a wrong clock: the key
+///    then starts over.
 /// 2. Expired state is absent state, deleted or not. Reads that decide are consistent reads.
-/// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same; all others are apart.
+/// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same counter; all
+///    others are distinct.
 /// 4. Arithmetic is checked: no cost, floor, ceiling or time panics, wraps or admits.
 /// 5. A refused hit changes nothing.
 /// 6. A write that is repeated because its response was lost counts once.
 ///
 /// # Claims
 ///
-/// [`claim`](Self::claim) and the five methods after it give one owner at a time the right to run something. The
-/// defaults return [`Unsupported`](BackendError::Unsupported), so a backend of counters alone is a backend. A backend
-/// with claims implements all six, and keeps the rules above and these:
+/// [`claim`](Self::claim) and the five methods after it give one owner at a time the right to run
+/// something. The defaults return [`Unsupported`](BackendError::Unsupported), for backends of
+/// counters alone. A backend with claims implements all six, and keeps these rules too:
 ///
-/// 7. A key is free to claim if there is no record, if the record has [expired](crate::has_expired), if its owner
-///    released it, and if the lease of its owner [has ended](crate::has_passed). At most one owner acquires it.
-/// 8. Only the latest owner of a key finishes, renews or releases it. A lease that has ended and was not taken over
-///    still belongs to its owner until it [expires](crate::lapsed_claim_expires).
-/// 9. Each acquisition of a key has a higher [`FencingToken`](crate::FencingToken) than all before it, also after
-///    release, expiry and [`forget`](Self::forget), and if the clock jumped back within the maximum skew.
-/// 10. An operation that its owner repeats because the response was lost is recognised: `claim` while the owner holds
-///     the key, `finish` and `renew` return their first result. A repeated `release` may find nothing.
-/// 11. If time goes backwards within the maximum skew, a finished record stays found and a held key stays held.
+/// 7. A key is free to claim if it has no record, if the record has [expired](crate::has_expired),
+///    if its owner released it, or if the lease of its owner [has ended](crate::has_passed). At
+///    most one owner acquires it.
+/// 8. Only the latest owner of a key finishes, renews or releases it. A lease that has ended and
+///    was not taken over still belongs to its owner until it
+///    [expires](crate::lapsed_claim_expires).
+/// 9. Each acquisition of a key has a higher [`FencingToken`](crate::FencingToken) than all before
+///    it, also after release, expiry and [`forget`](Self::forget), and if the clock jumped back
+///    within the maximum skew.
+/// 10. A backend recognizes an operation that its owner repeats because the response was lost.
+///     `claim` while the owner holds the key, `finish` and `renew` return their first result. A
+///     repeated `release` may find no record.
+/// 11. If time goes backwards within the maximum skew, a finished record stays found and a held key
+///     stays held.
 ///
 /// # Pointers and trait objects
 ///
-/// `&B`, `Box<B>` and `Arc<B>` of a backend are backends. `Arc<dyn Backend>` is one too, for programs that choose
-/// their backend at run time.
+/// `&B`, `Box<B>` and `Arc<B>` of a backend are backends. `Arc<dyn Backend>` is one too, for
+/// programs that choose their backend at run time.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Counts `hit` without waiting, if the backend can do that. Returns `None` (the default) if the backend would
-    /// have to wait; nothing has been counted then, and the caller calls [`increment`](Self::increment).
+    /// Counts `hit` without waiting, if the backend can do that.
     ///
-    /// The fast path of a decision: it creates no future, and it can be inlined into the limiter. Its result is the
-    /// result of `increment`.
+    /// Returns `None` (the default) if the backend would have to wait. Nothing has been counted
+    /// then, and the caller calls [`increment`](Self::increment). Otherwise the result is the one
+    /// that `increment` would return.
+    ///
+    /// This is the fast path of a decision: it creates no future. Keep it short and mark it
+    /// `#[inline]`, so that the compiler can merge it with the arithmetic of the limiter.
     fn try_increment(
         &self,
         counter: &Counter<'_>,
@@ -166,17 +185,19 @@ pub trait Backend: Send + Sync {
 
     /// Counts `hit`, unless the value would exceed `hit.ceiling`; [`Hit::apply`] is the rule.
     ///
-    /// Returns the value and the window after the operation, counted or refused.
+    /// Returns the value and the window after the operation, also if the hit is refused.
     ///
-    /// If the counter is [sliding](Counter::is_sliding), the previous window lowers the ceiling; see
-    /// [`sliding`](crate::sliding) for the arithmetic. [`CounterState::previous`] is the value of that window.
-    /// [`sliding::increment`](crate::sliding::increment) does it in two steps, for backends without a better way.
+    /// If the counter is [sliding](Counter::is_sliding), the previous window lowers the ceiling;
+    /// see [`sliding`](crate::sliding) for the arithmetic. [`CounterState::previous`] is the value
+    /// of that window. [`sliding::increment`](crate::sliding::increment) does it in two steps, for
+    /// backends without a better way.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut) and
-    /// [`Unavailable`](BackendError::Unavailable) the hit may have been counted, after all others it was not.
-    /// [`Invalid`](BackendError::Invalid) if the counter is sliding and its window is not aligned.
+    /// Returns an error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut)
+    /// and [`Unavailable`](BackendError::Unavailable) the hit may have been counted; after all
+    /// other errors it was not. [`Invalid`](BackendError::Invalid) if the counter is sliding and
+    /// its window is not aligned.
     async fn increment(
         &self,
         counter: &Counter<'_>,
@@ -184,24 +205,29 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> Result<CounterState, BackendError>;
 
-    /// Reads the counter and changes nothing. The value of an absent or expired counter is 0. The value of a bucket
-    /// that is full again is 0 or lies in the past, which is the same to every hit.
+    /// Reads the counter and changes nothing.
     ///
-    /// If the counter is [sliding](Counter::is_sliding), the result contains the value of the previous window too;
-    /// [`sliding::get`](crate::sliding::get) reads twice, for backends without a better way.
+    /// The value of an absent or expired counter is 0. The value of a bucket that is full again is
+    /// 0 or a time in the past; both are equivalent for every hit.
+    ///
+    /// If the counter is [sliding](Counter::is_sliding), the result contains the value of the
+    /// previous window too; [`sliding::get`](crate::sliding::get) reads twice, for backends without
+    /// a better way.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not read. [`Invalid`](BackendError::Invalid) if the counter is sliding and its
-    /// window is not aligned.
+    /// Returns an error if the backend could not read. [`Invalid`](BackendError::Invalid) if the
+    /// counter is sliding and its window is not aligned.
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError>;
 
-    /// Deletes the counter. If `window` is given, deletes only the window from the first hit that has this id. An
-    /// absent counter is no error.
+    /// Deletes the counter. If `window` is given, deletes only the window from the first hit that
+    /// has this id.
+    ///
+    /// An absent counter is no error.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not write.
+    /// Returns an error if the backend could not write. The counter may have been deleted.
     async fn reset(
         &self,
         counter: &Counter<'_>,
@@ -209,15 +235,18 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> Result<(), BackendError>;
 
-    /// Acquires the key for an owner until a lease ends, if it is free. Otherwise returns the record that holds it.
+    /// Acquires the key for an owner until a lease ends, if it is free. Otherwise returns the
+    /// record that holds it.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut) and
-    /// [`Unavailable`](BackendError::Unavailable) the key may have been acquired: claim again with the same owner, or
-    /// [`release`](Self::release). [`Invalid`](BackendError::Invalid) if the metadata is larger than the backend can
-    /// store, or if an owner claims a key again after releasing it (a backend that does not remember released owners
-    /// treats this as a new claim).
+    /// Returns an error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut)
+    /// and [`Unavailable`](BackendError::Unavailable) the key may have been acquired: claim again
+    /// with the same owner, or [`release`](Self::release) the key.
+    ///
+    /// [`Invalid`](BackendError::Invalid) if the metadata is larger than the backend can store.
+    /// Also if an owner claims a key again after releasing it; a backend that does not store
+    /// released owners treats this as a new claim.
     async fn claim(
         &self,
         key: &ClaimKey<'_>,
@@ -228,13 +257,17 @@ pub trait Backend: Send + Sync {
         no_claims()
     }
 
-    /// Records the result, if the owner still holds the key. A result that is too large to store is omitted, and the
-    /// record says so ([`FinishResult::Omitted`]). Results of up to 100,000 bytes are never too large.
+    /// Stores the result and finishes the record, if the owner still holds the key.
+    ///
+    /// A result that is too large to store is omitted: the record is finished without it, and both
+    /// the record and this method report that ([`FinishResult::Omitted`]). Results of up to 100,000
+    /// bytes are never too large.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut) and
-    /// [`Unavailable`](BackendError::Unavailable) the result may have been recorded: repeat the call.
+    /// Returns an error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut)
+    /// and [`Unavailable`](BackendError::Unavailable) the result may have been stored: repeat the
+    /// call.
     async fn finish(
         &self,
         key: &ClaimKey<'_>,
@@ -245,11 +278,12 @@ pub trait Backend: Send + Sync {
         no_claims()
     }
 
-    /// Extends the lease to `expires_at`, if the owner still holds the key. The end of a lease never moves back.
+    /// Extends the lease to `expires_at`, if the owner still holds the key. The end of a lease
+    /// never moves back.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not decide. The lease may have been extended.
+    /// Returns an error if the backend could not decide. The lease may have been extended.
     async fn renew(
         &self,
         key: &ClaimKey<'_>,
@@ -261,11 +295,12 @@ pub trait Backend: Send + Sync {
         no_claims()
     }
 
-    /// Releases the key without a result, if the owner still holds it. The key is free to claim again.
+    /// Releases the key without a result, if the owner still holds it. The key is free to claim
+    /// again.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not decide. The key may have been released.
+    /// Returns an error if the backend could not decide. The key may have been released.
     async fn release(
         &self,
         key: &ClaimKey<'_>,
@@ -276,22 +311,27 @@ pub trait Backend: Send + Sync {
         no_claims()
     }
 
-    /// Reads the record of the key. Returns `None` if the key was never claimed, was released, or has expired. A lease
-    /// that has ended is still returned.
+    /// Reads the record of the key. Returns `None` if the key was never claimed, was released, or
+    /// has expired.
+    ///
+    /// A claim whose lease has ended is still returned, until it
+    /// [expires](crate::lapsed_claim_expires).
     ///
     /// # Errors
     ///
-    /// An error if the backend could not read.
+    /// Returns an error if the backend could not read.
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
         let _ = (key, now);
         no_claims()
     }
 
-    /// Deletes the record of the key, also while an owner holds it; that owner loses its claim. Meant for operators.
+    /// Deletes the record of the key, for operators. An owner that holds the key loses its claim.
+    ///
+    /// An absent record is no error.
     ///
     /// # Errors
     ///
-    /// An error if the backend could not write.
+    /// Returns an error if the backend could not write. The record may have been deleted.
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
         let _ = (key, now);
         no_claims()
@@ -300,9 +340,10 @@ pub trait Backend: Send + Sync {
 
 /// Promises that every future of this backend is ready at its first poll.
 ///
-/// `Limiter::allow_now` and its siblings require it: they need no runtime, because they poll once.
+/// The methods of `Limiter` that end in `_now` require it: they poll once, and so need no runtime.
+/// The harness `limited_core::conformance::PollOnce` tests the promise.
 pub trait Immediate: Backend {}
 
 fn no_claims<T>() -> Result<T, BackendError> {
-    Err(BackendError::unsupported("this backend stores counters, but no claims"))
+    Err(BackendError::unsupported("this backend supports counters, but not claims"))
 }

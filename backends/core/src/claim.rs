@@ -1,4 +1,4 @@
-//! What a backend is asked, and what it answers, about claims: one owner at a time, until it is done.
+//! Claims: one owner at a time has the right to run an action, until it has finished.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::{Dimensions, InvalidKey, Key, Timestamp};
 
-/// How long a claim whose lease has ended still belongs to its owner, where nobody else takes it; afterwards the record
-/// has expired.
+/// How long a claim still belongs to its owner after its lease has ended, unless another owner
+/// takes it over. After that the record has expired.
 pub const LAPSED_CLAIM_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is claimed: a key, within a namespace, for one purpose.
+/// Identifies a claim: a key, within a namespace, for one purpose.
 ///
-/// Claims with equal namespace, key and kind are the same, whoever asks.
+/// Claims with equal namespace, key and kind are the same claim, for every caller.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimKey<'a> {
     namespace: &'a str,
@@ -21,40 +21,45 @@ pub struct ClaimKey<'a> {
 }
 
 impl<'a> ClaimKey<'a> {
-    /// The claim on a key; an error for a key that no backend takes.
+    /// Creates the identity of a claim.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] if the key is empty or too long.
     pub fn new(namespace: &'a str, kind: ClaimKind, key: &'a Key<'a>) -> Result<Self, InvalidKey> {
         key.validate()?;
         Ok(Self { namespace, kind, key })
     }
 
-    /// The namespace, which may be empty. A backend must keep namespace and key apart.
+    /// Returns the namespace, which may be empty. A backend has to keep namespace and key separate.
     pub const fn namespace(&self) -> &'a str {
         self.namespace
     }
 
-    /// What the key is claimed for.
+    /// Returns the purpose of the claim.
     pub const fn kind(&self) -> ClaimKind {
         self.kind
     }
 
-    /// The rendered key: 1 to 1,024 bytes of UTF-8.
+    /// Returns the rendered key: 1 to 1,024 bytes of UTF-8.
     pub fn key(&self) -> &'a str {
         self.key.as_str()
     }
 
-    /// What the key was composed of, for backends that index it. It does not tell claims apart.
+    /// Returns the parts of a composed key, for backends that index them. They are not part of the
+    /// claim's identity.
     pub fn dimensions(&self) -> Option<&'a Dimensions> {
         self.key.dimensions()
     }
 }
 
-/// What a key is claimed for. Claims of different kinds never meet.
+/// The purpose of a claim. Claims of different kinds are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ClaimKind {
-    /// To run a request once and give its result to whoever repeats it.
+    /// To run a request once, and to return its result to every repetition.
     Idempotency,
-    /// To do something once.
+    /// To run an action once.
     DoOnce,
 }
 
@@ -62,7 +67,7 @@ impl ClaimKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Idempotency, Self::DoOnce];
 
-    /// Its name, for backends to store: `IDEMPOTENCY`, `DO_ONCE`.
+    /// Returns the name that backends store: `IDEMPOTENCY` or `DO_ONCE`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idempotency => "IDEMPOTENCY",
@@ -71,9 +76,10 @@ impl ClaimKind {
     }
 }
 
-/// Who claims: a token that the caller makes up, fresh for each claim.
+/// Identifies the owner of a claim. The caller chooses a new one for each claim, such as a random
+/// number.
 ///
-/// Only the repetition of a claim whose answer was lost has the token that it had.
+/// Only a claim that is repeated because its response was lost has the same owner again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Owner(pub u128);
 
@@ -83,29 +89,30 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// A fencing number: each grant of a key has a higher one than every grant before it, also after release, expiry and
-/// [`forget`](crate::Backend::forget).
+/// A fencing token: each acquisition of a key has a higher one than all before it, also after
+/// release, expiry and [`forget`](crate::Backend::forget).
 ///
-/// What the owner writes to should refuse a number that is lower than one it has seen: that is what stops an owner who
-/// was held up for longer than its lease (Kleppmann, "How to do distributed locking", 2016).
+/// The store that the owner writes to should refuse a token that is lower than one that it has
+/// seen. That stops an owner that was delayed for longer than its lease (Kleppmann, "How to do
+/// distributed locking", 2016).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(pub u64);
 
 impl FencingToken {
-    /// The number that the first grant of a key at `now` follows: whole microseconds since 1970, so that a key whose
-    /// record is gone goes on higher than it was.
+    /// Returns the token before the first one of a key at `now`: the whole microseconds since 1970.
+    /// So the tokens of a key still rise after its record is gone.
     pub const fn seed(now: Timestamp) -> Self {
         Self(now.as_nanos() / 1_000)
     }
 
-    /// The next number.
+    /// Returns the next token.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }
 
-/// A SHA-256 by which requests are told apart.
+/// The SHA-256 hash of a request, to compare requests with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestHash(pub [u8; 32]);
 
@@ -118,111 +125,112 @@ impl fmt::Display for RequestHash {
 
 impl fmt::Debug for RequestHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({self})")
+        write!(f, "RequestHash({self})")
     }
 }
 
-/// A claim on a key: who, until when, and for which request.
+/// The arguments of a claim: the owner, the end of its lease, and the request.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest<'a> {
-    /// Who claims.
+    /// The owner that claims the key.
     pub owner: Owner,
     /// When the lease ends.
     pub expires_at: Timestamp,
-    /// What is to be done, for the others to compare with what they want done.
+    /// The hash of the request, for other callers to compare with their own.
     pub request_hash: Option<RequestHash>,
-    /// What is kept with the record.
+    /// Stored with the record.
     pub metadata: ClaimMetadata<'a>,
 }
 
 impl ClaimRequest<'_> {
-    /// A claim without a fingerprint and without details.
+    /// Creates a claim without a request hash and without metadata.
     pub const fn new(owner: Owner, expires_at: Timestamp) -> Self {
         let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
         Self { owner, expires_at, request_hash: None, metadata }
     }
 }
 
-/// What is kept with a record for who looks at the store. No operation decides by it.
+/// Stored with a record for operators who inspect the store. It affects no decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimMetadata<'a> {
-    /// What ran.
+    /// The function that runs.
     pub function_name: Option<&'a str>,
-    /// For whom.
+    /// The tenant that it runs for.
     pub tenant: Option<&'a str>,
-    /// The request itself.
+    /// The request.
     pub request: Option<&'a str>,
 }
 
-/// What the owner of a claim has done.
+/// The arguments of [`finish`](crate::Backend::finish): the owner and its result.
 #[derive(Clone, Debug)]
 pub struct Completion<'a> {
-    /// Who has done it.
+    /// The owner of the claim.
     pub owner: Owner,
-    /// What came of it.
+    /// The result to store.
     pub result: StoredResult,
-    /// A status code to keep with it, such as that of HTTP.
+    /// A status code to store with it, such as that of HTTP.
     pub status_code: Option<u16>,
-    /// When the record expires; never, where there is no such time. See [`has_expired`] for the precision.
+    /// When the record expires; `None` for never. See [`has_expired`] for the precision.
     pub expires: Option<Timestamp>,
-    /// What the claim brought. A backend whose records are bounded in size has to know how much of it is taken.
+    /// The metadata of the claim. A backend with records of limited size needs it to compute the
+    /// remaining space.
     pub metadata: ClaimMetadata<'a>,
 }
 
 impl Completion<'_> {
-    /// A completion with nothing to keep, that never expires.
+    /// Creates a completion without a result, which never expires.
     pub const fn new(owner: Owner) -> Self {
         let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
         Self { owner, result: StoredResult::Nothing, status_code: None, expires: None, metadata }
     }
 }
 
-/// What came of what was claimed. Texts are JSON, for a backend to store as they are.
+/// The result of a claimed action. All texts are JSON, which a backend stores unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoredResult {
-    /// It is done, and there is no more to say.
+    /// The action has no result.
     #[default]
     Nothing,
-    /// It is done, with this value.
+    /// The action returned this value.
     Value(Arc<str>),
-    /// It failed with this error, for good.
+    /// The action failed with this error, permanently.
     Error(Arc<str>),
-    /// It is done, and its result could not be kept.
+    /// The action ran, but its result was not stored.
     Omitted {
-        /// Why not.
+        /// Why it was not stored.
         reason: Arc<str>,
     },
 }
 
-/// What a claim is answered.
+/// The result of [`claim`](crate::Backend::claim).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acquisition {
-    /// The key is the owner's, until the lease ends.
+    /// The owner acquired the key, until its lease ends.
     Acquired(Grant),
-    /// Somebody else has it, or it is done.
+    /// Another owner holds the key, or the action has finished.
     Held(Record),
 }
 
-/// A granted claim.
+/// An acquired claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The number of this grant.
+    /// The fencing token of this acquisition.
     pub fencing_token: FencingToken,
     /// When the lease ends, unless it is renewed.
     pub expires_at: Timestamp,
 }
 
-/// What there is on a claimed key.
+/// The record of a claimed key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Somebody is at it.
+    /// An owner holds the key, or its lease has ended without a takeover.
     InProgress(InProgress),
-    /// It is done.
+    /// The owner has finished.
     Finished(Finished),
 }
 
 impl Record {
-    /// The fingerprint that the claim brought.
+    /// Returns the request hash of the claim.
     pub const fn request_hash(&self) -> Option<RequestHash> {
         match self {
             Self::InProgress(record) => record.request_hash,
@@ -231,69 +239,72 @@ impl Record {
     }
 }
 
-/// A claim that is held, or was until its lease ended and nobody else took it.
+/// A claim that its owner has not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InProgress {
-    /// Who holds it.
+    /// The owner of the claim.
     pub owner: Owner,
-    /// The number of the grant.
+    /// The fencing token of the claim.
     pub fencing_token: FencingToken,
-    /// When the lease ends, or has ended.
+    /// When the lease ends or has ended.
     pub expires_at: Timestamp,
-    /// The fingerprint that the claim brought.
+    /// The request hash of the claim.
     pub request_hash: Option<RequestHash>,
 }
 
-/// A claim whose owner has finished.
+/// A claim that its owner has finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Who has done it.
+    /// The owner of the claim.
     pub owner: Owner,
-    /// The number of its grant.
+    /// The fencing token of the claim.
     pub fencing_token: FencingToken,
-    /// When it was finished.
+    /// When the owner finished.
     pub at: Timestamp,
-    /// What came of it.
+    /// The result.
     pub result: StoredResult,
-    /// The status code that was kept with it.
+    /// The status code.
     pub status_code: Option<u16>,
-    /// The fingerprint that the claim brought.
+    /// The request hash of the claim.
     pub request_hash: Option<RequestHash>,
 }
 
-/// What [`finish`](crate::Backend::finish) is answered.
+/// The result of [`finish`](crate::Backend::finish).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FinishResult {
-    /// The record says that it is done, with the result that was given: where that was
-    /// [`Omitted`](StoredResult::Omitted), it says so.
+    /// The record is finished, with this result. If the owner itself passed
+    /// [`Omitted`](StoredResult::Omitted), the record contains that.
     Stored,
-    /// The record says that it is done, and that its result could not be kept: the backend has no room for it.
+    /// The record is finished, but its result was not stored: it is too large for the backend.
     Omitted {
-        /// Why not.
+        /// Why it was not stored.
         reason: Arc<str>,
     },
-    /// Nothing was recorded: the claim is no longer the owner's. This is what there is instead.
+    /// Nothing was stored: the claim no longer belongs to the owner. Contains the current record,
+    /// if there is one.
     Lost(Option<Record>),
 }
 
-/// What [`renew`](crate::Backend::renew) and [`release`](crate::Backend::release) are answered.
+/// The result of [`renew`](crate::Backend::renew) and [`release`](crate::Backend::release).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseStatus {
-    /// The claim was the owner's, and it is done.
+    /// The claim belonged to the owner, and the operation was applied.
     Owned,
-    /// Nothing was changed: the claim is no longer the owner's. This is what there is instead.
+    /// Nothing was changed: the claim no longer belongs to the owner. Contains the current record,
+    /// if there is one.
     Lost(Option<Record>),
 }
 
-/// Whether a record that `expires` then has expired at `now`: in whole seconds, the time of expiry rounded up, since
-/// that is what databases keep.
+/// Returns whether a record with this expiry has expired at `now`. The expiry is rounded up to a
+/// whole second, because databases store it in seconds.
 ///
-/// A record that expires at the end of time never does.
+/// A record that expires at the last [`Timestamp`] never expires.
 pub const fn has_expired(expires: Timestamp, now: Timestamp) -> bool {
     expires.as_nanos().div_ceil(1_000_000_000) <= now.as_secs()
 }
 
-/// When a claim expires that is neither finished nor renewed nor taken over: [`LAPSED_CLAIM_TTL`] after its lease.
+/// Returns when a claim expires that is neither finished, renewed nor taken over:
+/// [`LAPSED_CLAIM_TTL`] after the end of its lease.
 pub const fn lapsed_claim_expires(expires_at: Timestamp) -> Timestamp {
     expires_at.saturating_add(LAPSED_CLAIM_TTL)
 }
@@ -303,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_expires_at_the_end_of_its_second() {
+    fn record_expires_at_the_end_of_its_second() {
         let expires = Timestamp::from_nanos(7_000_000_001);
         assert!(!has_expired(expires, Timestamp::from_nanos(7_999_999_999)));
         assert!(has_expired(expires, Timestamp::from_secs(8)));
@@ -312,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_grants_follow_the_time_and_each_other() {
+    fn fencing_tokens_follow_the_time_and_each_other() {
         let seed = FencingToken::seed(Timestamp::from_nanos(2_999));
         assert_eq!((seed, seed.next()), (FencingToken(2), FencingToken(3)));
         assert!(FencingToken::seed(Timestamp::MAX) < FencingToken(i64::MAX as u64));
@@ -320,14 +331,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_written_in_hexadecimal() {
+    fn request_hash_is_written_in_hexadecimal() {
         let mut bytes = [0; 32];
         bytes[0] = 0xab;
         assert_eq!(RequestHash(bytes).to_string(), format!("ab{}", "0".repeat(62)));
     }
 
     #[test]
-    fn kinds_have_names_of_their_own() {
+    fn each_kind_has_its_own_name() {
         assert_eq!(ClaimKind::ALL.map(ClaimKind::as_str), ["IDEMPOTENCY", "DO_ONCE"]);
     }
 }

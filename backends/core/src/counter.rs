@@ -1,12 +1,12 @@
-//! What a backend is asked, and what it answers: counters, hits and tallies.
+//! Counters, hits and the state of a counter: the arguments and results of a backend.
 
 use std::sync::Arc;
 
 use crate::{Dimensions, InvalidKey, Key, Timestamp, Window};
 
-/// What a hit is counted in: a key, within a namespace, in a window.
+/// Identifies a counter: a key, within a namespace, in a window.
 ///
-/// Counters with equal namespace, key and window are the same counter, whoever asks.
+/// Counters with equal namespace, key and window are the same counter, for every caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter<'a> {
     namespace: &'a str,
@@ -16,65 +16,72 @@ pub struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    /// The counter of a key in a window; an error for a key that no backend takes.
+    /// Creates the counter of a key in a window.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] if the key is empty or too long.
     pub fn new(namespace: &'a str, key: &'a Key<'a>, window: Window) -> Result<Self, InvalidKey> {
         key.validate()?;
         Ok(Self { namespace, key, window, is_sliding: false })
     }
 
-    /// The same key in another window.
+    /// Returns the counter of the same namespace and key in another window.
     #[must_use]
     pub const fn with_window(self, window: Window) -> Self {
         Self { window, ..self }
     }
 
-    /// Returns the counter as a sliding window: the value of the previous window, weighted by the share of it that a
-    /// window ending now still covers, is counted too.
+    /// Returns the same counter as a sliding one: the value of the previous window is counted too,
+    /// weighted by the share of it that a window ending now still covers.
     ///
-    /// A property of the question, and no part of the counter's identity. Only an aligned window slides.
+    /// Sliding is a property of the operation, not of the counter's identity. Only an aligned
+    /// window slides.
     #[must_use]
     pub const fn sliding(self) -> Self {
         Self { is_sliding: true, ..self }
     }
 
-    /// Returns the counter of this window alone, not [sliding](Self::sliding).
+    /// Returns the same counter as a fixed one: without the [previous window](Self::sliding).
     #[must_use]
     pub const fn fixed(self) -> Self {
         Self { is_sliding: false, ..self }
     }
 
-    /// Returns whether the previous window is counted too.
+    /// Returns whether the counter is [sliding](Self::sliding).
     #[inline]
     pub const fn is_sliding(&self) -> bool {
         self.is_sliding
     }
 
-    /// The namespace, which may be empty. A backend must keep namespace and key apart: `("a", "bc")` is not
-    /// `("ab", "c")`.
+    /// Returns the namespace, which may be empty. A backend has to keep namespace and key separate:
+    /// `("a", "bc")` is not `("ab", "c")`.
     pub const fn namespace(&self) -> &'a str {
         self.namespace
     }
 
-    /// The rendered key: 1 to 1,024 bytes of UTF-8.
+    /// Returns the rendered key: 1 to 1,024 bytes of UTF-8.
     pub fn key(&self) -> &'a str {
         self.key.as_str()
     }
 
-    /// What the key was composed of, for backends that index it. It does not tell counters apart.
+    /// Returns the parts of a composed key, for backends that index them. They are not part of the
+    /// counter's identity.
     pub fn dimensions(&self) -> Option<&'a Dimensions> {
         self.key.dimensions()
     }
 
-    /// The window.
+    /// Returns the window.
     pub const fn window(&self) -> Window {
         self.window
     }
 }
 
-/// Something to count: a cost, and the bounds that decide whether it is counted.
+/// A cost to count, and the bounds that decide whether it is counted.
 ///
-/// A plain hit has a floor of 0 and the limit as its ceiling. A hit of cost 0 is counted like any other: it raises the
-/// value to the floor, and opens a window.
+/// A plain hit has a floor of 0 and the limit as its ceiling. A hit of cost 0 is counted like any
+/// other hit: it raises the value to the floor, and starts a [window from the first
+/// hit](Window::FromFirstHit).
 ///
 /// ```
 /// # use limited_core::Hit;
@@ -85,40 +92,42 @@ impl<'a> Counter<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit<'a> {
-    /// How much to add.
+    /// The cost to add.
     pub cost: u128,
-    /// Where to count from, if the stored value is below it or absent.
+    /// The value to count from, if the stored value is lower or absent.
     pub floor: u128,
     /// The highest value that the counter may have after the hit.
     pub ceiling: u128,
-    /// The generation of the window, if this hit opens one. Only for [`Window::FromFirstHit`]; must be fresh for each hit.
+    /// The id of the window, if this hit starts one. Only for [`Window::FromFirstHit`]; has to be
+    /// new for each hit.
     pub window_id: WindowId,
-    /// What to keep with the window, if this hit opens one. Only for [`Window::FromFirstHit`].
+    /// The metadata of the window, if this hit starts one. Only for [`Window::FromFirstHit`].
     pub metadata: Option<&'a str>,
 }
 
 impl<'a> Hit<'a> {
-    /// A hit that counts from zero.
+    /// Creates a hit with a floor of 0.
     pub const fn new(cost: u128, ceiling: u128) -> Self {
         Self { cost, floor: 0, ceiling, window_id: WindowId(0), metadata: None }
     }
 
-    /// The same hit, counting from `floor` where the stored value is below it.
+    /// Returns the hit with this floor.
     #[must_use]
     pub const fn with_floor(self, floor: u128) -> Self {
         Self { floor, ..self }
     }
 
-    /// The same hit for a hit-opened window: with the generation and the note of the window that it may open.
+    /// Returns the hit with the id and the metadata of the window that it may start.
     #[must_use]
     pub const fn with_window_meta(self, window_id: WindowId, metadata: Option<&'a str>) -> Self {
         Self { window_id, metadata, ..self }
     }
 
-    /// The value after this hit on a counter of `value` (0 where there is none); `None` where it is refused.
+    /// Returns the value after this hit on a counter of `value` (0 if absent), or `None` if the hit
+    /// is refused.
     ///
-    /// This is the whole rule of [`Backend::increment`](crate::Backend::increment), and cannot overflow: what does
-    /// not fit is refused.
+    /// This is the whole rule of [`Backend::increment`](crate::Backend::increment). It cannot
+    /// overflow: a hit that does not fit is refused.
     #[inline]
     pub const fn apply(&self, value: u128) -> Option<u128> {
         let from = if value < self.floor { self.floor } else { value };
@@ -129,58 +138,61 @@ impl<'a> Hit<'a> {
     }
 }
 
-/// Which of the windows that one key opened, one after the other, is meant. Chosen by the caller, fresh for each hit.
+/// Identifies one of the successive [windows from the first hit](Window::FromFirstHit) of a
+/// counter. The caller chooses a new one for each hit, such as a random number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WindowId(pub u128);
 
-/// How a hit-opened window was opened.
+/// The id and the metadata of a [window from the first hit](Window::FromFirstHit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowMeta {
-    /// The generation that the first hit brought.
+    /// The id that its first hit had.
     pub id: WindowId,
-    /// The note that the first hit brought.
+    /// The metadata that its first hit had.
     pub metadata: Option<Arc<str>>,
 }
 
-/// What a counter says after an operation, refused or not.
+/// The state of a counter after an operation, also after a refused hit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CounterState {
-    /// Whether the hit was counted. Always `false` of a read.
+    /// Whether the hit was counted. Always `false` for a read.
     pub counted: bool,
-    /// The value of the counter after the operation; 0 where it is absent.
+    /// The value of the counter after the operation; 0 if it is absent.
     pub value: u128,
-    /// The value of the window before, where the operation weighed it; else 0.
+    /// The value of the previous window, if the counter is [sliding](Counter::sliding); otherwise
+    /// 0.
     pub previous: u128,
-    /// The start of the window that was counted in, or that refused; `None` of buckets and of windows nobody opened.
+    /// The start of the window. `None` for a bucket, and for a window from the first hit that is
+    /// absent.
     ///
-    /// Of an aligned window it is the one asked for, with one exception: where a clock jumped back so far that the
-    /// backend no longer knows that window, the hit is refused, and this is the start of the earliest window that
-    /// it can decide on.
+    /// For an aligned window this is the start of the requested window, with one exception. If a
+    /// clock jumped back so far that the backend has forgotten that window, the hit is refused, and
+    /// this is the start of the earliest window that the backend still knows.
     pub start: Option<Timestamp>,
-    /// How a hit-opened window was opened, by its first hit.
+    /// The id and the metadata of a window from the first hit.
     pub meta: Option<Arc<WindowMeta>>,
 }
 
 impl CounterState {
-    /// A tally of a counted hit (`true`), or of a refusal or a read (`false`).
+    /// Creates the state after a counted hit (`true`), or after a refused hit or a read (`false`).
     pub const fn new(counted: bool, value: u128) -> Self {
         Self { counted, value, previous: 0, start: None, meta: None }
     }
 
-    /// The same, with the value of the window before.
+    /// Returns the state with the value of the previous window.
     #[must_use]
     pub fn with_previous(self, previous: u128) -> Self {
         Self { previous, ..self }
     }
 
-    /// The same, with the start of the window.
+    /// Returns the state with the start of the window.
     #[must_use]
     pub fn with_start(self, start: Timestamp) -> Self {
         Self { start: Some(start), ..self }
     }
 
-    /// The same, with how the window was opened.
+    /// Returns the state with the id and the metadata of the window.
     #[must_use]
     pub fn with_meta(self, meta: Arc<WindowMeta>) -> Self {
         Self { meta: Some(meta), ..self }
@@ -194,14 +206,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_counter_takes_no_invalid_key() {
+    fn counter_accepts_no_invalid_key() {
         let window = Window::aligned(Timestamp::EPOCH, crate::WindowLength::SECOND);
         assert_eq!(Counter::new("", &Key::from(""), window).unwrap_err(), InvalidKey::Empty);
         assert!(Counter::new("", &Key::from("x"), window).is_ok());
     }
 
     #[test]
-    fn a_counter_tells_what_its_key_was_composed_of() {
+    fn counter_has_the_dimensions_of_its_key() {
         let window = Window::aligned(Timestamp::EPOCH, crate::WindowLength::SECOND);
         let key = Key::new().tenant("42").user("7");
         let counter = Counter::new("", &key, window).unwrap();
@@ -213,7 +225,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn a_hit_counts_exactly_when_it_fits(cost: u128, floor: u128, ceiling: u128, value: u128) {
+        fn hit_is_counted_if_and_only_if_it_fits(cost: u128, floor: u128, ceiling: u128, value: u128) {
             let hit = Hit::new(cost, ceiling).with_floor(floor);
             let room = ceiling.checked_sub(value.max(floor));
             let fits = room.is_some_and(|room| cost <= room);

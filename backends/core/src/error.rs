@@ -1,80 +1,85 @@
-//! Why a backend could not answer.
+//! Errors of backends.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a backend could not answer. Each variant is something that a caller can act on.
+/// Why an operation of a backend failed. Each variant is something that a caller can act on.
 ///
-/// An error is neither a refusal nor an admission. Where the answer to a write was lost ([`TimedOut`], or
-/// [`Unavailable`]), the hit may or may not have been counted; it is never counted twice.
+/// An error is neither an admission nor a refusal. If the response of a write was lost
+/// ([`TimedOut`] or [`Unavailable`]), the hit may or may not have been counted; it is never counted
+/// twice.
 ///
-/// Errors are cheap to clone, since one failed request may answer several callers.
+/// Errors are cheap to clone, because one failed request may be the result of several callers.
 ///
 /// [`TimedOut`]: BackendError::TimedOut
 /// [`Unavailable`]: BackendError::Unavailable
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The backend asks for fewer requests. Nothing was counted; try again after a while.
+    /// The backend requires a lower request rate. Nothing was counted; retry later.
     Throttled(Cause),
-    /// No answer came in time. The hit may have been counted.
+    /// No response arrived in time. The hit may have been counted.
     TimedOut(Cause),
-    /// The backend could not be reached, or failed by itself. The hit may have been counted.
+    /// The backend could not be reached, or failed internally. The hit may have been counted.
     Unavailable(Cause),
-    /// The table, bucket or database that holds the state is not there: create it, or correct its name.
+    /// The table, bucket or database of the state does not exist: create it, or correct its name.
     MissingTable(Cause),
-    /// The backend knows who asks, or does not, and refuses access: correct the credentials or the policy.
+    /// The backend denies access: correct the credentials or the policy.
     AccessDenied(Cause),
-    /// The backend is not set up to be asked: correct its configuration, such as region, endpoint or HTTP client.
+    /// The configuration is incomplete or wrong: correct it, such as the region, the endpoint or
+    /// the HTTP client.
     Misconfigured(Cause),
-    /// The request is one that this backend can never carry out.
+    /// The backend can never carry out this request: change the request.
     Invalid(Cause),
-    /// The backend holds as many live keys as it may, of counters or of claims: raise its cap, shorten windows, leases or
-    /// the time for which results are kept, or let a live counter give way.
+    /// The backend has reached its maximum number of live keys, of counters or of claims. Raise the
+    /// maximum; shorten windows, leases or the TTL of results; or allow the eviction of live
+    /// counters.
     Full {
-        /// The cap.
+        /// The maximum number of keys.
         max_keys: usize,
     },
-    /// This backend does not have this operation: use another backend.
+    /// The backend does not support this operation: use another backend.
     Unsupported(Cause),
-    /// Stored state that this backend cannot read: something else writes to the same place.
+    /// The backend cannot read its stored state: check whether another program writes to the same
+    /// table.
     Corrupt(Cause),
-    /// Anything else.
+    /// Any other error.
     Other(Cause),
 }
 
 impl BackendError {
-    /// [`Throttled`](Self::Throttled), for this cause.
+    /// Creates [`Throttled`](Self::Throttled).
     pub fn throttled(cause: impl Into<Cause>) -> Self {
         Self::Throttled(cause.into())
     }
 
-    /// [`TimedOut`](Self::TimedOut), for this cause.
+    /// Creates [`TimedOut`](Self::TimedOut).
     pub fn timed_out(cause: impl Into<Cause>) -> Self {
         Self::TimedOut(cause.into())
     }
 
-    /// [`Unavailable`](Self::Unavailable), for this cause.
+    /// Creates [`Unavailable`](Self::Unavailable).
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
 
-    /// [`Invalid`](Self::Invalid), for this cause.
+    /// Creates [`Invalid`](Self::Invalid).
     pub fn invalid(cause: impl Into<Cause>) -> Self {
         Self::Invalid(cause.into())
     }
 
-    /// [`Unsupported`](Self::Unsupported), for this cause.
+    /// Creates [`Unsupported`](Self::Unsupported).
     pub fn unsupported(cause: impl Into<Cause>) -> Self {
         Self::Unsupported(cause.into())
     }
 
-    /// Whether the same request may succeed a little later, without anybody changing anything.
+    /// Returns whether the same request may succeed later without any change by an operator.
     ///
-    /// After [`TimedOut`](Self::TimedOut) and [`Unavailable`](Self::Unavailable) a repeated hit may be the second one
-    /// that is counted: too much at worst, which is the safe side for a limit.
+    /// After [`TimedOut`](Self::TimedOut) and [`Unavailable`](Self::Unavailable) a repeated hit may
+    /// be counted in addition to the first one. Then too much is counted, which is the safe side
+    /// for a limit.
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Throttled(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::Full { .. } => true,
@@ -88,7 +93,7 @@ impl BackendError {
         }
     }
 
-    /// What happened, where the variant does not say it all.
+    /// Returns the cause; `None` for [`Full`](Self::Full), which has none.
     pub const fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Throttled(cause)
@@ -110,32 +115,33 @@ impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Throttled(cause) => write!(f, "the backend is throttling: {cause}"),
-            Self::TimedOut(cause) => write!(f, "the backend did not answer in time: {cause}"),
+            Self::TimedOut(cause) => write!(f, "the backend did not respond in time: {cause}"),
             Self::Unavailable(cause) => write!(f, "the backend is unavailable: {cause}"),
             Self::MissingTable(cause) => write!(f, "the backend's table is missing: {cause}"),
             Self::AccessDenied(cause) => write!(f, "the backend denies access: {cause}"),
-            Self::Misconfigured(cause) => write!(f, "the backend is not set up: {cause}"),
+            Self::Misconfigured(cause) => write!(f, "the backend is misconfigured: {cause}"),
             Self::Invalid(cause) => write!(f, "the backend cannot carry out this request: {cause}"),
             Self::Full { max_keys } => write!(
                 f,
-                "the backend is full: it holds {max_keys} live keys and takes a new one only when one of them expires; \
-                 raise its cap, keep keys for less long, or let live counters give way"
+                "the backend is full: it has {max_keys} live keys, its maximum, until one of them expires; \
+                 raise the maximum, shorten windows or TTLs, or allow the eviction of live counters"
             ),
             Self::Unsupported(cause) => write!(f, "the backend does not support this operation: {cause}"),
-            Self::Corrupt(cause) => write!(f, "the backend holds state that it cannot read: {cause}"),
+            Self::Corrupt(cause) => write!(f, "the backend cannot read its stored state: {cause}"),
             Self::Other(cause) => write!(f, "the backend failed: {cause}"),
         }
     }
 }
 
-// By hand, since a variant's message already holds that of its cause: the source is the error below the cause.
+// Not derived, because the message of a variant contains that of its cause. So the source is that
+// of the cause.
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause().and_then(Cause::source)
     }
 }
 
-/// What happened, in words, and the error below it where there is one.
+/// The cause of an error: a message, and the underlying error if there is one.
 #[derive(Clone)]
 pub struct Cause(Arc<CauseInner>);
 
@@ -145,12 +151,12 @@ struct CauseInner {
 }
 
 impl Cause {
-    /// A cause in words: what happened and what to do.
+    /// Creates a cause. The message says what happened, and what to do.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(CauseInner { message: message.into(), source: None }))
     }
 
-    /// A cause in words, with the error below it.
+    /// Creates a cause with the underlying error.
     pub fn with_source(
         message: impl Into<Cow<'static, str>>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
@@ -158,12 +164,12 @@ impl Cause {
         Self(Arc::new(CauseInner { message: message.into(), source: Some(source.into()) }))
     }
 
-    /// What happened, in words.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The error below it, where there is one.
+    /// Returns the underlying error, if there is one.
     pub fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
@@ -197,20 +203,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_is_kept_and_told_once() {
-        let below = std::io::Error::other("connection reset");
+    fn source_is_kept_and_not_repeated_in_the_message() {
+        let source = std::io::Error::other("connection reset");
         let error =
-            BackendError::unavailable(Cause::with_source("no connection to the table's endpoint", below));
+            BackendError::unavailable(Cause::with_source("no connection to the table's endpoint", source));
         assert_eq!(error.to_string(), "the backend is unavailable: no connection to the table's endpoint");
         assert_eq!(error.source().unwrap().to_string(), "connection reset");
         assert_eq!(error.clone().source().unwrap().to_string(), "connection reset");
     }
 
     #[test]
-    fn only_what_may_pass_by_itself_is_retryable() {
+    fn only_temporary_errors_are_retryable() {
         for error in [
             BackendError::throttled("slow down"),
-            BackendError::timed_out("no answer in 250 ms"),
+            BackendError::timed_out("no response in 250 ms"),
             BackendError::unavailable("no route to host"),
             BackendError::Full { max_keys: 1 },
         ] {

@@ -1,4 +1,4 @@
-//! Pointers to backends, which are backends.
+//! `&B`, `Box<B>` and `Arc<B>` of a backend are backends.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use crate::{
     FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Timestamp, WindowId,
 };
 
-// A method that is missing here would silently run its default instead of the backend's own code.
+// A method that is missing here would run the default of the trait instead of the method of the
+// backend.
 macro_rules! forward {
     ($($pointer:ty),+) => {$(
         #[deny(clippy::missing_trait_methods)]

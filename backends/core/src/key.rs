@@ -1,4 +1,4 @@
-//! Keys: what a decision is about.
+//! Keys: what a limit or a claim applies to.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// What a decision is about: a user, an address, a route.
+/// What a limit or a claim applies to: a user, an address, a route.
 ///
-/// A key is its rendered string: non-empty UTF-8 of at most [`Key::MAX_LEN`] bytes. A `&str` or `String` is a key as it
-/// stands, borrowed where it can be. A composed key has parts, each a name and a value:
+/// A key is its rendered string: non-empty UTF-8 of at most [`Key::MAX_LEN`] bytes. A `&str` is a
+/// key without copying. A composed key has parts, each with a name and a value:
 ///
 /// ```
 /// # use limited_core::Key;
@@ -20,23 +20,25 @@ use sha2::{Digest, Sha256};
 /// assert_eq!(Key::new().tenant("42:user").user("7").as_str(), "tenant:42%3Auser:user:7");
 /// ```
 ///
-/// # No two compositions render alike
+/// # Different compositions render differently
 ///
-/// In names and values `%`, `:` and `=` are written `%25`, `%3A` and `%3D`, so a value cannot pass for a part, nor a
-/// text for the fingerprint of a [secret](Key::secret). A plain string is not escaped: `"tenant:42"` *is* the key that
-/// `Key::new().tenant("42")` renders. Compose keys, rather than format them, where a part comes from outside.
+/// In names and values `%`, `:` and `=` are escaped as `%25`, `%3A` and `%3D`. So a value cannot
+/// imitate a part, and a text cannot imitate the hash of a [secret](Key::secret). A plain string is
+/// not escaped: `"tenant:42"` *is* the key that `Key::new().tenant("42")` renders. Compose a key
+/// instead of formatting it, if a part comes from outside.
 ///
 /// # Dimensions
 ///
-/// A composed key remembers its tenant, user and address, for backends that index them. They do not tell keys apart:
-/// equality, order and hash are those of the rendered string.
+/// A composed key contains its tenant, user and address, for backends that index them. They are not
+/// part of its identity: equality, order and hash are those of the rendered string.
 #[derive(Clone)]
 pub struct Key<'a> {
     rendered: Cow<'a, str>,
     dimensions: Option<Arc<Dimensions>>,
 }
 
-/// The parts of a composed key that a backend may store beside its counter, to find usage by them. Unescaped.
+/// The parts of a composed key that a backend may index, to find usage by them. They are not
+/// escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dimensions {
@@ -48,16 +50,16 @@ pub struct Dimensions {
     pub ip: Option<IpAddr>,
 }
 
-/// A key that no backend takes.
+/// Why no backend accepts a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// The key is the empty string.
-    #[error("the key is empty: name what is limited, or leave it unlimited")]
+    #[error("the key is empty; expected 1 to {max} bytes", max = Key::MAX_LEN)]
     Empty,
     /// The key is longer than [`Key::MAX_LEN`].
-    #[error("the key has {length} bytes and may have {max}: shorten it, or use a fingerprint of it (`Key::secret`)", max = Key::MAX_LEN)]
+    #[error("the key has {length} bytes; expected at most {max}: shorten it, or hash it with `Key::secret`", max = Key::MAX_LEN)]
     TooLong {
-        /// Its length in bytes.
+        /// The length in bytes.
         length: usize,
     },
 }
@@ -87,8 +89,8 @@ impl Key<'_> {
 
     /// Appends an address: `ip:{address}`.
     ///
-    /// An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address. The colons of an IPv6 address
-    /// are escaped like any other colon.
+    /// An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address. The colons of
+    /// an IPv6 address are escaped like any other colon.
     ///
     /// ```
     /// # use limited_core::Key;
@@ -106,10 +108,11 @@ impl Key<'_> {
         key
     }
 
-    /// Appends the SHA-256 hash of a secret, such as an API key or a bearer token: `{name}:sha256={hash}`.
+    /// Appends the SHA-256 hash of a secret, such as an API key or a bearer token:
+    /// `{name}:sha256={hash}`.
     ///
-    /// The key, the backend and the logs contain only the hash (FIPS 180-4, in hexadecimal). A secret that can be
-    /// guessed, such as a PIN, can also be guessed from its hash.
+    /// The key, the backend and the logs contain only the hash (FIPS 180-4, in hexadecimal). A
+    /// secret that can be guessed, such as a PIN, can also be guessed from its hash.
     #[must_use]
     pub fn secret(self, name: &str, secret: impl AsRef<[u8]>) -> Key<'static> {
         let mut key = self.part(name, "");
@@ -142,7 +145,8 @@ impl Key<'_> {
 }
 
 impl Key<'static> {
-    /// Creates an empty key to append parts to. [No backend accepts it](InvalidKey::Empty) as it is.
+    /// Creates an empty key to append parts to. [No backend accepts](InvalidKey::Empty) an empty
+    /// key.
     pub const fn new() -> Self {
         Self { rendered: Cow::Borrowed(""), dimensions: None }
     }
@@ -150,20 +154,25 @@ impl Key<'static> {
 
 /// # Reading a key
 impl Key<'_> {
-    /// The most bytes that a rendered key may have.
+    /// The maximum length of a rendered key, in bytes.
     pub const MAX_LEN: usize = 1024;
 
-    /// The rendered key.
+    /// Returns the rendered key.
     pub fn as_str(&self) -> &str {
         &self.rendered
     }
 
-    /// The tenant, user and address that the key was composed of, if it was.
+    /// Returns the tenant, user and address that the key was composed of; `None` for a key without
+    /// these parts.
     pub fn dimensions(&self) -> Option<&Dimensions> {
         self.dimensions.as_deref()
     }
 
-    /// Whether a backend takes this key.
+    /// Checks that a backend accepts this key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] if the key is empty or too long.
     pub fn validate(&self) -> Result<(), InvalidKey> {
         match self.rendered.len() {
             0 => Err(InvalidKey::Empty),
@@ -172,7 +181,7 @@ impl Key<'_> {
         }
     }
 
-    /// The same key, owning its text.
+    /// Returns the same key with an owned string.
     pub fn into_owned(self) -> Key<'static> {
         Key { rendered: Cow::Owned(self.rendered.into_owned()), dimensions: self.dimensions }
     }
@@ -214,7 +223,8 @@ impl<'a> From<&'a Key<'_>> for Key<'a> {
     }
 }
 
-/// A scope and a name in it, such as `("password-reset", "user-123")`: the key [`Key::part`] makes of them.
+/// Creates the key of a scope and a name in it with [`Key::part`], such as
+/// `("password-reset", "user-123")`.
 impl<S: AsRef<str>, N: AsRef<str>> From<(S, N)> for Key<'static> {
     fn from((scope, name): (S, N)) -> Self {
         Self::new().part(scope.as_ref(), name.as_ref())
@@ -277,17 +287,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_leaves_nothing_of_itself_in_the_key() {
+    fn key_does_not_contain_the_secret() {
         let key = Key::new().secret("api_key", "abc");
         // The SHA-256 of "abc", from FIPS 180-4, appendix B.1.
-        let fingerprint = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(key.as_str(), format!("api_key:sha256={fingerprint}"));
-        assert_ne!(key, Key::new().part("api_key", &format!("sha256={fingerprint}")));
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(key.as_str(), format!("api_key:sha256={hash}"));
+        assert_ne!(key, Key::new().part("api_key", &format!("sha256={hash}")));
         assert!(!format!("{:?}", Key::new().secret("pin", "hunter2")).contains("hunter2"));
     }
 
     #[test]
-    fn a_composed_key_carries_its_dimensions() {
+    fn composed_key_has_its_dimensions() {
         let key = Key::new().tenant("4:2").user("7").ip([192, 0, 2, 1]).part("route", "/login");
         assert_eq!(key.as_str(), "tenant:4%3A2:user:7:ip:192.0.2.1:route:/login");
         let dimensions = key.dimensions().unwrap();
@@ -300,13 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_and_a_name_are_a_key() {
+    fn scope_and_name_are_a_key() {
         assert_eq!(Key::from(("password-reset", "user-123")).as_str(), "password-reset:user-123");
         assert_ne!(Key::from(("a:b", "c")), Key::from(("a", "b:c")));
     }
 
     #[test]
-    fn a_plain_string_is_borrowed() {
+    fn plain_string_is_borrowed() {
         let text = String::from("user");
         let key = Key::from(&text);
         assert!(std::ptr::eq(key.as_str(), text.as_str()));
@@ -319,7 +329,7 @@ mod tests {
         assert_eq!(Key::from("é".repeat(513)).validate(), Err(InvalidKey::TooLong { length: 1026 }));
     }
 
-    /// One part of a composition, as a test makes it up.
+    /// One part of a generated composition.
     #[derive(Clone, Debug, PartialEq)]
     enum Part {
         Text(String, String),
@@ -334,7 +344,7 @@ mod tests {
     }
 
     fn any_parts() -> impl Strategy<Value = Vec<Part>> {
-        // An alphabet of what separates and escapes, so that near collisions are likely.
+        // The alphabet consists of separators and escapes, so that near collisions are likely.
         let text = || "[a%:=53AD]{0,4}|sha256=?";
         let part = (text(), text(), any::<bool>()).prop_map(|(name, value, secret)| {
             if secret { Part::Secret(name, value) } else { Part::Text(name, value) }
@@ -346,7 +356,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8192))]
 
         #[test]
-        fn different_compositions_never_render_alike(one in any_parts(), other in any_parts()) {
+        fn different_compositions_render_differently(one in any_parts(), other in any_parts()) {
             prop_assert_eq!(compose(&one) == compose(&other), one == other);
         }
     }

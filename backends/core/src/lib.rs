@@ -1,19 +1,27 @@
 //! The contract between [`limited`](https://docs.rs/limited) and its backends.
 //!
-//! Users of rate limits want the crate `limited`, which re-exports what they need of this one. Who writes a backend
-//! starts at [`Backend`], whose documentation shows a complete one, and ends at the conformance suite
-//! (`limited_core::conformance`, behind the feature `conformance`).
+//! To limit rates, use the crate `limited`, which re-exports what it needs from this one. To write
+//! a backend, start at [`Backend`]: its documentation contains the rules and a complete example.
+//! Then run the conformance suite, `limited_core::conformance`, behind the feature `conformance`.
 //!
-//! | what | where |
+//! | topic | items |
 //! |---|---|
-//! | the trait | [`Backend`], [`Immediate`], [`Operation`] |
-//! | what it is asked | [`Counter`] ([`Key`], [`Window`]), [`Hit`], [`Timestamp`] |
-//! | | [`ClaimKey`], [`ClaimRequest`], [`Completion`] |
-//! | what it answers | [`CounterState`], [`BackendError`] |
-//! | | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`] |
-//! | where time comes from | [`Clock`], [`SystemClock`], [`CoarseClock`], [`ManualClock`] |
-//! | the arithmetic that backends share | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`], [`has_expired`], [`FencingToken::seed`] |
+//! | the contract | [`Backend`], [`Immediate`], [`Operation`], [`async_trait`](macro@async_trait) |
+//! | identity of a counter | [`Counter`]: a namespace, a [`Key`] and a [`Window`] |
+//! | arguments and results of counters | [`Hit`], [`CounterState`], [`WindowMeta`] |
+//! | identity of a claim | [`ClaimKey`]: a namespace, a [`Key`] and a [`ClaimKind`] |
+//! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
+//! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
+//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`] |
+//! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
+//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`] |
+//! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
+//!
+//! # Features
+//!
+//! - `conformance`: the conformance suite, for tests of a backend. Off by default.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
@@ -27,10 +35,9 @@ mod counter;
 mod error;
 mod forward;
 mod key;
-mod manual_clock;
 mod operation;
 pub mod sliding;
-mod time;
+mod timestamp;
 mod window;
 
 pub use async_trait::async_trait;
@@ -40,13 +47,12 @@ pub use claim::{
     Finished, Grant, InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, RequestHash, StoredResult,
     has_expired, lapsed_claim_expires,
 };
-pub use clock::{Clock, CoarseClock, Sleep, SystemClock};
+pub use clock::{Clock, CoarseClock, ManualClock, Sleep, SystemClock};
 pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
 pub use error::{BackendError, Cause};
 pub use key::{Dimensions, InvalidKey, Key};
-pub use manual_clock::ManualClock;
 pub use operation::Operation;
-pub use time::Timestamp;
+pub use timestamp::Timestamp;
 pub use window::{
     InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,
     retained_until,

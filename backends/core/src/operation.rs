@@ -4,8 +4,8 @@ use std::fmt;
 
 /// One operation of a [`Backend`](crate::Backend).
 ///
-/// The mock selects faults by it, the telemetry of `limited` labels measurements with it, and the conformance suite
-/// names failures by it.
+/// The mock injects faults by operation, the telemetry of `limited` labels its measurements with
+/// it, and the conformance suite names it in failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// [`Backend::increment`](crate::Backend::increment) and
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_are_no_writes() {
+    fn only_get_and_find_are_reads() {
         let reads = Operation::ALL.into_iter().filter(|operation| !operation.is_write());
         assert_eq!(reads.collect::<Vec<_>>(), [Operation::Get, Operation::Find]);
     }

@@ -1,13 +1,15 @@
-//! The weighing of the window before: how much of a sliding window's limit the current window may use.
+//! Arithmetic of sliding windows: the weight of the previous window, and a two-step algorithm for
+//! simple backends.
 //!
-//! A sliding window admits `cost` when `(current + cost) · length + previous · (length − elapsed) ≤ limit · length`.
-//! Since everything but the weighted share is whole, that is `current + cost ≤ limit − share` with the share rounded
-//! up, and so one hit with a lower ceiling. Nothing else is rounded, and nothing overflows.
+//! A sliding window admits `cost` if
+//! `(current + cost) · length + previous · (length − elapsed) ≤ limit · length`. All terms but the
+//! weight of the previous window are whole. So this is `current + cost ≤ limit − weight`, with the
+//! weight rounded up: one hit with a lower ceiling. Nothing else is rounded, and nothing overflows.
 
 use crate::{Backend, BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowLength};
 
-/// What the window before still weighs `elapsed` nanoseconds into the current one, rounded up:
-/// `previous · (length − elapsed) / length`.
+/// Returns the weight of the previous window, `elapsed` nanoseconds after the start of the current
+/// one: `previous · (length − elapsed) / length`, rounded up.
 #[inline]
 pub const fn weight(previous: u128, elapsed: u64, length: WindowLength) -> u128 {
     let (length, left) = (length.as_nanos(), length.as_nanos().saturating_sub(elapsed));
@@ -15,46 +17,47 @@ pub const fn weight(previous: u128, elapsed: u64, length: WindowLength) -> u128 
         return 0;
     }
     if previous <= u64::MAX as u128 {
-        // Mostly the product has 64 bits, and its quotient is many times cheaper.
+        // Fast path: a product of 64 bits is common, and its division is many times faster.
         #[expect(clippy::cast_possible_truncation, reason = "compared just above")]
         if let Some(product) = (previous as u64).checked_mul(left) {
             return product.div_ceil(length) as u128;
         }
     }
-    weight_of_any(previous, left as u128, length as u128)
+    weight_in_128_bits(previous, left as u128, length as u128)
 }
 
-/// The same for every value.
-const fn weight_of_any(previous: u128, left: u128, length: u128) -> u128 {
-    // Split so that no product exceeds length², however large `previous` is.
+/// Returns the [`weight`] for every value.
+const fn weight_in_128_bits(previous: u128, left: u128, length: u128) -> u128 {
+    // The two parts keep every product below length², however large `previous` is.
     (previous / length) * left + ((previous % length) * left).div_ceil(length)
 }
 
-/// The hit as it goes to the current window, once the count of the window before is known.
+/// Returns the hit for the current window: with a ceiling that is lower by the [`weight`] of the
+/// previous window.
 #[inline]
 pub fn with_previous<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
     let Window::Aligned { start, length } = window else {
         return *hit;
     };
     let elapsed = now.as_nanos().saturating_sub(start.as_nanos());
-    let share = weight(previous, elapsed, length);
-    match hit.ceiling.checked_sub(share) {
+    let weight = weight(previous, elapsed, length);
+    match hit.ceiling.checked_sub(weight) {
         Some(ceiling) => Hit { ceiling, ..*hit },
-        // The share alone is above the ceiling. A ceiling below the cost is refused for any value.
+        // The weight alone exceeds the ceiling. A cost above the ceiling is refused at any value.
         None => Hit { ceiling: 0, cost: hit.cost.max(1), ..*hit },
     }
 }
 
-/// Counts a hit on a [sliding](Counter::is_sliding) counter in two steps: reads the previous window, then increments
-/// the current one with a lower ceiling.
+/// Counts a hit on a [sliding](Counter::is_sliding) counter in two steps: reads the previous
+/// window, then increments the current one with a lower ceiling.
 ///
-/// For backends that cannot do it in one step. A closed window changes only by hits that arrive late, so the second
-/// step decides alone.
+/// For backends that cannot do it in one step. Only late hits change a window that has ended, so
+/// the second step alone decides.
 ///
 /// # Errors
 ///
-/// The errors of [`Backend::get`] and [`Backend::increment`]; [`Invalid`](BackendError::Invalid) if the window is not
-/// aligned.
+/// The errors of [`Backend::get`] and [`Backend::increment`]; [`Invalid`](BackendError::Invalid) if
+/// the window is not aligned.
 pub async fn increment<B: Backend + ?Sized>(
     backend: &B,
     counter: &Counter<'_>,
@@ -67,7 +70,8 @@ pub async fn increment<B: Backend + ?Sized>(
     Ok(merge_previous(previous, counter.window(), state))
 }
 
-/// Reads a [sliding](Counter::is_sliding) counter in two steps: the previous window, then the current one.
+/// Reads a [sliding](Counter::is_sliding) counter in two steps: the previous window, then the
+/// current one.
 ///
 /// # Errors
 ///
@@ -103,12 +107,13 @@ pub fn previous_window<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>,
             Ok(window.previous().map(|previous| counter.with_window(previous).fixed()))
         }
         Window::FromFirstHit { .. } | Window::Bucket { .. } => {
-            Err(BackendError::invalid("only an aligned window can slide: it has a previous window"))
+            Err(BackendError::invalid("a sliding counter needs an aligned window"))
         }
     }
 }
 
-/// Returns the state with the value of the previous window, unless the state is about a later window than requested.
+/// Returns the state with the value of the previous window, unless the backend returned a later
+/// window than requested.
 fn merge_previous(previous: u128, requested: Window, state: CounterState) -> CounterState {
     match (requested, state.start) {
         (Window::Aligned { start, .. }, Some(seen)) if seen != start => state,
@@ -126,7 +131,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn the_weight_is_the_exact_quotient_rounded_up(
+        fn weight_is_the_exact_quotient_rounded_up(
             previous: u64,
             length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
             elapsed: u64,
@@ -138,14 +143,14 @@ mod tests {
         }
 
         #[test]
-        fn a_cheap_weight_is_the_weight(
+        fn fast_path_of_the_weight_is_exact(
             previous: u128,
             smaller in 0..128_u32,
             length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
             elapsed: u64,
         ) {
             let (previous, elapsed) = (previous >> smaller, elapsed % length);
-            let expected = weight_of_any(previous, (length - elapsed).into(), length.into());
+            let expected = weight_in_128_bits(previous, (length - elapsed).into(), length.into());
             let length = WindowLength::try_from(std::time::Duration::from_nanos(length)).unwrap();
             prop_assert_eq!(weight(previous, elapsed, length), expected);
         }

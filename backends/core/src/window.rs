@@ -1,14 +1,15 @@
-//! Windows: the stretches of time in which a counter counts.
+//! Windows: when a counter counts, when it ends, and how long a backend retains it.
 
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::time::nanos;
+use crate::timestamp::nanos;
 
-/// How far the clocks of processes that share a backend may stand apart, and how far one clock may jump back,
-/// before a backend may have forgotten what it would need to know.
+/// The maximum clock skew: how far the clocks of processes that share a backend may differ, and how
+/// far one clock may jump back.
 ///
-/// A window stays known for one length and this long past its end. A backend may let its users set another value.
+/// A backend retains a window for one length and this long after its end. It may let its users set
+/// another value.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// The length of a window: from one millisecond to a hundred years, in whole nanoseconds.
@@ -29,12 +30,12 @@ impl WindowLength {
     /// A hundred years of 366 days.
     pub const MAX: Self = Self(36_600 * Self::DAY.0);
 
-    /// The length in nanoseconds; never zero.
+    /// Returns the length in nanoseconds; never zero.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The length as a duration.
+    /// Returns the length as a duration.
     pub const fn as_duration(self) -> Duration {
         Duration::from_nanos(self.0)
     }
@@ -42,7 +43,7 @@ impl WindowLength {
 
 /// A duration that cannot be the length of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a window lasts from 1 ms to 100 years (36,600 days), and not {0:?}")]
+#[error("invalid window length {0:?}; expected 1 ms to 100 years (36,600 days)")]
 pub struct InvalidWindowLength(pub Duration);
 
 impl TryFrom<Duration> for WindowLength {
@@ -58,48 +59,53 @@ impl TryFrom<Duration> for WindowLength {
     }
 }
 
-/// The window of a counter: when it counts, and part of what tells counters apart.
+/// The window of a counter: when it counts. It is part of the counter's identity.
 ///
-/// Two counters are the same if namespace, key and window are equal. The limit of a fixed or sliding window is not
-/// part of it: limiters that differ only there share their counter, and each holds it against its own limit.
+/// Two counters are the same if namespace, key and window are equal. The limit of a fixed or
+/// sliding window is not part of it: limiters that differ only in their limit share a counter, and
+/// each compares it with its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
-    /// From `start` until before `start + length`, with starts at multiples of the length since the Unix epoch.
+    /// From `start` until just before `start + length`. Starts are multiples of the length since
+    /// the Unix epoch.
     Aligned {
-        /// When it starts.
+        /// The start.
         start: Timestamp,
-        /// How long it lasts.
+        /// The length.
         length: WindowLength,
     },
-    /// Opened by its first hit, for `length` from then on. The first hit gives it an id and metadata.
+    /// From its first hit, for `length`. The first hit gives it an id and metadata.
     FromFirstHit {
-        /// How long it lasts once opened.
+        /// The length.
         length: WindowLength,
     },
-    /// Without start or end. Its value is itself a time, the theoretical arrival time of the generic cell rate
-    /// algorithm, in units of 1/`limit` nanosecond since the Unix epoch: `now` is `now.as_nanos() · limit`.
+    /// A token bucket, without start or end. Its value is a time: the theoretical arrival time of
+    /// the generic cell rate algorithm, in units of 1/`limit` nanosecond since the Unix epoch. In
+    /// this unit `now` is `now.as_nanos() · limit`.
     Bucket {
-        /// How many tokens flow in per length: the fineness of the unit.
+        /// The tokens that are refilled per length. Determines the unit.
         limit: u64,
-        /// The time in which that many tokens flow in.
+        /// The time in which `limit` tokens are refilled.
         length: WindowLength,
     },
 }
 
 impl Window {
-    /// The aligned window of this length that contains `now`.
+    /// Returns the aligned window of this length that contains `now`.
     ///
     /// ```
     /// # use limited_core::{Timestamp, Window, WindowLength};
     /// let window = Window::aligned(Timestamp::from_secs(125), WindowLength::MINUTE);
-    /// assert_eq!(window, Window::Aligned { start: Timestamp::from_secs(120), length: WindowLength::MINUTE });
+    /// let start = Timestamp::from_secs(120);
+    /// assert_eq!(window, Window::Aligned { start, length: WindowLength::MINUTE });
     /// ```
     pub const fn aligned(now: Timestamp, length: WindowLength) -> Self {
         let now = now.as_nanos();
         Self::Aligned { start: Timestamp::from_nanos(now - now % length.0), length }
     }
 
-    /// The aligned window right before this one; `None` before the first one since the epoch, and for other windows.
+    /// Returns the aligned window directly before this one. `None` for the first one since the
+    /// epoch, and for other kinds of window.
     pub const fn previous(self) -> Option<Self> {
         match self {
             Self::Aligned { start, length } => match start.as_nanos().checked_sub(length.0) {
@@ -110,7 +116,7 @@ impl Window {
         }
     }
 
-    /// How long it lasts; of a bucket, the time in which `limit` tokens flow in.
+    /// Returns the length; for a bucket, the time in which `limit` tokens are refilled.
     pub const fn length(self) -> WindowLength {
         match self {
             Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length, .. } => {
@@ -120,36 +126,39 @@ impl Window {
     }
 }
 
-/// Whether a window that started at `start` has ended by `now`: its first nanosecond past the end is `start + length`.
+/// Returns whether a window that started at `start` has ended at `now`. The first nanosecond after
+/// it is `start + length`.
 ///
-/// Correct for every input, where comparing with a saturated end would not be.
+/// The result is correct for every input; a comparison with a saturated end is not.
 pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -> bool {
     now.as_nanos().saturating_sub(start.as_nanos()) >= length.0
 }
 
-/// From when on a backend may forget a window that started at `start`: one length and the allowed skew past its end.
-/// Where that is beyond the last [`Timestamp`], it is that one, and [never comes](has_passed).
+/// Returns the time from which a backend may forget a window that started at `start`: one length
+/// and the maximum skew after its end. Saturates at the last [`Timestamp`], which [never
+/// passes](has_passed).
 ///
-/// Until then a sliding window still weighs it, and a clock that jumps back still finds it.
+/// Until then a sliding counter still needs its value, and a clock that jumps back may still need
+/// it too.
 pub const fn retained_until(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
     start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
 }
 
-/// When a bucket whose value is `value` is full again, rounded up to the nanosecond. Where that is beyond the last
-/// [`Timestamp`], it is that one, and [never comes](has_passed).
+/// Returns the time at which a bucket with this value is full again, rounded up to the nanosecond.
+/// Saturates at the last [`Timestamp`], which [never passes](has_passed).
 ///
-/// From then on it is the same as an absent one.
+/// From then on the bucket is equivalent to an absent one.
 pub fn bucket_full_at(value: u128, limit: u64) -> Timestamp {
     match value {
         0 => Timestamp::EPOCH,
-        // Nothing ever flows in.
+        // No token is ever refilled.
         _ if limit == 0 => Timestamp::MAX,
         _ => Timestamp::from_nanos(u64::try_from(value.div_ceil(limit.into())).unwrap_or(u64::MAX)),
     }
 }
 
-/// Whether a time such as [`retained_until`] has come. The last [`Timestamp`] stands for all times beyond it, and never
-/// comes.
+/// Returns whether `time`, such as a result of [`retained_until`], is at or before `now`. The last
+/// [`Timestamp`] stands for all later times, and never passes.
 pub const fn has_passed(time: Timestamp, now: Timestamp) -> bool {
     time.as_nanos() <= now.as_nanos() && time.as_nanos() < u64::MAX
 }
@@ -174,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn the_last_timestamp_never_comes() {
-        let forgotten = retained_until(Timestamp::MAX, WindowLength::MIN, MAX_CLOCK_SKEW);
-        assert!(!has_passed(forgotten, Timestamp::MAX));
+    fn last_timestamp_never_passes() {
+        let retained = retained_until(Timestamp::MAX, WindowLength::MIN, MAX_CLOCK_SKEW);
+        assert!(!has_passed(retained, Timestamp::MAX));
         assert!(!has_passed(bucket_full_at(u128::MAX, 1), Timestamp::MAX));
         assert!(!has_passed(bucket_full_at(1, 0), Timestamp::MAX));
         assert!(has_passed(bucket_full_at(0, 0), Timestamp::EPOCH));
@@ -186,7 +195,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn an_aligned_window_contains_its_now(now: u64, length in any_length()) {
+        fn aligned_window_contains_its_now(now: u64, length in any_length()) {
             let now = Timestamp::from_nanos(now);
             let Window::Aligned { start, .. } = Window::aligned(now, length) else { unreachable!() };
             prop_assert_eq!(start.as_nanos() % length.as_nanos(), 0);
@@ -195,7 +204,7 @@ mod tests {
         }
 
         #[test]
-        fn a_window_ends_one_length_after_its_start(start in 0..u64::MAX - WindowLength::MAX.0, length in any_length()) {
+        fn window_ends_one_length_after_its_start(start in 0..u64::MAX - WindowLength::MAX.0, length in any_length()) {
             let end = start + length.as_nanos();
             let start = Timestamp::from_nanos(start);
             prop_assert!(!has_ended(start, length, Timestamp::from_nanos(end - 1)));
@@ -204,20 +213,20 @@ mod tests {
         }
 
         #[test]
-        fn the_previous_window_ends_where_this_one_starts(now: u64, length in any_length()) {
+        fn previous_window_ends_where_this_one_starts(now: u64, length in any_length()) {
             let window = Window::aligned(Timestamp::from_nanos(now), length);
             let Window::Aligned { start, .. } = window else { unreachable!() };
             match window.previous() {
                 Some(Window::Aligned { start: before, .. }) => {
                     prop_assert_eq!(before.as_nanos() + length.as_nanos(), start.as_nanos());
                 }
-                Some(_) => prop_assert!(false, "an aligned window has an aligned one before it"),
+                Some(_) => prop_assert!(false, "the previous window of an aligned window is aligned"),
                 None => prop_assert!(start.as_nanos() < length.as_nanos()),
             }
         }
 
         #[test]
-        fn a_bucket_is_full_when_its_value_has_passed(value: u128, limit in 1..=u64::MAX) {
+        fn bucket_is_full_when_its_value_has_passed(value: u128, limit in 1..=u64::MAX) {
             let full = u128::from(bucket_full_at(value, limit).as_nanos());
             let limit = u128::from(limit);
             if full < u128::from(u64::MAX) {

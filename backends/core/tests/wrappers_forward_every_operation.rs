@@ -1,5 +1,5 @@
-//! Pointers and trait objects call the same operation of the backend that they point to, also if the trait has a
-//! default for it.
+//! Pointers and trait objects call the same operation of the backend that they point to, also if
+//! the trait has a default for it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use limited_core::{
     WindowLength, async_trait,
 };
 
-/// Returns an error from every operation that names the operation and its arguments. No default does that.
+/// Returns an error from every operation that names the operation and its arguments. No default
+/// does that.
 #[derive(Debug)]
 struct Named;
 
@@ -21,8 +22,8 @@ fn named(operation: &str, subject: impl Debug, arguments: impl Debug, now: Times
     BackendError::Other(format!("{operation}: {subject:?}, {arguments:?}, {now:?}").into())
 }
 
-/// Creates two things from one list: a backend with every operation, and the assertion that a wrapper forwards each.
-/// Clippy fails if the trait has an operation that is missing in the list.
+/// Creates two things from one list: a backend with every operation, and the assertion that a
+/// wrapper forwards each. Clippy fails if the trait has an operation that is missing in the list.
 macro_rules! operations {
     (
         counters { $($operation:ident($($argument:ident: $type:ty = $value:expr)?) -> $result:ty;)+ }

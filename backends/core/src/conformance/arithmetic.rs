@@ -1,31 +1,31 @@
-//! Rule 4: no cost, floor, ceiling or time panics, wraps or admits.
+//! Rule 4: arithmetic is exact; no cost, floor, ceiling or time makes a backend panic, wrap or
+//! admit too much.
 
 use std::time::Duration;
 
 use super::Harness;
-use super::subject::{NOW, Probe, Random, START, Subject, each_kind};
+use super::probe::CounterProbe;
+use super::subject::{NANOSECOND, NOW, Random, START, Subject, each_kind};
 use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength};
 
-const TICK: Duration = Duration::from_nanos(1);
-
-/// What 38 decimal digits can hold, and so what every backend has to.
+/// The largest number of 38 decimal digits. Every backend has to store values up to it.
 const DIGITS_38: u128 = 10_u128.pow(38) - 1;
 
-pub(super) fn a_hit_counts_up_to_exactly_its_ceiling<H: Harness>(subject: &Subject<'_, H>) {
-    let rule = "rule 4: a hit is counted if and only if it does not take the value over its ceiling";
+pub(super) fn hit_is_counted_up_to_exactly_its_ceiling<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: a hit is counted if and only if the value after it is at most its ceiling";
     for counter in subject.each_kind("ceiling", NOW) {
         let first = counter.first_hit(4, 9, NOW);
-        let hit = counter.asking(5, 9, NOW);
+        let hit = counter.new_hit(5, 9, NOW);
         let lower = Hit { ceiling: hit.ceiling - 1, ..hit };
-        counter.expect(&counter.increment(&lower, NOW), &counter.then(&first, false, 0), rule);
-        counter.expect(&counter.increment(&hit, NOW), &counter.then(&first, true, 5), rule);
-        counter.expect(&counter.hit(1, 9, NOW), &counter.then(&first, false, 5), rule);
-        counter.expect(&counter.hit(0, 9, NOW), &counter.then(&first, true, 5), rule);
-        counter.expect(&counter.hit(0, 8, NOW), &counter.then(&first, false, 5), rule);
+        counter.expect(&counter.increment(&lower, NOW), &counter.uncounted(&first, 0), rule);
+        counter.expect(&counter.increment(&hit, NOW), &counter.counted(&first, 5), rule);
+        counter.expect(&counter.hit(1, 9, NOW), &counter.uncounted(&first, 5), rule);
+        counter.expect(&counter.hit(0, 9, NOW), &counter.counted(&first, 5), rule);
+        counter.expect(&counter.hit(0, 8, NOW), &counter.uncounted(&first, 5), rule);
     }
 }
 
-pub(super) fn every_hit_counts_as_its_bounds_say<H: Harness>(subject: &Subject<'_, H>) {
+pub(super) fn floor_and_ceiling_bound_every_hit<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: the value after a hit is max(value, floor) + cost, if that is at most the ceiling";
     let mut random = Random::new(5);
     for round in 0..8 {
@@ -34,10 +34,11 @@ pub(super) fn every_hit_counts_as_its_bounds_say<H: Harness>(subject: &Subject<'
             let mut state = counter.absent();
             for _ in 0..10 {
                 let hit = counter
-                    .asking(random.below(5).into(), random.below(30).into(), NOW)
+                    .new_hit(random.below(5).into(), random.below(30).into(), NOW)
                     .with_floor(base + u128::from(random.below(15)) * counter.unit());
                 let expected = counter.after(&state, &hit, NOW);
-                // A hit without cost or floor leaves a counter that is as good as absent: backends may differ on it.
+                // A counted hit without cost or floor leaves an absent counter or one with value 0;
+                // both are correct.
                 if expected.counted && expected.value == base {
                     continue;
                 }
@@ -52,7 +53,7 @@ pub(super) fn every_hit_counts_as_its_bounds_say<H: Harness>(subject: &Subject<'
     }
 }
 
-pub(super) fn a_zero_ceiling_admits_nothing<H: Harness>(subject: &Subject<'_, H>) {
+pub(super) fn zero_ceiling_admits_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: a ceiling of zero admits no cost";
     for counter in subject.each_kind("zero", NOW) {
         for cost in [1, u128::from(u64::MAX), u128::MAX] {
@@ -65,16 +66,16 @@ pub(super) fn a_zero_ceiling_admits_nothing<H: Harness>(subject: &Subject<'_, H>
         counter.expect(&counter.get(NOW), &counter.absent(), rule);
     }
     let quota_of_zero = Window::Bucket { limit: 0, length: WindowLength::MINUTE };
-    let counter = subject.counter(quota_of_zero, "no tokens flow in");
+    let counter = subject.counter(quota_of_zero, "no tokens are refilled");
     counter.expect(&counter.hit(1, 0, NOW), &counter.absent(), rule);
     let first = counter.first_hit(1, 1, NOW);
     let rule = "rule 4: a bucket with a limit of zero is never full again";
     let later = NOW.saturating_add(WindowLength::MAX.as_duration());
-    counter.expect(&counter.hit(1, 1, later), &counter.then(&first, false, 0), rule);
+    counter.expect(&counter.hit(1, 1, later), &counter.uncounted(&first, 0), rule);
 }
 
 pub(super) fn large_values_are_exact<H: Harness>(subject: &Subject<'_, H>) {
-    let rule = "rule 4: values of up to 38 digits are held and compared exactly";
+    let rule = "rule 4: values of up to 38 digits are stored and compared exactly";
     for window in each_kind(NOW, WindowLength::MINUTE) {
         let base = subject.counter(window, "any").floor(NOW);
         let limits =
@@ -82,29 +83,30 @@ pub(super) fn large_values_are_exact<H: Harness>(subject: &Subject<'_, H>) {
         for limit in limits {
             let counter = subject.counter(window, format!("{window:?} up to {limit}"));
             let ceiling = base + limit;
-            let asking = |cost| Hit { cost, floor: base, ceiling, ..counter.asking(0, 0, NOW) };
-            let first = asking(limit - 2);
+            let hit = |cost| Hit { cost, floor: base, ceiling, ..counter.new_hit(0, 0, NOW) };
+            let first = hit(limit - 2);
             let mut expected = counter.after_first(&first, NOW);
             counter.expect(&counter.increment(&first, NOW), &expected, rule);
             for (cost, counted) in [(3, false), (1, true), (2, false), (1, true), (1, false), (limit, false)]
             {
                 expected.counted = counted;
                 expected.value += if counted { cost } else { 0 };
-                counter.expect(&counter.increment(&asking(cost), NOW), &expected, rule);
+                counter.expect(&counter.increment(&hit(cost), NOW), &expected, rule);
             }
-            let whole = subject.counter(window, format!("{window:?}, {limit} at once"));
-            let hit = asking(limit);
+            let whole = subject.counter(window, format!("{window:?}, {limit} in one hit"));
+            let hit = hit(limit);
             whole.expect(&whole.increment(&hit, NOW), &whole.after_first(&hit, NOW), rule);
         }
     }
 }
 
-pub(super) fn no_cost_or_floor_wraps_or_is_cut_off<H: Harness>(subject: &Subject<'_, H>) {
+pub(super) fn large_costs_and_floors_neither_wrap_nor_are_truncated<H: Harness>(subject: &Subject<'_, H>) {
     for counter in subject.each_kind("huge", NOW) {
         let first = counter.first_hit(1, 10, NOW);
-        let (value, small) = (first.value, counter.asking(0, 10, NOW));
+        let (value, small) = (first.value, counter.new_hit(0, 10, NOW));
         let bits = [31, 32, 53, 63, 64, 65, 96, 127].map(|bit| 1 << bit);
-        // What is small again once only so many bits of it are kept, or what takes the sum past the last number.
+        // Costs that are small if they are truncated to some number of bits, and costs whose sum
+        // overflows.
         let costs = bits
             .into_iter()
             .flat_map(|bit| [bit - 1, bit, bit + 1])
@@ -119,17 +121,17 @@ pub(super) fn no_cost_or_floor_wraps_or_is_cut_off<H: Harness>(subject: &Subject
         {
             refused_or_invalid(&counter, &Hit { cost, floor, ceiling: u128::MAX, ..small }, &first);
         }
-        // The one enormous hit that fits: counted, or more than this backend can hold.
+        // The one enormous hit that fits: it is counted, or exceeds what the backend can store.
         let hit = Hit { cost: u128::MAX - value, floor: value, ceiling: u128::MAX, ..small };
-        let unchanged = counter.then(&first, false, 0);
+        let unchanged = counter.uncounted(&first, 0);
         let state = match counter.try_increment(&hit, NOW) {
             Err(BackendError::Invalid(_)) => unchanged,
             Err(error) => panic!(
-                "rule 4: a value that the backend cannot hold is `Invalid`, not: {error}\n  of {counter}"
+                "rule 4: a value that the backend cannot store is `Invalid`\n  but saw {error}\n  of {counter}"
             ),
-            Ok(tally) => {
+            Ok(state) => {
                 let counted = CounterState { counted: true, value: u128::MAX, ..unchanged.clone() };
-                counter.expect(&tally, &counted, "rule 4: a hit up to the last number fits");
+                counter.expect(&state, &counted, "rule 4: a hit up to the largest number fits");
                 CounterState { counted: false, ..counted }
             }
         };
@@ -138,71 +140,74 @@ pub(super) fn no_cost_or_floor_wraps_or_is_cut_off<H: Harness>(subject: &Subject
 }
 
 pub(super) fn windows_last_from_a_millisecond_to_a_century<H: Harness>(subject: &Subject<'_, H>) {
-    let rule = "rule 4: a window of any length counts, until its end and not beyond";
+    let rule = "rule 4: a window of any length counts until its end, and not longer";
     for length in [WindowLength::MIN, WindowLength::SECOND, WindowLength::DAY, WindowLength::MAX] {
         for window in each_kind(NOW, length) {
-            let subject = subject.afresh();
+            let subject = subject.with_new_backend();
             let counter = subject.counter(window, format!("{window:?}"));
             let first = counter.first_hit(3, 5, NOW);
-            counter.expect(&counter.hit(3, 5, NOW), &counter.then(&first, false, 0), rule);
+            counter.expect(&counter.hit(3, 5, NOW), &counter.uncounted(&first, 0), rule);
             let (last, next) = match window {
                 Window::Aligned { start, .. } => {
                     let end = start.saturating_add(length.as_duration());
-                    (end.saturating_sub(TICK), counter.with_window(Window::aligned(end, length)))
+                    (end.saturating_sub(NANOSECOND), counter.with_window(Window::aligned(end, length)))
                 }
                 Window::FromFirstHit { .. } => (
-                    NOW.saturating_add(length.as_duration()).saturating_sub(TICK),
+                    NOW.saturating_add(length.as_duration()).saturating_sub(NANOSECOND),
                     counter.with_window(window),
                 ),
                 // A bucket has no end.
                 Window::Bucket { .. } => continue,
             };
-            counter.expect(&counter.hit(2, 5, last), &counter.then(&first, true, 2), rule);
-            counter.expect(&counter.hit(1, 5, last), &counter.then(&first, false, 2), rule);
-            next.first_hit(5, 5, last.saturating_add(TICK));
+            counter.expect(&counter.hit(2, 5, last), &counter.counted(&first, 2), rule);
+            counter.expect(&counter.hit(1, 5, last), &counter.uncounted(&first, 2), rule);
+            next.first_hit(5, 5, last.saturating_add(NANOSECOND));
         }
     }
 }
 
-pub(super) fn the_first_and_the_last_moment_count_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
-    let rule = "rule 4: at the ends of time a counter counts as it does at any other";
+pub(super) fn first_and_last_timestamp_count_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
+    let rule = "rule 4: at the first and last timestamps counting works as at any other time";
     let last = Timestamp::MAX;
-    let moments = [Timestamp::EPOCH, Timestamp::from_nanos(1), last.saturating_sub(TICK), last];
-    for now in moments {
+    let times = [Timestamp::EPOCH, Timestamp::from_nanos(1), last.saturating_sub(NANOSECOND), last];
+    for now in times {
         for length in [WindowLength::MIN, WindowLength::MINUTE, WindowLength::MAX] {
             for window in each_kind(now, length) {
                 let counter = subject.counter(window, format!("{window:?}, {}", now.as_nanos()));
                 let first = counter.first_hit(3, 5, now);
-                counter.expect(&counter.hit(3, 5, now), &counter.then(&first, false, 0), rule);
-                counter.expect(&counter.hit(2, 5, now), &counter.then(&first, true, 2), rule);
-                counter.expect(&counter.hit(1, 5, now), &counter.then(&first, false, 2), rule);
-                counter.expect(&counter.get(now), &counter.then(&first, false, 2), rule);
+                counter.expect(&counter.hit(3, 5, now), &counter.uncounted(&first, 0), rule);
+                counter.expect(&counter.hit(2, 5, now), &counter.counted(&first, 2), rule);
+                counter.expect(&counter.hit(1, 5, now), &counter.uncounted(&first, 2), rule);
+                counter.expect(&counter.get(now), &counter.uncounted(&first, 2), rule);
                 counter.reset(None, now);
                 counter.expect(&counter.get(now), &counter.absent(), rule);
             }
         }
     }
 
-    let opened = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from end to end");
-    opened.first_hit(5, 5, Timestamp::EPOCH);
-    let full = opened.first_hit(5, 5, last.saturating_sub(Duration::from_secs(59)));
+    let counter =
+        subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from first to last");
+    counter.first_hit(5, 5, Timestamp::EPOCH);
+    let full = counter.first_hit(5, 5, last.saturating_sub(Duration::from_secs(59)));
     for now in [last, START, Timestamp::EPOCH] {
-        opened.expect(&opened.hit(1, 5, now), &opened.then(&full, false, 0), rule);
+        counter.expect(&counter.hit(1, 5, now), &counter.uncounted(&full, 0), rule);
     }
 }
 
-/// Asks for a hit that can never fit.
+/// Counts a hit that cannot fit. Fails the check unless it is refused or, if its value is too
+/// large, `Invalid`.
 #[track_caller]
-fn refused_or_invalid<H: Harness>(counter: &Probe<'_, H>, hit: &Hit<'_>, first: &CounterState) {
-    let unchanged = counter.then(first, false, 0);
+fn refused_or_invalid<H: Harness>(counter: &CounterProbe<'_, H>, hit: &Hit<'_>, first: &CounterState) {
+    let unchanged = counter.uncounted(first, 0);
     match counter.try_increment(hit, NOW) {
-        Ok(tally) => {
-            let rule = "rule 4: a cost or floor that cannot fit is refused, and neither wraps nor is cut off";
-            counter.expect(&tally, &unchanged, &format!("{rule}; here for {hit:?}"));
+        Ok(state) => {
+            let rule =
+                "rule 4: a cost or floor that cannot fit is refused, and is neither wrapped nor truncated";
+            counter.expect(&state, &unchanged, &format!("{rule}; here for {hit:?}"));
         }
-        // Such a hit would fit into a counter that is absent, with a value that not every backend can hold.
+        // On an absent counter this hit would fit, with a value that not every backend can store.
         Err(BackendError::Invalid(_)) if hit.apply(0).is_some_and(|value| value > DIGITS_38) => {}
-        Err(error) => panic!("rule 4: {hit:?} has to be refused, and failed: {error}\n  of {counter}"),
+        Err(error) => panic!("rule 4: {hit:?} has to be refused, but failed: {error}\n  of {counter}"),
     }
     counter.expect(&counter.get(NOW), &unchanged, "rule 5: a refused hit leaves the state as it was");
 }

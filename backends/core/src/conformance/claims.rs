@@ -1,28 +1,28 @@
-//! Rules 7 to 11: one owner at a time, until it is done.
-//!
-//! A backend without claims passes these: each begins by asking whether there are any ([`has_claims`]).
+//! Rules 7 to 11: one owner at a time, until it has finished.
 
-pub(super) mod altogether;
-pub(super) mod claim_identity;
-pub(super) mod claim_times;
-pub(super) mod clock_jumps;
-pub(super) mod ending;
+pub(super) mod acquire;
+pub(super) mod clock_skew;
+pub(super) mod concurrency;
+pub(super) mod expiry;
 pub(super) mod fencing;
-pub(super) mod granting;
-pub(super) mod lapsing;
-pub(super) mod lost_claims;
-pub(super) mod outcomes;
+pub(super) mod identity;
+pub(super) mod lost_responses;
+pub(super) mod model;
 mod probe;
-pub(super) mod racing;
-pub(super) mod repeating;
-pub(super) mod wandering;
+pub(super) mod release;
+pub(super) mod results;
+pub(super) mod retries;
+pub(super) mod timestamps;
 
 use super::Harness;
-use super::subject::Subject;
+use super::subject::{NOW, Subject};
+use crate::BackendError;
+use probe::{LEASE, completion};
 
-/// Whether the backend has claims. The checks of claims pass for one that has none.
+/// Returns whether the backend has claims. The checks of claims pass for a backend without claims.
 ///
-/// A backend that has them asserts it in a test, so that those checks cannot pass by holding nothing:
+/// A backend with claims asserts this in a test, so that those checks cannot pass without testing
+/// anything:
 ///
 /// ```
 /// use limited_core::conformance::{Harness, has_claims};
@@ -32,5 +32,25 @@ use super::subject::Subject;
 /// }
 /// ```
 pub fn has_claims<H: Harness>(harness: &H) -> bool {
-    Subject::of_each_path(harness, ["has_claims"; 2]).any(|subject| subject.has_claims())
+    Subject::new(harness, "has_claims").has_claims()
+}
+
+pub(super) fn claims_are_supported_completely_or_not_at_all<H: Harness>(subject: &Subject<'_, H>) {
+    let key = subject.key("any");
+    let request = key.new_request(NOW.saturating_add(LEASE));
+    let done = completion(request.owner, "1");
+    let unsupported = |error: Option<BackendError>| matches!(error, Some(BackendError::Unsupported(_)));
+    let operations = [
+        ("find", unsupported(key.try_find(NOW).err())),
+        ("claim", unsupported(key.try_claim(&request, NOW).err())),
+        ("renew", unsupported(key.try_renew(request.owner, request.expires_at, NOW).err())),
+        ("finish", unsupported(key.try_finish(&done, NOW).err())),
+        ("release", unsupported(key.try_release(request.owner, NOW).err())),
+        ("forget", unsupported(key.try_forget(NOW).err())),
+    ];
+    let missing: Vec<_> = operations.iter().filter(|(_, missing)| *missing).map(|(name, _)| *name).collect();
+    assert!(
+        missing.is_empty() || missing.len() == operations.len(),
+        "a backend with claims has all operations of claims\n  but these are `Unsupported`: {missing:?}"
+    );
 }

@@ -1,40 +1,60 @@
-//! The fast path: `try_increment`.
+//! The fast path `try_increment` agrees with `increment`.
+
+use std::time::Duration;
 
 use super::Harness;
-use super::subject::{NOW, Random, START, Subject, each_kind};
-use crate::{Hit, Window, WindowId, WindowLength};
+use super::probe::CounterProbe;
+use super::subject::{KINDS, NOW, Random, Subject, each_kind};
+use crate::{Hit, Operation, Timestamp, WindowLength};
 
+/// Counts the same hits on two counters: on one through `try_increment` if it handles the hit, on
+/// the other through `increment` alone.
 pub(super) fn try_increment_agrees_with_increment<H: Harness>(subject: &Subject<'_, H>) {
-    let rule = "`try_increment` returns what `increment` would return, or `None` and counts nothing";
-    for (kind, window) in each_kind(NOW, WindowLength::MINUTE).into_iter().enumerate() {
-        for slides in [false, true] {
-            if slides && !matches!(window, Window::Aligned { .. }) {
-                continue;
-            }
-            let [fast, plain] =
-                ["fast", "plain"].map(|path| subject.counter(window, format!("{path} {kind} {slides}")));
-            if slides {
-                for counter in [&fast, &plain] {
-                    let previous = window.previous().expect("this window is not the first since the epoch");
-                    counter.with_window(previous).first_hit(
-                        30,
-                        50,
-                        START.saturating_sub(NOW.saturating_since(START)),
-                    );
-                }
-            }
-            let mut random = Random::new(kind as u64);
-            for step in 0..200_u128 {
-                let (cost, ceiling) = (random.below(9).into(), u128::from(20 + random.below(60)));
-                let hit = Hit { window_id: WindowId(step), ..fast.asking(cost, ceiling, NOW) };
-                let expected = plain.increment_by(&hit, NOW, slides, false);
-                let seen = fast.increment_by(&hit, NOW, slides, true);
-                fast.expect(&seen, &expected, rule);
-                if step % 40 == 39 {
-                    fast.reset(None, NOW);
-                    plain.reset(None, NOW);
-                }
-            }
+    for kind in 0..KINDS.len() {
+        run_hits(subject, kind, false);
+    }
+    // Only the aligned window slides.
+    run_hits(subject, 0, true);
+}
+
+/// Counts on windows of one kind, which end and start again as time goes on.
+fn run_hits<H: Harness>(subject: &Subject<'_, H>, kind: usize, is_sliding: bool) {
+    let mut random = Random::new(kind as u64);
+    let mut now = NOW;
+    for step in 0..64 {
+        now = now.saturating_add(Duration::from_millis(random.below(8_000)));
+        let window = each_kind(now, WindowLength::MINUTE)[kind];
+        let [fast, plain] = ["fast path", "increment"].map(|path| {
+            let counter = subject.counter(window, format!("{path}, {}, sliding: {is_sliding}", KINDS[kind]));
+            if is_sliding { counter.sliding() } else { counter }
+        });
+        let (cost, limit) = (random.below(9).into(), u128::from(10 + random.below(30)));
+        let metadata = [None, Some(""), Some("metadata")][step % 3];
+        let hit = fast.new_hit(cost, limit, now);
+        let hit = hit.with_window_meta(hit.window_id, metadata);
+        compare(&fast, &plain, &hit, now);
+        if step % 20 == 19 {
+            fast.reset(None, now);
+            plain.reset(None, now);
         }
     }
+}
+
+#[track_caller]
+fn compare<H: Harness>(
+    fast: &CounterProbe<'_, H>,
+    plain: &CounterProbe<'_, H>,
+    hit: &Hit<'_>,
+    now: Timestamp,
+) {
+    let before = fast.get(now);
+    let result = fast.increment_by_fast_path(hit, now).unwrap_or_else(|| {
+        fast.expect(&fast.get(now), &before, "`try_increment` that returns `None` has counted nothing");
+        fast.increment_by_future(hit, now)
+    });
+    let seen = fast.expect_ok(Operation::Increment, result);
+    let expected = plain.expect_ok(Operation::Increment, plain.increment_by_future(hit, now));
+    fast.expect(&seen, &expected, "`try_increment` returns the result that `increment` returns");
+    let state = plain.get(now);
+    fast.expect(&fast.get(now), &state, "`try_increment` leaves the state that `increment` leaves");
 }

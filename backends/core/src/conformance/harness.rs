@@ -1,4 +1,4 @@
-//! How the suite gets at a backend, and how it runs the backend's futures.
+//! How the suite creates a backend, and how it runs the futures of the backend.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 
-/// How the suite gets at a backend.
+/// Creates backends for the suite, and runs their futures.
 ///
-/// A function or closure that returns a backend is one. A type of its own is for a backend that needs a runtime, whose
-/// answers can be lost on purpose, or whose allowed skew is another one:
+/// A function or closure that returns a backend is a harness. Implement the trait for a backend
+/// that needs a runtime, that can lose a response on purpose, or that has another maximum clock
+/// skew:
 ///
 /// ```
 /// use std::future::Future;
@@ -30,13 +31,19 @@ use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 /// # }
 /// # #[limited_core::async_trait]
 /// # impl Backend for Remote {
-/// #     async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+/// #     async fn increment(
+/// #         &self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp,
+/// #     ) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn get(&self, _: &Counter<'_>, _: Timestamp) -> Result<CounterState, BackendError> {
+/// #     async fn get(
+/// #         &self, _: &Counter<'_>, _: Timestamp,
+/// #     ) -> Result<CounterState, BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
-/// #     async fn reset(&self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp) -> Result<(), BackendError> {
+/// #     async fn reset(
+/// #         &self, _: &Counter<'_>, _: Option<WindowId>, _: Timestamp,
+/// #     ) -> Result<(), BackendError> {
 /// #         Err(BackendError::unsupported("an example"))
 /// #     }
 /// # }
@@ -62,34 +69,38 @@ use crate::{Backend, Immediate, MAX_CLOCK_SKEW};
 /// # assert!(limited_core::conformance::run(&OnRuntime(Runtime)).is_err());
 /// ```
 pub trait Harness: Sync {
-    /// What is tested.
+    /// The backend under test.
     type Backend: Backend;
 
-    /// A backend whose state nobody else uses: an empty one, or one on a shared server with a table or prefix of its
-    /// own. Asked for by every check, by some more than once.
+    /// Returns a backend whose state no other program uses: an empty one, or one with its own table
+    /// or prefix on a shared server. Every check calls this, some of them several times.
     ///
-    /// It may be the same each time, since no two checks share a counter or a claim, unless it forgets by the latest time that it
-    /// was told for any key: in 2554, what another check does in 1970 is long past.
+    /// It may return the same backend each time, because no two checks share a counter or a claim.
+    /// The exception is a backend that forgets by the latest time that it has seen for any key: if
+    /// one check has used the year 2554, the counters that another check creates in 1970 have
+    /// expired.
     fn backend(&self) -> Self::Backend;
 
-    /// Runs a future to its end on the calling thread. Called from many threads at once.
+    /// Runs a future to completion on the calling thread. Many threads call this in parallel.
     ///
-    /// The default parks the thread until the future is woken. A backend that needs a runtime overrides it, on tokio
-    /// with `Handle::block_on` of a multi-threaded runtime.
+    /// Default: parks the thread until the future is woken. A backend that needs a runtime
+    /// overrides this; on tokio, with `Handle::block_on` of a multi-threaded runtime.
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         block_on(future)
     }
 
-    /// Makes `backend` lose the answer of its next write, *below the level at which it repeats writes*: the write is
-    /// applied, but its answer never comes.
+    /// Makes `backend` lose the response of its next write, *below the level at which it repeats
+    /// writes*: the write is applied, but its response never arrives.
     ///
-    /// `false`, the default, says that this backend has no answer to lose; the checks of lost answers then pass.
+    /// Returns `false` (the default) if the backend cannot lose a response. The checks of lost
+    /// responses then pass.
     fn lose_next_response(&self, backend: &Self::Backend) -> bool {
         let _ = backend;
         false
     }
 
-    /// How far a clock may jump back before the backend may have forgotten what it would need to know.
+    /// Returns how far a clock may jump back before the backend may have forgotten state. Default:
+    /// [`MAX_CLOCK_SKEW`].
     fn max_clock_skew(&self) -> Duration {
         MAX_CLOCK_SKEW
     }
@@ -107,7 +118,8 @@ where
     }
 }
 
-/// The harness of an [`Immediate`] backend: polls each future once, and fails the check if it is pending.
+/// The harness of an [`Immediate`] backend: polls each future once, and fails the check if it is
+/// pending.
 ///
 /// ```
 /// use limited_core::Immediate;
@@ -170,7 +182,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        // The future may park this thread itself, so that being unparked alone says nothing.
+        // The future may park this thread too, so an unpark alone does not mean that it was woken.
         while !unpark.woken.swap(false, Ordering::Acquire) {
             thread::park();
         }
@@ -184,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_future_that_is_woken_from_another_thread_runs_to_its_end() {
+    fn future_woken_by_another_thread_runs_to_completion() {
         let woken = Arc::new(AtomicBool::new(false));
         let seen = poll_fn(|context| {
             if woken.load(Ordering::Acquire) {

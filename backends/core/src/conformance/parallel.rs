@@ -1,76 +1,78 @@
-//! Many tasks at once, and what their answers have to add up to.
+//! Hits on many threads, and the results that they may have.
 
 use std::panic::resume_unwind;
 use std::sync::Barrier;
 use std::thread;
 
 use super::Harness;
-use super::subject::Probe;
+use super::probe::CounterProbe;
 use crate::{CounterState, Hit, Timestamp};
 
-/// Runs `work` in this many threads that start together, and returns what each returned.
-pub(super) fn in_parallel<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let (barrier, work) = (Barrier::new(tasks), work);
+/// Runs `work` on this many threads, which start together. Returns the result of each.
+pub(super) fn in_parallel<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let barrier = Barrier::new(threads);
     thread::scope(|scope| {
-        let start = |task| {
+        let start = |thread| {
             let (barrier, work) = (&barrier, &work);
             scope.spawn(move || {
                 barrier.wait();
-                work(task)
+                work(thread)
             })
         };
-        let tasks: Vec<_> = (0..tasks).map(start).collect();
-        tasks.into_iter().map(|task| task.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        let threads: Vec<_> = (0..threads).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
 
-/// Fails unless these are the answers of hits that came, in some order, one after the other on an absent counter.
+/// Fails the check unless some order of these hits, one after the other on an absent counter, has
+/// these results.
 ///
-/// The values after the counted hits then form a chain, in which each is the one before plus its own cost; a refusal
-/// tells one of them, to which its cost could not be added; and the first of the chain has opened the window.
+/// In such an order each counted hit adds its cost to the value of the counted hit before it. Each
+/// refused hit has one of these values, to which its cost cannot be added. All have the window of
+/// the first counted hit.
 #[track_caller]
-pub(super) fn one_by_one<H: Harness>(
-    counter: &Probe<'_, H>,
-    answers: &[(Hit<'_>, CounterState)],
+pub(super) fn assert_serialized<H: Harness>(
+    counter: &CounterProbe<'_, H>,
+    results: &[(Hit<'_>, CounterState)],
     now: Timestamp,
 ) {
-    let mut counted: Vec<_> = answers.iter().filter(|(_, tally)| tally.counted).collect();
-    counted.sort_by_key(|(_, tally)| tally.value);
+    let mut counted: Vec<_> = results.iter().filter(|(_, state)| state.counted).collect();
+    counted.sort_by_key(|(_, state)| state.value);
     let mut values = vec![0];
-    for (hit, tally) in &counted {
+    for (hit, state) in &counted {
         let before = values[values.len() - 1];
         assert!(
-            hit.apply(before) == Some(tally.value),
-            "every operation is one atomic step: hits at the same time are answered as if one by one\n  \
+            hit.apply(before) == Some(state.value),
+            "every operation is one atomic step: parallel hits have the results of hits one after the other\n  \
              but after the value {before} the next one is {}, by {hit:?}\n  \
              the values after all counted hits are {:?}\n  of {counter}",
-            tally.value,
-            counted.iter().map(|(_, tally)| tally.value).collect::<Vec<_>>()
+            state.value,
+            counted.iter().map(|(_, state)| state.value).collect::<Vec<_>>()
         );
-        values.push(tally.value);
+        values.push(state.value);
     }
-    let Some((first, answer)) = counted.first() else {
-        panic!("of {} hits at the same time, none was counted\n  of {counter}", answers.len());
+    let Some((hit, first)) = counted.first() else {
+        panic!("of {} parallel hits, none was counted\n  of {counter}", results.len());
     };
-    let opened = counter.after_first(first, now).with_previous(answer.previous);
-    for (hit, tally) in answers {
-        if !tally.counted {
+    let first = counter.after_first(hit, now).with_previous(first.previous);
+    for (hit, state) in results {
+        if !state.counted {
             assert!(
-                values.contains(&tally.value) && hit.apply(tally.value).is_none(),
-                "a refusal tells the value that refused\n  but {hit:?} was refused with the value {}\n  \
-                 where the values were {values:?}\n  of {counter}",
-                tally.value
+                values.contains(&state.value) && hit.apply(state.value).is_none(),
+                "a refused hit returns the value that refused it\n  but {hit:?} was refused with the value {}, \
+                 and the values were {values:?}\n  of {counter}",
+                state.value
             );
         }
-        if tally.value > 0 {
-            let expected = CounterState { counted: tally.counted, value: tally.value, ..opened.clone() };
-            counter.expect(
-                tally,
-                &expected,
-                "hits at the same time are answered with one and the same window",
-            );
+        if state.value > 0 {
+            let expected = CounterState { counted: state.counted, value: state.value, ..first.clone() };
+            counter.expect(state, &expected, "the results of parallel hits have the same window");
         }
     }
-    let left = CounterState { counted: false, value: values[values.len() - 1], previous: 0, ..opened };
-    counter.expect(&counter.get(now), &left, "what was counted is what is there when all is quiet");
+    let last = CounterState { counted: false, value: values[values.len() - 1], previous: 0, ..first };
+    counter.expect(
+        &counter.get(now),
+        &last,
+        "after parallel hits, the counter has the sum of the counted ones",
+    );
 }

@@ -1,38 +1,39 @@
-//! All checks in one go, and which of them failed.
+//! Runs all checks, and reports those that failed.
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Harness, for_each_check};
+use super::list::for_each_check;
+use super::{CHECKS, Harness};
 
 /// A check of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Check {
-    /// What it is called, in [`checks`](super::checks) and as a test.
+    /// The name of the function in [`checks`](super::checks), and of the test.
     pub name: &'static str,
-    /// What it holds, in a sentence.
-    pub holds: &'static str,
+    /// The rule that it tests.
+    pub rule: &'static str,
 }
 
-/// A check that a backend did not pass.
+/// A check that a backend failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The name of the check.
     pub check: &'static str,
-    /// The rule that was broken, what was expected, and what was seen.
+    /// The broken rule, the expected result, and the result that the backend returned.
     pub message: String,
 }
 
-/// The checks that a backend did not pass: one at least.
+/// The checks that a backend failed: at least one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Failures(Vec<Failure>);
 
 impl Failures {
-    /// The failures, in the order of [`CHECKS`](super::CHECKS).
+    /// Returns the failures, in the order of [`CHECKS`].
     pub fn iter(&self) -> impl Iterator<Item = &Failure> {
         self.0.iter()
     }
@@ -40,7 +41,7 @@ impl Failures {
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the backend breaks its contract in {} of {} checks", self.0.len(), super::CHECKS.len())?;
+        write!(f, "the backend failed {} of {} conformance checks", self.0.len(), CHECKS.len())?;
         for Failure { check, message } in &self.0 {
             write!(f, "\n\n{check}:\n{message}")?;
         }
@@ -48,7 +49,8 @@ impl fmt::Display for Failures {
     }
 }
 
-// As a test shows it that returns or unwraps it.
+/// Writes the same text as `Display`, since a test that returns or unwraps the error prints
+/// `Debug`.
 impl fmt::Debug for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -59,15 +61,15 @@ impl Error for Failures {}
 
 /// Runs every check, also after one has failed.
 ///
-/// A check fails by a panic, which the panic hook reports as it happens.
+/// A check fails by a panic, so the panic hook prints each failure when it happens.
 ///
 /// # Errors
 ///
-/// The checks that the backend did not pass.
+/// [`Failures`] if the backend failed at least one check.
 pub fn run<H: Harness>(harness: &H) -> Result<(), Failures> {
     let mut failures = Vec::new();
-    for_each_check(|check, hold: fn(&H)| {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hold(harness))) {
+    for_each_check(|check, function: fn(&H)| {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| function(harness))) {
             let message = message_of(panic.as_ref());
             failures.push(Failure { check, message });
         }
@@ -78,6 +80,6 @@ pub fn run<H: Harness>(harness: &H) -> Result<(), Failures> {
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("it panicked, with a payload that is no text")
+        .unwrap_or("the check panicked without a message")
         .to_owned()
 }

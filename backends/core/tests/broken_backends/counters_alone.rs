@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use limited_core::{
-    Backend, BackendError, Counter, CounterState, Hit, Immediate, Timestamp, WindowId, async_trait,
+    Backend, BackendError, ClaimKey, Counter, CounterState, Hit, Immediate, Record, Timestamp, WindowId,
+    async_trait,
 };
 
 use crate::reference::Reference;
@@ -38,7 +39,7 @@ impl Backend for CountersAlone {
     }
 }
 
-/// The same, but each future is pending at its first poll.
+/// The same, but each future is pending at its first poll, also that of an unsupported `find`.
 #[derive(Debug, Default)]
 pub(crate) struct PendingOnce(CountersAlone);
 
@@ -70,6 +71,11 @@ impl Backend for PendingOnce {
     ) -> Result<(), BackendError> {
         pending_once().await;
         self.0.reset(counter, window, now).await
+    }
+
+    async fn find(&self, _: &ClaimKey<'_>, _: Timestamp) -> Result<Option<Record>, BackendError> {
+        pending_once().await;
+        Err(BackendError::unsupported("find"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ways to break the contract, and the checks that are there for each.
+//! The defects, and the checks that have to catch each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,7 @@ use limited_core::conformance::checks;
 
 use crate::reference::ReferenceHarness;
 
-/// A check of the suite, by name.
+/// The name and the function of a check.
 pub(crate) type Check = (&'static str, fn(&ReferenceHarness));
 
 macro_rules! defects {
@@ -17,7 +17,7 @@ macro_rules! defects {
             $($(#[$what])+ $defect,)+
         }
 
-        /// Each defect, and the checks that are there for it.
+        /// Each defect, and the checks that have to catch it.
         pub(crate) const DEFECTS: &[(Defect, &[Check])] =
             &[$((Defect::$defect, &[$((stringify!($check), checks::$check)),+])),+];
 
@@ -32,18 +32,18 @@ macro_rules! defects {
     };
 }
 
-/// Fails unless each of these checks fails for a backend with this defect, by `increment` and by the fast path.
+/// Fails unless each check of this defect catches it, both in `increment` and in the fast path.
 fn assert_caught(defect: Defect) {
-    let by = DEFECTS.iter().filter(|(known, _)| *known == defect).flat_map(|(_, checks)| *checks);
-    for (name, check) in by {
+    let checks = DEFECTS.iter().filter(|(known, _)| *known == defect).flat_map(|(_, checks)| *checks);
+    for (name, check) in checks {
         for prefers_fast_path in [false, true] {
             if prefers_fast_path && defect.is_of_the_fast_path() {
-                // `increment` would have the defect too, and so agree with `try_increment`.
+                // `increment` would have the same defect, and would agree with `try_increment`.
                 continue;
             }
             let harness = ReferenceHarness { defect: Some(defect), prefers_fast_path };
             let passed = catch_unwind(AssertUnwindSafe(|| check(&harness))).is_ok();
-            assert!(!passed, "{name} lets {defect:?} pass, {harness:?}");
+            assert!(!passed, "{name} does not catch {harness:?}");
         }
     }
 }
@@ -52,7 +52,7 @@ impl Defect {
     const fn is_of_the_fast_path(self) -> bool {
         matches!(
             self,
-            Self::CountsAndReturnsNone
+            Self::FastPathCountsAndReturnsNone
                 | Self::FastPathIgnoresTheCeiling
                 | Self::FastPathIgnoresSliding
                 | Self::FastPathOmitsTheMeta
@@ -61,540 +61,542 @@ impl Defect {
 }
 
 defects! {
-    /// Windows start and end by the system's time.
-    HasAClockOfItsOwn, has_a_clock_of_its_own:
-        a_backend_has_no_clock_of_its_own
-        an_aligned_window_stays_known_for_one_length_and_the_skew_past_its_end
-        claims_have_no_clock_of_their_own;
-    /// Time before the window's start finds no window, and opens another.
-    ForgetsWhenTimeGoesBack, forgets_when_time_goes_back:
-        a_clock_that_jumps_back_finds_every_counter_as_full
-        a_clock_that_jumps_back_past_a_new_window_admits_nothing_extra
-        a_wandering_clock_keeps_an_opened_window_until_its_end;
-    /// The age of a window is computed without looking whether it is negative.
+    /// Windows start and end by the system time.
+    UsesTheSystemTime, uses_the_system_time:
+        time_is_the_argument_now
+        aligned_window_is_retained_for_one_length_and_the_skew_after_its_end
+        time_of_a_claim_is_the_argument_now;
+    /// A time before the start of the window starts a new window.
+    RestartsWhenTimeGoesBack, restarts_when_time_goes_back:
+        clock_jump_back_keeps_full_counters_full
+        clock_jump_back_before_a_newer_window_admits_no_extra_hits
+        jumping_clock_keeps_a_window_from_first_hit_until_its_end;
+    /// The age of a window is computed without handling a negative result.
     PanicsWhenTimeGoesBack, panics_when_time_goes_back:
-        a_clock_that_jumps_back_finds_every_counter_as_full;
-    /// A bucket that seems to be too far ahead of the time is taken for broken, and filled.
+        clock_jump_back_keeps_full_counters_full;
+    /// A bucket that seems too far ahead of the time is treated as corrupt, and filled.
     RefillsWhenTimeGoesBack, refills_when_time_goes_back:
-        a_clock_that_jumps_back_finds_every_counter_as_full
-        a_wandering_clock_refills_no_bucket;
-    /// The window of another time replaces the one that is there.
-    KeepsOneWindowOfAKey, keeps_one_window_of_a_key:
-        a_clock_that_jumps_back_past_a_new_window_admits_nothing_extra
-        an_aligned_window_stays_known_for_one_length_and_the_skew_past_its_end
-        a_wandering_clock_fills_each_aligned_window_once
-        aligned_windows_are_apart_where_they_meet;
-    /// A hit on any key sweeps every window that has ended.
-    ForgetsAtTheEnd, forgets_at_the_end:
-        an_aligned_window_stays_known_for_one_length_and_the_skew_past_its_end;
-    /// What was forgotten is taken for what never was.
-    CountsWhatItForgot, counts_what_it_forgot:
-        a_wandering_clock_fills_each_aligned_window_once;
-    /// To read an opened window that has ended is to delete it.
-    DeletesWhatItReadsAsExpired, deletes_what_it_reads_as_expired:
-        an_opened_window_stays_known_for_one_length_and_the_skew_past_its_end;
-    /// A hit on any key sweeps every bucket that is full again.
-    ForgetsBucketsThatAreFull, forgets_buckets_that_are_full:
-        a_bucket_stays_known_for_the_skew_past_its_refill;
+        clock_jump_back_keeps_full_counters_full
+        jumping_clock_refills_no_bucket;
+    /// The window of another time replaces the stored one.
+    KeepsOneWindowPerKey, keeps_one_window_per_key:
+        clock_jump_back_before_a_newer_window_admits_no_extra_hits
+        aligned_window_is_retained_for_one_length_and_the_skew_after_its_end
+        jumping_clock_fills_each_aligned_window_once
+        adjacent_aligned_windows_count_separately;
+    /// A hit on any key deletes every window that has ended.
+    ForgetsWindowsAtTheirEnd, forgets_windows_at_their_end:
+        aligned_window_is_retained_for_one_length_and_the_skew_after_its_end;
+    /// A forgotten window is treated as one that never existed.
+    CountsForgottenWindows, counts_forgotten_windows:
+        jumping_clock_fills_each_aligned_window_once;
+    /// A read of an ended window from the first hit deletes it.
+    DeletesExpiredCountersOnRead, deletes_expired_counters_on_read:
+        window_from_first_hit_is_retained_for_one_length_and_the_skew_after_its_end;
+    /// A hit on any key deletes every bucket that is full again.
+    ForgetsFullBuckets, forgets_full_buckets:
+        bucket_is_retained_for_the_skew_after_it_is_full;
 
-    /// What is still stored is live.
+    /// Every stored counter is treated as live.
     ReadsExpiredAsLive, reads_expired_as_live:
-        an_opened_window_ends_one_length_after_its_first_hit
-        a_window_long_past_reads_as_absent;
+        window_from_first_hit_ends_one_length_after_that_hit
+        long_expired_counter_reads_as_absent;
     /// `now > end` instead of `now >= end`.
-    EndsATickLate, ends_a_tick_late:
-        an_opened_window_ends_one_length_after_its_first_hit
+    EndsANanosecondLate, ends_a_nanosecond_late:
+        window_from_first_hit_ends_one_length_after_that_hit
         windows_last_from_a_millisecond_to_a_century;
     /// Times are stored in milliseconds.
-    KnowsOnlyMilliseconds, knows_only_milliseconds:
-        an_opened_window_ends_one_length_after_its_first_hit
-        a_lease_holds_to_the_nanosecond;
-    /// Every hit puts the end off, as an expiry set anew with every write does.
+    StoresMilliseconds, stores_milliseconds:
+        window_from_first_hit_ends_one_length_after_that_hit
+        lease_ends_to_the_nanosecond;
+    /// Every hit postpones the end, like an expiry that each write sets again.
     MovesTheStart, moves_the_start:
-        an_opened_window_ends_one_length_after_its_first_hit
-        only_the_first_hit_names_a_window;
-    /// The note and generation of a window that has ended stay with the one after it.
-    KeepsTheOldOpening, keeps_the_old_opening:
-        an_opened_window_ends_one_length_after_its_first_hit;
-    /// A bucket counts from what is stored, however long ago.
+        window_from_first_hit_ends_one_length_after_that_hit
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// The next window keeps the metadata and id of the ended one.
+    KeepsTheOldMeta, keeps_the_old_meta:
+        window_from_first_hit_ends_one_length_after_that_hit;
+    /// A bucket counts from the stored value, however old it is.
     IgnoresTheFloor, ignores_the_floor:
-        a_bucket_counts_from_its_floor_once_that_has_passed_its_value
-        every_hit_counts_as_its_bounds_say;
-    /// A bucket's value is rounded to a whole nanosecond.
+        bucket_counts_from_the_higher_of_floor_and_value
+        floor_and_ceiling_bound_every_hit;
+    /// The value of a bucket is rounded to a whole nanosecond.
     CountsWholeNanoseconds, counts_whole_nanoseconds:
-        a_bucket_counts_from_its_floor_once_that_has_passed_its_value
+        bucket_counts_from_the_higher_of_floor_and_value
         large_values_are_exact;
 
     /// `namespace:key`, without escaping.
     JoinsNamespaceAndKey, joins_namespace_and_key:
-        namespace_and_key_are_apart
-        claims_on_different_keys_are_apart;
-    /// The store compares text without case.
+        namespace_and_key_are_separate
+        different_claims_are_distinct;
+    /// The store compares text case-insensitively.
     FoldsCase, folds_case:
-        keys_are_told_apart_byte_by_byte
-        claims_on_different_keys_are_apart;
+        keys_and_namespaces_are_compared_byte_by_byte
+        different_claims_are_distinct;
     /// The store trims text.
     TrimsKeys, trims_keys:
-        keys_are_told_apart_byte_by_byte
-        claims_on_different_keys_are_apart;
+        keys_and_namespaces_are_compared_byte_by_byte
+        different_claims_are_distinct;
     /// The store keeps the first 255 characters.
-    CutsKeys, cuts_keys:
-        keys_are_told_apart_byte_by_byte
-        claims_on_different_keys_are_apart;
-    /// Only the length tells windows apart.
-    TakesKindsForOne, takes_kinds_for_one:
-        kinds_of_window_are_apart;
-    /// `id#start`: the minute and the hour that start together are one.
-    TakesLengthsForOne, takes_lengths_for_one:
-        lengths_of_window_are_apart
-        buckets_of_different_quotas_are_apart
-        a_reset_leaves_every_other_counter;
-    /// What a key was composed of is part of its identity.
-    TakesComposedKeysForOthers, takes_composed_keys_for_others:
-        equal_counters_are_one
-        equal_claims_are_one;
-    /// Buckets of different limits, and so of different units, are one.
-    TakesQuotasForOne, takes_quotas_for_one:
-        buckets_of_different_quotas_are_apart;
+    TruncatesKeys, truncates_keys:
+        keys_and_namespaces_are_compared_byte_by_byte
+        different_claims_are_distinct;
+    /// Only the length distinguishes windows.
+    MergesWindowKinds, merges_window_kinds:
+        kinds_of_window_are_distinct;
+    /// `id#start`: the minute and the hour that start together are the same.
+    MergesWindowLengths, merges_window_lengths:
+        lengths_of_window_are_distinct
+        buckets_of_different_quotas_are_distinct
+        reset_leaves_all_other_counters;
+    /// The parts that a key was composed of are part of its identity.
+    SeparatesComposedKeys, separates_composed_keys:
+        equal_counters_are_the_same_counter
+        equal_claims_are_the_same_claim;
+    /// Buckets of different limits, and so of different units, are the same.
+    MergesQuotas, merges_quotas:
+        buckets_of_different_quotas_are_distinct;
 
     /// The sum wraps, and an enormous cost is admitted.
     WrapsAround, wraps_around:
-        no_cost_or_floor_wraps_or_is_cut_off;
-    /// The sum stops at the last number, which a ceiling may be.
+        large_costs_and_floors_neither_wrap_nor_are_truncated;
+    /// The sum saturates at the largest number, which may be the ceiling.
     Saturates, saturates:
-        no_cost_or_floor_wraps_or_is_cut_off;
+        large_costs_and_floors_neither_wrap_nor_are_truncated;
     /// A cost of 2⁶⁴ + 1 is 1.
-    CutsCostsTo64Bits, cuts_costs_to_64_bits:
-        no_cost_or_floor_wraps_or_is_cut_off
+    TruncatesCostsTo64Bits, truncates_costs_to_64_bits:
+        large_costs_and_floors_neither_wrap_nor_are_truncated
         large_values_are_exact;
-    /// Values are kept as `f64`.
+    /// Values are stored as `f64`.
     CountsInFloatingPoint, counts_in_floating_point:
         large_values_are_exact;
-    /// `start + length` stops at the last timestamp, at which every window has ended.
+    /// `start + length` saturates at the last timestamp, at which every window has ended.
     SaturatesTheEnd, saturates_the_end:
-        the_first_and_the_last_moment_count_like_any_other;
-    /// A limit of zero is no limit.
-    TakesZeroForNoLimit, takes_zero_for_no_limit:
-        a_zero_ceiling_admits_nothing;
+        first_and_last_timestamp_count_like_any_other;
+    /// A limit of zero is treated as no limit.
+    TreatsZeroAsUnlimited, treats_zero_as_unlimited:
+        zero_ceiling_admits_nothing;
     /// `value < ceiling` admits any cost.
     IgnoresTheCostInTheCheck, ignores_the_cost_in_the_check:
-        a_hit_counts_up_to_exactly_its_ceiling
-        every_hit_counts_as_its_bounds_say
-        a_refused_hit_changes_nothing;
-    /// `<` for `<=`.
+        hit_is_counted_up_to_exactly_its_ceiling
+        floor_and_ceiling_bound_every_hit
+        refused_hit_changes_nothing;
+    /// `<` instead of `<=`.
     StopsOneBelowTheCeiling, stops_one_below_the_ceiling:
-        a_hit_counts_up_to_exactly_its_ceiling;
+        hit_is_counted_up_to_exactly_its_ceiling;
 
-    /// Add first, refuse later: who keeps asking starves.
+    /// The hit is added first and refused later, so a caller that keeps trying is never admitted.
     CountsRefusedHits, counts_refused_hits:
-        a_refused_hit_changes_nothing
-        a_refused_hit_leaves_an_absent_counter_absent;
-    /// A cost over the whole limit takes the counter with it.
-    WipesOnACostOverTheLimit, wipes_on_a_cost_over_the_limit:
-        a_refused_hit_changes_nothing
-        no_cost_or_floor_wraps_or_is_cut_off;
+        refused_hit_changes_nothing
+        refused_hit_creates_no_counter;
+    /// A cost above the whole limit deletes the counter.
+    DeletesOnACostAboveTheLimit, deletes_on_a_cost_above_the_limit:
+        refused_hit_changes_nothing
+        large_costs_and_floors_neither_wrap_nor_are_truncated;
     /// A refused hit starts the window.
-    OpensWindowsForRefusedHits, opens_windows_for_refused_hits:
-        a_refused_hit_leaves_an_absent_counter_absent
-        only_the_first_hit_names_a_window;
-    /// A refusal says no more than no.
+    StartsWindowsForRefusedHits, starts_windows_for_refused_hits:
+        refused_hit_creates_no_counter
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// A refusal does not return the value.
     RefusesWithoutTheValue, refuses_without_the_value:
-        a_refusal_answers_with_the_state;
-    /// A refusal forgets to tell who opened the window.
-    RefusesWithoutTheOpening, refuses_without_the_opening:
-        a_refusal_answers_with_the_state
-        only_the_first_hit_names_a_window;
-    /// The last hit's note is kept.
-    OverwritesTheNote, overwrites_the_note:
-        only_the_first_hit_names_a_window;
-    /// The last hit's generation is kept.
-    OverwritesTheGeneration, overwrites_the_generation:
-        only_the_first_hit_names_a_window
-        a_reset_of_a_generation_leaves_every_other;
-    /// An empty note is none.
-    TakesEmptyNotesForNone, takes_empty_notes_for_none:
-        only_the_first_hit_names_a_window;
-    /// The first hit's start is missing.
-    TellsNoStartOfOpenedWindows, tells_no_start_of_opened_windows:
-        an_opened_window_ends_one_length_after_its_first_hit
-        only_the_first_hit_names_a_window;
-    /// An aligned window's start is missing.
-    TellsNoStartOfAlignedWindows, tells_no_start_of_aligned_windows:
-        a_refusal_answers_with_the_state
-        a_get_counts_nothing;
+        refusal_returns_the_state;
+    /// A refusal does not return the metadata of the window.
+    RefusesWithoutTheMeta, refuses_without_the_meta:
+        refusal_returns_the_state
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// The metadata of the last hit is stored.
+    OverwritesTheMetadata, overwrites_the_metadata:
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// The window id of the last hit is stored.
+    OverwritesTheWindowId, overwrites_the_window_id:
+        only_the_first_hit_sets_start_id_and_metadata
+        reset_of_a_window_id_leaves_all_other_windows;
+    /// Empty metadata is stored as none.
+    TreatsEmptyMetadataAsNone, treats_empty_metadata_as_none:
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// The start of a window from the first hit is missing.
+    OmitsTheStartOfFirstHitWindows, omits_the_start_of_first_hit_windows:
+        window_from_first_hit_ends_one_length_after_that_hit
+        only_the_first_hit_sets_start_id_and_metadata;
+    /// The start of an aligned window is missing.
+    OmitsTheStartOfAlignedWindows, omits_the_start_of_aligned_windows:
+        refusal_returns_the_state
+        get_changes_nothing;
 
-    /// A repeated write is another write.
-    CountsLostAnswersTwice, counts_lost_answers_twice:
-        a_hit_whose_answer_was_lost_counts_once
-        a_hit_that_filled_the_counter_knows_it_was_counted
-        a_sliding_hit_whose_answer_was_lost_counts_once
-        answers_lost_under_load_count_once;
-    /// An answer that did not come is an error that no caller can act on.
-    TakesALostAnswerForAFailure, takes_a_lost_answer_for_a_failure:
-        a_hit_whose_answer_was_lost_counts_once
-        a_reset_whose_answer_was_lost_is_one_reset
-        a_claim_whose_answer_was_lost_is_its_owners
-        a_finish_whose_answer_was_lost_is_kept
-        a_renewal_whose_answer_was_lost_is_the_owners
-        a_key_given_up_with_a_lost_answer_is_free;
-    /// `Throttled` says that nothing was counted.
-    TakesALostAnswerForThrottling, takes_a_lost_answer_for_throttling:
-        a_hit_whose_answer_was_lost_counts_once
-        a_claim_whose_answer_was_lost_is_its_owners;
+    /// A repeated write is treated as another write.
+    CountsRepeatedWritesTwice, counts_repeated_writes_twice:
+        hit_with_a_lost_response_counts_once
+        filling_hit_with_a_lost_response_is_not_refused
+        sliding_hit_with_a_lost_response_counts_once
+        parallel_hits_with_lost_responses_count_once;
+    /// A lost response is an error that no caller can act on.
+    ReportsALostResponseAsOther, reports_a_lost_response_as_other:
+        hit_with_a_lost_response_counts_once
+        reset_with_a_lost_response_is_applied_once
+        claim_with_a_lost_response_belongs_to_its_owner
+        finish_with_a_lost_response_is_stored_once
+        renewal_with_a_lost_response_is_applied
+        release_and_forget_with_a_lost_response_free_the_key;
+    /// A lost response is `Throttled`, which means that nothing was counted.
+    ReportsALostResponseAsThrottled, reports_a_lost_response_as_throttled:
+        hit_with_a_lost_response_counts_once
+        claim_with_a_lost_response_belongs_to_its_owner;
 
-    /// To read is to count.
-    GetsCount, gets_count:
-        a_get_counts_nothing;
-    /// Nothing is forgotten.
+    /// A read counts a hit.
+    ReadsCount, reads_count:
+        get_changes_nothing;
+    /// `reset` deletes nothing.
     NeverResets, never_resets:
-        a_reset_forgets_the_counter
-        a_reset_whose_answer_was_lost_is_one_reset;
-    /// Whoever holds an old generation takes the new one away.
-    ResetsAnyGeneration, resets_any_generation:
-        a_reset_of_a_generation_leaves_every_other;
-    /// A key's windows are forgotten together.
+        reset_deletes_the_counter
+        reset_with_a_lost_response_is_applied_once;
+    /// `reset` with the id of an old window deletes the new window.
+    ResetsAnyWindowId, resets_any_window_id:
+        reset_of_a_window_id_leaves_all_other_windows;
+    /// `reset` deletes all windows of a key.
     ResetsEveryWindowOfTheKey, resets_every_window_of_the_key:
-        a_reset_leaves_every_other_counter;
-    /// To forget what is not there is an error.
-    CannotResetWhatIsAbsent, cannot_reset_what_is_absent:
-        a_reset_forgets_the_counter;
+        reset_leaves_all_other_counters;
+    /// `reset` of an absent counter is an error.
+    CannotResetAbsentCounters, cannot_reset_absent_counters:
+        reset_deletes_the_counter;
 
-    /// Look first, add later: parallel calls all pass.
+    /// The check and the addition are two steps: parallel hits all pass.
     ChecksThenAdds, checks_then_adds:
         parallel_hits_admit_exactly_the_limit
-        parallel_hits_of_mixed_costs_fill_up_to_the_limit
-        parallel_sliding_hits_admit_exactly_what_is_left
-        a_reset_among_parallel_hits_leaves_a_whole_counter;
-    /// Read, add, write: the last one to write wins.
+        parallel_hits_of_mixed_costs_fill_the_limit
+        parallel_sliding_hits_admit_exactly_the_remainder
+        reset_during_parallel_hits_leaves_a_consistent_counter;
+    /// Read, add, write: the last writer wins.
     LosesUpdates, loses_updates:
         parallel_hits_admit_exactly_the_limit
-        parallel_hits_on_many_keys_fill_each;
-    /// The window that ended is removed first, and with it whatever others counted since.
-    RollsOverInTwoSteps, rolls_over_in_two_steps:
-        a_window_that_ended_is_rolled_over_in_one_step;
+        parallel_hits_on_many_keys_are_independent;
+    /// The ended window is deleted first, and with it the hits that other threads have counted
+    /// since.
+    ReplacesWindowsInTwoSteps, replaces_windows_in_two_steps:
+        ended_window_is_replaced_in_one_step;
 
-    /// Who finds another at work takes that for a refusal.
+    /// A hit is refused if another thread holds the lock.
     RefusesUnderContention, refuses_under_contention:
         parallel_hits_admit_exactly_the_limit
-        parallel_hits_on_many_keys_fill_each;
+        parallel_hits_on_many_keys_are_independent;
 
-    /// The window before is told, and does not weigh.
-    WeighsNothing, weighs_nothing:
-        a_sliding_hit_weighs_the_window_before
-        the_window_before_fades_to_the_nanosecond;
-    /// A share of 59.99 is 59.
-    RoundsTheShareDown, rounds_the_share_down:
-        a_sliding_hit_weighs_the_window_before
-        the_window_before_fades_to_the_nanosecond
-        parallel_sliding_hits_admit_exactly_what_is_left;
+    /// The previous window is returned, but not weighted.
+    IgnoresThePreviousWindow, ignores_the_previous_window:
+        sliding_hit_is_limited_by_the_weighted_previous_window
+        weight_of_the_previous_window_falls_to_the_nanosecond;
+    /// A weight of 59.99 is 59.
+    RoundsTheWeightDown, rounds_the_weight_down:
+        sliding_hit_is_limited_by_the_weighted_previous_window
+        weight_of_the_previous_window_falls_to_the_nanosecond
+        parallel_sliding_hits_admit_exactly_the_remainder;
     /// `previous · weight + current < limit` admits any cost.
     IgnoresTheCostOfSlidingHits, ignores_the_cost_of_sliding_hits:
-        a_sliding_hit_weighs_the_window_before
-        a_sliding_answer_tells_both_windows;
+        sliding_hit_is_limited_by_the_weighted_previous_window
+        sliding_result_contains_both_windows;
     /// The product of a large count and a long window wraps.
-    WeighsIn64Bits, weighs_in_64_bits:
-        a_share_of_any_size_neither_wraps_nor_admits;
-    /// A sliding limiter and a fixed one of the same window count apart.
-    SlidesInACounterOfItsOwn, slides_in_a_counter_of_its_own:
-        sliding_and_fixed_windows_share_their_counter;
-    /// The window before is weighed, and not told.
-    TellsNoPrevious, tells_no_previous:
-        a_sliding_answer_tells_both_windows;
-    /// What the window before held is read once, and never again.
-    TakesTheWindowBeforeForSettled, takes_the_window_before_for_settled:
-        a_late_hit_in_the_window_before_weighs;
-    /// A window without another before it slides as if that were empty.
+    WeightsIn64Bits, weights_in_64_bits:
+        large_weights_are_exact;
+    /// A sliding counter and the fixed counter of its window are stored separately.
+    SeparatesSlidingCounters, separates_sliding_counters:
+        sliding_and_fixed_windows_share_a_counter;
+    /// The previous window is weighted, but not returned.
+    OmitsThePreviousValue, omits_the_previous_value:
+        sliding_result_contains_both_windows;
+    /// The value of the previous window is read once, and never again.
+    CachesThePreviousWindow, caches_the_previous_window:
+        late_hit_in_the_previous_window_is_weighted;
+    /// A window without a previous one slides as if the previous one were empty.
     SlidesAnyWindow, slides_any_window:
-        only_an_aligned_window_slides;
+        only_aligned_windows_slide;
 
     /// A sliding counter is counted and read as a fixed one.
     IgnoresSliding, ignores_sliding:
-        a_sliding_hit_weighs_the_window_before
-        the_window_before_fades_to_the_nanosecond
-        a_sliding_answer_tells_both_windows
-        a_late_hit_in_the_window_before_weighs
-        only_an_aligned_window_slides
-        a_share_of_any_size_neither_wraps_nor_admits
-        parallel_sliding_hits_admit_exactly_what_is_left;
+        sliding_hit_is_limited_by_the_weighted_previous_window
+        weight_of_the_previous_window_falls_to_the_nanosecond
+        sliding_result_contains_both_windows
+        late_hit_in_the_previous_window_is_weighted
+        only_aligned_windows_slide
+        large_weights_are_exact
+        parallel_sliding_hits_admit_exactly_the_remainder;
 
-    /// The fast path counts the hit, and returns `None`: `increment` counts it a second time.
-    CountsAndReturnsNone, counts_and_returns_none:
+    /// The fast path counts the hit and returns `None`, so `increment` counts it a second time.
+    FastPathCountsAndReturnsNone, fast_path_counts_and_returns_none:
         try_increment_agrees_with_increment;
-    /// The fast path counts whatever it finds stored, without comparing it with the ceiling.
+    /// The fast path counts without comparing with the ceiling.
     FastPathIgnoresTheCeiling, fast_path_ignores_the_ceiling:
         try_increment_agrees_with_increment
-        a_hit_counts_up_to_exactly_its_ceiling
-        a_refused_hit_changes_nothing
+        hit_is_counted_up_to_exactly_its_ceiling
+        refused_hit_changes_nothing
         parallel_hits_admit_exactly_the_limit;
     /// The fast path counts a sliding counter as a fixed one.
     FastPathIgnoresSliding, fast_path_ignores_sliding:
         try_increment_agrees_with_increment
-        a_sliding_hit_weighs_the_window_before
-        a_sliding_answer_tells_both_windows;
-    /// The fast path returns the value without the window's id and metadata.
+        sliding_hit_is_limited_by_the_weighted_previous_window
+        sliding_result_contains_both_windows;
+    /// The fast path does not return the metadata of the window.
     FastPathOmitsTheMeta, fast_path_omits_the_meta:
         try_increment_agrees_with_increment
-        a_refusal_answers_with_the_state
-        only_the_first_hit_names_a_window;
+        refusal_returns_the_state
+        only_the_first_hit_sets_start_id_and_metadata;
 
-    /// All operations but one are there.
+    /// All operations of claims are supported but one.
     LacksForget, lacks_forget:
-        claims_are_there_altogether_or_not_at_all;
+        claims_are_supported_completely_or_not_at_all;
 
-    /// A lease is for ever: after a crash the key is blocked until the record expires.
+    /// A lease never ends: after a crash the key is blocked until the record expires.
     NeverTakesOver, never_takes_over:
-        a_free_key_is_granted
-        a_lease_holds_to_the_nanosecond
-        parallel_claims_grant_one;
-    /// `now + 1 >= until` for `now >= until`.
-    TakesOverATickEarly, takes_over_a_tick_early:
-        a_lease_holds_to_the_nanosecond
-        a_renewed_lease_ends_at_its_new_end;
-    /// `now > until` for `now >= until`.
-    TakesOverATickLate, takes_over_a_tick_late:
-        a_lease_holds_to_the_nanosecond
-        a_renewed_lease_ends_at_its_new_end;
-    /// The end of a lease is kept in whole seconds.
+        free_key_is_acquired
+        lease_ends_to_the_nanosecond
+        parallel_claims_have_one_owner;
+    /// `now + 1 >= expires_at` instead of `now >= expires_at`.
+    TakesOverANanosecondEarly, takes_over_a_nanosecond_early:
+        lease_ends_to_the_nanosecond
+        renewed_lease_ends_at_its_new_end;
+    /// `now > expires_at` instead of `now >= expires_at`.
+    TakesOverANanosecondLate, takes_over_a_nanosecond_late:
+        lease_ends_to_the_nanosecond
+        renewed_lease_ends_at_its_new_end;
+    /// The end of a lease is stored in whole seconds.
     LeasesWholeSeconds, leases_whole_seconds:
-        a_lease_holds_to_the_nanosecond;
-    /// A number of the store holds half of an owner.
-    KeepsOwnersIn64Bits, keeps_owners_in_64_bits:
-        a_held_key_tells_who_holds_it;
-    /// Who is refused cannot tell whether the request is the same.
-    RefusesWithoutTheFingerprint, refuses_without_the_fingerprint:
-        a_held_key_tells_who_holds_it;
-    /// No fingerprint is one of zeros.
-    RefusesWithAFingerprintOfZeros, refuses_with_a_fingerprint_of_zeros:
-        a_held_key_tells_who_holds_it;
-    /// Who is refused has to read again for the outcome.
-    RefusesWithoutTheOutcome, refuses_without_the_outcome:
-        a_finished_key_tells_its_outcome
-        every_outcome_comes_back_as_it_was;
-    /// The lease is compared without looking whether its owner has finished.
-    TakesOverWhatIsFinished, takes_over_what_is_finished:
-        a_finished_key_tells_its_outcome
-        a_finished_record_without_expiry_stays;
-    /// Who keeps asking keeps the key from becoming free.
-    RefusedClaimsMoveTheLease, refused_claims_move_the_lease:
-        a_refused_claim_changes_nothing;
-    /// The fingerprint is written before the condition is looked at.
-    RefusedClaimsLeaveTheirFingerprint, refused_claims_leave_their_fingerprint:
-        a_refused_claim_changes_nothing;
-    /// Who keeps asking keeps the outcome from expiring.
-    RefusedClaimsPutOffTheExpiry, refused_claims_put_off_the_expiry:
-        a_refused_claim_changes_nothing;
-    /// `if_not_exists`: the fingerprint of the first claim stays.
-    KeepsTheOldFingerprint, keeps_the_old_fingerprint:
-        a_new_grant_has_nothing_of_the_old;
-    /// The store takes no empty texts.
-    RefusesEmptyDetails, refuses_empty_details:
-        details_decide_nothing;
+        lease_ends_to_the_nanosecond;
+    /// The column holds half of an owner.
+    StoresOwnersIn64Bits, stores_owners_in_64_bits:
+        refused_claim_returns_the_holder;
+    /// A refused claim cannot compare the requests.
+    RefusesWithoutTheRequestHash, refuses_without_the_request_hash:
+        refused_claim_returns_the_holder;
+    /// A missing request hash is returned as zeros.
+    RefusesWithARequestHashOfZeros, refuses_with_a_request_hash_of_zeros:
+        refused_claim_returns_the_holder;
+    /// A refused claim has to read again for the result.
+    RefusesWithoutTheResult, refuses_without_the_result:
+        claim_of_a_finished_key_returns_its_result
+        every_result_is_returned_unchanged;
+    /// The lease is compared although its owner has finished.
+    TakesOverFinishedKeys, takes_over_finished_keys:
+        claim_of_a_finished_key_returns_its_result
+        finished_record_without_expiry_is_permanent;
+    /// A refused claim extends the lease of the holder.
+    RefusedClaimsExtendTheLease, refused_claims_extend_the_lease:
+        refused_claim_changes_nothing;
+    /// The request hash is written before the condition is checked.
+    RefusedClaimsOverwriteTheRequestHash, refused_claims_overwrite_the_request_hash:
+        refused_claim_changes_nothing;
+    /// A refused claim postpones the expiry of the result.
+    RefusedClaimsPostponeTheExpiry, refused_claims_postpone_the_expiry:
+        refused_claim_changes_nothing;
+    /// `if_not_exists`: the request hash of the first claim stays.
+    KeepsTheOldRequestHash, keeps_the_old_request_hash:
+        new_claim_inherits_nothing;
+    /// The store accepts no empty text.
+    RefusesEmptyMetadata, refuses_empty_metadata:
+        metadata_affects_no_decision;
 
-    /// An update without a condition: who is late writes over what a newer owner holds.
-    FinishesForAnybody, finishes_for_anybody:
-        only_its_owner_ends_a_claim
-        a_stale_owner_ends_nothing;
-    /// A delete without a condition: the holder of a lock frees another's.
-    ReleasesForAnybody, releases_for_anybody:
-        only_its_owner_ends_a_claim
-        a_stale_owner_ends_nothing
-        a_repeated_renewal_or_release_is_recognised;
-    /// Whoever asks moves the lease on.
-    RenewsForAnybody, renews_for_anybody:
-        only_its_owner_ends_a_claim
-        a_stale_owner_ends_nothing
-        a_clock_that_jumps_back_finds_a_held_key_held;
-    /// Owners that end alike are one.
+    /// An update without a condition: a late owner overwrites the claim of a newer one.
+    FinishesForAnyOwner, finishes_for_any_owner:
+        only_the_owner_ends_a_claim
+        stale_owner_ends_nothing;
+    /// A delete without a condition: an owner releases the claim of another.
+    ReleasesForAnyOwner, releases_for_any_owner:
+        only_the_owner_ends_a_claim
+        stale_owner_ends_nothing
+        repeated_renewal_and_release_are_recognized;
+    /// Any owner extends the lease.
+    RenewsForAnyOwner, renews_for_any_owner:
+        only_the_owner_ends_a_claim
+        stale_owner_ends_nothing
+        clock_jump_back_keeps_held_keys_held;
+    /// Owners with equal lower halves are the same.
     ComparesOwnersIn64Bits, compares_owners_in_64_bits:
-        only_its_owner_ends_a_claim;
-    /// Who has lost the key has to read again to learn to whom.
-    LosesWithoutTheRecord, loses_without_the_record:
-        only_its_owner_ends_a_claim
-        a_stale_owner_ends_nothing;
-    /// An update makes what it does not find.
-    FinishesWhatIsNotThere, finishes_what_is_not_there:
-        what_is_not_there_has_no_owner
-        a_lapsed_claim_expires;
-    /// Who has finished owns still.
-    RenewsWhatIsFinished, renews_what_is_finished:
-        what_is_finished_stays_finished;
-    /// Who has finished gives it up, and it is done once more.
-    ReleasesWhatIsFinished, releases_what_is_finished:
-        what_is_finished_stays_finished;
+        only_the_owner_ends_a_claim;
+    /// An owner that lost the key has to read again for its record.
+    ReportsALossWithoutTheRecord, reports_a_loss_without_the_record:
+        only_the_owner_ends_a_claim
+        stale_owner_ends_nothing;
+    /// The update creates a record if there is none.
+    FinishesAbsentClaims, finishes_absent_claims:
+        absent_claim_has_no_owner
+        lapsed_claim_expires_after_its_ttl;
+    /// An owner that has finished is still `Owned` by `renew`.
+    RenewsFinishedRecords, renews_finished_records:
+        finished_record_is_neither_renewed_nor_released;
+    /// An owner that has finished releases the key, and the action runs again.
+    ReleasesFinishedRecords, releases_finished_records:
+        finished_record_is_neither_renewed_nor_released;
     /// The key stays blocked until the lease ends.
     NeverReleases, never_releases:
-        a_released_key_is_free
-        a_free_key_is_granted
-        a_key_given_up_with_a_lost_answer_is_free;
-    /// A claim that arrives late gets the number that it had, which others may have passed on since.
-    GrantsAgainWhatWasGivenUp, grants_again_what_was_given_up:
-        who_gave_a_key_up_has_no_older_right_to_it;
-    /// Nothing is removed.
+        released_key_is_free
+        free_key_is_acquired
+        release_and_forget_with_a_lost_response_free_the_key;
+    /// A claim repeated after `release` gets its old fencing token, which other owners may have
+    /// exceeded since.
+    ReusesTheTokenAfterRelease, reuses_the_token_after_release:
+        claim_repeated_after_release_is_invalid_or_new;
+    /// `forget` deletes nothing.
     NeverForgets, never_forgets:
-        a_forgotten_key_is_free;
-    /// What somebody is at is not removed.
-    ForgetsOnlyWhatIsFinished, forgets_only_what_is_finished:
-        a_forgotten_key_is_free;
-    /// To remove what is not there is an error.
-    CannotForgetWhatIsAbsent, cannot_forget_what_is_absent:
-        a_forgotten_key_is_free;
+        forgotten_key_is_free;
+    /// `forget` leaves a record that is in progress.
+    ForgetsOnlyFinishedRecords, forgets_only_finished_records:
+        forgotten_key_is_free;
+    /// `forget` of an absent record is an error.
+    CannotForgetAbsentRecords, cannot_forget_absent_records:
+        forgotten_key_is_free;
 
-    /// Who is late has lost the key, also where nobody has taken it.
-    LosesWhatHasLapsed, loses_what_has_lapsed:
-        a_lapsed_claim_stays_its_owners
-        a_finish_whose_answer_was_lost_is_kept;
-    /// A lease that has ended is not told.
-    FindsNothingThatHasLapsed, finds_nothing_that_has_lapsed:
-        a_lapsed_claim_stays_its_owners;
-    /// Records of claims that nobody finished never expire.
-    KeepsLapsedClaimsForEver, keeps_lapsed_claims_for_ever:
-        a_lapsed_claim_expires
-        a_renewed_claim_expires_later;
-    /// The record is gone with the lease, and its owner has lost it.
+    /// A late owner has lost the key although no other owner has taken it over.
+    LosesLapsedClaims, loses_lapsed_claims:
+        lapsed_claim_still_belongs_to_its_owner
+        finish_with_a_lost_response_is_stored_once;
+    /// `find` does not return a claim whose lease has ended.
+    HidesLapsedClaims, hides_lapsed_claims:
+        lapsed_claim_still_belongs_to_its_owner;
+    /// The record of an unfinished claim never expires.
+    KeepsLapsedClaims, keeps_lapsed_claims:
+        lapsed_claim_expires_after_its_ttl
+        renewal_postpones_the_expiry;
+    /// The record expires with the lease, and its owner has lost it.
     ExpiresWithTheLease, expires_with_the_lease:
-        a_lapsed_claim_stays_its_owners
-        a_lapsed_claim_expires;
-    /// The owner is told that it owns, and the lease ends as before.
+        lapsed_claim_still_belongs_to_its_owner
+        lapsed_claim_expires_after_its_ttl;
+    /// `renew` returns `Owned`, and the lease ends as before.
     NeverRenews, never_renews:
-        a_renewed_lease_ends_at_its_new_end;
-    /// A renewal that was overtaken by a later one shortens the lease.
-    MovesLeasesBack, moves_leases_back:
-        a_lease_never_moves_back;
-    /// The lease goes on past the expiry of its record.
+        renewed_lease_ends_at_its_new_end;
+    /// A late `renew` to an earlier end shortens the lease.
+    ShortensLeases, shortens_leases:
+        lease_is_never_shortened;
+    /// The lease outlasts the expiry of its record.
     RenewsWithoutTheExpiry, renews_without_the_expiry:
-        a_renewed_claim_expires_later;
+        renewal_postpones_the_expiry;
 
-    /// A result is parsed, and written in another way.
-    WritesJsonAnew, writes_json_anew:
-        every_outcome_comes_back_as_it_was;
-    /// An empty text is no result.
-    TakesEmptyTextsForNothing, takes_empty_texts_for_nothing:
-        every_outcome_comes_back_as_it_was;
-    /// Only one kind of result is kept.
-    TakesErrorsForValues, takes_errors_for_values:
-        every_outcome_comes_back_as_it_was;
-    /// A status code of 0 is none.
-    TakesZeroForNoStatusCode, takes_zero_for_no_status_code:
-        every_outcome_comes_back_as_it_was;
-    /// The time of the finish is kept in whole seconds.
+    /// A result is parsed and written in another format.
+    ReformatsJson, reformats_json:
+        every_result_is_returned_unchanged;
+    /// An empty text is stored as no result.
+    TreatsEmptyResultsAsNothing, treats_empty_results_as_nothing:
+        every_result_is_returned_unchanged;
+    /// Only one kind of result is stored.
+    StoresErrorsAsValues, stores_errors_as_values:
+        every_result_is_returned_unchanged;
+    /// A status code of 0 is stored as none.
+    TreatsStatusCodeZeroAsNone, treats_status_code_zero_as_none:
+        every_result_is_returned_unchanged;
+    /// The time of `finish` is stored in whole seconds.
     FinishesInWholeSeconds, finishes_in_whole_seconds:
-        every_outcome_comes_back_as_it_was;
+        every_result_is_returned_unchanged;
     /// The column holds 65,535 characters.
-    CutsResults, cuts_results:
-        large_outcomes_are_kept_or_said_not_to_be;
-    /// The time of expiry is not rounded up to the second.
+    TruncatesResults, truncates_results:
+        large_results_are_stored_or_reported_as_omitted;
+    /// The expiry is not rounded up to the second.
     ExpiresToTheNanosecond, expires_to_the_nanosecond:
-        a_finished_record_expires_at_the_end_of_its_second;
-    /// `<` for `<=`.
+        finished_record_expires_at_the_end_of_its_second;
+    /// `<` instead of `<=`.
     ExpiresASecondLate, expires_a_second_late:
-        a_finished_record_expires_at_the_end_of_its_second
-        a_lapsed_claim_expires;
-    /// A read takes what is still stored for live.
-    FindsWhatHasExpired, finds_what_has_expired:
-        a_finished_record_expires_at_the_end_of_its_second
-        a_lapsed_claim_expires;
-    /// A claim takes what is still stored for live.
-    ClaimsAsIfNothingExpired, claims_as_if_nothing_expired:
-        a_finished_record_expires_at_the_end_of_its_second
-        a_free_key_is_granted;
-    /// What is finished for ever expires as the unfinished claim would have.
+        finished_record_expires_at_the_end_of_its_second
+        lapsed_claim_expires_after_its_ttl;
+    /// `find` treats every stored record as live.
+    FindsExpiredRecords, finds_expired_records:
+        finished_record_expires_at_the_end_of_its_second
+        lapsed_claim_expires_after_its_ttl;
+    /// `claim` treats every stored record as live.
+    ClaimsIgnoreExpiry, claims_ignore_expiry:
+        finished_record_expires_at_the_end_of_its_second
+        free_key_is_acquired;
+    /// A permanent result expires when the unfinished claim would have.
     KeepsTheExpiryOfTheClaim, keeps_the_expiry_of_the_claim:
-        a_finished_record_without_expiry_stays
-        a_new_grant_has_nothing_of_the_old;
+        finished_record_without_expiry_is_permanent
+        new_claim_inherits_nothing;
 
-    /// Fences count from 1, and start over where nothing is there.
-    StartsFencesOver, starts_fences_over:
-        every_grant_has_a_higher_fence
-        a_clock_that_jumps_back_lowers_no_fence;
-    /// The fence is the time.
-    FencesFromTheTimeAlone, fences_from_the_time_alone:
-        every_grant_has_a_higher_fence
-        a_clock_that_jumps_back_lowers_no_fence
-        a_fence_outlives_its_record;
-    /// To forget a key is to delete it, with its fence.
-    ForgetsTheFenceToo, forgets_the_fence_too:
-        every_grant_has_a_higher_fence
-        a_clock_that_jumps_back_lowers_no_fence;
-    /// What has expired is swept, though its fence is ahead of the time.
-    SweepsFencesThatAreAhead, sweeps_fences_that_are_ahead:
-        a_fence_outlives_its_record;
+    /// Fencing tokens count from 1, and restart if there is no record.
+    RestartsFencingTokens, restarts_fencing_tokens:
+        every_acquisition_has_a_higher_fencing_token
+        clock_jump_back_lowers_no_fencing_token;
+    /// The fencing token is the time.
+    FencingTokensAreTheTime, fencing_tokens_are_the_time:
+        every_acquisition_has_a_higher_fencing_token
+        clock_jump_back_lowers_no_fencing_token
+        fencing_tokens_rise_after_the_record_is_gone;
+    /// `forget` deletes the fencing token too.
+    ForgetsTheFencingToken, forgets_the_fencing_token:
+        every_acquisition_has_a_higher_fencing_token
+        clock_jump_back_lowers_no_fencing_token;
+    /// An expired record is deleted although its fencing token is ahead of the time.
+    DeletesFencingTokensAheadOfTime, deletes_fencing_tokens_ahead_of_time:
+        fencing_tokens_rise_after_the_record_is_gone;
 
-    /// Who repeats a claim is told that somebody else was faster: itself.
-    RefusesItsOwnClaim, refuses_its_own_claim:
-        a_repeated_claim_is_granted_again
-        a_claim_whose_answer_was_lost_is_its_owners
-        answers_lost_among_parallel_claims_grant_one
-        parallel_repetitions_of_a_claim_are_one;
-    /// Each repetition of a claim has a fence of its own.
-    GrantsRepeatedClaimsAnew, grants_repeated_claims_anew:
-        a_repeated_claim_is_granted_again
-        a_repeated_claim_is_told_what_it_holds
-        parallel_repetitions_of_a_claim_are_one;
-    /// Who repeats a claim is promised a lease that nobody keeps.
-    AnswersTheLeaseAskedFor, answers_the_lease_asked_for:
-        a_repeated_claim_is_told_what_it_holds;
-    /// `OR token = :t`: a claim that arrives late opens a finished record again.
+    /// A repeated claim is refused because of the first one.
+    RefusesRepeatedClaims, refuses_repeated_claims:
+        repeated_claim_returns_its_first_result
+        claim_with_a_lost_response_belongs_to_its_owner
+        parallel_claims_with_lost_responses_have_one_owner
+        parallel_repetitions_of_a_claim_are_one_claim;
+    /// Each repetition of a claim has another fencing token.
+    AcquiresRepeatedClaimsAgain, acquires_repeated_claims_again:
+        repeated_claim_returns_its_first_result
+        repeated_claim_returns_the_stored_lease
+        parallel_repetitions_of_a_claim_are_one_claim;
+    /// A repeated claim returns a lease that is not stored.
+    ReturnsTheRequestedLease, returns_the_requested_lease:
+        repeated_claim_returns_the_stored_lease;
+    /// `OR token = :t`: a late claim reopens a finished record.
     ReopensFinishedRecords, reopens_finished_records:
-        a_late_claim_reopens_nothing;
-    /// Who repeats a finish moves its time.
+        claim_repeated_after_finish_returns_the_result;
+    /// A repeated `finish` changes the time of the record.
     FinishesTwice, finishes_twice:
-        a_repeated_finish_changes_nothing;
-    /// Who repeats a finish is told that it is done, as if by another.
-    TakesItsOwnFinishForALoss, takes_its_own_finish_for_a_loss:
-        a_repeated_finish_changes_nothing
-        a_finish_whose_answer_was_lost_is_kept;
-    /// `until < :new` in the condition: a repeated renewal has lost the claim.
-    RenewsOnlyFurther, renews_only_further:
-        a_repeated_renewal_or_release_is_recognised
-        a_renewal_whose_answer_was_lost_is_the_owners
-        a_lease_never_moves_back;
-    /// A condition that fails for a repeated write is taken for the write's own doing.
-    PresumesThatRepetitionsWereApplied, presumes_that_repetitions_were_applied:
-        a_refusal_whose_answer_was_lost_is_a_refusal
-        answers_lost_among_parallel_claims_grant_one;
+        repeated_finish_changes_nothing;
+    /// A repeated `finish` returns `Lost`, as if another owner had finished.
+    ReportsARepeatedFinishAsLost, reports_a_repeated_finish_as_lost:
+        repeated_finish_changes_nothing
+        finish_with_a_lost_response_is_stored_once;
+    /// `expires_at < :new` in the condition: a repeated `renew` has lost the claim.
+    RenewsOnlyToALaterEnd, renews_only_to_a_later_end:
+        repeated_renewal_and_release_are_recognized
+        renewal_with_a_lost_response_is_applied
+        lease_is_never_shortened;
+    /// A failed condition of a repeated write is always attributed to its first attempt.
+    PresumesRepetitionsWereApplied, presumes_repetitions_were_applied:
+        refusal_with_a_lost_response_stays_a_refusal
+        parallel_claims_with_lost_responses_have_one_owner;
 
-    /// A claim that is younger than the time is taken for broken.
-    FreesClaimsOfTheFuture, frees_claims_of_the_future:
-        a_clock_that_jumps_back_finds_a_held_key_held
-        claims_under_a_wandering_clock_have_one_owner;
-    /// To read a record that has expired is to delete it.
-    DeletesClaimsThatItReadsAsExpired, deletes_claims_that_it_reads_as_expired:
-        a_clock_that_jumps_back_finds_a_finished_record
-        a_clock_that_jumps_back_finds_a_lapsed_claim
-        claims_under_a_wandering_clock_have_one_owner;
-    /// A claim on any key sweeps every record that has expired.
-    SweepsWhatHasExpired, sweeps_what_has_expired:
-        a_clock_that_jumps_back_finds_a_finished_record
-        a_clock_that_jumps_back_finds_a_lapsed_claim
-        claims_under_a_wandering_clock_have_one_owner;
+    /// A claim with a later time than `now` is treated as corrupt.
+    FreesClaimsFromTheFuture, frees_claims_from_the_future:
+        clock_jump_back_keeps_held_keys_held
+        claims_under_a_jumping_clock_match_a_model;
+    /// `find` deletes an expired record.
+    DeletesExpiredRecordsOnRead, deletes_expired_records_on_read:
+        clock_jump_back_finds_finished_records
+        clock_jump_back_finds_lapsed_claims
+        claims_under_a_jumping_clock_match_a_model;
+    /// A claim on any key deletes every expired record.
+    DeletesExpiredRecords, deletes_expired_records:
+        clock_jump_back_finds_finished_records
+        clock_jump_back_finds_lapsed_claims
+        claims_under_a_jumping_clock_match_a_model;
 
-    /// The time 0 stands for none.
-    TakesTheEpochForNoTime, takes_the_epoch_for_no_time:
-        the_first_moment_claims_like_any_other;
-    /// The last timestamp comes, and with it the end of every longer lease.
+    /// The time 0 is treated as no time.
+    TreatsTheEpochAsNone, treats_the_epoch_as_none:
+        first_timestamp_claims_like_any_other;
+    /// At the last timestamp every longer lease ends.
     SaturatesLeases, saturates_leases:
-        the_last_moment_never_comes;
+        last_timestamp_never_passes;
 
-    /// What a key is claimed for is no part of its identity.
-    TakesKindsOfClaimForOne, takes_kinds_of_claim_for_one:
-        claims_on_different_keys_are_apart;
-    /// A key's claims are forgotten together.
+    /// The kind of a claim is not part of its identity.
+    MergesClaimKinds, merges_claim_kinds:
+        different_claims_are_distinct;
+    /// `forget` deletes all claims of a key.
     ForgetsEveryClaimOfTheKey, forgets_every_claim_of_the_key:
-        a_claim_that_ends_leaves_every_other;
-    /// To forget a claim is to forget the key's counters.
+        ending_a_claim_leaves_all_others;
+    /// `forget` deletes the counters of the key.
     ForgetsCountersToo, forgets_counters_too:
-        claims_and_counters_do_not_meet;
-    /// To reset a counter is to forget the key's claims.
+        claims_and_counters_are_distinct;
+    /// `reset` deletes the claims of the key.
     ResetsClaimsToo, resets_claims_too:
-        claims_and_counters_do_not_meet;
+        claims_and_counters_are_distinct;
 
-    /// Look first, claim later: parallel claims are all granted.
+    /// The check and the claim are two steps: parallel claims all acquire the key.
     ChecksThenClaims, checks_then_claims:
-        parallel_claims_grant_one
-        parallel_claims_on_many_keys_grant_one_each
-        owners_in_a_row_never_overlap
-        answers_lost_among_parallel_claims_grant_one;
-    /// Look who owns first, write later: a late owner writes over the newer one.
+        parallel_claims_have_one_owner
+        parallel_claims_on_many_keys_have_one_owner_each
+        successive_owners_never_overlap
+        parallel_claims_with_lost_responses_have_one_owner;
+    /// The check of the owner and the write are two steps: a late owner overwrites the newer one.
     ChecksThenEnds, checks_then_ends:
-        a_lapsed_claim_is_ended_or_taken_over;
+        lapsed_claim_is_either_ended_or_taken_over;
 }

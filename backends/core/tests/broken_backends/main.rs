@@ -1,5 +1,5 @@
-//! The conformance suite catches what breaks the contract: each backend here is broken in one way, as some published
-//! limiter was or might be, and fails in the checks that are there for it.
+//! The conformance suite catches broken backends. Each backend here has one defect, which some
+//! published limiter had or might have, and fails the checks that are named for that defect.
 
 mod counters_alone;
 mod defects;
@@ -18,18 +18,18 @@ fn run_with_defect(defect: Defect) -> Result<(), Failures> {
 }
 
 #[test]
-fn a_backend_that_keeps_the_contract_passes() {
+fn backend_that_keeps_the_contract_passes() {
     run(&ReferenceHarness::default()).unwrap();
 }
 
 #[test]
-fn a_backend_that_prefers_its_fast_path_passes() {
+fn backend_that_prefers_its_fast_path_passes() {
     run(&ReferenceHarness { prefers_fast_path: true, ..ReferenceHarness::default() }).unwrap();
 }
 
 #[test]
-fn a_backend_that_forgets_as_early_as_it_may_passes() {
-    run(&Reference::forgetting_as_early_as_it_may).unwrap();
+fn backend_that_forgets_as_early_as_allowed_passes() {
+    run(&Reference::forgetting_as_early_as_allowed).unwrap();
 }
 
 #[test]
@@ -39,17 +39,17 @@ fn checks_that_share_one_backend_pass() {
 }
 
 #[test]
-fn a_backend_behind_a_trait_object_passes() {
+fn backend_behind_a_trait_object_passes() {
     run(&|| -> Arc<dyn Backend> { Arc::new(Reference::default()) }).unwrap();
 }
 
 #[test]
-fn an_immediate_backend_passes_if_it_is_polled_once() {
+fn immediate_backend_passes_if_it_is_polled_once() {
     run(&PollOnce(ReferenceHarness::default())).unwrap();
 }
 
 #[test]
-fn every_check_catches_an_immediate_backend_that_is_pending() {
+fn every_check_catches_a_pending_immediate_backend() {
     run(&PendingOnce::default).unwrap();
     let failures = run(&PollOnce(PendingOnce::default)).unwrap_err();
     let failed: Vec<_> = failures.iter().map(|failure| failure.check).collect();
@@ -60,20 +60,20 @@ fn every_check_catches_an_immediate_backend_that_is_pending() {
 }
 
 #[test]
-fn a_backend_of_counters_alone_passes_and_says_that_no_claims_were_checked() {
+fn backend_of_counters_alone_passes_and_has_no_claims() {
     run(&CountersAlone::default).unwrap();
     assert!(!has_claims(&CountersAlone::default));
     assert!(has_claims(&Reference::default));
 }
 
 #[test]
-fn what_failed_is_told_by_name_with_expected_and_seen() {
+fn failure_has_the_name_the_expected_and_the_actual_result() {
     let failures = run_with_defect(Defect::SlidesAnyWindow).unwrap_err();
     let failed: Vec<_> = failures.iter().map(|failure| failure.check).collect();
-    assert_eq!(failed, ["only_an_aligned_window_slides"]);
-    let failures = run_with_defect(Defect::GetsCount).unwrap_err();
-    let failure = failures.iter().find(|failure| failure.check == "a_get_counts_nothing").unwrap();
-    for part in ["a `get` reads", "expected CounterState", "but saw  CounterState", "a_get_counts_nothing"] {
+    assert_eq!(failed, ["only_aligned_windows_slide"]);
+    let failures = run_with_defect(Defect::ReadsCount).unwrap_err();
+    let failure = failures.iter().find(|failure| failure.check == "get_changes_nothing").unwrap();
+    for part in ["`get` reads", "expected CounterState", "but saw  CounterState", "get_changes_nothing"] {
         assert!(failure.message.contains(part), "{part:?} is missing in {}", failure.message);
         assert!(failures.to_string().contains(part), "{part:?} is missing in {failures}");
     }
@@ -83,16 +83,16 @@ fn what_failed_is_told_by_name_with_expected_and_seen() {
 fn every_check_catches_a_broken_backend() {
     for check in CHECKS {
         let catches = DEFECTS.iter().any(|(_, by)| by.iter().any(|(name, _)| *name == check.name));
-        assert!(catches, "nothing shows that {} can fail", check.name);
+        assert!(catches, "no defect fails the check {}", check.name);
     }
 }
 
-/// Each check as a test, by the macro that other packages use.
+/// One test for each check, created by the macro for other packages.
 mod conformance {
     limited_core::conformance_tests!(super::ReferenceHarness::default());
 }
 
-/// The same by a function, as the simplest harness.
+/// The same with the simplest harness, a function.
 mod conformance_by_function {
     limited_core::conformance_tests!(super::Reference::default);
 }

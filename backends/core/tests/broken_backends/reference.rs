@@ -1,8 +1,8 @@
-//! A small backend that keeps the contract, or breaks it in exactly one way: what it stores, finds and forgets.
+//! The reference: a small backend that keeps the contract, or breaks it in exactly one way.
 
-mod claiming;
-mod counting;
-mod ending;
+mod acquire;
+mod counters;
+mod finish;
 mod operations;
 
 use std::collections::HashMap;
@@ -18,21 +18,22 @@ use limited_core::{
 };
 
 use crate::Defect::{self, *};
-use claiming::Slots;
+use acquire::Slots;
 
-/// Counters and claims in maps behind locks, reached over a line that may lose answers.
+/// Counters and claims in maps behind locks, behind a simulated network that may lose responses.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     defect: Option<Defect>,
-    /// Whether it forgets as early as it may, by the latest time that it was told for any key.
+    /// Whether it forgets as early as the contract allows, by the latest time that it has seen for
+    /// any key.
     forgets: bool,
-    /// Whether `increment` uses the fast path if it can, so that a defect is tried by that path.
+    /// Whether `increment` tries the fast path first, so that a defect shows in the fast path too.
     prefers_fast_path: bool,
     latest: AtomicU64,
     states: Mutex<HashMap<Id, State>>,
     claims: Mutex<Slots>,
-    /// The windows before, as they were first weighed; only for the defect that takes them for settled.
-    settled: Mutex<HashMap<Id, u128>>,
+    /// The first value that was read of each previous window. Only for the defect that caches them.
+    previous_values: Mutex<HashMap<Id, u128>>,
     loses_next_response: AtomicBool,
 }
 
@@ -53,7 +54,7 @@ struct State {
     meta: Option<Arc<WindowMeta>>,
 }
 
-/// Returns a [`Reference`] with this defect.
+/// Creates a [`Reference`] with this defect.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReferenceHarness {
     pub(crate) defect: Option<Defect>,
@@ -65,8 +66,10 @@ impl Harness for ReferenceHarness {
 
     fn backend(&self) -> Reference {
         let Self { defect, prefers_fast_path } = *self;
-        let forgets =
-            matches!(defect, Some(CountsWhatItForgot | SweepsWhatHasExpired | SweepsFencesThatAreAhead));
+        let forgets = matches!(
+            defect,
+            Some(CountsForgottenWindows | DeletesExpiredRecords | DeletesFencingTokensAheadOfTime)
+        );
         Reference { defect, forgets, prefers_fast_path, ..Reference::default() }
     }
 
@@ -76,9 +79,9 @@ impl Harness for ReferenceHarness {
     }
 }
 
-/// # What is stored, and where
+/// # Storage
 impl Reference {
-    pub(crate) fn forgetting_as_early_as_it_may() -> Self {
+    pub(crate) fn forgetting_as_early_as_allowed() -> Self {
         Self { forgets: true, ..Self::default() }
     }
 
@@ -96,7 +99,7 @@ impl Reference {
             Some(JoinsNamespaceAndKey) => (String::new(), format!("{namespace}:{key}")),
             Some(FoldsCase) => (namespace, key.to_lowercase()),
             Some(TrimsKeys) => (namespace, key.trim().to_owned()),
-            Some(CutsKeys) => (namespace, key.chars().take(255).collect()),
+            Some(TruncatesKeys) => (namespace, key.chars().take(255).collect()),
             _ => (namespace, key),
         }
     }
@@ -111,13 +114,11 @@ impl Reference {
         let length = counter.window().length().as_nanos();
         let id = Id { namespace, key, kind, start, length, limit };
         match self.defect {
-            Some(TakesKindsForOne) => Id { kind: 0, start: None, limit: 0, ..id },
-            Some(TakesLengthsForOne) => Id { length: 0, ..id },
-            Some(TakesQuotasForOne) => Id { limit: 0, ..id },
-            Some(TakesComposedKeysForOthers) if counter.dimensions().is_some() => {
-                Id { kind: id.kind + 3, ..id }
-            }
-            Some(KeepsOneWindowOfAKey) => Id { start: None, ..id },
+            Some(MergesWindowKinds) => Id { kind: 0, start: None, limit: 0, ..id },
+            Some(MergesWindowLengths) => Id { length: 0, ..id },
+            Some(MergesQuotas) => Id { limit: 0, ..id },
+            Some(SeparatesComposedKeys) if counter.dimensions().is_some() => Id { kind: id.kind + 3, ..id },
+            Some(KeepsOneWindowPerKey) => Id { start: None, ..id },
             _ => id,
         }
     }
@@ -125,7 +126,7 @@ impl Reference {
     /// Returns whether the counter is stored and has not expired.
     fn is_live(&self, counter: &Counter<'_>, now: Timestamp) -> bool {
         let (id, now) = (self.id(counter), self.time(now));
-        self.states().get(&id).is_some_and(|state| !self.is_over(state, counter.window(), now))
+        self.states().get(&id).is_some_and(|state| !self.has_expired(state, counter.window(), now))
     }
 
     /// Returns the stored state, or an empty one if it has expired.
@@ -134,18 +135,20 @@ impl Reference {
             start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
             ..State::default()
         };
-        state.filter(|state| !self.is_over(state, window, now)).cloned().unwrap_or_else(absent)
+        state.filter(|state| !self.has_expired(state, window, now)).cloned().unwrap_or_else(absent)
     }
 
-    fn is_over(&self, state: &State, window: Window, now: Timestamp) -> bool {
+    fn has_expired(&self, state: &State, window: Window, now: Timestamp) -> bool {
         match (window, state.start) {
             _ if self.has(ReadsExpiredAsLive) => false,
             (Window::FromFirstHit { length }, Some(start)) => match self.defect {
-                Some(EndsATickLate) => has_ended(start, length, now.saturating_sub(Duration::from_nanos(1))),
-                Some(ForgetsWhenTimeGoesBack) => now < start || has_ended(start, length, now),
+                Some(EndsANanosecondLate) => {
+                    has_ended(start, length, now.saturating_sub(Duration::from_nanos(1)))
+                }
+                Some(RestartsWhenTimeGoesBack) => now < start || has_ended(start, length, now),
                 Some(PanicsWhenTimeGoesBack) => {
                     let age = now.as_nanos().checked_sub(start.as_nanos());
-                    age.expect("time goes forward") >= length.as_nanos()
+                    age.expect("time goes forwards") >= length.as_nanos()
                 }
                 Some(SaturatesTheEnd) => now >= start.saturating_add(length.as_duration()),
                 _ => has_ended(start, length, now),
@@ -163,40 +166,39 @@ impl Reference {
         }
     }
 
-    fn tally(&self, counted: bool, window: Window, state: State) -> CounterState {
-        let mut tally = CounterState::new(counted, state.value);
-        (tally.start, tally.meta) = (state.start, state.meta);
+    fn state(&self, counted: bool, window: Window, state: State) -> CounterState {
+        let mut result = CounterState::new(counted, state.value);
+        (result.start, result.meta) = (state.start, state.meta);
         match (self.defect, window) {
-            (Some(TellsNoStartOfOpenedWindows), Window::FromFirstHit { .. }) => tally.start = None,
-            (Some(TellsNoStartOfAlignedWindows), Window::Aligned { .. }) => tally.start = None,
+            (Some(OmitsTheStartOfFirstHitWindows), Window::FromFirstHit { .. }) => result.start = None,
+            (Some(OmitsTheStartOfAlignedWindows), Window::Aligned { .. }) => result.start = None,
             _ => {}
         }
-        tally
+        result
     }
 
     fn time(&self, now: Timestamp) -> Timestamp {
         match self.defect {
-            Some(HasAClockOfItsOwn) => SystemTime::now().into(),
-            Some(KnowsOnlyMilliseconds) => Timestamp::from_nanos(now.as_nanos() / 1_000_000 * 1_000_000),
+            Some(UsesTheSystemTime) => SystemTime::now().into(),
+            Some(StoresMilliseconds) => Timestamp::from_nanos(now.as_nanos() / 1_000_000 * 1_000_000),
             _ => now,
         }
     }
 }
 
-/// # What is forgotten, and when
+/// # Forgetting
 impl Reference {
     fn forget_some(&self, states: &mut HashMap<Id, State>, now: Timestamp) {
         self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
-            (Some(ForgetsAtTheEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
-            (Some(ForgetsBucketsThatAreFull), 2, None) => {
-                !has_passed(bucket_full_at(state.value, id.limit), now)
-            }
+            (Some(ForgetsWindowsAtTheirEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
+            (Some(ForgetsFullBuckets), 2, None) => !has_passed(bucket_full_at(state.value, id.limit), now),
             _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state.value),
         });
     }
 
-    /// Whether a backend that forgets as early as it may has forgotten this.
+    /// Returns whether this counter is forgotten: as early as the contract allows, if `forgets` is
+    /// set.
     fn is_forgotten(&self, id: &Id, value: u128) -> bool {
         let from = match (id.kind, id.start) {
             (0 | 1, Some(start)) => retained_until(start, length_of(id), MAX_CLOCK_SKEW),
@@ -206,21 +208,22 @@ impl Reference {
         self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
     }
 
-    /// The refusal of a hit for an aligned window that is forgotten.
-    fn too_late(&self, length: WindowLength) -> CounterState {
+    /// Returns the result of a hit on a forgotten aligned window: refused, with the earliest known
+    /// window.
+    fn refused_as_forgotten(&self, length: WindowLength) -> CounterState {
         let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
         let forgotten = latest.saturating_sub(2 * length.as_duration() + MAX_CLOCK_SKEW).as_nanos();
-        let earliest = forgotten - forgotten % length.as_nanos() + length.as_nanos();
-        CounterState::new(false, 0).with_start(Timestamp::from_nanos(earliest))
+        let earliest_known = forgotten - forgotten % length.as_nanos() + length.as_nanos();
+        CounterState::new(false, 0).with_start(Timestamp::from_nanos(earliest_known))
     }
 }
 
 fn length_of(id: &Id) -> WindowLength {
-    Duration::from_nanos(id.length).try_into().expect("it was the length of a window")
+    Duration::from_nanos(id.length).try_into().expect("the length of a stored window is valid")
 }
 
-/// Lets others come between two steps that should have been one.
-fn give_way() {
+/// Lets other threads run between two steps that should have been one.
+fn yield_to_others() {
     for _ in 0..50 {
         thread::yield_now();
     }

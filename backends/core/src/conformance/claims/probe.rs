@@ -1,4 +1,5 @@
-//! One key of the backend under test, to be claimed.
+//! One key of the backend under test to claim: operations, and the results that are expected of
+//! them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,93 +12,92 @@ use crate::{
     StoredResult, Timestamp, has_expired,
 };
 
-pub(super) const TICK: Duration = Duration::from_nanos(1);
-pub(super) const SECOND: Duration = Duration::from_secs(1);
-
-/// How long most claims are held.
+/// The lease of most claims.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 impl<H: Harness> Subject<'_, H> {
-    /// Whether claims are supported: a backend has all operations of claims, or none.
-    pub(in super::super) fn has_claims(&self) -> bool {
-        // At the earliest time, so that nothing is forgotten by a later one.
-        !matches!(self.claimable("any").try_find(Timestamp::EPOCH), Err(BackendError::Unsupported(_)))
+    /// Returns whether the backend has claims: it has all operations of claims, or none.
+    pub(in crate::conformance) fn has_claims(&self) -> bool {
+        // The earliest time, so that the backend forgets nothing because of it.
+        !matches!(self.key("any").try_find(Timestamp::EPOCH), Err(BackendError::Unsupported(_)))
     }
 
-    pub(super) fn claimable(&self, key: impl Into<String>) -> Claimable<'_, H> {
-        self.claimable_of(self.namespace, ClaimKind::Idempotency, key)
+    pub(super) fn key(&self, key: impl Into<String>) -> ClaimProbe<'_, H> {
+        self.key_in(self.namespace, ClaimKind::Idempotency, key)
     }
 
-    /// A key in a namespace that is not the check's own, and yet no other check's.
-    pub(super) fn claimable_of(
+    /// Returns a key in another namespace, which no other check may use.
+    pub(super) fn key_in(
         &self,
         namespace: impl Into<String>,
         kind: ClaimKind,
         key: impl Into<String>,
-    ) -> Claimable<'_, H> {
-        Claimable { subject: self, namespace: namespace.into(), kind, key: key.into() }
+    ) -> ClaimProbe<'_, H> {
+        ClaimProbe { subject: self, namespace: namespace.into(), kind, key: key.into() }
     }
 
-    /// Claims many other keys at `now`, as a chance for a backend to forget what it may not forget yet.
-    pub(super) fn claim_elsewhere(&self, now: Timestamp) {
-        for other in 0..20 {
-            let key = self.claimable(format!("elsewhere {other} at {}", now.as_nanos()));
-            key.claim(&key.asking(now.saturating_add(LEASE)), now);
+    /// Claims many other keys at `now`, so that the backend has a reason to forget records too
+    /// early.
+    pub(super) fn claim_other_keys(&self, now: Timestamp) {
+        for number in 0..20 {
+            let key = self.key(format!("other key {number} at {}", now.as_nanos()));
+            key.claim(&key.new_request(now.saturating_add(LEASE)), now);
         }
     }
 }
 
-/// One key of the backend under test, to be claimed.
-pub(super) struct Claimable<'s, H: Harness> {
-    pub(super) subject: &'s Subject<'s, H>,
+/// One key of the backend under test.
+pub(super) struct ClaimProbe<'s, H: Harness> {
+    subject: &'s Subject<'s, H>,
     namespace: String,
     kind: ClaimKind,
     key: String,
 }
 
-/// # Asking
-impl<H: Harness> Claimable<'_, H> {
-    /// A claim by a fresh owner, with a fingerprint of its own.
-    pub(super) fn asking(&self, expires_at: Timestamp) -> ClaimRequest<'static> {
-        let owner = self.fresh_owner();
+/// # Operations
+impl<H: Harness> ClaimProbe<'_, H> {
+    /// Creates a request of a new owner, with its own request hash.
+    pub(super) fn new_request(&self, expires_at: Timestamp) -> ClaimRequest<'static> {
+        let owner = self.new_owner();
         let mut request_hash = [0xf1; 32];
         request_hash[..16].copy_from_slice(&owner.0.to_be_bytes());
         ClaimRequest { request_hash: Some(RequestHash(request_hash)), ..ClaimRequest::new(owner, expires_at) }
     }
 
-    pub(super) fn fresh_owner(&self) -> Owner {
-        // Any odd number of 128 bits: so owners differ, and in more than their last digits.
-        Owner(self.subject.new_window_id().0.wrapping_mul(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15))
+    pub(super) fn new_owner(&self) -> Owner {
+        // The product with an odd number is different for each id, and uses all 128 bits.
+        let id = u128::from(self.subject.new_id());
+        Owner(id.wrapping_mul(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15))
     }
 
     #[track_caller]
     pub(super) fn claim(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Acquisition {
-        self.answered(Operation::Claim, self.try_claim(request, now))
+        self.expect_ok(Operation::Claim, self.try_claim(request, now))
     }
 
     #[track_caller]
     pub(super) fn finish(&self, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
-        self.answered(Operation::Finish, self.try_finish(completion, now))
+        self.expect_ok(Operation::Finish, self.try_finish(completion, now))
     }
 
     #[track_caller]
     pub(super) fn renew(&self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> LeaseStatus {
-        self.answered(Operation::Renew, self.try_renew(owner, expires_at, now))
+        self.expect_ok(Operation::Renew, self.try_renew(owner, expires_at, now))
     }
 
     #[track_caller]
     pub(super) fn release(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
-        self.answered(Operation::Release, self.try_release(owner, now))
+        self.expect_ok(Operation::Release, self.try_release(owner, now))
     }
 
     #[track_caller]
     pub(super) fn find(&self, now: Timestamp) -> Option<Record> {
-        self.answered(Operation::Find, self.try_find(now))
+        self.expect_ok(Operation::Find, self.try_find(now))
     }
 
     #[track_caller]
     pub(super) fn forget(&self, now: Timestamp) {
-        self.answered(Operation::Forget, self.try_forget(now));
+        self.expect_ok(Operation::Forget, self.try_forget(now));
     }
 
     pub(super) fn try_claim(
@@ -137,45 +137,53 @@ impl<H: Harness> Claimable<'_, H> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.forget(key, now)))
     }
 
-    fn with_key<R>(&self, ask: impl FnOnce(&ClaimKey<'_>) -> R) -> R {
+    fn with_key<R>(&self, operation: impl FnOnce(&ClaimKey<'_>) -> R) -> R {
         let key = Key::from(&self.key);
         let key = ClaimKey::new(&self.namespace, self.kind, &key);
-        ask(&key.expect("the suite makes up valid keys only"))
+        operation(&key.expect("the suite uses valid keys only"))
     }
 
     #[track_caller]
-    fn answered<T>(&self, operation: Operation, answer: Result<T, BackendError>) -> T {
-        match answer {
-            Ok(answer) => answer,
-            Err(error) => panic!("`{operation}` has to answer here, and failed: {error}\n  of {self}"),
+    fn expect_ok<T>(&self, operation: Operation, result: Result<T, BackendError>) -> T {
+        match result {
+            Ok(result) => result,
+            Err(error) => panic!("`{operation}` has to succeed here, but failed: {error}\n  of {self}"),
         }
     }
 }
 
-/// # Expecting
-impl<H: Harness> Claimable<'_, H> {
-    /// Claims the key for a fresh owner, until [`LEASE`] later. It has to be free.
+/// # Expected results
+impl<H: Harness> ClaimProbe<'_, H> {
+    /// Claims the key for a new owner, with a lease of [`LEASE`]. Fails the check unless the key is
+    /// free.
     #[track_caller]
-    pub(super) fn held(&self, now: Timestamp) -> InProgress {
-        self.held_until(now.saturating_add(LEASE), now)
+    pub(super) fn acquire(&self, now: Timestamp) -> InProgress {
+        self.acquire_until(now.saturating_add(LEASE), now)
     }
 
+    /// Claims the key for a new owner, until `expires_at`. Fails the check unless the key is free.
     #[track_caller]
-    pub(super) fn held_until(&self, expires_at: Timestamp, now: Timestamp) -> InProgress {
-        self.granted(&self.asking(expires_at), now, "rule 7: a key that is free is granted to who claims it")
+    pub(super) fn acquire_until(&self, expires_at: Timestamp, now: Timestamp) -> InProgress {
+        self.expect_acquired(&self.new_request(expires_at), now, "rule 7: a claim acquires a free key")
     }
 
-    /// Fails the check, telling `rule`, unless this claim is granted, and told by the record from then on.
+    /// Fails the check with `rule` unless this claim acquires the key, and the record says so from
+    /// then on.
     #[track_caller]
-    pub(super) fn granted(&self, request: &ClaimRequest<'_>, now: Timestamp, rule: &str) -> InProgress {
-        let held = self.granted_unread(request, now, rule);
+    pub(super) fn expect_acquired(
+        &self,
+        request: &ClaimRequest<'_>,
+        now: Timestamp,
+        rule: &str,
+    ) -> InProgress {
+        let held = self.expect_acquired_unread(request, now, rule);
         self.expect_record(Some(&Record::InProgress(held.clone())), now, rule);
         held
     }
 
-    /// The same, without looking at the record.
+    /// Fails the check with `rule` unless this claim acquires the key. Does not read the record.
     #[track_caller]
-    pub(super) fn granted_unread(
+    pub(super) fn expect_acquired_unread(
         &self,
         request: &ClaimRequest<'_>,
         now: Timestamp,
@@ -185,38 +193,44 @@ impl<H: Harness> Claimable<'_, H> {
             Acquisition::Acquired(grant) if grant.expires_at == request.expires_at => {
                 in_progress(request, grant.fencing_token)
             }
-            answer => panic!(
-                "{rule}\n  expected it to be granted until {:?}\n  but saw  {answer:?}\n  of {self}",
+            result => panic!(
+                "{rule}\n  expected the key to be acquired until {:?}\n  but saw  {result:?}\n  of {self}",
                 request.expires_at
             ),
         }
     }
 
-    /// Fails the check, telling `rule`, unless a claim by somebody else is refused with this record, which stays.
+    /// Fails the check with `rule` unless the claim of another owner is refused with this record,
+    /// which stays.
     #[track_caller]
-    pub(super) fn refused(&self, record: &Record, now: Timestamp, rule: &str) {
-        let answer = self.claim(&self.asking(now.saturating_add(LEASE)), now);
-        self.expect(&answer, &Acquisition::Held(record.clone()), rule);
+    pub(super) fn expect_refused(&self, record: &Record, now: Timestamp, rule: &str) {
+        let result = self.claim(&self.new_request(now.saturating_add(LEASE)), now);
+        self.expect(&result, &Acquisition::Held(record.clone()), rule);
         self.expect_record(Some(record), now, rule);
     }
 
-    /// Finishes what is held. Fails the check unless that is kept, and found from then on, if it has not expired.
+    /// Finishes a held claim. Fails the check unless the result is stored, and found until it
+    /// expires.
     #[track_caller]
-    pub(super) fn finished(&self, held: &InProgress, completion: &Completion<'_>, at: Timestamp) -> Record {
-        let rule = "rule 8: the owner of a claim finishes it, and the record says so";
-        let record = done(held, completion, at);
+    pub(super) fn expect_finished(
+        &self,
+        held: &InProgress,
+        completion: &Completion<'_>,
+        at: Timestamp,
+    ) -> Record {
+        let rule = "rule 8: the owner finishes its claim, and the record contains the result";
+        let record = finished_record(held, completion, at);
         self.expect(&self.finish(completion, at), &FinishResult::Stored, rule);
-        let there = !completion.expires.is_some_and(|expires| has_expired(expires, at));
-        self.expect_record(there.then_some(&record), at, rule);
+        let has_expired = completion.expires.is_some_and(|expires| has_expired(expires, at));
+        self.expect_record((!has_expired).then_some(&record), at, rule);
         record
     }
 
-    /// Fails the check, telling `rule`, unless this owner can neither finish, nor renew, nor release, is told this
-    /// record instead, and changes nothing.
+    /// Fails the check with `rule` unless this owner can neither finish, renew nor release, gets
+    /// this record instead, and changes nothing.
     #[track_caller]
-    pub(super) fn lost_to(&self, owner: Owner, record: Option<&Record>, now: Timestamp, rule: &str) {
-        let stolen = completion(owner, "\"stolen\"");
-        let finished = self.finish(&stolen, now);
+    pub(super) fn expect_lost(&self, owner: Owner, record: Option<&Record>, now: Timestamp, rule: &str) {
+        let finished = self.finish(&completion(owner, "\"stolen\""), now);
         self.expect(&finished, &FinishResult::Lost(record.cloned()), &format!("{rule}; here `finish`"));
         let renewed = self.renew(owner, now.saturating_add(1_000 * LEASE), now);
         self.expect(&renewed, &LeaseStatus::Lost(record.cloned()), &format!("{rule}; here `renew`"));
@@ -225,24 +239,26 @@ impl<H: Harness> Claimable<'_, H> {
         self.expect_record(record, now, &format!("{rule}; here after all three"));
     }
 
+    /// Fails the check with `rule` unless `find` returns this record.
     #[track_caller]
     pub(super) fn expect_record(&self, record: Option<&Record>, now: Timestamp, rule: &str) {
         self.expect(&self.find(now).as_ref(), &record, &format!("{rule}; here `find`"));
     }
 
-    /// Fails the check, telling `rule`, unless the answer is the expected one.
+    /// Fails the check with `rule` unless the result is the expected one.
     #[track_caller]
     pub(super) fn expect<T: PartialEq + fmt::Debug>(&self, seen: &T, expected: &T, rule: &str) {
         assert!(seen == expected, "{rule}\n  expected {expected:?}\n  but saw  {seen:?}\n  of {self}");
     }
 }
 
-impl<H: Harness> fmt::Display for Claimable<'_, H> {
+impl<H: Harness> fmt::Display for ClaimProbe<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the key {:?} in the namespace {:?}, {}", self.key, self.namespace, self.kind.as_str())
     }
 }
 
+/// Returns the record of an acquired claim.
 pub(super) const fn in_progress(request: &ClaimRequest<'_>, fencing_token: FencingToken) -> InProgress {
     InProgress {
         owner: request.owner,
@@ -252,13 +268,13 @@ pub(super) const fn in_progress(request: &ClaimRequest<'_>, fencing_token: Fenci
     }
 }
 
-/// A completion with this JSON and a status code, that never expires.
+/// Creates a completion with this JSON and a status code, which never expires.
 pub(super) fn completion(owner: Owner, json: &str) -> Completion<'static> {
     Completion { result: StoredResult::Value(json.into()), status_code: Some(201), ..Completion::new(owner) }
 }
 
-/// The record of what was held, after it was finished like this.
-pub(super) fn done(held: &InProgress, completion: &Completion<'_>, at: Timestamp) -> Record {
+/// Returns the record of a held claim after it was finished.
+pub(super) fn finished_record(held: &InProgress, completion: &Completion<'_>, at: Timestamp) -> Record {
     Record::Finished(Finished {
         owner: completion.owner,
         fencing_token: held.fencing_token,
@@ -269,7 +285,7 @@ pub(super) fn done(held: &InProgress, completion: &Completion<'_>, at: Timestamp
     })
 }
 
-/// The first moment at which a record that expires then has expired.
+/// Returns the first time at which a record with this expiry has expired.
 pub(super) const fn expired_at(expires: Timestamp) -> Timestamp {
     Timestamp::from_secs(expires.as_nanos().div_ceil(1_000_000_000))
 }

@@ -1,6 +1,8 @@
-//! The operations of the reference, its fast path, and the defects of both.
+//! The operations of the reference: its fast path, sliding counters and repeated writes, with their
+//! defects.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
@@ -24,7 +26,7 @@ impl Backend for Reference {
         }
         let increment = |counter, hit| self.increment_any(counter, hit, now);
         Some(match self.defect {
-            Some(CountsAndReturnsNone) => {
+            Some(FastPathCountsAndReturnsNone) => {
                 let _ = increment(counter, hit);
                 return None;
             }
@@ -50,10 +52,10 @@ impl Backend for Reference {
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
         if !self.slides(counter) {
-            return Ok(self.read(counter, now));
+            return Ok(self.read_counter(counter, now));
         }
-        let previous = self.previous(counter, now)?;
-        Ok(self.read(counter, now).with_previous(previous))
+        let previous = self.previous_value(counter, now)?;
+        Ok(self.read_counter(counter, now).with_previous(previous))
     }
 
     async fn reset(
@@ -62,7 +64,7 @@ impl Backend for Reference {
         window_id: Option<WindowId>,
         _now: Timestamp,
     ) -> Result<(), BackendError> {
-        self.write(|| self.forget(counter, window_id))
+        self.write(|| self.delete_counter(counter, window_id))
     }
 
     async fn claim(
@@ -71,7 +73,7 @@ impl Backend for Reference {
         request: &ClaimRequest<'_>,
         now: Timestamp,
     ) -> Result<Acquisition, BackendError> {
-        self.write_claim(|repeated| self.take(key, request, now, repeated))
+        self.write_claim(|repeated| self.claim_key(key, request, now, repeated))
     }
 
     async fn finish(
@@ -80,7 +82,7 @@ impl Backend for Reference {
         completion: &Completion<'_>,
         now: Timestamp,
     ) -> Result<FinishResult, BackendError> {
-        self.write_claim(|repeated| Ok(self.complete(key, completion, now, repeated)))
+        self.write_claim(|repeated| Ok(self.finish_claim(key, completion, now, repeated)))
     }
 
     async fn renew(
@@ -90,7 +92,7 @@ impl Backend for Reference {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
-        self.write_claim(|_| Ok(self.prolong(key, owner, expires_at, now)))
+        self.write_claim(|_| Ok(self.renew_lease(key, owner, expires_at, now)))
     }
 
     async fn release(
@@ -99,15 +101,15 @@ impl Backend for Reference {
         owner: Owner,
         now: Timestamp,
     ) -> Result<LeaseStatus, BackendError> {
-        self.write_claim(|_| Ok(self.give_up(key, owner, now)))
+        self.write_claim(|_| Ok(self.release_claim(key, owner, now)))
     }
 
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
-        Ok(self.look(key, now))
+        Ok(self.find_record(key, now))
     }
 
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
-        self.write_claim(|_| self.remove(key, now))
+        self.write_claim(|_| self.forget_record(key, now))
     }
 }
 
@@ -127,33 +129,33 @@ impl Reference {
         now: Timestamp,
     ) -> Result<CounterState, BackendError> {
         if !self.slides(counter) {
-            return self.write(|| Ok(self.count(counter, hit, now)));
+            return self.write(|| Ok(self.count_hit(counter, hit, now)));
         }
-        let previous = self.previous(counter, now)?;
-        let elsewhere = Key::from(format!("{} sliding", counter.key()));
+        let previous = self.previous_value(counter, now)?;
+        let other = Key::from(format!("{} sliding", counter.key()));
         let counter = match self.defect {
-            Some(SlidesInACounterOfItsOwn) => Counter::new(counter.namespace(), &elsewhere, counter.window()),
+            Some(SeparatesSlidingCounters) => Counter::new(counter.namespace(), &other, counter.window()),
             _ => Ok(*counter),
         };
         let counter = &counter.map_err(|error| BackendError::invalid(error.to_string()))?;
         let hit = self.with_previous(hit, previous, counter.window(), now);
-        let state = self.write(|| Ok(self.count(counter, &hit, now)))?;
-        Ok(state.with_previous(if self.has(TellsNoPrevious) { 0 } else { previous }))
+        let state = self.write(|| Ok(self.count_hit(counter, &hit, now)))?;
+        Ok(state.with_previous(if self.has(OmitsThePreviousValue) { 0 } else { previous }))
     }
 
     fn with_previous<'a>(&self, hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
         match (self.defect, window) {
-            (Some(WeighsNothing), _) => *hit,
-            (Some(RoundsTheShareDown), Window::Aligned { start, length }) => {
+            (Some(IgnoresThePreviousWindow), _) => *hit,
+            (Some(RoundsTheWeightDown), Window::Aligned { start, length }) => {
                 let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
-                let share = previous * u128::from(left) / u128::from(length.as_nanos());
-                Hit { ceiling: hit.ceiling.saturating_sub(share), ..*hit }
+                let weight = previous * u128::from(left) / u128::from(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(weight), ..*hit }
             }
             #[expect(clippy::cast_possible_truncation, reason = "the defect")]
-            (Some(WeighsIn64Bits), Window::Aligned { start, length }) => {
+            (Some(WeightsIn64Bits), Window::Aligned { start, length }) => {
                 let left = length.as_nanos() - (now.as_nanos() - start.as_nanos());
-                let share = (previous as u64).wrapping_mul(left).div_ceil(length.as_nanos());
-                Hit { ceiling: hit.ceiling.saturating_sub(share.into()), ..*hit }
+                let weight = (previous as u64).wrapping_mul(left).div_ceil(length.as_nanos());
+                Hit { ceiling: hit.ceiling.saturating_sub(weight.into()), ..*hit }
             }
             (Some(IgnoresTheCostOfSlidingHits), window) => {
                 let one = Hit { cost: hit.cost.min(1), ..*hit };
@@ -165,17 +167,64 @@ impl Reference {
     }
 
     /// Returns the value of the previous window.
-    fn previous(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+    fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
         let previous = match sliding::previous_window(counter) {
             Err(_) if self.has(SlidesAnyWindow) => None,
             previous => previous?,
         };
         let Some(previous) = previous else { return Ok(0) };
-        let value = self.read(&previous, now).value;
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = self.read_counter(&previous, now).value;
+        let mut values = self.previous_values.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match self.defect {
-            Some(TakesTheWindowBeforeForSettled) => *settled.entry(self.id(&previous)).or_insert(value),
+            Some(CachesThePreviousWindow) => *values.entry(self.id(&previous)).or_insert(value),
             _ => value,
         })
+    }
+}
+
+/// # Repeated writes
+impl Reference {
+    /// Repeats a write until its response arrives. The store recognizes a write that it has already
+    /// applied, and returns its first result.
+    pub(super) fn write<T: Clone>(
+        &self,
+        apply: impl Fn() -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        let mut applied = None;
+        for _ in 0..3 {
+            let result = match applied.take() {
+                Some(result) if !self.has(CountsRepeatedWritesTwice) => result,
+                _ => apply(),
+            };
+            if !self.loses_next_response.swap(false, Ordering::Relaxed) {
+                return result;
+            }
+            match self.defect {
+                Some(ReportsALostResponseAsOther) => return Err(BackendError::Other("no response".into())),
+                Some(ReportsALostResponseAsThrottled) => return Err(BackendError::throttled("no response")),
+                _ => applied = Some(result),
+            }
+        }
+        Err(BackendError::timed_out("no response to three attempts"))
+    }
+
+    /// Repeats a write until its response arrives. The record itself shows whether the write was
+    /// applied. The argument of `apply` is whether this is a repetition.
+    pub(super) fn write_claim<T>(
+        &self,
+        apply: impl Fn(bool) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        for attempt in 0..3 {
+            let result = apply(attempt > 0);
+            if !self.loses_next_response.swap(false, Ordering::Relaxed) {
+                return result;
+            }
+            match self.defect {
+                Some(ReportsALostResponseAsOther) => return Err(BackendError::Other("no response".into())),
+                Some(ReportsALostResponseAsThrottled) => return Err(BackendError::throttled("no response")),
+                _ => {}
+            }
+        }
+        Err(BackendError::timed_out("no response to three attempts"))
     }
 }

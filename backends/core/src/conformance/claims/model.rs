@@ -1,25 +1,24 @@
-//! Rules 7 to 11 together: random claims, endings and times, each answered as a plain model says.
+//! Rules 7 to 11 together: random operations at random times have the results of a simple model.
 
 use std::time::Duration;
 
-use super::probe::{Claimable, LEASE, completion, done, in_progress};
+use super::probe::{ClaimProbe, LEASE, completion, finished_record, in_progress};
 use crate::conformance::Harness;
-use crate::conformance::clock::wander;
+use crate::conformance::clock::visit_jumping_times;
 use crate::conformance::subject::{Random, Subject};
 use crate::{
     Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Grant, InProgress, LeaseStatus, Owner,
     Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
-pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
-    if !subject.has_claims() {
-        return;
-    }
-    for forth in [2 * LEASE, Duration::from_secs(30 * 3_600)] {
-        let subject = subject.afresh();
-        let key = subject.claimable(format!("{forth:?}"));
+pub(in crate::conformance) fn claims_under_a_jumping_clock_match_a_model<H: Harness>(
+    subject: &Subject<'_, H>,
+) {
+    for forward in [2 * LEASE, Duration::from_secs(30 * 3_600)] {
+        let subject = subject.with_new_backend();
+        let key = subject.key(format!("{forward:?}"));
         let mut model = Model { key: &key, stored: None, last: None, owners: Vec::new(), released: None };
-        wander(subject.harness.max_clock_skew(), forth, |now, _, random| {
+        visit_jumping_times(subject.harness.max_clock_skew(), forward, |now, _, random| {
             for _ in 0..2 {
                 model.step(now, random);
             }
@@ -27,13 +26,13 @@ pub(in super::super) fn claims_under_a_wandering_clock_have_one_owner<H: Harness
     }
 }
 
-/// What the key has to say, if nothing was ever forgotten.
+/// The state that the key has in a backend that forgets nothing.
 struct Model<'k, 's, H: Harness> {
-    key: &'k Claimable<'s, H>,
+    key: &'k ClaimProbe<'s, H>,
     stored: Option<Stored>,
     last: Option<FencingToken>,
     owners: Vec<Owner>,
-    /// Who gave the key up, where nobody has been granted it since.
+    /// The owner that released the key, if no other owner has acquired it since.
     released: Option<Owner>,
 }
 
@@ -43,22 +42,22 @@ struct Stored {
     expires: Option<Timestamp>,
 }
 
-const RULE: &str = "rules 7 to 11: whatever the order, and wherever the clock jumps within the allowed skew, \
-                    a key has one owner, who alone ends it";
+const RULE: &str = "rules 7 to 11: in any order, and if the clock jumps within the maximum skew, \
+                    a key has one owner, and only that owner ends the claim";
 
 impl<H: Harness> Model<'_, '_, H> {
     fn step(&mut self, now: Timestamp, random: &mut Random) {
-        let within = |random: &mut Random| Duration::from_secs(random.below(2 * LEASE.as_secs()));
-        let expires_at = now.saturating_add(within(random));
-        // Mostly the last few owners, so that some of them own.
+        let up_to_two_leases = |random: &mut Random| Duration::from_secs(random.below(2 * LEASE.as_secs()));
+        let expires_at = now.saturating_add(up_to_two_leases(random));
+        // Mostly the latest owners, so that some of them hold the key.
         let recent = self.owners.len().saturating_sub(1 + usize::from(random.below(3) == 0));
         let owner = self.owners.get(recent).copied().unwrap_or(Owner(0));
         match random.below(10) {
-            0..=2 => self.claim(&self.key.asking(expires_at), now),
+            0..=2 => self.claim(&self.key.new_request(expires_at), now),
             3 => self.claim_again(now),
             4 | 5 => self.renew(owner, expires_at, now),
             6 | 7 => {
-                let expires = (random.below(4) > 0).then(|| now.saturating_add(within(random)));
+                let expires = (random.below(4) > 0).then(|| now.saturating_add(up_to_two_leases(random)));
                 self.finish(&Completion { expires, ..completion(owner, "\"done\"") }, now);
             }
             8 => self.release(owner, now),
@@ -90,13 +89,13 @@ impl<H: Harness> Model<'_, '_, H> {
     }
 
     fn claim(&mut self, request: &ClaimRequest<'_>, now: Timestamp) {
-        let answer = self.key.claim(request, now);
-        let taken = self.live(now).filter(|record| match record {
+        let result = self.key.claim(request, now);
+        let held = self.live(now).filter(|record| match record {
             Record::InProgress(held) => !has_passed(held.expires_at, now),
             Record::Finished(_) => true,
         });
-        match (taken, &answer) {
-            (Some(record), _) => self.key.expect(&answer, &Acquisition::Held(record), RULE),
+        match (held, &result) {
+            (Some(record), _) => self.key.expect(&result, &Acquisition::Held(record), RULE),
             (None, Acquisition::Acquired(Grant { fencing_token, expires_at }))
                 if self.last < Some(*fencing_token) && *expires_at == request.expires_at =>
             {
@@ -106,7 +105,7 @@ impl<H: Harness> Model<'_, '_, H> {
                 self.hold(in_progress(request, *fencing_token));
             }
             (None, _) => panic!(
-                "{RULE}\n  expected a grant until {:?} with a fence higher than {:?}\n  but saw  {answer:?}\n  of {}",
+                "{RULE}\n  expected the key to be acquired until {:?}, with a fencing token above {:?}\n  but saw  {result:?}\n  of {}",
                 request.expires_at, self.last, self.key
             ),
         }
@@ -118,9 +117,9 @@ impl<H: Harness> Model<'_, '_, H> {
             request_hash: held.request_hash,
             ..ClaimRequest::new(held.owner, held.expires_at)
         };
-        let granted =
+        let expected =
             Acquisition::Acquired(Grant { fencing_token: held.fencing_token, expires_at: held.expires_at });
-        self.key.expect(&self.key.claim(&again, now), &granted, RULE);
+        self.key.expect(&self.key.claim(&again, now), &expected, RULE);
     }
 
     fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) {
@@ -129,14 +128,15 @@ impl<H: Harness> Model<'_, '_, H> {
         let is_own = matches!(stored, Some(Record::Finished(finished)) if finished.owner == owner);
         let live = self.live(now);
         if is_own && live.is_none() {
-            // Whether an owner recognises what it has finished after that has expired is nobody's concern.
+            // After the record has expired, the backend may recognize the owner or not.
             return;
         }
         let held = self.held_by(owner, now);
         let expected = if is_own || held.is_some() { FinishResult::Stored } else { FinishResult::Lost(live) };
         self.key.expect(&self.key.finish(completion, now), &expected, RULE);
         if let Some(held) = held {
-            self.stored = Some(Stored { record: done(&held, completion, now), expires: completion.expires });
+            self.stored =
+                Some(Stored { record: finished_record(&held, completion, now), expires: completion.expires });
         }
     }
 
@@ -152,14 +152,14 @@ impl<H: Harness> Model<'_, '_, H> {
     fn release(&mut self, owner: Owner, now: Timestamp) {
         let held = self.held_by(owner, now);
         let expected = if held.is_some() { LeaseStatus::Owned } else { LeaseStatus::Lost(self.live(now)) };
-        let answer = self.key.release(owner, now);
+        let result = self.key.release(owner, now);
         if held.is_some() {
             self.stored = None;
             self.released = Some(owner);
-        } else if self.released == Some(owner) && answer == LeaseStatus::Owned {
-            // Its own release, recognised.
+        } else if self.released == Some(owner) && result == LeaseStatus::Owned {
+            // The backend recognized the repeated release.
             return;
         }
-        self.key.expect(&answer, &expected, RULE);
+        self.key.expect(&result, &expected, RULE);
     }
 }

@@ -1,10 +1,11 @@
-//! Points in time, as a backend is told them.
+//! Points in time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time: whole nanoseconds since the Unix epoch.
 ///
-/// It reaches from 1970 to the year 2554. Arithmetic saturates at both ends, so that no input panics or wraps.
+/// The range is from 1970 to the year 2554. Arithmetic saturates at both ends, so that no input
+/// panics or wraps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -12,47 +13,50 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
 
-    /// The last point in time that there is.
+    /// The last point in time: in the year 2554.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The point `nanos` nanoseconds after the Unix epoch.
+    /// Creates the point `nanos` nanoseconds after the Unix epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// The point `millis` milliseconds after the Unix epoch.
+    /// Creates the point `millis` milliseconds after the Unix epoch. Saturates at
+    /// [`MAX`](Self::MAX).
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// The point `seconds` seconds after the Unix epoch.
+    /// Creates the point `seconds` seconds after the Unix epoch. Saturates at [`MAX`](Self::MAX).
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// Nanoseconds since the Unix epoch.
+    /// Returns the nanoseconds since the Unix epoch.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// This point and `duration` later.
+    /// Returns the point `duration` after this one, or [`MAX`](Self::MAX) if there is no such
+    /// point.
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
 
-    /// This point and `duration` earlier.
+    /// Returns the point `duration` before this one, or [`EPOCH`](Self::EPOCH) if there is no such
+    /// point.
     #[must_use]
     pub const fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// Returns the time since `earlier`; zero if `earlier` is not before this point.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -70,7 +74,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// The nanoseconds of a duration, at most `u64::MAX` (584 years).
+/// Returns the nanoseconds of a duration, at most `u64::MAX` (584 years).
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 {
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_time_before_the_epoch_is_the_epoch() {
+    fn system_time_before_the_epoch_is_the_epoch() {
         assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::EPOCH);
         let later = UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
         assert_eq!(SystemTime::from(Timestamp::from(later)), later);

@@ -1,4 +1,4 @@
-//! A clock that stands still until told otherwise.
+//! A clock for tests, which only moves when a test moves it.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::{Clock, Sleep, Timestamp};
 
-/// A clock for tests: it stands still until it is moved, and every nanosecond can be set.
+/// A clock for tests. It stands still until a test moves it, to any nanosecond.
 ///
-/// Clones are the same clock.
+/// All clones are the same clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,22 +30,22 @@ struct State {
 }
 
 impl ManualClock {
-    /// A clock that stands at 2026-01-01T00:00:00Z, the start of an aligned minute, hour and day.
+    /// Creates a clock at 2026-01-01T00:00:00Z, the start of an aligned minute, hour and day.
     pub fn new() -> Self {
         Self::at(Timestamp::from_secs(1_767_225_600))
     }
 
-    /// A clock that stands at `now`.
+    /// Creates a clock at `now`.
     pub fn at(now: Timestamp) -> Self {
         Self(Arc::new(Mutex::new(State { now, sleepers: Vec::new() })))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forwards.
     pub fn advance(&self, duration: Duration) {
         self.move_to(|now| now.saturating_add(duration));
     }
 
-    /// Moves the clock back, as a correction of a system's time does.
+    /// Moves the clock backwards, like a correction of the system time.
     pub fn rewind(&self, duration: Duration) {
         self.move_to(|now| now.saturating_sub(duration));
     }
@@ -55,11 +55,11 @@ impl ManualClock {
         self.move_to(|_| now);
     }
 
-    fn move_to(&self, then: impl FnOnce(Timestamp) -> Timestamp) {
+    fn move_to(&self, next: impl FnOnce(Timestamp) -> Timestamp) {
         let mut state = self.state();
-        state.now = then(state.now);
+        state.now = next(state.now);
         let sleepers = std::mem::take(&mut state.sleepers);
-        // Whoever is woken may read the clock at once.
+        // A woken sleeper may read the clock immediately.
         drop(state);
         sleepers.into_iter().for_each(Waker::wake);
     }
@@ -86,10 +86,10 @@ impl Clock for ManualClock {
 
     fn sleep(&self, duration: Duration) -> Sleep {
         let clock = self.clone();
-        let until = clock.now().saturating_add(duration);
+        let end = clock.now().saturating_add(duration);
         Box::pin(poll_fn(move |context| {
             let mut state = clock.state();
-            if state.now >= until {
+            if state.now >= end {
                 return Poll::Ready(());
             }
             if !state.sleepers.iter().any(|sleeper| sleeper.will_wake(context.waker())) {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleeper_wakes_when_the_clock_has_moved_far_enough() {
+    fn sleeper_wakes_when_the_clock_has_moved_far_enough() {
         let clock = ManualClock::new();
         let mut sleep = clock.sleep(Duration::from_secs(2));
         let mut context = Context::from_waker(Waker::noop());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn moving_the_clock_wakes_a_task_on_another_thread() {
+    fn moving_the_clock_wakes_a_sleeper_on_another_thread() {
         let clock = ManualClock::new();
         let sleep = clock.sleep(Duration::from_secs(1));
         std::thread::scope(|scope| {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_may_read_the_clock() {
+    fn woken_sleeper_may_read_the_clock() {
         struct Reader(ManualClock, Mutex<Option<Timestamp>>);
         impl std::task::Wake for Reader {
             fn wake(self: Arc<Self>) {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_can_be_moved_back() {
+    fn clock_can_be_moved_backwards() {
         let clock = ManualClock::at(Timestamp::from_secs(10));
         clock.rewind(Duration::from_secs(4));
         assert_eq!(clock.now(), Timestamp::from_secs(6));

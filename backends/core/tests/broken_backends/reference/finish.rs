@@ -1,4 +1,4 @@
-//! How the reference finishes, renews, releases, finds and forgets claims, and where that is broken.
+//! `finish`, `renew`, `release`, `find` and `forget`, and the defects of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use limited_core::{
     StoredResult, Timestamp, has_passed, lapsed_claim_expires,
 };
 
-use super::claiming::{Slots, Stored};
-use super::{Reference, give_way};
+use super::acquire::{Slots, Stored};
+use super::{Reference, yield_to_others};
 use crate::Defect::{self, *};
 
-/// # What its owner does
+/// # Operations of the owner
 impl Reference {
-    pub(super) fn complete(
+    pub(super) fn finish_claim(
         &self,
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
@@ -23,17 +23,17 @@ impl Reference {
     ) -> FinishResult {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
-        let there = self.there(slots.get(&id), now);
-        let Some((mut stored, held)) = self.owned(there.as_ref(), completion.owner, now, FinishesForAnybody)
+        let live = self.live_record(slots.get(&id), now);
+        let Some((mut stored, held)) = self.owned(live.as_ref(), completion.owner, now, FinishesForAnyOwner)
         else {
-            return self.not_finished(&mut slots, key, completion, there, now, repeated);
+            return self.finish_unheld(&mut slots, key, completion, live, now, repeated);
         };
         if self.has(ChecksThenEnds) {
             drop(slots);
-            give_way();
+            yield_to_others();
             slots = self.slots();
         }
-        let result = self.kept(&completion.result);
+        let result = self.stored_result(&completion.result);
         stored.expires = match self.defect {
             Some(KeepsTheExpiryOfTheClaim) => completion.expires.or(stored.expires),
             _ => completion.expires,
@@ -48,14 +48,14 @@ impl Reference {
             result,
             status_code: completion
                 .status_code
-                .filter(|code| *code > 0 || !self.has(TakesZeroForNoStatusCode)),
+                .filter(|code| *code > 0 || !self.has(TreatsStatusCodeZeroAsNone)),
             request_hash: held.request_hash,
         });
         self.store(&mut slots, key, stored);
         FinishResult::Stored
     }
 
-    pub(super) fn prolong(
+    pub(super) fn renew_lease(
         &self,
         key: &ClaimKey<'_>,
         owner: Owner,
@@ -64,26 +64,26 @@ impl Reference {
     ) -> LeaseStatus {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
-        let there = self.there(slots.get(&id), now);
-        let Some((mut stored, mut held)) = self.owned(there.as_ref(), owner, now, RenewsForAnybody) else {
-            return match there {
-                Some(stored) if is_finished_by(owner, &stored) && self.has(RenewsWhatIsFinished) => {
+        let live = self.live_record(slots.get(&id), now);
+        let Some((mut stored, mut held)) = self.owned(live.as_ref(), owner, now, RenewsForAnyOwner) else {
+            return match live {
+                Some(stored) if is_finished_by(owner, &stored) && self.has(RenewsFinishedRecords) => {
                     LeaseStatus::Owned
                 }
-                there => LeaseStatus::Lost(self.instead(there)),
+                live => LeaseStatus::Lost(self.reported(live)),
             };
         };
-        if expires_at <= held.expires_at && self.has(RenewsOnlyFurther) {
+        if expires_at <= held.expires_at && self.has(RenewsOnlyToALaterEnd) {
             return LeaseStatus::Lost(Some(stored.record));
         }
         if self.has(ChecksThenEnds) {
             drop(slots);
-            give_way();
+            yield_to_others();
             slots = self.slots();
         }
         held.expires_at = match self.defect {
             Some(NeverRenews) => held.expires_at,
-            Some(MovesLeasesBack) => expires_at,
+            Some(ShortensLeases) => expires_at,
             _ => held.expires_at.max(expires_at),
         };
         if !self.has(RenewsWithoutTheExpiry) {
@@ -94,39 +94,40 @@ impl Reference {
         LeaseStatus::Owned
     }
 
-    pub(super) fn give_up(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
+    pub(super) fn release_claim(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
-        let there = self.there(slots.get(&id), now);
-        let owns = self.owned(there.as_ref(), owner, now, ReleasesForAnybody).is_some();
-        match there {
+        let live = self.live_record(slots.get(&id), now);
+        let owns = self.owned(live.as_ref(), owner, now, ReleasesForAnyOwner).is_some();
+        match live {
             _ if owns && self.has(NeverReleases) => return LeaseStatus::Owned,
             _ if owns => {}
-            Some(stored) if is_finished_by(owner, &stored) && self.has(ReleasesWhatIsFinished) => {}
-            there => return LeaseStatus::Lost(self.instead(there)),
+            Some(stored) if is_finished_by(owner, &stored) && self.has(ReleasesFinishedRecords) => {}
+            live => return LeaseStatus::Lost(self.reported(live)),
         }
         if self.has(ChecksThenEnds) {
             drop(slots);
-            give_way();
+            yield_to_others();
             slots = self.slots();
         }
-        self.empty(&mut slots, key, Some(owner), now);
+        self.delete_record(&mut slots, key, Some(owner), now);
         LeaseStatus::Owned
     }
 
-    /// The answer to who does not hold what is to be finished, but may have finished it.
-    fn not_finished(
+    /// Returns the result of `finish` by an owner that does not hold the key, but may have finished
+    /// it.
+    fn finish_unheld(
         &self,
         slots: &mut Slots,
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
-        there: Option<Stored>,
+        live: Option<Stored>,
         now: Timestamp,
         repeated: bool,
     ) -> FinishResult {
-        let is_own = there.as_ref().is_some_and(|stored| is_finished_by(completion.owner, stored));
-        match (self.defect, there) {
-            (Some(TakesItsOwnFinishForALoss), there) => FinishResult::Lost(self.instead(there)),
+        let is_own = live.as_ref().is_some_and(|stored| is_finished_by(completion.owner, stored));
+        match (self.defect, live) {
+            (Some(ReportsARepeatedFinishAsLost), live) => FinishResult::Lost(self.reported(live)),
             (Some(FinishesTwice), Some(mut stored)) if is_own => {
                 if let Record::Finished(finished) = &mut stored.record {
                     finished.at = now;
@@ -134,53 +135,53 @@ impl Reference {
                 self.store(slots, key, stored);
                 FinishResult::Stored
             }
-            (Some(FinishesWhatIsNotThere), None) => {
+            (Some(FinishesAbsentClaims), None) => {
                 self.put(slots, key, completion, now);
                 FinishResult::Stored
             }
-            (Some(PresumesThatRepetitionsWereApplied), _) if repeated => FinishResult::Stored,
+            (Some(PresumesRepetitionsWereApplied), _) if repeated => FinishResult::Stored,
             _ if is_own => FinishResult::Stored,
-            (_, there) => FinishResult::Lost(self.instead(there)),
+            (_, live) => FinishResult::Lost(self.reported(live)),
         }
     }
 
-    /// What this owner holds.
+    /// Returns the record, if this owner holds it.
     fn owned(
         &self,
-        there: Option<&Stored>,
+        live: Option<&Stored>,
         owner: Owner,
         now: Timestamp,
-        for_anybody: Defect,
+        for_any_owner: Defect,
     ) -> Option<(Stored, InProgress)> {
-        let stored = there?;
+        let stored = live?;
         let Record::InProgress(held) = &stored.record else { return None };
-        let lost = self.has(LosesWhatHasLapsed) && has_passed(held.expires_at, now);
-        let owns = self.is(held.owner, owner) || self.has(for_anybody);
+        let lost = self.has(LosesLapsedClaims) && has_passed(held.expires_at, now);
+        let owns = self.is_same_owner(held.owner, owner) || self.has(for_any_owner);
         (owns && !lost).then(|| (stored.clone(), held.clone()))
     }
 
-    fn is(&self, held: Owner, asks: Owner) -> bool {
+    fn is_same_owner(&self, held: Owner, owner: Owner) -> bool {
         match self.defect {
             #[expect(clippy::cast_possible_truncation, reason = "the defect")]
-            Some(ComparesOwnersIn64Bits) => held.0 as u64 == asks.0 as u64,
-            _ => held == asks,
+            Some(ComparesOwnersIn64Bits) => held.0 as u64 == owner.0 as u64,
+            _ => held == owner,
         }
     }
 
-    fn instead(&self, there: Option<Stored>) -> Option<Record> {
-        there.map(|stored| stored.record).filter(|_| !self.has(LosesWithoutTheRecord))
+    fn reported(&self, live: Option<Stored>) -> Option<Record> {
+        live.map(|stored| stored.record).filter(|_| !self.has(ReportsALossWithoutTheRecord))
     }
 
-    fn kept(&self, result: &StoredResult) -> StoredResult {
+    fn stored_result(&self, result: &StoredResult) -> StoredResult {
         match (self.defect, result) {
-            (Some(WritesJsonAnew), StoredResult::Value(json)) => {
+            (Some(ReformatsJson), StoredResult::Value(json)) => {
                 StoredResult::Value(json.split_whitespace().collect::<Vec<_>>().join(" ").into())
             }
-            (Some(TakesEmptyTextsForNothing), StoredResult::Value(json)) if **json == *"\"\"" => {
+            (Some(TreatsEmptyResultsAsNothing), StoredResult::Value(json)) if **json == *"\"\"" => {
                 StoredResult::Nothing
             }
-            (Some(TakesErrorsForValues), StoredResult::Error(json)) => StoredResult::Value(Arc::clone(json)),
-            (Some(CutsResults), StoredResult::Value(json)) => {
+            (Some(StoresErrorsAsValues), StoredResult::Error(json)) => StoredResult::Value(Arc::clone(json)),
+            (Some(TruncatesResults), StoredResult::Value(json)) => {
                 StoredResult::Value(json.chars().take(65_535).collect::<String>().into())
             }
             _ => result.clone(),
@@ -188,47 +189,45 @@ impl Reference {
     }
 }
 
-/// # What anybody does
+/// # Operations without an owner
 impl Reference {
-    pub(super) fn look(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
+    pub(super) fn find_record(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
         self.forget_some_claims(&mut slots, now);
         let stored = slots.get(&id).and_then(|slot| slot.stored.clone());
-        let there = self.there(slots.get(&id), now);
-        if there.is_none() && self.has(DeletesClaimsThatItReadsAsExpired) {
+        let live = self.live_record(slots.get(&id), now);
+        if live.is_none() && self.has(DeletesExpiredRecordsOnRead) {
             slots.remove(&id);
         }
-        let found = if self.has(FindsWhatHasExpired) { stored } else { there };
+        let found = if self.has(FindsExpiredRecords) { stored } else { live };
         found.map(|stored| stored.record).filter(|record| match record {
-            Record::InProgress(held) => {
-                !(self.has(FindsNothingThatHasLapsed) && has_passed(held.expires_at, now))
-            }
+            Record::InProgress(held) => !(self.has(HidesLapsedClaims) && has_passed(held.expires_at, now)),
             Record::Finished(_) => true,
         })
     }
 
-    pub(super) fn remove(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    pub(super) fn forget_record(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
-        let there = self.there(slots.get(&id), now);
-        match (self.defect, there.map(|stored| stored.record)) {
+        let live = self.live_record(slots.get(&id), now);
+        match (self.defect, live.map(|stored| stored.record)) {
             (Some(LacksForget), _) => return Err(BackendError::unsupported("forget")),
             (Some(NeverForgets), _) => {}
-            (Some(ForgetsOnlyWhatIsFinished), Some(Record::InProgress(_))) => {}
-            (Some(CannotForgetWhatIsAbsent), None) => {
-                return Err(BackendError::Other("there is no such claim".into()));
+            (Some(ForgetsOnlyFinishedRecords), Some(Record::InProgress(_))) => {}
+            (Some(CannotForgetAbsentRecords), None) => {
+                return Err(BackendError::Other("the claim is absent".into()));
             }
-            (Some(ForgetsTheFenceToo), _) => drop(slots.remove(&id)),
+            (Some(ForgetsTheFencingToken), _) => drop(slots.remove(&id)),
             (Some(ForgetsEveryClaimOfTheKey), _) => {
                 slots.retain(|other, _| (&other.namespace, &other.key) != (&id.namespace, &id.key));
             }
             (Some(ForgetsCountersToo), _) => {
                 let same = |namespace: &str, key: &str| namespace == id.namespace && key == id.key;
                 self.states().retain(|counter, _| !same(&counter.namespace, &counter.key));
-                self.empty(&mut slots, key, None, now);
+                self.delete_record(&mut slots, key, None, now);
             }
-            _ => self.empty(&mut slots, key, None, now),
+            _ => self.delete_record(&mut slots, key, None, now),
         }
         Ok(())
     }
@@ -239,22 +238,28 @@ impl Reference {
         }
     }
 
-    /// Leaves nothing on the key but what it takes to grant it again.
-    fn empty(&self, slots: &mut Slots, key: &ClaimKey<'_>, given_up: Option<Owner>, now: Timestamp) {
+    /// Deletes the record, and keeps the fencing token.
+    fn delete_record(
+        &self,
+        slots: &mut Slots,
+        key: &ClaimKey<'_>,
+        released_by: Option<Owner>,
+        now: Timestamp,
+    ) {
         if let Some(slot) = slots.get_mut(&self.claim_id(key)) {
             slot.stored = None;
-            slot.given_up = given_up;
-            slot.emptied = now;
+            slot.released_by = released_by;
+            slot.emptied_at = now;
         }
     }
 
-    /// As a write does that has no condition: it makes what it does not find.
+    /// Writes without a condition: creates the record if there is none.
     fn put(&self, slots: &mut Slots, key: &ClaimKey<'_>, completion: &Completion<'_>, now: Timestamp) {
         let request =
             limited_core::ClaimRequest::new(completion.owner, now.saturating_add(Duration::from_secs(30)));
         let id = self.claim_id(key);
         let before = slots.get(&id).cloned();
-        self.grant(slots, id, before.as_ref(), &request, now);
+        self.acquire(slots, id, before.as_ref(), &request, now);
     }
 }
 

@@ -1,0 +1,336 @@
+//! The list of checks, and what is made from it: a function, an entry in [`CHECKS`] and a test for
+//! each.
+
+use super::Harness;
+use super::report::Check;
+
+/// Calls a macro with the list of checks: the name, the module and the rule of each. The checks in
+/// `claims` run only for a backend that has claims.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_checks {
+    ([$($then:tt)+] $($with:tt)*) => {
+        $($then)+! { [$($with)*]
+        counters {
+            time_is_the_argument_now in clock:
+                "Rule 1: time is the argument `now`. Counting is the same in 1970, 2026 and 2500.";
+            clock_jump_back_keeps_full_counters_full in clock:
+                "Rule 1: a clock that jumps back, by a nanosecond or by decades, admits no extra hits.";
+            clock_jump_back_before_a_newer_window_admits_no_extra_hits in clock:
+                "Rule 1: a newer window does not free what was used in the older one.";
+            aligned_window_is_retained_for_one_length_and_the_skew_after_its_end in clock:
+                "Rule 1: until then it is read, refuses and counts as before. A window shorter than the skew may be \
+                 forgotten earlier.";
+            window_from_first_hit_is_retained_for_one_length_and_the_skew_after_its_end in clock:
+                "Rule 1: until then a clock that jumps back before its end finds it.";
+            bucket_is_retained_for_the_skew_after_it_is_full in clock:
+                "Rule 1: until then a clock that jumps back finds the tokens taken.";
+            jumping_clock_fills_each_aligned_window_once in clock:
+                "Rule 1: if time jumps back and forth, no window exceeds its ceiling, and a forgotten window refuses.";
+            jumping_clock_keeps_a_window_from_first_hit_until_its_end in clock:
+                "Rule 1: if time jumps back and forth, a window neither ends early nor starts twice.";
+            jumping_clock_refills_no_bucket in clock:
+                "Rule 1: if time jumps back and forth, a bucket is refilled by the latest time alone.";
+
+            window_from_first_hit_ends_one_length_after_that_hit in expiry:
+                "Rule 2: 1 ns before its end it counts. From its end on it is absent, and the next hit starts a new one.";
+            adjacent_aligned_windows_count_separately in expiry:
+                "Rule 2: the last nanosecond of one window and the first of the next count separately.";
+            long_expired_counter_reads_as_absent in expiry:
+                "Rule 2: a window that ended long ago reads as absent, even if it is still stored.";
+            bucket_counts_from_the_higher_of_floor_and_value in expiry:
+                "Rule 2: a bucket gains each token at its time, to the unit, and not earlier.";
+
+            namespace_and_key_are_separate in identity:
+                "Rule 3: `(\"a\", \"bc\")` is not `(\"ab\", \"c\")`, whatever separators they contain.";
+            keys_and_namespaces_are_compared_byte_by_byte in identity:
+                "Rule 3: case, spaces, Unicode forms and the last of 1,024 bytes distinguish keys, and namespaces.";
+            kinds_of_window_are_distinct in identity:
+                "Rule 3: aligned, from the first hit and bucket are three counters, with one key and length.";
+            lengths_of_window_are_distinct in identity:
+                "Rule 3: the minute and the hour that start together are two counters.";
+            buckets_of_different_quotas_are_distinct in identity:
+                "Rule 3: the limit and the length of a bucket are part of its identity.";
+            equal_counters_are_the_same_counter in identity:
+                "Rule 3: for every caller, with any limit, and however the key was composed.";
+
+            try_increment_agrees_with_increment in fast_path:
+                "`try_increment` returns the result of `increment`, or it counts nothing and returns `None`.";
+
+            hit_is_counted_up_to_exactly_its_ceiling in arithmetic:
+                "Rule 4: a hit that reaches the ceiling is counted; a hit that exceeds it by one is refused.";
+            floor_and_ceiling_bound_every_hit in arithmetic:
+                "Rule 4: the value after a hit is `max(value, floor) + cost`, if that is at most the ceiling.";
+            zero_ceiling_admits_nothing in arithmetic:
+                "Rule 4: a limit of zero is a limit.";
+            large_values_are_exact in arithmetic:
+                "Rule 4: values of up to 38 digits are stored and compared to the last digit.";
+            large_costs_and_floors_neither_wrap_nor_are_truncated in arithmetic:
+                "Rule 4: a hit that cannot fit is refused. Only a value of more than 38 digits may be `Invalid`.";
+            windows_last_from_a_millisecond_to_a_century in arithmetic:
+                "Rule 4: the shortest and the longest window count until their end.";
+            first_and_last_timestamp_count_like_any_other in arithmetic:
+                "Rule 4: at `Timestamp::EPOCH` and `Timestamp::MAX` nothing panics, wraps or is wrongly admitted.";
+
+            refused_hit_changes_nothing in refusal:
+                "Rule 5: neither if its cost exceeds the remainder, nor if its cost exceeds the whole limit.";
+            refused_hit_creates_no_counter in refusal:
+                "Rule 5: a refused hit stores nothing and starts no window.";
+            refusal_returns_the_state in refusal:
+                "Rule 5: the value, and the start, the id and the metadata of the window.";
+            only_the_first_hit_sets_start_id_and_metadata in refusal:
+                "Rule 5: a window from the first hit keeps the start, id and metadata of its first counted hit.";
+
+            hit_with_a_lost_response_counts_once in lost_responses:
+                "Rule 6: the backend recognizes its repeated write, or reports that the outcome is unknown.";
+            filling_hit_with_a_lost_response_is_not_refused in lost_responses:
+                "Rule 6: the repeated write of a hit that filled the counter is not taken for a refusal.";
+            sliding_hit_with_a_lost_response_counts_once in lost_responses:
+                "Rule 6: a sliding hit counts once too.";
+            reset_with_a_lost_response_is_applied_once in lost_responses:
+                "Rule 6: the counter is deleted, or the backend reports that the outcome is unknown.";
+            parallel_hits_with_lost_responses_count_once in lost_responses:
+                "Rule 6: parallel hits count once each, also if the backend merges them into one write.";
+
+            get_changes_nothing in get_reset:
+                "`get` reads the value, the start and the metadata, and changes nothing.";
+            reset_deletes_the_counter in get_reset:
+                "`reset` deletes the counter. An absent counter is no error.";
+            reset_leaves_all_other_counters in get_reset:
+                "`reset` leaves other windows, kinds, lengths, keys and namespaces.";
+            reset_of_a_window_id_leaves_all_other_windows in get_reset:
+                "`reset` with a window id leaves a window that another hit started.";
+
+            parallel_hits_admit_exactly_the_limit in concurrency:
+                "One atomic step: of 64 parallel hits, exactly as many are counted as fit.";
+            parallel_hits_of_mixed_costs_fill_the_limit in concurrency:
+                "One atomic step: parallel hits have the results of hits one after the other.";
+            ended_window_is_replaced_in_one_step in concurrency:
+                "One atomic step: between one window and the next no hit is lost, and no extra hit is admitted.";
+            parallel_hits_on_many_keys_are_independent in concurrency:
+                "One atomic step: parallel hits on other keys change nothing.";
+            reset_during_parallel_hits_leaves_a_consistent_counter in concurrency:
+                "One atomic step: a reset happens between two hits.";
+
+            sliding_hit_is_limited_by_the_weighted_previous_window in sliding:
+                "`(current + cost) · length + previous · (length − elapsed) ≤ limit · length`, without rounding.";
+            weight_of_the_previous_window_falls_to_the_nanosecond in sliding:
+                "The weight of the previous window falls by one at its time, and not 1 ns earlier.";
+            sliding_result_contains_both_windows in sliding:
+                "`CounterState::previous` is set if a hit is counted, if it is refused, and by a read.";
+            sliding_and_fixed_windows_share_a_counter in sliding:
+                "A sliding counter counts in the aligned counter of its window.";
+            late_hit_in_the_previous_window_is_weighted in sliding:
+                "The previous window may still change within the maximum clock skew after its end.";
+            only_aligned_windows_slide in sliding:
+                "A sliding counter of another kind of window is `Invalid`, and nothing is counted.";
+            large_weights_are_exact in sliding:
+                "Rule 4: the weight of a large count in a window of a century is exact.";
+            parallel_sliding_hits_admit_exactly_the_remainder in sliding:
+                "One atomic step: of parallel sliding hits, exactly as many are counted as fit.";
+
+            claims_are_supported_completely_or_not_at_all in claims:
+                "A backend has all operations of claims, or each of them returns `Unsupported`.";
+        }
+        claims {
+            free_key_is_acquired in acquire:
+                "Rule 7: a key is free if it has no record, was released, or if its lease or record has ended.";
+            lease_ends_to_the_nanosecond in acquire:
+                "Rule 7: 1 ns before the end of its lease the key is held; from then on it is free.";
+            refused_claim_returns_the_holder in acquire:
+                "Rule 7: a refused claim returns the owner, the fencing token, the lease and the request hash.";
+            claim_of_a_finished_key_returns_its_result in acquire:
+                "Rule 7: a finished key is not acquired, even after its lease; the claim returns the result.";
+            refused_claim_changes_nothing in acquire:
+                "Rule 7: neither the owner, lease and request hash, nor the result and its expiry.";
+            new_claim_inherits_nothing in acquire:
+                "Rule 7: a new claim has no request hash, result or expiry of the previous record.";
+            metadata_affects_no_decision in acquire:
+                "Rule 7: whatever metadata is stored, claims are acquired, refused and finished as without it.";
+
+            only_the_owner_ends_a_claim in release:
+                "Rule 8: any other owner changes nothing, and the result is the record of the owner.";
+            stale_owner_ends_nothing in release:
+                "Rule 8: after a takeover the previous owner finishes, renews and releases nothing.";
+            absent_claim_has_no_owner in release:
+                "Rule 8: no owner ends a claim that is absent, released or expired.";
+            finished_record_is_neither_renewed_nor_released in release:
+                "Rule 8: not even by the owner that finished it.";
+            released_key_is_free in release:
+                "Rule 8: `release` leaves no record, and the next owner starts anew.";
+            claim_repeated_after_release_is_invalid_or_new in release:
+                "Rule 9: a claim that arrives again after its `release` is `Invalid`, or has a new fencing token.";
+            forgotten_key_is_free in release:
+                "`forget` deletes a held or finished record, also for its owner. An absent record is no error.";
+
+            lapsed_claim_still_belongs_to_its_owner in expiry:
+                "Rule 8: after its lease, an owner without a successor still finishes, renews and releases.";
+            lapsed_claim_expires_after_its_ttl in expiry:
+                "Rule 8: from `lapsed_claim_expires` on, and not 1 ns earlier, the claim has no owner.";
+            renewed_lease_ends_at_its_new_end in expiry:
+                "`renew` extends the lease: 1 ns before its new end the key is held; from then on it is free.";
+            lease_is_never_shortened in expiry:
+                "`renew` to an earlier end returns `Owned`, and changes nothing.";
+            renewal_postpones_the_expiry in expiry:
+                "`renew` postpones the expiry of the record too.";
+
+            every_result_is_returned_unchanged in results:
+                "`find` and `claim` return the result, status code and time of `finish` unchanged.";
+            large_results_are_stored_or_reported_as_omitted in results:
+                "100 KB are stored. If a larger result is omitted, `finish` and the record report it.";
+            finished_record_expires_at_the_end_of_its_second in results:
+                "Rule 2: when `has_expired` says so, and not 1 ns earlier, for every operation.";
+            finished_record_without_expiry_is_permanent in results:
+                "A record without an expiry is found in the year 2500.";
+
+            every_acquisition_has_a_higher_fencing_token in fencing:
+                "Rule 9: after release, `forget`, the end of a lease and expiry, within one nanosecond.";
+            clock_jump_back_lowers_no_fencing_token in fencing:
+                "Rule 9: also if the next acquisition is at an earlier time.";
+            fencing_tokens_rise_after_the_record_is_gone in fencing:
+                "Rule 9: also after the backend has forgotten the record, by the latest time that it has seen.";
+
+            repeated_claim_returns_its_first_result in retries:
+                "Rule 10: the same fencing token and lease, also after its end, but not after a takeover.";
+            repeated_claim_returns_the_stored_lease in retries:
+                "Rule 10: whatever lease the repeated claim requests, the result is what the record has.";
+            claim_repeated_after_finish_returns_the_result in retries:
+                "Rule 10: an owner that has finished gets its own result.";
+            repeated_finish_changes_nothing in retries:
+                "Rule 10: it returns `Stored` again; the result and the time are those of the first call.";
+            repeated_renewal_and_release_are_recognized in retries:
+                "Rule 10: by the record, and not after a takeover.";
+
+            claim_with_a_lost_response_belongs_to_its_owner in lost_responses:
+                "Rule 10: an owner does not take its own claim for that of another, whatever was stored before.";
+            refusal_with_a_lost_response_stays_a_refusal in lost_responses:
+                "Rule 10: a refused owner does not acquire the key by repeating its claim.";
+            finish_with_a_lost_response_is_stored_once in lost_responses:
+                "Rule 10: an owner does not take its own result for that of another.";
+            renewal_with_a_lost_response_is_applied in lost_responses:
+                "Rule 10: an owner does not take its own renewal for a lost lease.";
+            release_and_forget_with_a_lost_response_free_the_key in lost_responses:
+                "Rule 10: the key is released or forgotten once.";
+            parallel_claims_with_lost_responses_have_one_owner in lost_responses:
+                "Rule 10: also if many owners claim at the same time.";
+
+            clock_jump_back_keeps_held_keys_held in clock_skew:
+                "Rule 11: also before the time of the claim, and after a takeover.";
+            clock_jump_back_finds_finished_records in clock_skew:
+                "Rule 11: before its expiry the record is found, whatever operation ran in between.";
+            clock_jump_back_finds_lapsed_claims in clock_skew:
+                "Rule 11: before its expiry the claim belongs to its owner.";
+            claims_under_a_jumping_clock_match_a_model in model:
+                "Rules 7 to 11: if time jumps back and forth, every result is that of a model that forgets nothing.";
+
+            time_of_a_claim_is_the_argument_now in timestamps:
+                "Rule 1: time is the argument `now`. Leases end alike in 1970, 2026 and 2500.";
+            first_timestamp_claims_like_any_other in timestamps:
+                "Rule 4: at `Timestamp::EPOCH` nothing panics or wraps.";
+            last_timestamp_never_passes in timestamps:
+                "Rule 4: a lease until `Timestamp::MAX` never ends, and a record with that expiry never expires.";
+
+            different_claims_are_distinct in identity:
+                "Rule 3: by namespace, kind and key, byte by byte, whatever separators they contain.";
+            ending_a_claim_leaves_all_others in identity:
+                "Rule 3: `finish`, `release` and `forget` leave other keys, namespaces and kinds.";
+            claims_and_counters_are_distinct in identity:
+                "Rule 3: a claim and a counter of one namespace and key are distinct.";
+            equal_claims_are_the_same_claim in identity:
+                "Rule 3: however the key was composed.";
+
+            parallel_claims_have_one_owner in concurrency:
+                "One atomic step: of 64 parallel claims one acquires the key; the others get its owner and fencing token.";
+            parallel_claims_on_many_keys_have_one_owner_each in concurrency:
+                "One atomic step: parallel claims on other keys change nothing.";
+            parallel_repetitions_of_a_claim_are_one_claim in concurrency:
+                "Rule 10: one claim that arrives many times in parallel has one result.";
+            lapsed_claim_is_either_ended_or_taken_over in concurrency:
+                "One atomic step: either the late owner or one of its successors wins.";
+            successive_owners_never_overlap in concurrency:
+                "One atomic step: the record names an owner until that owner has ended its claim.";
+        }
+        }
+    };
+}
+
+macro_rules! define_checks {
+    ([]
+        counters { $($check:ident in $module:ident: $rule:literal;)+ }
+        claims { $($claim_check:ident in $claim_module:ident: $claim_rule:literal;)+ }
+    ) => {
+        /// One function for each check, named after the behaviour that it tests.
+        ///
+        /// Each panics if the backend breaks the rule.
+        pub mod checks {
+            use super::Harness;
+            use crate::conformance::{self, claims, subject::Subject};
+
+            $(
+                #[doc = $rule]
+                pub fn $check<H: Harness>(harness: &H) {
+                    let subject = Subject::new(harness, stringify!($check));
+                    conformance::$module::$check(&subject);
+                    if let Some(subject) = subject.with_fast_path(concat!(stringify!($check), ", fast path")) {
+                        conformance::$module::$check(&subject);
+                    }
+                }
+            )+
+            $(
+                #[doc = $claim_rule]
+                pub fn $claim_check<H: Harness>(harness: &H) {
+                    let subject = Subject::new(harness, stringify!($claim_check));
+                    if subject.has_claims() {
+                        claims::$claim_module::$claim_check(&subject);
+                    }
+                }
+            )+
+        }
+
+        /// Every check, in the order in which [`run`](super::run) runs them.
+        pub const CHECKS: &[Check] = &[
+            $(Check { name: stringify!($check), rule: $rule },)+
+            $(Check { name: stringify!($claim_check), rule: $claim_rule },)+
+        ];
+
+        pub(super) fn for_each_check<H: Harness>(mut visit: impl FnMut(&'static str, fn(&H))) {
+            $(visit(stringify!($check), checks::$check::<H>);)+
+            $(visit(stringify!($claim_check), checks::$claim_check::<H>);)+
+        }
+    };
+}
+crate::__conformance_checks!([define_checks]);
+
+/// Makes a `#[test]` of each check of the [conformance suite](mod@crate::conformance), with the
+/// name of the check.
+///
+/// The argument is an expression for a [`Harness`](crate::conformance::Harness). Each test
+/// evaluates it once. Put the tests of several backends into one module each.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:expr $(,)?) => {
+        $crate::__conformance_checks!([$crate::__conformance_test_functions] $harness);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_test_functions {
+    ([$harness:expr]
+        counters { $($check:ident in $module:ident: $rule:literal;)+ }
+        claims { $($claim_check:ident in $claim_module:ident: $claim_rule:literal;)+ }
+    ) => {
+        $(
+            #[test]
+            fn $check() {
+                $crate::conformance::checks::$check(&$harness);
+            }
+        )+
+        $(
+            #[test]
+            fn $claim_check() {
+                $crate::conformance::checks::$claim_check(&$harness);
+            }
+        )+
+    };
+}

@@ -1,0 +1,217 @@
+//! One counter of the backend under test: operations in tokens, and the results that are expected
+//! of them.
+//!
+//! Checks count in tokens: a cost of 2, a limit of 5. What a token is in a [`Hit`] depends on the
+//! window: a bucket counts from a time, in fractions of a nanosecond. The probe converts, so that
+//! one check covers all kinds of window.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Harness;
+use super::subject::Subject;
+use crate::{
+    Backend, BackendError, Counter, CounterState, Hit, Key, Operation, Timestamp, Window, WindowId,
+    WindowMeta,
+};
+
+/// One counter of the backend under test.
+pub(super) struct CounterProbe<'s, H: Harness> {
+    pub(super) subject: &'s Subject<'s, H>,
+    namespace: String,
+    key: String,
+    pub(super) window: Window,
+    is_sliding: bool,
+}
+
+impl<'s, H: Harness> CounterProbe<'s, H> {
+    pub(super) const fn new(
+        subject: &'s Subject<'s, H>,
+        namespace: String,
+        key: String,
+        window: Window,
+    ) -> Self {
+        Self { subject, namespace, key, window, is_sliding: false }
+    }
+
+    /// Returns the counter of the same namespace and key in another window.
+    pub(super) fn with_window(&self, window: Window) -> Self {
+        let (namespace, key) = (self.namespace.clone(), self.key.clone());
+        Self { namespace, key, window, ..*self }
+    }
+
+    /// Returns the same counter as a sliding one.
+    pub(super) fn sliding(&self) -> Self {
+        Self { is_sliding: true, ..self.with_window(self.window) }
+    }
+
+    /// Returns the counter of the previous window, not sliding.
+    pub(super) fn previous(&self) -> Self {
+        let window = self.window.previous().expect("no check uses the first window since the epoch for this");
+        Self { is_sliding: false, ..self.with_window(window) }
+    }
+}
+
+/// # Operations
+impl<H: Harness> CounterProbe<'_, H> {
+    /// Creates a hit of `cost` tokens against a limit of `limit` tokens, with a new window id.
+    pub(super) fn new_hit(&self, cost: u128, limit: u128, now: Timestamp) -> Hit<'static> {
+        let hit = Hit::new(cost * self.unit(), self.floor(now) + limit * self.unit());
+        hit.with_floor(self.floor(now)).with_window_meta(self.subject.new_window_id(), None)
+    }
+
+    #[track_caller]
+    pub(super) fn hit(&self, cost: u128, limit: u128, now: Timestamp) -> CounterState {
+        self.increment(&self.new_hit(cost, limit, now), now)
+    }
+
+    /// Counts the first hit of this counter, which has to fit. Fails the check unless the result is
+    /// complete.
+    #[track_caller]
+    pub(super) fn first_hit(&self, cost: u128, limit: u128, now: Timestamp) -> CounterState {
+        let hit = self.new_hit(cost, limit, now);
+        let state = self.increment(&hit, now);
+        let rule =
+            "the first hit of a counter, which fits, is counted; its result has the value and the window";
+        self.expect(&state, &self.after_first(&hit, now), rule);
+        state
+    }
+
+    #[track_caller]
+    pub(super) fn increment(&self, hit: &Hit<'_>, now: Timestamp) -> CounterState {
+        self.expect_ok(Operation::Increment, self.try_increment(hit, now))
+    }
+
+    #[track_caller]
+    pub(super) fn get(&self, now: Timestamp) -> CounterState {
+        self.expect_ok(Operation::Get, self.try_get(now))
+    }
+
+    #[track_caller]
+    pub(super) fn reset(&self, window_id: Option<WindowId>, now: Timestamp) {
+        self.expect_ok(Operation::Reset, self.try_reset(window_id, now));
+    }
+
+    /// Counts a hit. Uses the fast path first if the subject does.
+    pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+        let fast = self.subject.uses_fast_path.then(|| self.increment_by_fast_path(hit, now)).flatten();
+        fast.unwrap_or_else(|| self.increment_by_future(hit, now))
+    }
+
+    /// Calls `try_increment` of the backend.
+    pub(super) fn increment_by_fast_path(
+        &self,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Option<Result<CounterState, BackendError>> {
+        self.with_counter(|counter| self.subject.backend.try_increment(counter, hit, now))
+    }
+
+    /// Calls `increment` of the backend.
+    pub(super) fn increment_by_future(
+        &self,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> Result<CounterState, BackendError> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.increment(counter, hit, now)))
+    }
+
+    pub(super) fn try_get(&self, now: Timestamp) -> Result<CounterState, BackendError> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.get(counter, now)))
+    }
+
+    pub(super) fn try_reset(&self, window: Option<WindowId>, now: Timestamp) -> Result<(), BackendError> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.reset(counter, window, now)))
+    }
+
+    fn with_counter<R>(&self, operation: impl FnOnce(&Counter<'_>) -> R) -> R {
+        let key = Key::from(&self.key);
+        let counter =
+            Counter::new(&self.namespace, &key, self.window).expect("the suite uses valid keys only");
+        operation(&if self.is_sliding { counter.sliding() } else { counter })
+    }
+
+    #[track_caller]
+    pub(super) fn expect_ok<T>(&self, operation: Operation, result: Result<T, BackendError>) -> T {
+        match result {
+            Ok(result) => result,
+            Err(error) => panic!("`{operation}` has to succeed here, but failed: {error}\n  of {self}"),
+        }
+    }
+}
+
+/// # Expected results
+impl<H: Harness> CounterProbe<'_, H> {
+    /// Returns how much a token is in a hit on this counter.
+    pub(super) const fn unit(&self) -> u128 {
+        match self.window {
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => 1,
+            Window::Bucket { length, .. } => length.as_nanos() as u128,
+        }
+    }
+
+    /// Returns the floor of a hit on this counter.
+    pub(super) const fn floor(&self, now: Timestamp) -> u128 {
+        match self.window {
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => 0,
+            Window::Bucket { limit, .. } => now.as_nanos() as u128 * limit as u128,
+        }
+    }
+
+    pub(super) fn absent(&self) -> CounterState {
+        let state = CounterState::new(false, 0);
+        match self.window {
+            Window::Aligned { start, .. } => state.with_start(start),
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => state,
+        }
+    }
+
+    /// Returns the result of `hit` at `now` on a counter in this state.
+    pub(super) fn after(&self, state: &CounterState, hit: &Hit<'_>, now: Timestamp) -> CounterState {
+        match hit.apply(state.value) {
+            None => self.uncounted(state, 0),
+            Some(_) if state.value == 0 => self.after_first(hit, now),
+            Some(value) => CounterState { counted: true, value, ..state.clone() },
+        }
+    }
+
+    /// Returns the result of `hit`, counted on an absent counter.
+    pub(super) fn after_first(&self, hit: &Hit<'_>, now: Timestamp) -> CounterState {
+        let value = hit.apply(0).expect("the suite expects only hits that fit");
+        let state = CounterState { counted: true, value, ..self.absent() };
+        match self.window {
+            Window::FromFirstHit { .. } => state.with_start(now).with_meta(Arc::new(WindowMeta {
+                id: hit.window_id,
+                metadata: hit.metadata.map(Into::into),
+            })),
+            Window::Aligned { .. } | Window::Bucket { .. } => state,
+        }
+    }
+
+    /// Returns the result of a counted hit that added this many tokens to `state`.
+    pub(super) fn counted(&self, state: &CounterState, tokens: u128) -> CounterState {
+        CounterState { counted: true, value: state.value + tokens * self.unit(), ..state.clone() }
+    }
+
+    /// Returns the result of a read or a refused hit, after this many tokens were added to `state`.
+    pub(super) fn uncounted(&self, state: &CounterState, tokens: u128) -> CounterState {
+        CounterState { counted: false, ..self.counted(state, tokens) }
+    }
+
+    /// Fails the check with `rule` unless the result is the expected one.
+    #[track_caller]
+    pub(super) fn expect(&self, seen: &CounterState, expected: &CounterState, rule: &str) {
+        assert!(seen == expected, "{rule}\n  expected {expected:?}\n  but saw  {seen:?}\n  of {self}");
+    }
+}
+
+impl<H: Harness> fmt::Display for CounterProbe<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sliding = if self.is_sliding { "sliding " } else { "" };
+        write!(
+            f,
+            "the key {:?} in the namespace {:?}, {sliding}window {:?}",
+            self.key, self.namespace, self.window
+        )
+    }
+}
