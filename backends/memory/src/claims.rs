@@ -19,15 +19,16 @@ use self::map::Map;
 use crate::capacity::Capacity;
 use crate::sync::{AtomicU64, Ordering, yield_now};
 
-/// Maximum number of due records that one operation processes. One operation adds fewer, so the queue
-/// drains.
+/// Maximum number of due records that one operation processes. One operation adds fewer, so the
+/// queue drains.
 const SCANS_PER_CALL: usize = 4;
 
-/// Maximum number of due records that one operation processes to make room for a new claim in a full
-/// store.
+/// Maximum number of due records that one operation processes to make room for a new claim in a
+/// full store.
 const SCANS_WHEN_FULL: usize = 256;
 
-/// Number of shards. Fewer than for counters, because a claim comes with work that takes far longer.
+/// Number of shards. Fewer than for counters, because a claim comes with work that takes far
+/// longer.
 const SHARDS: usize = 256;
 
 /// One claimed key.
@@ -41,7 +42,8 @@ pub(crate) struct Claims {
     map: Map<StoredKey, ClaimEntry>,
     queue: ExpiryQueue<StoredKey>,
     capacity: Capacity,
-    /// The fencing token of the last grant of any key. One for all keys, so that it outlives each record.
+    /// The fencing token of the last grant of any key. One for all keys, so that it outlives each
+    /// record.
     last_fencing_token: AtomicU64,
     skew: Duration,
 }
@@ -168,8 +170,8 @@ impl Claims {
         FencingToken(self.last_fencing_token.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    /// Makes sure that the record is processed by the time at which it is removable. An expiry entry that
-    /// is due earlier stays in place; processing it pushes the next one.
+    /// Makes sure that the record is processed by the time at which it is removable. An expiry
+    /// entry that is due earlier stays in place; processing it pushes the next one.
     fn reschedule(&self, key: &StoredKey, entry: &mut ClaimEntry) {
         let removable_at = entry.claim.removable_at(self.skew);
         let in_time = match (entry.expiry, removable_at) {
@@ -197,8 +199,8 @@ impl Claims {
         }
     }
 
-    /// Processes the next due record. Returns how many scans are left: none if no record is due, so that
-    /// only capacity released by another thread can help.
+    /// Processes the next due record. Returns how many scans are left: none if no record is due, so
+    /// that only capacity released by another thread can help.
     fn make_room(&self, now: Timestamp, scans_left: usize) -> usize {
         match self.queue.pop(now) {
             Some(popped) => self.process(&popped, now),
@@ -209,7 +211,8 @@ impl Claims {
         scans_left - 1
     }
 
-    /// Removes the record of a popped expiry entry if it is removable. Otherwise pushes a new entry for it.
+    /// Removes the record of a popped expiry entry if it is removable. Otherwise pushes a new entry
+    /// for it.
     fn process(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
         self.map.remove_if(&popped.key, |entry| {
             if entry.expiry != Some(popped.entry) {

@@ -16,7 +16,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Creates the first claim on a key, or the one that replaces an expired, lapsed or forgotten claim.
+    /// Creates the first claim on a key, or the one that replaces an expired, lapsed or forgotten
+    /// claim.
     pub(crate) fn granted(request: &ClaimRequest<'_>, fencing_token: FencingToken) -> Self {
         let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
         Self {
@@ -34,8 +35,8 @@ impl Claim {
     ) -> Acquisition {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == request.owner => {
-                // The owner repeats its claim because the response was lost. It still owns the key, even if
-                // its lease has ended since.
+                // The owner repeats its claim because the response was lost. It still owns the key,
+                // even if its lease has ended since.
                 Acquisition::Acquired(Grant {
                     fencing_token: held.fencing_token,
                     expires_at: held.expires_at,
@@ -83,8 +84,8 @@ impl Claim {
         status
     }
 
-    /// Returns whether the owner holds the claim and so may finish, renew and release it. The claim is then
-    /// in progress, and its lease may have ended.
+    /// Returns whether the owner holds the claim and so may finish, renew and release it. The claim
+    /// is then in progress, and its lease may have ended.
     pub(crate) fn lease_status(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == owner => LeaseStatus::Owned,
@@ -98,8 +99,8 @@ impl Claim {
         (!expired).then_some(&self.record)
     }
 
-    /// Returns when the record may be removed: from then on it is expired, also for a clock that jumps
-    /// back by `skew`. Returns `None` if it stays.
+    /// Returns when the record may be removed: from then on it is expired, also for a clock that
+    /// jumps back by `skew`. Returns `None` if it stays.
     pub(crate) fn removable_at(&self, skew: Duration) -> Option<Timestamp> {
         let expired_from = Timestamp::from_secs(self.expires?.as_nanos().div_ceil(1_000_000_000));
         let removable_at = expired_from.saturating_add(skew);

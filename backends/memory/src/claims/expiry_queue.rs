@@ -6,8 +6,8 @@ use limited_core::{Timestamp, has_passed};
 
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
-/// When a record is processed. The record expires then or later, since a renewal leaves its entry in
-/// place.
+/// When a record is processed. The record expires then or later, since a renewal leaves its entry
+/// in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ExpiryEntry {
     pub(crate) due: Timestamp,

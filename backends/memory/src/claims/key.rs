@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use limited_core::{ClaimKey, ClaimKind};
 
-/// Namespace, kind and key of a claim. The store holds it twice: in the map and in the expiry queue.
+/// Namespace, kind and key of a claim. The store holds it twice: in the map and in the expiry
+/// queue.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StoredKey {
     /// Namespace and key, concatenated.

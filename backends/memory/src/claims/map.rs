@@ -10,8 +10,8 @@ mod imp {
     use dashmap::mapref::entry::Entry;
     use foldhash::quality::RandomState;
 
-    /// A sharded map. An operation locks the shard of its entry. The hash has a random seed, because
-    /// clients choose the keys.
+    /// A sharded map. An operation locks the shard of its entry. The hash has a random seed,
+    /// because clients choose the keys.
     pub(crate) struct Map<K, V>(DashMap<K, V, RandomState>);
 
     impl<K: Eq + Hash, V> Map<K, V> {
