@@ -6,7 +6,7 @@ use crate::sync::{AtomicUsize, Ordering};
 /// it is removed.
 ///
 /// Both happen while the entry's shard is locked. So a thread that finds an entry gone also finds
-/// its unit free.
+/// its unit free. A thread that makes room in a full store keeps the unit for its own entry.
 pub(crate) struct Capacity {
     reserved: AtomicUsize,
     max: usize,

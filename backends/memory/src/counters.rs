@@ -90,8 +90,8 @@ impl Counters {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// The fast path of [`increment`](Self::increment), for a known counter in its newest window or
-    /// in a bucket. Returns `None` in all other cases, and counts nothing then.
+    /// Counts a hit on a known counter, in its newest window or in a bucket. Returns `None` in all
+    /// other cases, which [`increment`](Self::increment) handles, and counts nothing then.
     #[inline(always)]
     pub(crate) fn try_increment(
         &self,

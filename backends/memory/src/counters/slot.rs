@@ -136,8 +136,8 @@ impl Slot {
         Windows { newest, counts }
     }
 
-    /// [`Windows::increment`] for a hit in the newest window, if the counts fit. Returns `None`
-    /// otherwise, and changes nothing.
+    /// Counts a hit in the newest window like [`Windows::increment`], if the counts fit. Returns
+    /// `None` otherwise, and changes nothing.
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,

@@ -118,7 +118,7 @@ impl StoredState {
     }
 }
 
-/// [`StoredState::retained_until`] of a bucket.
+/// Returns [`StoredState::retained_until`] of a bucket.
 pub(crate) fn bucket_retained_until(
     value: u128,
     limit: u64,

@@ -12,9 +12,9 @@ pub(crate) const KNOWN: usize = 3;
 
 /// The newest window with hits, and the two windows before it.
 ///
-/// All older windows are closed. If the clock jumps back into one, its count is unknown: it
-/// refuses, and never admits extra. If windows are at least as long as the maximum clock skew, that
-/// happens only after the time until which the contract retains a window.
+/// All older windows are closed. If the clock jumps back into one, its count is unknown. Hits are
+/// then refused, and nothing extra is admitted. If windows are at least as long as the maximum
+/// clock skew, that happens only after the time until which the contract retains a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     /// The start of the newest window.
