@@ -16,21 +16,21 @@ use crate::counters::Counters;
 ///
 /// # Atomicity and cost
 ///
-/// Each operation on a counter is one step under the lock of its shard, one of 1,024. Rolling over to
-/// a new window and counting the first hit in it is one step. So is weighting the previous window of
-/// a [sliding](Counter::is_sliding) counter and counting in the current one.
+/// Each operation on a counter is one step under the lock of its shard, one of 1,024. Rolling over
+/// to a new window and counting the first hit in it is one step. So is weighting the previous
+/// window of a [sliding](Counter::is_sliding) counter and counting in the current one.
 ///
-/// A hit on a known key allocates nothing and copies no key. Every future is ready at its first poll.
-/// An operation waits only for operations on the same shard, which take some nanoseconds, and in a
-/// full store for operations that make room.
+/// A hit on a known key allocates nothing and copies no key. Every future is ready at its first
+/// poll. An operation waits only for operations on the same shard, which take some nanoseconds, and
+/// in a full store for operations that make room.
 ///
 /// # Keys are fingerprints
 ///
-/// A counter takes 32 bytes, however long its key is, in a table that is mostly two thirds full. Its
-/// identity is a fingerprint of 101 bits, computed by a hash with a random secret of this backend.
-/// Two counters have the same fingerprint with a probability of about 2^-98, however their keys are
-/// chosen. This bound is proven and relies on no cipher. Keys above 224 bytes and namespaces above
-/// 56 bytes go through SHA-256 first.
+/// A counter takes 32 bytes, however long its key is, in a table that is mostly two thirds full.
+/// Its identity is a fingerprint of 101 bits, computed by a hash with a random secret of this
+/// backend. Two counters have the same fingerprint with a probability of about 2^-98, however their
+/// keys are chosen. This bound is proven and relies on no cipher. Keys above 224 bytes and
+/// namespaces above 56 bytes go through SHA-256 first.
 ///
 /// A counter takes some 100 bytes more if it is a window from the first hit, if its count exceeds
 /// 2^32, or if its quota comes after the first 200 or so of this backend.
@@ -42,40 +42,41 @@ use crate::counters::Counters;
 /// still finds it.
 ///
 /// Later operations remove expired keys, up to four each, whatever key they are about. No operation
-/// scans more than 128 keys for that, and each continues where the last one stopped. A decision that
-/// [`try_increment`](Backend::try_increment) cannot make, such as one about a new key or in a new
-/// window, is two operations.
+/// scans more than 128 keys for that, and each continues where the last one stopped. A decision
+/// that [`try_increment`](Backend::try_increment) cannot make, such as one about a new key or in a
+/// new window, is two operations.
 ///
-/// Buckets and windows from the first hit can expire at any time. They may stay for up to a sixteenth
-/// longer, so that several of them are removed together. Without operations nothing is removed.
+/// Buckets and windows from the first hit can expire at any time. They may stay for up to a
+/// sixteenth longer, so that several of them are removed together. Without operations nothing is
+/// removed.
 ///
 /// Tables grow by an eighth and shrink with their contents, one shard at a time, so no call takes
-/// long. Freed memory goes to the allocator. That may take longer if the allocator returns much of it
-/// to the operating system at once.
+/// long. Freed memory goes to the allocator. That may take longer if the allocator returns much of
+/// it to the operating system at once.
 ///
 /// # Clocks that jump back
 ///
 /// For each key, the latest window with hits and the two windows before it are known. A hit for an
 /// older window is refused, since its count is gone, until the clock reaches a known window
 /// ([`CounterState::start`]). If windows are longer than the maximum clock skew, only a jump beyond
-/// that skew has this effect. With windows of some milliseconds it can also refuse a thread that was
-/// suspended between reading the clock and calling the backend.
+/// that skew has this effect. With windows of some milliseconds it can also refuse a thread that
+/// was suspended between reading the clock and calling the backend.
 ///
 /// A jump of more than two window lengths and the maximum clock skew shows that the clock was wrong
-/// before. The key then starts over in the aligned windows of the corrected time. Buckets and windows
-/// from the first hit cannot be corrected like this: they refuse until the clock has caught up. Keys
-/// that were counted ahead of time and are not used again stay until then.
+/// before. The key then starts over in the aligned windows of the corrected time. Buckets and
+/// windows from the first hit cannot be corrected like this: they refuse until the clock has caught
+/// up. Keys that were counted ahead of time and are not used again stay until then.
 ///
 /// # Claims
 ///
 /// Claims have a store of their own. They neither wait for counters nor use the capacity for keys.
 /// Each operation is one step under the lock of the record's shard, including the fencing token. So
-/// one step finds that a lease has ended and grants the key to the next owner, or records the result
-/// of the current owner.
+/// one step finds that a lease has ended and grants the key to the next owner, or records the
+/// result of the current owner.
 ///
-/// **Claims last as long as the process.** A restart loses every record, and an action that ran once
-/// may run again. Other processes share nothing. Fencing tokens continue to rise after a restart,
-/// since they start from the time.
+/// **Claims last as long as the process.** A restart loses every record, and an action that ran
+/// once may run again. Other processes share nothing. Fencing tokens continue to rise after a
+/// restart, since they start from the time.
 ///
 /// A finished record is removed the maximum clock skew after its expiry. An unfinished record is
 /// removed a day ([`LAPSED_CLAIM_TTL`](limited_core::LAPSED_CLAIM_TTL)) and the maximum clock skew

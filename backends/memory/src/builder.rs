@@ -67,9 +67,9 @@ impl MemoryBackendBuilder {
     /// Sets the maximum number of claim records that are known at a time. Default: no maximum.
     ///
     /// A record counts from the claim on its key until it is released, forgotten, or
-    /// [removed](MemoryBackend#claims), whether it is in progress or finished. At the maximum, a claim
-    /// on a new key fails with [`Full`](limited_core::BackendError::Full), and nothing runs. A record
-    /// that may be removed makes room.
+    /// [removed](MemoryBackend#claims), whether it is in progress or finished. At the maximum, a
+    /// claim on a new key fails with [`Full`](limited_core::BackendError::Full), and nothing runs.
+    /// A record that may be removed makes room.
     ///
     /// **No record is evicted early**, whatever [`WhenFull`] says, because its action would run a
     /// second time. Results that are stored for ever therefore use up the maximum for ever.

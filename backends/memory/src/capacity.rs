@@ -2,11 +2,11 @@
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// Counts the entries of a store: each reserves one unit before it is added, and releases it when it
-/// is removed.
+/// Counts the entries of a store: each reserves one unit before it is added, and releases it when
+/// it is removed.
 ///
-/// Both happen while the entry's shard is locked. So a thread that finds an entry gone also finds its
-/// unit free.
+/// Both happen while the entry's shard is locked. So a thread that finds an entry gone also finds
+/// its unit free. A thread that makes room in a full store keeps the unit for its own entry.
 pub(crate) struct Capacity {
     reserved: AtomicUsize,
     max: usize,

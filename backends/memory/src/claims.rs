@@ -1,4 +1,4 @@
-//! The store of claims: records that leave by themselves, and a cap on how many there are.
+//! The store of claims: records that expire, with a maximum number of records.
 
 mod claim;
 mod expiry_queue;
@@ -16,33 +16,35 @@ use self::claim::Claim;
 use self::expiry_queue::{ExpiryEntry, ExpiryQueue, Popped};
 use self::key::StoredKey;
 use self::map::Map;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, yield_now};
+use crate::capacity::Capacity;
+use crate::sync::{AtomicU64, Ordering, yield_now};
 
-/// How many due tickets one operation looks at, at most: more than one operation can add, so that the queue drains.
+/// Maximum number of due records that one operation processes. One operation adds fewer, so the
+/// queue drains.
 const SCANS_PER_CALL: usize = 4;
 
-/// How many tickets an operation looks at, at most, to make room for a new claim in a full store.
+/// Maximum number of due records that one operation processes to make room for a new claim in a
+/// full store.
 const SCANS_WHEN_FULL: usize = 256;
 
-/// Fewer than the counters have: a claim comes with work that is worth doing only once.
+/// Number of shards. Fewer than for counters, because a claim comes with work that takes far
+/// longer.
 const SHARDS: usize = 256;
 
 /// One claimed key.
 struct ClaimEntry {
     claim: Claim,
-    /// `None` where the record never expires.
+    /// `None` if the record never expires.
     expiry: Option<ExpiryEntry>,
 }
 
-/// The claims, apart from the counters: neither waits for the other, nor takes its places.
 pub(crate) struct Claims {
     map: Map<StoredKey, ClaimEntry>,
     queue: ExpiryQueue<StoredKey>,
-    /// Places taken: one for each entry.
-    reserved: AtomicUsize,
-    /// The number of the last grant of any key. One for all, so that it outlives every record.
+    capacity: Capacity,
+    /// The fencing token of the last grant of any key. One for all keys, so that it outlives each
+    /// record.
     last_fencing_token: AtomicU64,
-    max_claims: usize,
     skew: Duration,
 }
 
@@ -51,15 +53,14 @@ impl Claims {
         Self {
             map: Map::with_shards(SHARDS),
             queue: ExpiryQueue::default(),
-            reserved: AtomicUsize::new(0),
+            capacity: Capacity::new(max_claims),
             last_fencing_token: AtomicU64::new(0),
-            max_claims,
             skew,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.reserved.load(Ordering::Relaxed)
+        self.capacity.reserved()
     }
 
     pub(crate) fn claim(
@@ -72,28 +73,26 @@ impl Claims {
         let key = StoredKey::from(key);
         let mut scans_left = SCANS_WHEN_FULL;
         loop {
-            let take_over = |entry: &mut ClaimEntry| {
-                let claimed = entry.claim.claim(request, now, || self.next_fencing_token(now));
+            let update = |entry: &mut ClaimEntry| {
+                let acquisition = entry.claim.claim(request, now, || self.next_fencing_token(now));
                 self.reschedule(&key, entry);
-                Some(claimed)
+                Some(acquisition)
             };
             let insert = |key: &StoredKey| {
-                if !self.reserve() {
+                if !self.capacity.reserve() {
                     return (None, None);
                 }
                 let fencing_token = self.next_fencing_token(now);
                 let mut entry = ClaimEntry { claim: Claim::granted(request, fencing_token), expiry: None };
                 self.reschedule(key, &mut entry);
-                (
-                    Some(entry),
-                    Some(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at })),
-                )
+                let grant = Grant { fencing_token, expires_at: request.expires_at };
+                (Some(entry), Some(Acquisition::Acquired(grant)))
             };
-            if let Some(claimed) = self.map.update_or_insert(key.clone(), take_over, insert) {
-                return Ok(claimed);
+            if let Some(acquisition) = self.map.update_or_insert(key.clone(), update, insert) {
+                return Ok(acquisition);
             }
             if scans_left == 0 {
-                return Err(BackendError::Full { max_keys: self.max_claims });
+                return Err(BackendError::Full { max_keys: self.capacity.max() });
             }
             scans_left = self.make_room(now, scans_left);
         }
@@ -121,7 +120,7 @@ impl Claims {
     pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
         let mut status = LeaseStatus::Lost(None);
         self.remove_if(key, now, |claim| {
-            status = claim.release(owner, now);
+            status = claim.lease_status(owner, now);
             status == LeaseStatus::Owned
         });
         status
@@ -145,98 +144,87 @@ impl Claims {
         self.sweep(now);
         let key = StoredKey::from(key);
         self.map.update(&key, |entry| {
-            let status = update(&mut entry.claim);
+            let result = update(&mut entry.claim);
             self.reschedule(&key, entry);
-            status
+            result
         })
     }
 
     fn remove_if(&self, key: &ClaimKey<'_>, now: Timestamp, condition: impl FnOnce(&Claim) -> bool) {
         self.sweep(now);
         self.map.remove_if(&StoredKey::from(key), |entry| {
-            let expired = condition(&entry.claim);
-            if expired {
+            let removes = condition(&entry.claim);
+            if removes {
                 if let Some(expiry) = entry.expiry {
                     self.queue.remove(expiry);
                 }
-                self.release_one();
+                self.capacity.release(1);
             }
-            expired
+            removes
         });
     }
 
-    /// The number of a grant, higher than all before it.
+    /// Returns a fencing token that is higher than all before it.
     fn next_fencing_token(&self, now: Timestamp) -> FencingToken {
         self.last_fencing_token.fetch_max(FencingToken::seed(now).0, Ordering::Relaxed);
         FencingToken(self.last_fencing_token.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    /// Sees to it that the entry is looked at by the time at which it is to be removed. A ticket that is due earlier
-    /// stays where it is: who looks at it then issues another one.
+    /// Makes sure that the record is processed by the time at which it is removable. An expiry
+    /// entry that is due earlier stays in place; processing it pushes the next one.
     fn reschedule(&self, key: &StoredKey, entry: &mut ClaimEntry) {
-        let due = entry.claim.removable_at(self.skew);
-        let in_time = match (entry.expiry, due) {
-            (Some(expiry), Some(due)) => expiry.due <= due,
-            (expiry, due) => expiry.is_none() && due.is_none(),
+        let removable_at = entry.claim.removable_at(self.skew);
+        let in_time = match (entry.expiry, removable_at) {
+            (Some(expiry), Some(removable_at)) => expiry.due <= removable_at,
+            (expiry, removable_at) => expiry.is_none() && removable_at.is_none(),
         };
         if !in_time {
             if let Some(expiry) = entry.expiry {
                 self.queue.remove(expiry);
             }
-            entry.expiry = due.map(|due| self.queue.push(key.clone(), due));
+            entry.expiry = removable_at.map(|due| self.queue.push(key.clone(), due));
         }
     }
 
-    /// Removes a few of the records whose time has come.
+    /// Removes a few records that may be removed.
     fn sweep(&self, now: Timestamp) {
         if !self.queue.is_due(now) {
             return;
         }
         for _ in 0..SCANS_PER_CALL {
-            let Some(popped) = self.queue.try_pop(|expiry| has_passed(expiry.due, now)) else {
+            let Some(popped) = self.queue.try_pop(now) else {
                 return;
             };
             self.process(&popped, now);
         }
     }
 
-    /// Takes one of the places that there are for claims.
-    fn reserve(&self) -> bool {
-        let more = |reserved: usize| (reserved < self.max_claims).then_some(reserved + 1);
-        self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    /// Gives the place of an entry back that is about to be removed: while it is still locked, so that who claims the same
-    /// key right after finds a place.
-    fn release_one(&self) {
-        self.reserved.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Looks at the next record whose time may have come. Tells how many looks are left: none where there is nothing
-    /// more to look at, and only a place that somebody else gave back can help.
+    /// Processes the next due record. Returns how many scans are left: none if no record is due, so
+    /// that only capacity released by another thread can help.
     fn make_room(&self, now: Timestamp, scans_left: usize) -> usize {
-        match self.queue.pop(|expiry| has_passed(expiry.due, now)) {
+        match self.queue.pop(now) {
             Some(popped) => self.process(&popped, now),
-            // A record that somebody else is looking at may be about to leave.
+            // Another thread may be about to remove a record.
             None if self.queue.has_in_flight() => yield_now(),
             None => return 0,
         }
         scans_left - 1
     }
 
-    /// Removes the record of a popped ticket, if its time has come; else issues it a new ticket.
+    /// Removes the record of a popped expiry entry if it is removable. Otherwise pushes a new entry
+    /// for it.
     fn process(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
         self.map.remove_if(&popped.key, |entry| {
             if entry.expiry != Some(popped.entry) {
-                // The record of this ticket is gone, or has another one by now.
+                // A newer record of this key, or one with a newer expiry entry.
                 return false;
             }
-            let due = entry.claim.removable_at(self.skew);
-            let expired = due.is_some_and(|due| has_passed(due, now));
+            let removable_at = entry.claim.removable_at(self.skew);
+            let expired = removable_at.is_some_and(|due| has_passed(due, now));
             if expired {
-                self.release_one();
+                self.capacity.release(1);
             } else {
-                entry.expiry = due.map(|due| self.queue.push(popped.key.clone(), due));
+                entry.expiry = removable_at.map(|due| self.queue.push(popped.key.clone(), due));
             }
             expired
         });
@@ -252,14 +240,14 @@ mod tests {
     const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
     #[test]
-    fn every_record_that_expires_has_one_ticket_whatever_happens_to_it() {
+    fn every_record_that_expires_has_one_expiry_entry() {
         let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
         let keys: Vec<_> = (0..31_u64).map(|key| Key::from(key.to_string())).collect();
         let keys: Vec<_> =
             keys.iter().map(|key| ClaimKey::new("", ClaimKind::DoOnce, key).unwrap()).collect();
         let mut now = START;
         for round in 0..20_000_u64 {
-            // Up and down, now and then by days.
+            // The clock runs forward, and sometimes jumps by days in either direction.
             now = match round % 97 {
                 0 => now.saturating_add(Duration::from_secs(2 * 86_400)),
                 50 => now.saturating_sub(Duration::from_secs(86_400)),
@@ -272,11 +260,12 @@ mod tests {
                 0 => claims.forget(key, now),
                 1 | 2 => drop(claims.release(key, owner, now)),
                 3 => drop(claims.renew(key, owner, expires_at, now)),
-                // Sooner than the ticket is due, and for ever.
+                // Earlier than the expiry entry is due.
                 4 => {
                     let completion = Completion { expires: Some(expires_at), ..Completion::new(owner) };
                     claims.finish(key, &completion, now);
                 }
+                // Without expiry.
                 5 => drop(claims.finish(key, &Completion::new(owner), now)),
                 _ => drop(claims.claim(key, &ClaimRequest::new(owner, expires_at), now).unwrap()),
             }
@@ -285,13 +274,13 @@ mod tests {
                 .filter_map(|key| claims.map.read(&StoredKey::from(key), |entry| entry.expiry.is_some()));
             let entries: Vec<_> = entries.collect();
             assert_eq!(claims.len(), entries.len(), "round {round}");
-            let expire = entries.into_iter().filter(|has_ticket| *has_ticket).count();
+            let expire = entries.into_iter().filter(|has_expiry| *has_expiry).count();
             assert_eq!(claims.queue.len(), expire, "round {round}");
         }
     }
 
     #[test]
-    fn numbers_of_grants_follow_the_time_and_each_other() {
+    fn fencing_tokens_follow_the_time_and_each_other() {
         let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
         let seed = FencingToken::seed(START);
         assert_eq!(claims.next_fencing_token(START), seed.next());

@@ -44,8 +44,8 @@ pub(crate) struct Counters {
     next_expiry: NextExpiry,
     kinds: KindTable,
     secret: Secret,
-    /// Held by the thread that sweeps or makes room in a full store. That thread locks shards, one at
-    /// a time. No thread waits for this lock while it holds a shard.
+    /// Held by the thread that sweeps or makes room in a full store. That thread locks shards, one
+    /// at a time. No thread waits for this lock while it holds a shard.
     sweeper: Mutex<Sweeper>,
     capacity: Capacity,
     evicted: AtomicU64,
@@ -90,8 +90,8 @@ impl Counters {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// The fast path of [`increment`](Self::increment), for a known counter in its newest window or in
-    /// a bucket. Returns `None` in all other cases, and counts nothing then.
+    /// Counts a hit on a known counter, in its newest window or in a bucket. Returns `None` in all
+    /// other cases, which [`increment`](Self::increment) handles, and counts nothing then.
     #[inline(always)]
     pub(crate) fn try_increment(
         &self,
@@ -260,9 +260,9 @@ impl Counters {
         if self.capacity.max() == 0 {
             return false;
         }
-        // Other threads add and remove entries meanwhile, in shards already searched and in those still
-        // to search. If neither an entry nor free capacity is found, another thread made progress; try
-        // again.
+        // Other threads add and remove entries meanwhile, in shards already searched and in those
+        // still to search. If neither an entry nor free capacity is found, another thread made
+        // progress; try again.
         loop {
             if let Some(fingerprint) = self.earliest_expiring(sweeper, reading)
                 && self.shard(fingerprint.shard()).evict(fingerprint)

@@ -1,5 +1,5 @@
-//! The in-memory backend of [`limited`](https://docs.rs/limited): exact counters, and claims, in the
-//! memory of one process.
+//! The in-memory backend of [`limited`](https://docs.rs/limited): exact counters, and claims, in
+//! the memory of one process.
 //!
 //! Users of `limited` reach this crate as `limited::memory`.
 //!
@@ -15,7 +15,7 @@
 //! | current number | [`MemoryBackend::len`] | [`MemoryBackend::claims`] |
 //! | maximum number | [`MemoryBackendBuilder::max_keys`] | [`MemoryBackendBuilder::max_claims`] |
 //! | new key at the maximum | an error, or [`WhenFull::EvictSoonest`] | an error |
-//! | removal | one length and the maximum clock skew after their end | the maximum clock skew after their expiry |
+//! | removal | one length and the clock skew after their end | the clock skew after their expiry |
 //! | restart of the process | every limit starts over | every action may run once more |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! What happens at the cap on claims.
+//! The maximum number of claims.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use common::{
-    LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
+    LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, held, release, renew,
 };
 use limited_core::{
     Acquisition, Backend, BackendError, Completion, Counter, FinishResult, Hit, Key, LeaseStatus,
@@ -17,12 +17,12 @@ use pollster::block_on;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn of(max_claims: usize) -> MemoryBackend {
+fn backend(max_claims: usize) -> MemoryBackend {
     MemoryBackend::builder().max_claims(max_claims).build()
 }
 
 #[test]
-fn no_live_claim_ever_gives_way() {
+fn live_claims_are_never_evicted() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         let backend = MemoryBackend::builder().max_keys(2).max_claims(2).when_full(when_full).build();
         granted(&backend, "at work", ONE, START);
@@ -33,19 +33,19 @@ fn no_live_claim_ever_gives_way() {
             assert!(matches!(error, BackendError::Full { max_keys: 2 }), "{error}");
             assert!(error.to_string().contains("raise its cap"), "{error}");
         }
-        assert!(matches!(taken(&backend, "at work", OTHER, START), Record::InProgress(_)));
-        assert!(matches!(taken(&backend, "done", OTHER, START), Record::Finished(_)));
+        assert!(matches!(held(&backend, "at work", OTHER, START), Record::InProgress(_)));
+        assert!(matches!(held(&backend, "done", OTHER, START), Record::Finished(_)));
         assert_eq!((backend.claims(), backend.evicted()), (2, 0));
     }
 }
 
 #[test]
-fn keys_that_are_there_go_on_as_before_in_a_full_store() {
-    let backend = of(1);
+fn known_claims_are_not_affected_by_a_full_store() {
+    let backend = backend(1);
     let grant = granted(&backend, "a", ONE, START);
-    assert_eq!(granted(&backend, "a", ONE, START), grant, "a repeated claim");
+    assert_eq!(granted(&backend, "a", ONE, START), grant, "the owner repeats its claim");
     assert_eq!(renew(&backend, "a", ONE, START), LeaseStatus::Owned);
-    // Whose lease has ended is taken over in its own place.
+    // A takeover after the lease has ended needs no further capacity.
     let lapsed = after(START, LEASE);
     assert!(granted(&backend, "a", OTHER, lapsed).fencing_token > grant.fencing_token);
     assert_eq!(finish(&backend, "a", &Completion::new(OTHER), lapsed), FinishResult::Stored);
@@ -53,8 +53,8 @@ fn keys_that_are_there_go_on_as_before_in_a_full_store() {
 }
 
 #[test]
-fn an_expired_record_makes_room_for_a_new_claim() {
-    let backend = of(100);
+fn expired_record_makes_room_for_a_new_claim() {
+    let backend = backend(100);
     for key in 0..100 {
         let key = key.to_string();
         granted(&backend, &key, ONE, START);
@@ -69,8 +69,8 @@ fn an_expired_record_makes_room_for_a_new_claim() {
 }
 
 #[test]
-fn an_expired_record_is_found_behind_a_hundred_that_were_renewed() {
-    let backend = of(101);
+fn expired_record_is_found_behind_a_hundred_renewed_claims() {
+    let backend = backend(101);
     for key in 0..100 {
         granted(&backend, &key.to_string(), ONE, START);
     }
@@ -89,8 +89,8 @@ fn an_expired_record_is_found_behind_a_hundred_that_were_renewed() {
 }
 
 #[test]
-fn a_released_or_forgotten_record_makes_room_at_once() {
-    let backend = of(1);
+fn released_or_forgotten_record_makes_room_immediately() {
+    let backend = backend(1);
     granted(&backend, "a", ONE, START);
     release(&backend, "a", ONE, START);
     granted(&backend, "b", ONE, START);
@@ -101,7 +101,7 @@ fn a_released_or_forgotten_record_makes_room_at_once() {
 }
 
 #[test]
-fn counters_and_claims_take_no_places_from_each_other() {
+fn counters_and_claims_have_separate_capacity() {
     let backend = MemoryBackend::builder().max_keys(1).max_claims(1).build();
     let count = |key: &str| {
         let key = Key::from(key);
@@ -118,15 +118,15 @@ fn counters_and_claims_take_no_places_from_each_other() {
 }
 
 #[test]
-fn a_cap_of_zero_takes_no_claim() {
-    let error = claim(&of(0), "a", ONE, START).unwrap_err();
+fn maximum_of_zero_refuses_every_claim() {
+    let error = claim(&backend(0), "a", ONE, START).unwrap_err();
     assert!(matches!(error, BackendError::Full { max_keys: 0 }));
 }
 
 #[test]
-fn no_cap_is_ever_exceeded_by_threads_that_bring_new_claims() {
+fn threads_with_new_claims_never_exceed_the_maximum() {
     for round in 0..50_u128 {
-        let backend = of(10);
+        let backend = backend(10);
         let barrier = Barrier::new(8);
         std::thread::scope(|scope| {
             for thread in 0..8_u128 {
@@ -148,7 +148,7 @@ fn no_cap_is_ever_exceeded_by_threads_that_bring_new_claims() {
                 });
             }
         });
-        // Nothing was lost count of: there is room for exactly the cap once all have gone.
+        // Once all records have expired, exactly the maximum fits: the count is still right.
         let gone = after(START, 200_000 * SECOND);
         for key in 0..10 {
             granted(&backend, &format!("new {key}"), ONE, gone);

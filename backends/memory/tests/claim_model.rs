@@ -1,4 +1,4 @@
-//! The store of claims answers like somebody who remembers everything that ever happened, and deletes nothing.
+//! The store of claims behaves like a log that deletes nothing.
 
 mod common;
 
@@ -14,15 +14,15 @@ use limited_memory::MemoryBackend;
 use pollster::block_on;
 use proptest::prelude::*;
 
-/// What happened to a key.
+/// One change to a key.
 enum Event {
     Acquired(InProgress),
     Renewed { expires_at: Timestamp },
     Finished(Finished, Option<Timestamp>),
-    GivenUp,
+    Deleted,
 }
 
-/// All that ever happened to a key, in order. What there is follows from what happened since it was granted last.
+/// All changes to a key, in order. The record follows from the changes since the last grant.
 struct Log(Vec<Event>);
 
 impl Log {
@@ -43,28 +43,28 @@ impl Log {
                     record = Some(Record::Finished(done.clone()));
                     expires = *expiry;
                 }
-                Event::GivenUp => (record, expires) = (None, None),
+                Event::Deleted => (record, expires) = (None, None),
             }
         }
         record.filter(|_| !expires.is_some_and(|expires| has_expired(expires, now)))
     }
 
-    /// Whether the key is this owner's, be its lease over or not.
+    /// Returns whether this owner holds the key, even if its lease has ended.
     fn is_held_by(&self, owner: Owner, now: Timestamp) -> bool {
         matches!(self.find(now), Some(Record::InProgress(held)) if held.owner == owner)
     }
 
-    /// What the owner is told who renews or releases.
-    fn ownership(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
+    /// Returns the expected result of a renewal or release.
+    fn lease_status(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
         if self.is_held_by(owner, now) { LeaseStatus::Owned } else { LeaseStatus::Lost(self.find(now)) }
     }
 }
 
-/// What is asked. Times are nanoseconds from the time of asking.
+/// An operation of the test. Durations are nanoseconds from the time of the operation.
 #[derive(Clone, Debug)]
 enum Operation {
     Claim { lease: u64, request_hash: u8 },
-    Finish { kept_for: Option<u64>, status_code: Option<u16> },
+    Finish { ttl: Option<u64>, status_code: Option<u16> },
     Renew { lease: u64 },
     Release,
     Find,
@@ -75,8 +75,9 @@ enum Operation {
 struct Step {
     key: usize,
     owner: u128,
-    /// How far the clock moves on before, and how far back it is read.
+    /// How far the clock advances before the operation.
     forward: u64,
+    /// How far back the clock is read.
     back: u64,
     operation: Operation,
 }
@@ -84,17 +85,17 @@ struct Step {
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
-fn any_while() -> impl Strategy<Value = u64> {
+fn any_duration() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 0..4 * SECOND, (0..4_u64).prop_map(|seconds| seconds * SECOND), Just(DAY)]
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {
-    let claim = (any_while(), any::<u8>());
-    let finish = (prop::option::of(any_while()), prop::option::of(200..600_u16));
+    let claim = (any_duration(), any::<u8>());
+    let finish = (prop::option::of(any_duration()), prop::option::of(200..600_u16));
     prop_oneof![
         6 => claim.prop_map(|(lease, request_hash)| Operation::Claim { lease, request_hash }),
-        3 => finish.prop_map(|(kept_for, status_code)| Operation::Finish { kept_for, status_code }),
-        3 => any_while().prop_map(|lease| Operation::Renew { lease }),
+        3 => finish.prop_map(|(ttl, status_code)| Operation::Finish { ttl, status_code }),
+        3 => any_duration().prop_map(|lease| Operation::Renew { lease }),
         2 => Just(Operation::Release),
         1 => Just(Operation::Find),
         1 => Just(Operation::Forget),
@@ -104,7 +105,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 fn any_step() -> impl Strategy<Value = Step> {
     let skew = u64::try_from(MAX_CLOCK_SKEW.as_nanos()).unwrap();
     let back = prop_oneof![3 => Just(0), 1 => 0..=skew, 1 => Just(skew)];
-    (0..3_usize, 1..4_u128, any_while(), back, any_operation())
+    (0..3_usize, 1..4_u128, any_duration(), back, any_operation())
         .prop_map(|(key, owner, forward, back, operation)| Step { key, owner, forward, back, operation })
 }
 
@@ -112,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn claims_are_answered_as_from_a_log_of_all_that_happened(steps in prop::collection::vec(any_step(), 1..80)) {
+    fn claims_agree_with_a_log_of_all_changes(steps in prop::collection::vec(any_step(), 1..80)) {
         let backend = MemoryBackend::new();
         let [a, b] = ["a", "b"].map(Key::from);
         let keys = [(ClaimKind::DoOnce, &a), (ClaimKind::Idempotency, &a), (ClaimKind::DoOnce, &b)]
@@ -129,59 +130,59 @@ proptest! {
                 Operation::Claim { lease, request_hash } => {
                     let (expires_at, request_hash) = (later(lease), Some(RequestHash([request_hash; 32])));
                     let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
-                    let claimed = block_on(backend.claim(key, &request, now)).unwrap();
-                    match (claimed, found) {
+                    let acquisition = block_on(backend.claim(key, &request, now)).unwrap();
+                    match (acquisition, found) {
                         (Acquisition::Acquired(grant), Some(Record::InProgress(held))) if held.owner == owner => {
                             prop_assert_eq!((grant.fencing_token, grant.expires_at), (held.fencing_token, held.expires_at));
                         }
                         (Acquisition::Acquired(grant), found) => {
                             let is_free = found.as_ref().is_none_or(|record| is_lapsed(record, now));
-                            prop_assert!(is_free, "{grant:?} beside {found:?}");
+                            prop_assert!(is_free, "granted {grant:?} while {found:?} is live");
                             prop_assert!(grant.fencing_token > last_fencing_token && grant.fencing_token > FencingToken::seed(now));
                             prop_assert_eq!(grant.expires_at, expires_at);
                             last_fencing_token = grant.fencing_token;
                             log.0.push(Event::Acquired(InProgress { owner, fencing_token: grant.fencing_token, expires_at, request_hash }));
                         }
                         (Acquisition::Held(record), found) => {
-                            prop_assert!(!is_lapsed(&record, now), "free to claim: {:?}", record);
+                            prop_assert!(!is_lapsed(&record, now), "a free key was refused: {:?}", record);
                             prop_assert_eq!(Some(record), found);
                         }
                     }
                 }
-                Operation::Finish { kept_for, status_code } => {
-                    let (expires, result) = (kept_for.map(later), StoredResult::Value("1".into()));
-                    let completion = Completion { result, status_code, expires, ..Completion::new(owner) };
-                    let recorded = block_on(backend.finish(key, &completion, now)).unwrap();
+                Operation::Finish { ttl, status_code } => {
+                    let (expires, stored) = (ttl.map(later), StoredResult::Value("1".into()));
+                    let completion = Completion { result: stored, status_code, expires, ..Completion::new(owner) };
+                    let result = block_on(backend.finish(key, &completion, now)).unwrap();
                     match found {
                         Some(Record::InProgress(held)) if held.owner == owner => {
-                            prop_assert_eq!(recorded, FinishResult::Stored);
+                            prop_assert_eq!(result, FinishResult::Stored);
                             log.0.push(Event::Finished(finished(held, &completion, now), expires));
                         }
                         Some(Record::Finished(done)) if done.owner == owner => {
-                            prop_assert_eq!(recorded, FinishResult::Stored);
+                            prop_assert_eq!(result, FinishResult::Stored);
                         }
-                        found => prop_assert_eq!(recorded, FinishResult::Lost(found)),
+                        found => prop_assert_eq!(result, FinishResult::Lost(found)),
                     }
                 }
                 Operation::Renew { lease } => {
                     let expires_at = later(lease);
-                    let owned = block_on(backend.renew(key, owner, expires_at, now)).unwrap();
-                    prop_assert_eq!(owned, log.ownership(owner, now));
+                    let status = block_on(backend.renew(key, owner, expires_at, now)).unwrap();
+                    prop_assert_eq!(status, log.lease_status(owner, now));
                     if log.is_held_by(owner, now) {
                         log.0.push(Event::Renewed { expires_at });
                     }
                 }
                 Operation::Release => {
-                    let owned = block_on(backend.release(key, owner, now)).unwrap();
-                    prop_assert_eq!(owned, log.ownership(owner, now));
+                    let status = block_on(backend.release(key, owner, now)).unwrap();
+                    prop_assert_eq!(status, log.lease_status(owner, now));
                     if log.is_held_by(owner, now) {
-                        log.0.push(Event::GivenUp);
+                        log.0.push(Event::Deleted);
                     }
                 }
                 Operation::Find => {}
                 Operation::Forget => {
                     block_on(backend.forget(key, now)).unwrap();
-                    log.0.push(Event::GivenUp);
+                    log.0.push(Event::Deleted);
                 }
             }
             prop_assert_eq!(block_on(backend.find(key, now)).unwrap(), log.find(now));

@@ -1,4 +1,4 @@
-//! Threads that want the same key.
+//! Threads that claim the same key.
 
 mod common;
 
@@ -10,8 +10,8 @@ use limited_memory::MemoryBackend;
 
 const THREADS: u128 = 8;
 
-/// What each of some owners gets who all do the same at once.
-fn at_once<R: Send>(act: impl Fn(Owner) -> R + Sync) -> Vec<R> {
+/// Runs `act` for several owners at the same time, and returns their results.
+fn concurrently<R: Send>(act: impl Fn(Owner) -> R + Sync) -> Vec<R> {
     let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -27,7 +27,7 @@ fn at_once<R: Send>(act: impl Fn(Owner) -> R + Sync) -> Vec<R> {
     })
 }
 
-fn granted_fence(claimed: Acquisition) -> Option<FencingToken> {
+fn fencing_token(claimed: Acquisition) -> Option<FencingToken> {
     match claimed {
         Acquisition::Acquired(grant) => Some(grant.fencing_token),
         Acquisition::Held(_) => None,
@@ -35,29 +35,29 @@ fn granted_fence(claimed: Acquisition) -> Option<FencingToken> {
 }
 
 #[test]
-fn one_of_many_threads_is_granted_a_free_key() {
+fn one_thread_acquires_a_free_key() {
     let backend = MemoryBackend::new();
     for round in 0..500 {
         let key = format!("key {round}");
-        let granted = at_once(|owner| claim(&backend, &key, owner, START).unwrap());
-        assert_eq!(granted.into_iter().filter_map(granted_fence).count(), 1);
+        let granted = concurrently(|owner| claim(&backend, &key, owner, START).unwrap());
+        assert_eq!(granted.into_iter().filter_map(fencing_token).count(), 1);
     }
     assert_eq!(backend.claims(), 500);
 }
 
 #[test]
-fn one_of_many_threads_takes_a_lapsed_claim_over_or_its_owner_finishes() {
+fn lapsed_claim_is_taken_over_once_or_finished_by_its_owner() {
     let backend = MemoryBackend::new();
     let (first, lapsed) = (Owner(0), after(START, LEASE));
     for round in 0..500 {
         let key = format!("key {round}");
-        let first_fence = granted(&backend, &key, first, START).fencing_token;
-        let owned = at_once(|owner| {
+        let first_token = granted(&backend, &key, first, START).fencing_token;
+        let owned = concurrently(|owner| {
             if owner == first {
                 finish(&backend, &key, &Completion::new(first), lapsed) == FinishResult::Stored
             } else {
-                let fencing_token = granted_fence(claim(&backend, &key, owner, lapsed).unwrap());
-                fencing_token.inspect(|fencing_token| assert!(*fencing_token > first_fence)).is_some()
+                let token = fencing_token(claim(&backend, &key, owner, lapsed).unwrap());
+                token.inspect(|token| assert!(*token > first_token)).is_some()
             }
         });
         assert_eq!(owned.into_iter().filter(|owned| *owned).count(), 1);
@@ -65,22 +65,22 @@ fn one_of_many_threads_takes_a_lapsed_claim_over_or_its_owner_finishes() {
 }
 
 #[test]
-fn numbers_of_grants_rise_whoever_claims_and_releases() {
+fn fencing_tokens_rise_across_owners() {
     let backend = MemoryBackend::new();
-    let fences = at_once(|owner| {
-        let mut fences = Vec::new();
+    let tokens = concurrently(|owner| {
+        let mut tokens = Vec::new();
         for _ in 0..2_000 {
-            if let Some(fencing_token) = granted_fence(claim(&backend, "key", owner, START).unwrap()) {
-                fences.push(fencing_token);
+            if let Some(token) = fencing_token(claim(&backend, "key", owner, START).unwrap()) {
+                tokens.push(token);
                 assert_eq!(release(&backend, "key", owner, START), LeaseStatus::Owned);
             }
         }
-        fences
+        tokens
     });
-    assert!(fences.iter().all(|fences| fences.is_sorted()));
-    let mut all: Vec<_> = fences.concat();
+    assert!(tokens.iter().all(|tokens| tokens.is_sorted()));
+    let mut all: Vec<_> = tokens.concat();
     let grants = all.len();
     all.sort_unstable();
     all.dedup();
-    assert_eq!((all.len(), backend.claims()), (grants, 0), "no number was given twice");
+    assert_eq!((all.len(), backend.claims()), (grants, 0), "a fencing token was granted twice");
 }

@@ -1,9 +1,10 @@
-//! The conformance suite: waited for, at once, and as a limiter asks.
+//! The conformance suite, with futures that are polled to their end, and with futures that must be
+//! ready at their first poll.
 
 use limited_core::conformance::has_claims;
 use limited_memory::MemoryBackend;
 
-mod increment {
+mod blocking {
     limited_core::conformance_tests!(super::MemoryBackend::new);
 }
 

@@ -1,6 +1,8 @@
-//! What is answered at once is what would be answered in full.
+//! `try_increment` returns what `increment` would return, or counts nothing.
 
-use limited_core::{Backend, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength};
+use limited_core::{
+    Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
+};
 use limited_memory::MemoryBackend;
 use pollster::block_on;
 use proptest::prelude::*;
@@ -12,15 +14,16 @@ const START: u64 = 1_767_225_600_000_000_000;
 struct Step {
     key: usize,
     kind: usize,
-    /// How far the clock moves on before it, and how far back it is read.
+    /// How far the clock advances before the hit.
     forward: u64,
+    /// How far back the clock is read.
     back: u64,
     cost: u128,
     ceiling: u128,
     slides: bool,
 }
 
-/// Short and long ones; the last two do not fit into a fingerprint as they are.
+/// Returns short and long keys. The last two go through SHA-256 before they are fingerprinted.
 fn keys() -> [String; 7] {
     [1, 7, 14, 20, 100, 225, 1024].map(|length| "k".repeat(length))
 }
@@ -49,7 +52,7 @@ fn hit(step: &Step, window: Window, now: Timestamp) -> Hit<'static> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let length = WindowLength::SECOND.as_nanos();
     let forward = prop_oneof![4 => Just(0), 4 => 0..length / 4, 1 => 0..4 * length, 1 => 0..200 * length];
-    // Further back than the allowed skew it depends on what has been removed meanwhile.
+    // Beyond the maximum clock skew, the result depends on what was removed meanwhile.
     let back = prop_oneof![6 => Just(0), 1 => 0..length, 1 => 0..5 * length];
     let cost = prop_oneof![4 => 0..4_u128, 1 => Just(u128::from(u32::MAX))];
     let ceiling = prop_oneof![4 => 0..20_u128, 1 => Just(1 << 40)];
@@ -71,8 +74,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn what_is_answered_at_once_is_what_is_answered_in_full(steps in steps()) {
-        let (quick, whole) = (MemoryBackend::new(), MemoryBackend::new());
+    fn try_increment_agrees_with_increment(steps in steps()) {
+        let (fast, plain) = (MemoryBackend::new(), MemoryBackend::new());
         let (keys, mut latest) = (keys(), START);
         for step in &steps {
             latest += step.forward;
@@ -83,39 +86,60 @@ proptest! {
             let counter = if step.slides && step.kind < 2 { counter.sliding() } else { counter };
             let hit = hit(step, window, now);
             let increment = |backend: &MemoryBackend| block_on(backend.increment(&counter, &hit, now));
-            let fast = quick.try_increment(&counter, &hit, now);
-            let seen = fast.unwrap_or_else(|| increment(&quick)).unwrap();
-            prop_assert_eq!(seen, increment(&whole).unwrap(), "{:?}", step);
+            let counted = fast.try_increment(&counter, &hit, now);
+            let seen = counted.unwrap_or_else(|| increment(&fast)).unwrap();
+            prop_assert_eq!(seen, increment(&plain).unwrap(), "{:?}", step);
         }
     }
 }
 
 #[test]
-fn a_known_key_is_answered_at_once_and_a_new_one_is_not() {
+fn known_key_takes_the_fast_path_and_new_key_does_not() {
     let now = Timestamp::from_nanos(START);
     let key = Key::from("key");
-    for (kind, is_simple) in [(0, true), (1, true), (2, false), (3, true), (4, true)] {
+    for (kind, is_fast) in [(0, true), (1, true), (2, false), (3, true), (4, true)] {
         let backend = MemoryBackend::new();
         let window = window(kind, now);
         let counter = Counter::new("", &key, window).unwrap();
         let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 2, slides: false };
         let hit = hit(&step, window, now);
         assert!(backend.try_increment(&counter, &hit, now).is_none(), "{window:?}");
-        assert!(backend.is_empty(), "nothing was counted: {window:?}");
+        assert!(backend.is_empty(), "try_increment counted a new key: {window:?}");
         assert!(block_on(backend.increment(&counter, &hit, now)).unwrap().counted);
-        // Only an aligned window slides, whatever is known of the others.
+        // Only an aligned window slides.
         assert_eq!(
             backend.try_increment(&counter.sliding(), &Hit::new(0, 9), now).is_some(),
             kind < 2,
             "{window:?}"
         );
         for counted in [true, false] {
-            let answer = backend.try_increment(&counter, &hit, now).map(Result::unwrap);
+            let result = backend.try_increment(&counter, &hit, now).map(Result::unwrap);
             assert_eq!(
-                answer.map(|tally: CounterState| tally.counted),
-                is_simple.then_some(counted),
+                result.map(|state: CounterState| state.counted),
+                is_fast.then_some(counted),
                 "{window:?}"
             );
         }
+    }
+}
+
+#[test]
+fn sliding_counter_without_an_aligned_window_counts_nothing() {
+    let now = Timestamp::from_nanos(START);
+    let key = Key::from("key");
+    for kind in [2, 3] {
+        let backend = MemoryBackend::new();
+        let window = window(kind, now);
+        let counter = Counter::new("", &key, window).unwrap();
+        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 9, slides: false };
+        let hit = hit(&step, window, now);
+        let counted = block_on(backend.increment(&counter, &hit, now)).unwrap();
+        assert!(backend.try_increment(&counter.sliding(), &hit, now).is_none(), "{window:?}");
+        let error = block_on(backend.increment(&counter.sliding(), &hit, now)).unwrap_err();
+        assert!(matches!(error, BackendError::Invalid(_)), "{error}");
+        let error = block_on(backend.get(&counter.sliding(), now)).unwrap_err();
+        assert!(matches!(error, BackendError::Invalid(_)), "{error}");
+        let after = block_on(backend.increment(&counter, &hit, now)).unwrap();
+        assert_eq!(after.value, counted.value + hit.cost, "{window:?}");
     }
 }

@@ -1,6 +1,7 @@
-//! The stores under a scheduler that tries out interleavings of its atomic steps.
+//! Runs the stores under a scheduler that explores the interleavings of their atomic steps.
 //!
-//! Run with `RUSTFLAGS="--cfg shuttle" cargo test -p limited-memory --release --test interleavings`.
+//! Run with `RUSTFLAGS="--cfg shuttle" cargo test -p limited-memory --release --test
+//! interleavings`.
 #![cfg(shuttle)]
 
 mod common;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, release, renew, taken,
+    LEASE, ONE, OTHER, START, after, claim, done, find, finish, forget, granted, held, release, renew,
 };
 use limited_core::{
     Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit, Key,
@@ -48,7 +49,7 @@ fn minute(now: Timestamp) -> Window {
 }
 
 #[test]
-fn a_new_key_admits_exactly_its_limit() {
+fn new_key_admits_exactly_its_limit() {
     explore(|| {
         let backend = MemoryBackend::new();
         let threads: Vec<_> = (0..5)
@@ -63,7 +64,7 @@ fn a_new_key_admits_exactly_its_limit() {
 }
 
 #[test]
-fn an_expired_key_rolls_over_while_others_sweep_it() {
+fn expired_key_rolls_over_while_others_sweep_it() {
     explore(|| {
         let backend = MemoryBackend::new();
         assert!(hit(&backend, "a", minute(START), 3, START).unwrap());
@@ -80,13 +81,13 @@ fn an_expired_key_rolls_over_while_others_sweep_it() {
             })
             .collect();
         let counted: u128 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert_eq!(counted, 1, "one hit of cost 2 fits under 3, and the others' are admitted");
+        assert_eq!(counted, 1, "one hit of cost 2 fits into 3, and the hits on other keys are admitted");
         assert_eq!(backend.len(), 3);
     });
 }
 
 #[test]
-fn the_cap_holds_and_an_expired_key_always_makes_room() {
+fn expired_keys_always_make_room_within_the_maximum() {
     explore(|| {
         let backend = MemoryBackend::builder().max_keys(2).build();
         assert!(hit(&backend, "a", minute(START), 1, START).unwrap());
@@ -100,14 +101,14 @@ fn the_cap_holds_and_an_expired_key_always_makes_room() {
             })
             .collect();
         for thread in threads {
-            assert!(thread.join().unwrap().expect("two places are free, since two keys have expired"));
+            assert!(thread.join().unwrap().expect("two keys have expired, so two new ones fit"));
         }
         assert_eq!(backend.len(), 2);
     });
 }
 
 #[test]
-fn the_same_new_key_takes_the_last_place_once() {
+fn same_new_key_reserves_the_last_capacity_once() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         explore(move || {
             let backend = MemoryBackend::builder().max_keys(2).when_full(when_full).build();
@@ -119,7 +120,7 @@ fn the_same_new_key_takes_the_last_place_once() {
                 })
                 .collect();
             for thread in threads {
-                assert!(thread.join().unwrap().expect("there is a place for it"));
+                assert!(thread.join().unwrap().expect("the key fits"));
             }
             assert_eq!((backend.len(), backend.evicted()), (2, 0));
         });
@@ -127,7 +128,7 @@ fn the_same_new_key_takes_the_last_place_once() {
 }
 
 #[test]
-fn keys_that_give_way_leave_no_place_behind() {
+fn eviction_leaks_no_capacity() {
     explore(|| {
         let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
         let threads: Vec<_> = ["a", "b", "c", "a"]
@@ -138,7 +139,7 @@ fn keys_that_give_way_leave_no_place_behind() {
             })
             .collect();
         for thread in threads {
-            assert!(thread.join().unwrap().expect("one that is there gives way"));
+            assert!(thread.join().unwrap().expect("another key is evicted"));
             assert!(backend.len() <= 2);
         }
         let later = START.saturating_add(Duration::from_secs(600));
@@ -148,7 +149,7 @@ fn keys_that_give_way_leave_no_place_behind() {
 }
 
 #[test]
-fn a_key_always_gives_way_however_they_come_and_go() {
+fn eviction_always_finds_a_key_among_concurrent_resets() {
     explore(|| {
         let backend = MemoryBackend::builder().max_keys(1).when_full(WhenFull::EvictSoonest).build();
         let threads: Vec<_> = ["a", "b", "c", "d", "e"]
@@ -158,7 +159,7 @@ fn a_key_always_gives_way_however_they_come_and_go() {
                 thread::spawn(move || {
                     let key = Key::from(name);
                     let counter = Counter::new("", &key, minute(START)).unwrap();
-                    assert!(hit(&backend, name, minute(START), 1, START).expect("what is there gives way"));
+                    assert!(hit(&backend, name, minute(START), 1, START).expect("another key is evicted"));
                     block_on(backend.reset(&counter, None, START)).unwrap();
                 })
             })
@@ -171,7 +172,7 @@ fn a_key_always_gives_way_however_they_come_and_go() {
 }
 
 #[test]
-fn a_reset_in_between_loses_no_place() {
+fn concurrent_reset_leaks_no_capacity() {
     explore(|| {
         let backend = MemoryBackend::new();
         let window = Window::FromFirstHit { length: WindowLength::MINUTE };
@@ -200,7 +201,7 @@ fn a_reset_in_between_loses_no_place() {
 }
 
 #[test]
-fn a_table_that_grows_and_is_swept_meanwhile_loses_no_hit() {
+fn table_that_grows_during_a_sweep_loses_no_hit() {
     explore(|| {
         let backend = MemoryBackend::new();
         for key in ["a", "b", "c", "d", "e"] {
@@ -211,7 +212,8 @@ fn a_table_that_grows_and_is_swept_meanwhile_loses_no_hit() {
             .map(|thread| {
                 let backend = backend.clone();
                 thread::spawn(move || {
-                    // Each thread's own keys, one that all share, and one that had expired.
+                    // Two keys of this thread, one that all threads share, and one that has
+                    // expired.
                     let keys =
                         [format!("{thread} f"), "shared".to_owned(), format!("{thread} g"), "a".to_owned()];
                     let count =
@@ -227,14 +229,14 @@ fn a_table_that_grows_and_is_swept_meanwhile_loses_no_hit() {
     });
 }
 
-/// Reads another key, which sweeps.
+/// Sweeps, by reading another key.
 fn sweep(backend: &MemoryBackend, now: Timestamp) {
     let key = Key::from("another");
     let _ = block_on(backend.get(&Counter::new("", &key, minute(now)).unwrap(), now)).unwrap();
 }
 
 #[test]
-fn a_sweep_that_meets_a_new_key_comes_back_for_it_in_time() {
+fn key_added_during_a_sweep_is_swept_in_time() {
     explore(|| {
         let backend = MemoryBackend::new();
         assert!(hit(&backend, "a", minute(START), 1, START).unwrap());
@@ -243,25 +245,26 @@ fn a_sweep_that_meets_a_new_key_comes_back_for_it_in_time() {
             let backend = backend.clone();
             thread::spawn(move || sweep(&backend, later))
         };
-        // Not due yet, by the clock of this one: it does not sweep, and may come at any point of the other's.
+        // Nothing is due at this time, so this thread does not sweep. Its hit may come at any point
+        // of the other thread's sweep.
         let now = START.saturating_add(Duration::from_secs(124));
         assert!(hit(&backend, "b", Window::aligned(now, WindowLength::SECOND), 1, now).unwrap());
         sweeping.join().unwrap();
         assert_eq!(backend.len(), 1);
         sweep(&backend, now.saturating_add(Duration::from_secs(7)));
-        assert_eq!(backend.len(), 0, "its second, one more and the allowed skew are over");
+        assert_eq!(backend.len(), 0, "the window, one more length and the clock skew have passed");
     });
 }
 
 #[test]
-fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
+fn reset_of_a_full_store_leaks_no_capacity() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         explore(move || {
             let backend = MemoryBackend::builder().max_keys(2).when_full(when_full).build();
             for key in ["a", "b"] {
                 assert!(hit(&backend, key, minute(START), 1, START).unwrap());
             }
-            let resetting = {
+            let reset = {
                 let backend = backend.clone();
                 thread::spawn(move || {
                     let key = Key::from("a");
@@ -269,18 +272,18 @@ fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
                     block_on(backend.reset(&counter, None, START)).unwrap();
                 })
             };
-            let bringing = {
+            let new_key = {
                 let backend = backend.clone();
                 thread::spawn(move || hit(&backend, "c", minute(START), 1, START))
             };
-            resetting.join().unwrap();
-            let brought = bringing.join().unwrap();
-            assert!(brought.is_ok() || when_full == WhenFull::Refuse);
+            reset.join().unwrap();
+            let added = new_key.join().unwrap();
+            assert!(added.is_ok() || when_full == WhenFull::Refuse);
             assert!(backend.len() <= 2);
-            // A place that nobody gave back would be missed now.
+            // Leaked capacity would be missing now.
             let evicted = usize::try_from(backend.evicted()).unwrap();
-            let there = 2 + usize::from(brought.is_ok()) - evicted;
-            assert!((there - 1..=there).contains(&backend.len()), "{} of {there}", backend.len());
+            let expected = 2 + usize::from(added.is_ok()) - evicted;
+            assert!((expected - 1..=expected).contains(&backend.len()), "{} of {expected}", backend.len());
             while backend.len() < 2 {
                 assert!(hit(&backend, &backend.len().to_string(), minute(START), 1, START).unwrap());
             }
@@ -289,7 +292,7 @@ fn a_reset_while_the_store_is_full_leaves_no_place_unused() {
     }
 }
 
-/// Whether somebody is granted the key, and with which number.
+/// Claims the key, and returns the fencing token if it is granted.
 fn grant(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Option<FencingToken> {
     match claim(backend, key, owner, now).unwrap() {
         Acquisition::Acquired(grant) => Some(grant.fencing_token),
@@ -301,13 +304,13 @@ fn join<R>(threads: Vec<thread::JoinHandle<R>>) -> Vec<R> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
-/// When what was finished at [`START`], and kept for a minute, may be removed.
-fn removed() -> Timestamp {
+/// Returns when a record that was finished at [`START`] with a TTL of a minute may be removed.
+fn removable() -> Timestamp {
     after(START, LEASE + MAX_CLOCK_SKEW)
 }
 
 #[test]
-fn one_claimant_of_a_lapsed_key_is_granted_it() {
+fn one_claimant_takes_over_a_lapsed_claim() {
     explore(|| {
         let backend = MemoryBackend::new();
         let first = granted(&backend, "a", ONE, START).fencing_token;
@@ -317,14 +320,14 @@ fn one_claimant_of_a_lapsed_key_is_granted_it() {
                 thread::spawn(move || grant(&backend, "a", Owner(owner), after(START, LEASE)))
             })
             .collect();
-        let fences: Vec<_> = join(threads).into_iter().flatten().collect();
-        assert!(matches!(fences[..], [fencing_token] if fencing_token > first), "{fences:?}");
+        let tokens: Vec<_> = join(threads).into_iter().flatten().collect();
+        assert!(matches!(tokens[..], [token] if token > first), "{tokens:?}");
         assert_eq!(backend.claims(), 1);
     });
 }
 
 #[test]
-fn a_late_owner_finishes_or_is_taken_over_from_and_never_both() {
+fn late_owner_finishes_or_loses_its_claim_and_never_both() {
     explore(|| {
         let backend = MemoryBackend::new();
         granted(&backend, "a", ONE, START);
@@ -346,13 +349,13 @@ fn a_late_owner_finishes_or_is_taken_over_from_and_never_both() {
                 assert!(matches!(renewed, LeaseStatus::Lost(Some(_))));
             }
             Some(Record::Finished(done)) => assert!(!taken_over && done.owner == ONE, "{done:?}"),
-            None => unreachable!("nobody gave it up"),
+            None => unreachable!("the claim was not released"),
         }
     });
 }
 
 #[test]
-fn a_record_that_is_claimed_while_others_sweep_it_stays() {
+fn record_claimed_during_a_sweep_stays() {
     explore(|| {
         let backend = MemoryBackend::new();
         for key in ["a", "b"] {
@@ -365,19 +368,19 @@ fn a_record_that_is_claimed_while_others_sweep_it_stays() {
             .map(|(number, key)| {
                 let backend = backend.clone();
                 let owner = Owner(10 + number as u128);
-                thread::spawn(move || grant(&backend, key, owner, removed()).is_some())
+                thread::spawn(move || grant(&backend, key, owner, removable()).is_some())
             })
             .collect();
         let grants = join(threads).into_iter().filter(|granted| *granted).count();
         assert_eq!((grants, backend.claims()), (3, 3));
         for key in ["a", "b", "c"] {
-            assert!(matches!(find(&backend, key, removed()), Some(Record::InProgress(_))), "{key}");
+            assert!(matches!(find(&backend, key, removable()), Some(Record::InProgress(_))), "{key}");
         }
     });
 }
 
 #[test]
-fn the_cap_on_claims_holds_and_an_expired_record_always_makes_room() {
+fn expired_records_always_make_room_within_the_maximum() {
     explore(|| {
         let backend = MemoryBackend::builder().max_claims(2).build();
         for key in ["a", "b"] {
@@ -388,20 +391,20 @@ fn the_cap_on_claims_holds_and_an_expired_record_always_makes_room() {
             .into_iter()
             .map(|key| {
                 let backend = backend.clone();
-                thread::spawn(move || claim(&backend, key, OTHER, removed()))
+                thread::spawn(move || claim(&backend, key, OTHER, removable()))
             })
             .collect();
         for claimed in join(threads) {
-            let claimed = claimed.expect("two places are free, since two records have expired");
+            let claimed = claimed.expect("two records have expired, so two new ones fit");
             assert!(matches!(claimed, Acquisition::Acquired(_)));
         }
         assert_eq!(backend.claims(), 2);
-        assert!(matches!(claim(&backend, "e", ONE, removed()), Err(BackendError::Full { max_keys: 2 })));
+        assert!(matches!(claim(&backend, "e", ONE, removable()), Err(BackendError::Full { max_keys: 2 })));
     });
 }
 
 #[test]
-fn the_same_new_claim_takes_the_last_place_once() {
+fn same_new_claim_reserves_the_last_capacity_once() {
     explore(|| {
         let backend = MemoryBackend::builder().max_claims(2).build();
         granted(&backend, "stays", ONE, START);
@@ -412,15 +415,15 @@ fn the_same_new_claim_takes_the_last_place_once() {
             })
             .collect();
         let claimed: Vec<_> =
-            join(threads).into_iter().map(|claimed| claimed.expect("a place for it")).collect();
+            join(threads).into_iter().map(|claimed| claimed.expect("the claim fits")).collect();
         let granted = claimed.iter().filter(|claimed| matches!(claimed, Acquisition::Acquired(_))).count();
         assert_eq!((granted, backend.claims()), (1, 2));
-        taken(&backend, "stays", OTHER, START);
+        held(&backend, "stays", OTHER, START);
     });
 }
 
 #[test]
-fn a_released_or_forgotten_claim_leaves_no_place_and_no_ticket_behind() {
+fn released_or_forgotten_claim_leaks_no_capacity_and_no_expiry_entry() {
     explore(|| {
         let backend = MemoryBackend::builder().max_claims(1).build();
         granted(&backend, "a", ONE, START);
@@ -436,7 +439,8 @@ fn a_released_or_forgotten_claim_leaves_no_place_and_no_ticket_behind() {
             .collect();
         join(threads);
         assert!(backend.claims() <= 1);
-        // A ticket left behind would take this one along, and a place left behind would leave none for it.
+        // A leaked expiry entry would remove this claim too early, and leaked capacity would refuse
+        // it.
         let gone = after(START, 100 * LEASE * 60 * 24);
         granted(&backend, "z", ONE, gone);
         assert_eq!(find(&backend, "a", gone), None);
@@ -446,7 +450,7 @@ fn a_released_or_forgotten_claim_leaves_no_place_and_no_ticket_behind() {
 }
 
 #[test]
-fn numbers_of_grants_rise_across_releases() {
+fn fencing_tokens_rise_across_releases() {
     explore(|| {
         let backend = MemoryBackend::new();
         let threads = (1..4)
@@ -460,12 +464,12 @@ fn numbers_of_grants_rise_across_releases() {
                 })
             })
             .collect();
-        let mut fences: Vec<_> = join(threads).into_iter().flatten().collect();
-        let grants = fences.len();
-        fences.sort_unstable();
-        fences.dedup();
-        assert!(grants > 0 && fences.len() == grants);
+        let mut tokens: Vec<_> = join(threads).into_iter().flatten().collect();
+        let grants = tokens.len();
+        tokens.sort_unstable();
+        tokens.dedup();
+        assert!(grants > 0 && tokens.len() == grants);
         let last = granted(&backend, "a", Owner(9), START).fencing_token;
-        assert!(fences.into_iter().all(|fencing_token| fencing_token < last));
+        assert!(tokens.into_iter().all(|token| token < last));
     });
 }

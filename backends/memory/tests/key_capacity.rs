@@ -1,4 +1,4 @@
-//! What happens at the cap on keys.
+//! The maximum number of keys.
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -27,14 +27,14 @@ fn value(backend: &MemoryBackend, key: &str, length: WindowLength, now: Timestam
 }
 
 #[test]
-fn a_new_key_is_an_error_when_all_places_are_taken_by_live_keys() {
+fn new_key_in_a_full_store_is_refused() {
     let backend = MemoryBackend::builder().max_keys(2).build();
     assert!(count(&backend, "a", WindowLength::MINUTE, START).unwrap());
     assert!(count(&backend, "b", WindowLength::MINUTE, START).unwrap());
     let error = count(&backend, "c", WindowLength::MINUTE, START).unwrap_err();
     assert!(matches!(error, BackendError::Full { max_keys: 2 }), "{error}");
     assert!(error.to_string().contains("raise its cap"), "{error}");
-    // The keys that are there go on as before.
+    // Known keys are not affected.
     for _ in 0..4 {
         assert!(count(&backend, "a", WindowLength::MINUTE, START).unwrap());
     }
@@ -43,7 +43,7 @@ fn a_new_key_is_an_error_when_all_places_are_taken_by_live_keys() {
 }
 
 #[test]
-fn an_expired_key_makes_room_for_a_new_one() {
+fn expired_key_makes_room_for_a_new_key() {
     let backend = MemoryBackend::builder().max_keys(100).build();
     for key in 0..100 {
         assert!(count(&backend, &key.to_string(), WindowLength::SECOND, START).unwrap());
@@ -56,7 +56,7 @@ fn an_expired_key_makes_room_for_a_new_one() {
 }
 
 #[test]
-fn where_asked_for_the_key_that_expires_first_gives_way() {
+fn evict_soonest_evicts_the_key_that_expires_first() {
     let backend = MemoryBackend::builder().max_keys(3).when_full(WhenFull::EvictSoonest).build();
     assert!(count(&backend, "hour", WindowLength::HOUR, START).unwrap());
     assert!(count(&backend, "second", WindowLength::SECOND, START).unwrap());
@@ -70,12 +70,12 @@ fn where_asked_for_the_key_that_expires_first_gives_way() {
 }
 
 #[test]
-fn hits_that_move_the_expiry_on_are_taken_into_account() {
+fn eviction_considers_hits_that_extend_the_expiry() {
     let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
     assert!(count(&backend, "first", WindowLength::MINUTE, START).unwrap());
     assert!(count(&backend, "second", WindowLength::MINUTE, START).unwrap());
     let later = START.saturating_add(Duration::from_secs(60));
-    // Now the first one that came is the last one to expire.
+    // After this hit, the first key expires last.
     assert!(count(&backend, "first", WindowLength::MINUTE, later).unwrap());
     assert!(count(&backend, "third", WindowLength::MINUTE, later).unwrap());
     assert_eq!(value(&backend, "first", WindowLength::MINUTE, later), 1);
@@ -83,7 +83,7 @@ fn hits_that_move_the_expiry_on_are_taken_into_account() {
 }
 
 #[test]
-fn a_full_store_whose_keys_were_all_moved_on_still_takes_a_new_one() {
+fn eviction_finds_a_key_after_all_expiries_were_extended() {
     let backend = MemoryBackend::builder().max_keys(500).when_full(WhenFull::EvictSoonest).build();
     let later = START.saturating_add(Duration::from_secs(60));
     for now in [START, later] {
@@ -99,7 +99,7 @@ fn a_full_store_whose_keys_were_all_moved_on_still_takes_a_new_one() {
 }
 
 #[test]
-fn no_cap_is_ever_exceeded_by_threads_that_bring_new_keys() {
+fn threads_with_new_keys_never_exceed_the_maximum() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         for round in 0..50_u64 {
             let backend = MemoryBackend::builder().max_keys(10).when_full(when_full).build();
@@ -125,9 +125,9 @@ fn no_cap_is_ever_exceeded_by_threads_that_bring_new_keys() {
 }
 
 #[test]
-fn threads_that_bring_the_same_new_key_take_one_place() {
+fn threads_with_the_same_new_key_reserve_capacity_once() {
     for _ in 0..500 {
-        // A second place is taken already, so that a place too many would be an error.
+        // One key is known already, so reserving capacity twice would fail.
         let backend = MemoryBackend::builder().max_keys(2).build();
         assert!(count(&backend, "another", WindowLength::DAY, START).unwrap());
         let barrier = Barrier::new(8);
@@ -147,7 +147,7 @@ fn threads_that_bring_the_same_new_key_take_one_place() {
 }
 
 #[test]
-fn nobody_gives_way_while_there_is_a_place() {
+fn nothing_is_evicted_while_the_store_has_room() {
     for _ in 0..500 {
         let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
         assert!(count(&backend, "stays", WindowLength::DAY, START).unwrap());
@@ -166,7 +166,7 @@ fn nobody_gives_way_while_there_is_a_place() {
 }
 
 #[test]
-fn an_expired_key_is_found_behind_a_hundred_that_were_moved_on() {
+fn expired_key_is_found_behind_a_hundred_extended_keys() {
     let backend = MemoryBackend::builder().max_keys(101).build();
     for key in 0..100 {
         assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, START).unwrap());
@@ -181,7 +181,7 @@ fn an_expired_key_is_found_behind_a_hundred_that_were_moved_on() {
 }
 
 #[test]
-fn of_a_few_keys_the_one_that_expires_first_gives_way_wherever_it_is() {
+fn key_that_expires_first_is_evicted_from_any_position() {
     for first in 0..64_u32 {
         let backend = MemoryBackend::builder().max_keys(64).when_full(WhenFull::EvictSoonest).build();
         for key in 0..64 {
@@ -195,7 +195,7 @@ fn of_a_few_keys_the_one_that_expires_first_gives_way_wherever_it_is() {
 }
 
 #[test]
-fn calls_that_are_refused_go_on_looking_for_an_expired_key_where_the_last_one_stopped() {
+fn refused_calls_continue_the_search_for_an_expired_key() {
     let backend = MemoryBackend::builder().max_keys(5_001).build();
     for key in 0..5_000 {
         assert!(count(&backend, &key.to_string(), WindowLength::MINUTE, START).unwrap());
@@ -207,13 +207,13 @@ fn calls_that_are_refused_go_on_looking_for_an_expired_key_where_the_last_one_st
     }
     let gone = START.saturating_add(Duration::from_secs(130));
     let refused = (0..).take_while(|_| count(&backend, "new", WindowLength::MINUTE, gone).is_err()).count();
-    // Each looks at 128 keys as any call does, and at 256 more.
+    // Each call scans 128 keys in its sweep, and 256 more to make room.
     assert!(refused <= 5_000 / 384 + 1, "{refused}");
     assert_eq!((backend.len(), backend.evicted()), (5_001, 0));
 }
 
 #[test]
-fn a_cap_of_zero_takes_no_key() {
+fn maximum_of_zero_refuses_every_key() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         let backend = MemoryBackend::builder().max_keys(0).when_full(when_full).build();
         assert!(count(&backend, "a", WindowLength::MINUTE, START).is_err());
@@ -222,7 +222,7 @@ fn a_cap_of_zero_takes_no_key() {
 }
 
 #[test]
-fn threads_that_reset_keys_of_a_full_store_leave_its_cap_exact() {
+fn concurrent_resets_of_a_full_store_keep_the_maximum_exact() {
     for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
         let backend = MemoryBackend::builder().max_keys(16).when_full(when_full).build();
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Keys leave by themselves, a bounded number per call, and not before they may.
+//! Expired keys are removed, a bounded number per call, and never too early.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 const MINUTE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_nanos(1);
 
-/// How a test gets the window of a hit at a time.
+/// Returns the window of a hit at a time.
 type WindowAt = fn(Timestamp) -> Window;
 
-/// A window of each kind.
+/// One window of each kind.
 const KINDS: [WindowAt; 3] = [
     |now| Window::aligned(now, WindowLength::MINUTE),
     |_| Window::FromFirstHit { length: WindowLength::MINUTE },
     |_| Window::Bucket { limit: 10, length: WindowLength::MINUTE },
 ];
 
-/// A hit that uses a window of any kind up: of a bucket, what flows in within its length.
+/// Returns a hit on a window of any kind. On a bucket, it takes all that is refilled in one length.
 fn hit(window: Window, now: Timestamp) -> Hit<'static> {
     let Window::Bucket { limit, length } = window else {
         return Hit::new(1, 10);
@@ -37,26 +37,26 @@ fn count(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) -
     block_on(backend.increment(&counter, &hit(window, now), now)).unwrap().counted
 }
 
-fn look(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) {
+fn read(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) {
     let key = Key::from(key);
     let _ = block_on(backend.get(&Counter::new("", &key, window(now)).unwrap(), now)).unwrap();
 }
 
 #[test]
-fn a_key_leaves_one_length_and_the_allowed_skew_after_its_end() {
+fn key_is_removed_one_length_and_the_skew_after_its_end() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         assert!(count(&backend, "a", window, START));
         let gone = START.saturating_add(MINUTE).saturating_add(MINUTE).saturating_add(MAX_CLOCK_SKEW);
-        look(&backend, "b", window, gone.saturating_sub(TICK));
+        read(&backend, "b", window, gone.saturating_sub(TICK));
         assert_eq!(backend.len(), 1, "{:?}", window(START));
-        look(&backend, "b", window, gone);
+        read(&backend, "b", window, gone);
         assert_eq!(backend.len(), 0, "{:?}", window(START));
     }
 }
 
 #[test]
-fn a_key_that_is_used_stays() {
+fn key_in_use_stays() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         for minute in 0..100 {
@@ -67,7 +67,7 @@ fn a_key_that_is_used_stays() {
 }
 
 #[test]
-fn one_call_removes_at_most_four_keys_and_every_call_helps() {
+fn each_call_removes_one_to_four_expired_keys() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         for key in 0..1000 {
@@ -77,7 +77,7 @@ fn one_call_removes_at_most_four_keys_and_every_call_helps() {
         let mut calls = 0;
         while !backend.is_empty() {
             let before = backend.len();
-            look(&backend, "someone else", window, later);
+            read(&backend, "another", window, later);
             assert!((1..=4).contains(&(before - backend.len())));
             calls += 1;
         }
@@ -86,7 +86,7 @@ fn one_call_removes_at_most_four_keys_and_every_call_helps() {
 }
 
 #[test]
-fn refused_hits_take_no_memory() {
+fn refused_hits_use_no_capacity() {
     let backend = MemoryBackend::new();
     for key in 0..100 {
         let key = Key::from(key.to_string());
@@ -100,21 +100,21 @@ fn refused_hits_take_no_memory() {
 }
 
 #[test]
-fn reset_gives_the_place_back() {
+fn reset_releases_capacity() {
     for window in KINDS {
         let backend = MemoryBackend::builder().max_keys(1).build();
         for round in 0..100 {
             let key = Key::from(format!("key {round}"));
             let counter = Counter::new("", &key, window(START)).unwrap();
-            let meta = hit(window(START), START).with_window_meta(WindowId(round), None);
-            assert!(block_on(backend.increment(&counter, &meta, START)).unwrap().counted);
-            // A generation is named only of a hit-opened window: it forgets nothing else.
+            let first_hit = hit(window(START), START).with_window_meta(WindowId(round), None);
+            assert!(block_on(backend.increment(&counter, &first_hit, START)).unwrap().counted);
+            // Only a window from the first hit has an id; a reset by another id deletes nothing.
             block_on(backend.reset(&counter, Some(WindowId(u128::MAX)), START)).unwrap();
             assert_eq!(backend.len(), 1);
-            let opened = matches!(counter.window(), Window::FromFirstHit { .. });
-            block_on(backend.reset(&counter, opened.then_some(WindowId(round)), START)).unwrap();
+            let has_window_id = matches!(counter.window(), Window::FromFirstHit { .. });
+            block_on(backend.reset(&counter, has_window_id.then_some(WindowId(round)), START)).unwrap();
             assert_eq!(backend.len(), 0);
-            // A place left behind by a reset would leave none for the next key.
+            // Without the released capacity, the next key would be refused.
             assert!(count(&backend, "stays", window, START));
             block_on(backend.reset(
                 &Counter::new("", &Key::from("stays"), window(START)).unwrap(),
@@ -127,17 +127,17 @@ fn reset_gives_the_place_back() {
 }
 
 #[test]
-fn another_allowed_skew_keeps_keys_for_longer() {
+fn larger_clock_skew_retains_keys_longer() {
     let backend = MemoryBackend::builder().max_clock_skew(10 * MINUTE).build();
     assert!(count(&backend, "a", KINDS[0], START));
-    look(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE).saturating_sub(TICK));
+    read(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE).saturating_sub(TICK));
     assert_eq!(backend.len(), 1);
-    look(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE));
+    read(&backend, "a", KINDS[0], START.saturating_add(12 * MINUTE));
     assert_eq!(backend.len(), 0);
 }
 
 #[test]
-fn after_an_idle_time_all_expired_keys_leave_whatever_key_is_asked_about() {
+fn operations_on_one_key_remove_all_expired_keys() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         for key in 0..5_000 {
@@ -146,32 +146,32 @@ fn after_an_idle_time_all_expired_keys_leave_whatever_key_is_asked_about() {
         let later = START.saturating_add(100 * MINUTE);
         assert!(count(&backend, "the only one", window, later));
         for _ in 0..1_250 {
-            look(&backend, "the only one", window, later);
+            read(&backend, "the only one", window, later);
         }
         assert_eq!(backend.len(), 1);
     }
 }
 
 #[test]
-fn keys_that_are_used_and_keys_that_are_not_leave_as_they_should() {
+fn only_unused_keys_are_removed() {
     for window in KINDS {
         let backend = MemoryBackend::new();
         for key in 0..2_000 {
             assert!(count(&backend, &format!("gone {key}"), window, START));
             assert!(count(&backend, &format!("stays {key}"), window, START));
         }
-        // Used again a minute later, every other key stays for a minute longer.
+        // Every other key is used again a minute later, and so stays a minute longer.
         for key in 0..2_000 {
             assert!(count(&backend, &format!("stays {key}"), window, START.saturating_add(MINUTE)));
         }
         let later = START.saturating_add(2 * MINUTE + MAX_CLOCK_SKEW);
         for _ in 0..2_000 {
-            look(&backend, "someone else", window, later);
+            read(&backend, "another", window, later);
         }
         assert_eq!(backend.len(), 2_000, "{:?}", window(START));
         let later = START.saturating_add(3 * MINUTE + 2 * MAX_CLOCK_SKEW);
         for _ in 0..2_000 {
-            look(&backend, "someone else", window, later);
+            read(&backend, "another", window, later);
         }
         assert_eq!(backend.len(), 0, "{:?}", window(START));
     }

@@ -1,4 +1,4 @@
-//! What is known of one claimed key, and what operations do to it. No locks, no maps: a claim in, an answer out.
+//! The state of one claimed key, and the operations on it. Pure logic, without locks and maps.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use limited_core::{
     LeaseStatus, Owner, Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
-/// A key that was claimed and not given up. It may have expired.
+/// A claimed key that was not released. Its record may have expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     record: Record,
-    /// When the record expires; never, where there is no such time.
+    /// When the record expires. `None` if it never does.
     expires: Option<Timestamp>,
 }
 
 impl Claim {
-    /// The first claim on a key, or the one that follows an expired, lapsed or forgotten one.
+    /// Creates the first claim on a key, or the one that replaces an expired, lapsed or forgotten
+    /// claim.
     pub(crate) fn granted(request: &ClaimRequest<'_>, fencing_token: FencingToken) -> Self {
         let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
         Self {
@@ -25,7 +26,7 @@ impl Claim {
         }
     }
 
-    /// Takes the key over, if it is free. Asks for the number of a grant only where there is one.
+    /// Acquires the key if it is free. Draws a fencing token only for a new grant.
     pub(crate) fn claim(
         &mut self,
         request: &ClaimRequest<'_>,
@@ -34,7 +35,8 @@ impl Claim {
     ) -> Acquisition {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == request.owner => {
-                // The answer to the first of the two was lost. Its lease may have ended since, and is its own still.
+                // The owner repeats its claim because the response was lost. It still owns the key,
+                // even if its lease has ended since.
                 Acquisition::Acquired(Grant {
                     fencing_token: held.fencing_token,
                     expires_at: held.expires_at,
@@ -52,7 +54,7 @@ impl Claim {
         }
     }
 
-    /// Records what its owner has done. The first of repeated completions stays.
+    /// Stores the result of the owner. If the owner repeats the call, the first result stays.
     pub(crate) fn finish(&mut self, completion: &Completion<'_>, now: Timestamp) -> FinishResult {
         match self.find(now) {
             Some(Record::InProgress(held)) if held.owner == completion.owner => {
@@ -72,43 +74,37 @@ impl Claim {
         }
     }
 
-    /// Moves the lease of its owner on.
+    /// Extends the lease of the owner.
     pub(crate) fn renew(&mut self, owner: Owner, expires_at: Timestamp, now: Timestamp) -> LeaseStatus {
-        if !self.is_held_by(owner, now) {
-            return LeaseStatus::Lost(self.find(now).cloned());
-        }
-        if let Record::InProgress(held) = &mut self.record {
+        let status = self.lease_status(owner, now);
+        if let (LeaseStatus::Owned, Record::InProgress(held)) = (&status, &mut self.record) {
             held.expires_at = held.expires_at.max(expires_at);
             self.expires = Some(lapsed_claim_expires(held.expires_at));
         }
-        LeaseStatus::Owned
+        status
     }
 
-    /// What its owner is told who gives it up: where the answer is `Owned`, the claim has to go.
-    pub(crate) fn release(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
-        if self.is_held_by(owner, now) {
-            LeaseStatus::Owned
-        } else {
-            LeaseStatus::Lost(self.find(now).cloned())
+    /// Returns whether the owner holds the claim and so may finish, renew and release it. The claim
+    /// is then in progress, and its lease may have ended.
+    pub(crate) fn lease_status(&self, owner: Owner, now: Timestamp) -> LeaseStatus {
+        match self.find(now) {
+            Some(Record::InProgress(held)) if held.owner == owner => LeaseStatus::Owned,
+            record => LeaseStatus::Lost(record.cloned()),
         }
     }
 
-    /// The record, unless it has expired.
+    /// Returns the record, unless it has expired.
     pub(crate) fn find(&self, now: Timestamp) -> Option<&Record> {
         let expired = self.expires.is_some_and(|expires| has_expired(expires, now));
         (!expired).then_some(&self.record)
     }
 
-    /// From when on the record is of no use even to a clock that jumps back by `skew`; `None` for one that stays.
+    /// Returns when the record may be removed: from then on it is expired, also for a clock that
+    /// jumps back by `skew`. Returns `None` if it stays.
     pub(crate) fn removable_at(&self, skew: Duration) -> Option<Timestamp> {
         let expired_from = Timestamp::from_secs(self.expires?.as_nanos().div_ceil(1_000_000_000));
         let removable_at = expired_from.saturating_add(skew);
         (removable_at < Timestamp::MAX).then_some(removable_at)
-    }
-
-    /// Whether it is this owner's to finish, renew and release: in progress, be its lease over or not.
-    fn is_held_by(&self, owner: Owner, now: Timestamp) -> bool {
-        matches!(self.find(now), Some(Record::InProgress(held)) if held.owner == owner)
     }
 }
 
@@ -138,7 +134,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn a_record_that_may_be_removed_is_found_by_no_clock_within_the_skew(
+        fn removable_record_is_expired_for_every_clock_within_the_skew(
             expires in any_time(), skew in 0..10_000_000_000_u64,
         ) {
             let claim = finished(Some(expires));
@@ -147,7 +143,7 @@ mod tests {
                 Some(removable_at) => {
                     let furthest_back = removable_at.saturating_sub(skew);
                     prop_assert_eq!(claim.find(furthest_back), None);
-                    // And not later than it has to be.
+                    // One nanosecond earlier it may still be found.
                     if furthest_back > Timestamp::EPOCH {
                         prop_assert!(claim.find(furthest_back.saturating_sub(Duration::from_nanos(1))).is_some());
                     }
@@ -163,7 +159,7 @@ mod tests {
                 let later = times[times.len() - 1 - index];
                 let _ = claim.claim(&ClaimRequest::new(OWNER, later), time, || FencingToken(u64::MAX));
                 let _ = claim.renew(OWNER, later, time);
-                let _ = claim.release(OWNER, time);
+                let _ = claim.lease_status(OWNER, time);
                 let _ = claim.removable_at(MAX_CLOCK_SKEW);
                 if index % 3 == 0 {
                     let _ = claim.finish(&Completion { expires: Some(later), ..Completion::new(OWNER) }, time);
@@ -173,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_expires_is_never_removed() {
+    fn record_that_never_expires_is_never_removed() {
         assert_eq!(finished(None).removable_at(MAX_CLOCK_SKEW), None);
         assert_eq!(finished(Some(Timestamp::MAX)).removable_at(MAX_CLOCK_SKEW), None);
         let endless = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), FencingToken(1));
@@ -181,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_a_grant_is_asked_for_only_where_there_is_one() {
+    fn fencing_token_is_drawn_only_for_a_grant() {
         let lease_ends = Timestamp::from_secs(60);
         let mut claim = Claim::granted(&ClaimRequest::new(OWNER, lease_ends), FencingToken(1));
         let request = ClaimRequest::new(Owner(2), Timestamp::from_secs(120));
-        let none = || unreachable!("nothing is granted");
+        let none = || unreachable!("the key is held");
         assert!(matches!(claim.claim(&request, Timestamp::EPOCH, none), Acquisition::Held(_)));
         let granted = claim.claim(&request, lease_ends, || FencingToken(7));
         assert_eq!(

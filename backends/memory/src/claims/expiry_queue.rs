@@ -1,4 +1,4 @@
-//! The queue of what expires: one ticket for each entry, in the order in which entries are looked at again.
+//! A queue of records by their expiry: one entry for each record that expires.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,35 @@ use limited_core::{Timestamp, has_passed};
 
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
-/// When an entry is looked at again. No entry expires before its ticket is due; it may be later, since hits that move
-/// the expiry on leave the ticket where it is.
+/// When a record is processed. The record expires then or later, since a renewal leaves its entry
+/// in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ExpiryEntry {
     pub(crate) due: Timestamp,
-    /// Tells tickets apart that are due at once, and an entry from an earlier one for the same key.
+    /// Distinguishes entries with the same `due`, and an entry from an earlier one of the same key.
     number: u64,
 }
 
-/// The tickets of all entries, each with the key `K` by which its entry is found. Its lock is the innermost: whoever
-/// holds it takes no other.
+/// The expiry entries of all records, each with the key `K` of its record.
+///
+/// The lock of the queue is the innermost: a thread that holds it takes no other lock.
 pub(crate) struct ExpiryQueue<K> {
     entries: Mutex<Entries<K>>,
-    /// When the first ticket is due, to look at without the lock.
+    /// When the first entry is due, readable without the lock.
     next_due: AtomicU64,
-    /// Tickets popped whose entry has not been looked at yet.
+    /// Number of popped entries whose record is not processed yet.
     in_flight: AtomicUsize,
 }
 
 struct Entries<K> {
     waiting: BTreeMap<ExpiryEntry, K>,
-    issued: u64,
+    next_number: u64,
 }
 
 impl<K> Default for ExpiryQueue<K> {
     fn default() -> Self {
         Self {
-            entries: Mutex::new(Entries { waiting: BTreeMap::new(), issued: 0 }),
+            entries: Mutex::new(Entries { waiting: BTreeMap::new(), next_number: 0 }),
             next_due: AtomicU64::new(u64::MAX),
             in_flight: AtomicUsize::new(0),
         }
@@ -41,47 +42,45 @@ impl<K> Default for ExpiryQueue<K> {
 }
 
 impl<K> ExpiryQueue<K> {
-    /// Issues a ticket.
     pub(crate) fn push(&self, key: K, due: Timestamp) -> ExpiryEntry {
         let mut entries = lock(&self.entries);
-        let entry = ExpiryEntry { due, number: entries.issued };
-        entries.issued += 1;
+        let entry = ExpiryEntry { due, number: entries.next_number };
+        entries.next_number += 1;
         entries.waiting.insert(entry, key);
-        self.changed(&entries);
+        self.update_next_due(&entries);
         entry
     }
 
-    /// Takes a ticket back. One that somebody has popped is gone already.
+    /// Removes an entry, unless another thread has popped it.
     pub(crate) fn remove(&self, entry: ExpiryEntry) {
         let mut entries = lock(&self.entries);
         entries.waiting.remove(&entry);
-        self.changed(&entries);
+        self.update_next_due(&entries);
     }
 
-    /// How many tickets are out.
     #[cfg(all(test, not(shuttle)))]
     pub(crate) fn len(&self) -> usize {
         lock(&self.entries).waiting.len()
     }
 
-    /// Whether a ticket is due; a guess, but one that the next call corrects.
+    /// Returns whether an entry is due. Without the lock the result may be stale.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         has_passed(Timestamp::from_nanos(self.next_due.load(Ordering::Relaxed)), now)
     }
 
-    /// The first ticket, if `wanted`. Nothing where somebody else is at the queue right now.
-    pub(crate) fn try_pop(&self, wanted: impl FnOnce(&ExpiryEntry) -> bool) -> Option<Popped<'_, K>> {
+    /// Removes the first entry if it is due. Returns `None` also if another thread holds the lock.
+    pub(crate) fn try_pop(&self, now: Timestamp) -> Option<Popped<'_, K>> {
         let in_flight = self.begin();
-        self.pop_from(self.entries.try_lock().ok()?, in_flight, wanted)
+        self.pop_from(self.entries.try_lock().ok()?, in_flight, now)
     }
 
-    /// The first ticket, if `wanted`.
-    pub(crate) fn pop(&self, wanted: impl FnOnce(&ExpiryEntry) -> bool) -> Option<Popped<'_, K>> {
+    /// Removes the first entry if it is due.
+    pub(crate) fn pop(&self, now: Timestamp) -> Option<Popped<'_, K>> {
         let in_flight = self.begin();
-        self.pop_from(lock(&self.entries), in_flight, wanted)
+        self.pop_from(lock(&self.entries), in_flight, now)
     }
 
-    /// Whether somebody has popped a ticket, and its entry may be about to leave.
+    /// Returns whether a thread has popped an entry, and may be about to remove its record.
     pub(crate) fn has_in_flight(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) > 0
     }
@@ -95,21 +94,21 @@ impl<K> ExpiryQueue<K> {
         &self,
         mut entries: MutexGuard<'_, Entries<K>>,
         in_flight: InFlight<'a>,
-        wanted: impl FnOnce(&ExpiryEntry) -> bool,
+        now: Timestamp,
     ) -> Option<Popped<'a, K>> {
-        let first = entries.waiting.first_entry().filter(|first| wanted(first.key()))?;
+        let first = entries.waiting.first_entry().filter(|first| has_passed(first.key().due, now))?;
         let (entry, key) = first.remove_entry();
-        self.changed(&entries);
+        self.update_next_due(&entries);
         Some(Popped { entry, key, _in_flight: in_flight })
     }
 
-    fn changed(&self, entries: &Entries<K>) {
+    fn update_next_due(&self, entries: &Entries<K>) {
         let next = entries.waiting.first_key_value().map_or(Timestamp::MAX, |(entry, _)| entry.due);
         self.next_due.store(next.as_nanos(), Ordering::Relaxed);
     }
 }
 
-/// A ticket that is out of the queue, and counts as being looked at until this is dropped.
+/// An entry that was removed from the queue. It counts as in flight until it is dropped.
 pub(crate) struct Popped<'a, K> {
     pub(crate) entry: ExpiryEntry,
     pub(crate) key: K,
@@ -120,7 +119,7 @@ struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        // Whoever sees that nothing is being settled also sees the places that were given back.
+        // A thread that sees no entry in flight must also see the released capacity.
         self.0.fetch_sub(1, Ordering::Release);
     }
 }

@@ -1,13 +1,14 @@
-//! What a record is found by.
+//! The identity of a claim record.
 
 use std::sync::Arc;
 
 use limited_core::{ClaimKey, ClaimKind};
 
-/// Namespace, kind and key of a claim. The store holds it twice: in the map, and in the queue of what expires.
+/// Namespace, kind and key of a claim. The store holds it twice: in the map and in the expiry
+/// queue.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StoredKey {
-    /// Namespace and key, one after the other.
+    /// Namespace and key, concatenated.
     text: Arc<str>,
     namespace_len: usize,
     kind: ClaimKind,

@@ -1,4 +1,4 @@
-//! The map of claims: four operations, each one atomic step on its entry.
+//! The map of claims. Each of its operations is one atomic step on one entry.
 
 pub(crate) use imp::Map;
 
@@ -10,12 +10,12 @@ mod imp {
     use dashmap::mapref::entry::Entry;
     use foldhash::quality::RandomState;
 
-    /// A sharded map; an entry's shard is locked while an operation is on it. Hashed with a random seed, since keys
-    /// come from whoever is to be limited.
+    /// A sharded map. An operation locks the shard of its entry. The hash has a random seed,
+    /// because clients choose the keys.
     pub(crate) struct Map<K, V>(DashMap<K, V, RandomState>);
 
     impl<K: Eq + Hash, V> Map<K, V> {
-        /// An empty map of this many shards, a power of two.
+        /// Creates an empty map with this many shards, a power of two.
         pub(crate) fn with_shards(shards: usize) -> Self {
             Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), shards))
         }
@@ -46,13 +46,13 @@ mod imp {
             }
         }
 
-        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) -> Option<V> {
-            self.0.remove_if_mut(key, |_, entry| condition(entry)).map(|(_, entry)| entry)
+        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) {
+            self.0.remove_if_mut(key, |_, entry| condition(entry));
         }
     }
 }
 
-/// One lock instead of many, so that a scheduler can try out interleavings of the operations.
+/// One lock instead of many, so that the scheduler explores the interleavings of the operations.
 #[cfg(shuttle)]
 mod imp {
     use std::collections::HashMap;
@@ -92,9 +92,11 @@ mod imp {
             result
         }
 
-        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) -> Option<V> {
+        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) {
             let mut map = lock(&self.0);
-            if map.get_mut(key).is_some_and(condition) { map.remove(key) } else { None }
+            if map.get_mut(key).is_some_and(condition) {
+                map.remove(key);
+            }
         }
     }
 }

@@ -46,8 +46,8 @@ impl NextExpiry {
 
     /// Computes the earliest time of all shards. Only one thread at a time may call this.
     ///
-    /// A concurrent [`lower`](Self::lower) is not lost. It lowers `earliest` either before the swap, and
-    /// then the shard's new time is read here, or after it.
+    /// A concurrent [`lower`](Self::lower) is not lost. It lowers `earliest` either before the
+    /// swap, and then the shard's new time is read here, or after it.
     pub(crate) fn refresh_earliest(&self) {
         self.earliest.swap(u64::MAX, Ordering::AcqRel);
         let earliest = self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).min();

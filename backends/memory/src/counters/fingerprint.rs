@@ -1,50 +1,50 @@
 //! Fingerprints identify counters, in place of their namespace and key.
 //!
-//! A store draws a secret from the operating system, and hashes with it. Clients that choose keys do not
-//! know the secret. Two counters that are chosen without it have the same fingerprint with a probability
-//! of about 2^-98. With ten million known keys and a thousand million other keys, any two of them
-//! collide with a probability of one in 10^13. This is a theorem about the construction, and assumes
-//! nothing about a cipher.
+//! A store draws a secret from the operating system, and hashes with it. Clients that choose keys
+//! do not know the secret. Two counters that are chosen without it have the same fingerprint with a
+//! probability of about 2^-98. With ten million known keys and a thousand million other keys, any
+//! two of them collide with a probability of one in 10^13. This is a theorem about the
+//! construction, and assumes nothing about a cipher.
 //!
 //! # Construction
 //!
 //! A counter is written as pairs (x, y) of numbers:
 //!
-//! - The first pair, the head, encodes the kind and the length of the window, the limit of a bucket, and
-//!   the lengths of key and namespace in bytes. If the limit of a bucket does not fit, it makes a second
-//!   pair.
+//! - The first pair, the head, encodes the kind and the length of the window, the limit of a
+//!   bucket, and the lengths of key and namespace in bytes. If the limit of a bucket does not fit,
+//!   it makes a second pair.
 //! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
 //!   fourteen, the last fourteen bytes make one more pair.
-//! - A text of eight to fourteen bytes is one pair: its first seven and its last seven bytes. A text of up
-//!   to seven bytes is one pair of these bytes and 0. An empty namespace makes no pair.
+//! - A text of eight to fourteen bytes is one pair: its first seven and its last seven bytes. A
+//!   text of up to seven bytes is one pair of these bytes and 0. An empty namespace makes no pair.
 //!
-//! So counters with the same head have the same number of pairs, and two different ones differ in at
-//! least one pair. With random numbers a and b below 2^60 for each pair, the hash is
+//! So counters with the same head have the same number of pairs, and two different ones differ in
+//! at least one pair. With random numbers a and b below 2^60 for each pair, the hash is
 //!
 //! > Σ (x + a)(y + b) modulo p = 2^61 − 1
 //!
-//! This is S. Winograd's inner product. Black, Halevi, Krawczyk, Krovetz and Rogaway use it modulo powers
-//! of two (UMAC, CRYPTO '99), Lemire and Kaser in fields (Strongly Universal String Hashing is Fast,
-//! 2014).
+//! This is S. Winograd's inner product. Black, Halevi, Krawczyk, Krovetz and Rogaway use it modulo
+//! powers of two (UMAC, CRYPTO '99), Lemire and Kaser in fields (Strongly Universal String Hashing
+//! is Fast, 2014).
 //!
 //! Let two counters differ in an x: that of the head, or if the heads are equal, any other. The
-//! difference of their hashes is then a linear function of the b of that pair, and its factor is not
-//! zero. So the difference takes any one value with a probability of at most 2^-60. The same holds for a
-//! y and its a.
+//! difference of their hashes is then a linear function of the b of that pair, and its factor is
+//! not zero. So the difference takes any one value with a probability of at most 2^-60. The same
+//! holds for a y and its a.
 //!
-//! Two such hashes with independent random numbers make a fingerprint: all of the first, and 40 bits of
-//! the second. These bits agree for 2^22 of the 2^61 possible differences. The first hash also goes
-//! through a secret nonlinear permutation. So positions of entries, if an attacker can measure them,
-//! reveal nothing simple about the secret.
+//! Two such hashes with independent random numbers make a fingerprint: all of the first, and 40
+//! bits of the second. These bits agree for 2^22 of the 2^61 possible differences. The first hash
+//! also goes through a secret nonlinear permutation. So positions of entries, if an attacker can
+//! measure them, reveal nothing simple about the secret.
 //!
-//! There are random numbers for keys of up to 224 bytes and namespaces of up to 56 bytes. If one of them
-//! is longer, both go through SHA-256 first, and the theorem holds for the digest.
+//! There are random numbers for keys of up to 224 bytes and namespaces of up to 56 bytes. If one of
+//! them is longer, both go through SHA-256 first, and the theorem holds for the digest.
 //!
 //! # Cost
 //!
-//! A fingerprint takes two multiplications for the head, and two for each fourteen bytes. That is some
-//! 5 ns for a key of twenty bytes, a quarter of a decision about a key in the processor's cache. Outside
-//! the cache it saves the access to a key that would be stored elsewhere.
+//! A fingerprint takes two multiplications for the head, and two for each fourteen bytes. That is
+//! some 5 ns for a key of twenty bytes, a quarter of a decision about a key in the processor's
+//! cache. Outside the cache it saves the access to a key that would be stored elsewhere.
 
 use limited_core::{Counter, Window};
 use sha2::{Digest, Sha256};
@@ -56,8 +56,8 @@ const P: u64 = (1 << 61) - 1;
 const NUMBER_BYTES: usize = 7;
 const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
-/// Number of pairs with random numbers: for head and limit, for keys, and for namespaces. Their sum stays
-/// below 2^124.8.
+/// Number of pairs with random numbers: for head and limit, for keys, and for namespaces. Their sum
+/// stays below 2^124.8.
 const HEAD_PAIRS: usize = 2;
 const KEY_PAIRS: usize = 16;
 const NAMESPACE_PAIRS: usize = 4;
@@ -66,7 +66,8 @@ const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
 /// Replaces the length of the namespace if both texts went through SHA-256.
 const DIGESTED: usize = 0xFF;
 
-/// Number of shards. A full table moves to a larger one under its lock; many shards keep that short.
+/// Number of shards. A full table moves to a larger one under its lock; many shards keep that
+/// short.
 #[cfg(not(shuttle))]
 pub(crate) const SHARDS: usize = 1024;
 #[cfg(shuttle)]
@@ -117,8 +118,8 @@ impl Secret {
         self.short_fingerprint(counter).unwrap_or_else(|| self.long_fingerprint(counter))
     }
 
-    /// Returns the fingerprint of a counter. Returns `None` if key or namespace is too long to hash without
-    /// SHA-256.
+    /// Returns the fingerprint of a counter. Returns `None` if key or namespace is too long to hash
+    /// without SHA-256.
     #[inline(always)]
     pub(crate) fn short_fingerprint(&self, counter: &Counter<'_>) -> Option<Fingerprint> {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());

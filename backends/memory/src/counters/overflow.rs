@@ -1,5 +1,5 @@
-//! Entries that do not fit into a slot: windows from the first hit, counts above 2^32, and window kinds
-//! that are not interned.
+//! Entries that do not fit into a slot: windows from the first hit, counts above 2^32, and window
+//! kinds that are not interned.
 
 use super::fingerprint::Fingerprint;
 use super::state::StoredState;
@@ -35,7 +35,8 @@ impl Overflow {
         self.0.get_mut(position)
     }
 
-    /// Removes an entry. Returns the fingerprint of the entry that moves to its position, if one does.
+    /// Removes an entry. Returns the fingerprint of the entry that moves to its position, if one
+    /// does.
     pub(crate) fn remove(&mut self, position: usize) -> Option<Fingerprint> {
         if position < self.0.len() {
             self.0.swap_remove(position);

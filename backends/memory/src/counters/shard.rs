@@ -1,5 +1,5 @@
-//! One shard of the store: a table of slots, and the overflow entries that do not fit into slots. The
-//! caller holds its lock.
+//! One shard of the store: a table of slots, and the overflow entries that do not fit into slots.
+//! The caller holds its lock.
 
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
@@ -92,8 +92,8 @@ pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Opti
 }
 
 impl Shard {
-    /// Counts a hit on a known counter if its slot alone decides. Returns `None` otherwise, and changes
-    /// nothing.
+    /// Counts a hit on a known counter if its slot alone decides. Returns `None` otherwise, and
+    /// changes nothing.
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,
@@ -106,7 +106,8 @@ impl Shard {
         try_increment_slot(self.table.find_slot(fingerprint)?, window, hit, now, mode)
     }
 
-    /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes nothing.
+    /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes
+    /// nothing.
     pub(crate) fn increment(
         &mut self,
         lookup: &Lookup,
@@ -203,8 +204,8 @@ impl Shard {
         })
     }
 
-    /// Resets the window, or only the window with this id if one is given. Returns whether that removed
-    /// the entry.
+    /// Resets the window, or only the window with this id if one is given. Returns whether that
+    /// removed the entry.
     pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
         let Some(at) = self.table.find(lookup.fingerprint) else {
             return false;
@@ -229,8 +230,8 @@ impl Shard {
         is_empty
     }
 
-    /// Continues a sweep and removes expired entries. Returns the time of the next sweep once this one
-    /// has reached the end of the table.
+    /// Continues a sweep and removes expired entries. Returns the time of the next sweep once this
+    /// one has reached the end of the table.
     pub(crate) fn sweep(
         &mut self,
         kinds: &KindTable,
@@ -266,8 +267,8 @@ impl Shard {
         Some(self.earliest_expiry)
     }
 
-    /// Returns the entry that expires first among as many as may be scanned, and its expiry. Also returns
-    /// the hash to continue from, if the scan stopped before the end of the table.
+    /// Returns the entry that expires first among as many as may be scanned, and its expiry. Also
+    /// returns the hash to continue from, if the scan stopped before the end of the table.
     pub(crate) fn earliest_expiring(
         &self,
         from: u64,
@@ -304,7 +305,8 @@ impl Shard {
         (self.table.size(), self.table.len())
     }
 
-    /// Returns the expiry of the entry in a slot, and when to scan it again if that is in the future.
+    /// Returns the expiry of the entry in a slot, and when to scan it again if that is in the
+    /// future.
     fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
         match slot.content() {
             SlotContent::Packed(kind_id) => match kinds.kind(kind_id) {
@@ -367,8 +369,8 @@ impl Shard {
     }
 }
 
-/// Counts a hit in a slot that holds a bucket, or windows of which the newest is hit. Returns `None`
-/// otherwise, and changes nothing.
+/// Counts a hit in a slot that holds a bucket, or windows of which the newest is hit. Returns
+/// `None` otherwise, and changes nothing.
 #[inline(always)]
 fn try_increment_slot(
     slot: &mut Slot,
@@ -390,9 +392,9 @@ fn try_increment_slot(
     }
 }
 
-/// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first hit
-/// can expire at any time, so their expiry is rounded up to the next of a few moments. Many entries
-/// then expire together.
+/// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first
+/// hit can expire at any time, so their expiry is rounded up to the next of a few moments. Many
+/// entries then expire together.
 fn round_up_expiry(expiry: Timestamp, kind: WindowKind, reading: Reading) -> Timestamp {
     let (WindowKind::FromFirstHit { length } | WindowKind::Bucket { length, .. }) = kind else {
         return expiry;

@@ -20,9 +20,9 @@ use super::windows::{KNOWN, WindowMode, Windows};
 /// | 2, 3 | 128 | bucket: its value |
 /// | 2 | 64 | overflow: the position of the entry |
 ///
-/// The start of a window is stored without its lowest 16 bits. Windows last at least a millisecond, so no
-/// two windows that start at multiples of one length start within 2^16 nanoseconds. No slot is on two
-/// cache lines.
+/// The start of a window is stored without its lowest 16 bits. Windows last at least a millisecond,
+/// so no two windows that start at multiples of one length start within 2^16 nanoseconds. No slot
+/// is on two cache lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(32))]
 pub(crate) struct Slot([u64; 4]);
@@ -136,8 +136,8 @@ impl Slot {
         Windows { newest, counts }
     }
 
-    /// [`Windows::increment`] for a hit in the newest window, if the counts fit. Returns `None` otherwise,
-    /// and changes nothing.
+    /// Counts a hit in the newest window like [`Windows::increment`], if the counts fit. Returns
+    /// `None` otherwise, and changes nothing.
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,
@@ -171,8 +171,8 @@ impl Slot {
     }
 }
 
-/// Returns whether the [weight](limited_core::sliding::weight) of the previous window fits into the rest
-/// of the limit: `previous · left ≤ room · length`, without the division.
+/// Returns whether the [weight](limited_core::sliding::weight) of the previous window fits into the
+/// rest of the limit: `previous · left ≤ room · length`, without the division.
 #[inline(always)]
 fn fits(room: u128, previous: u64, start: Timestamp, length: WindowLength, now: Timestamp) -> bool {
     if previous == 0 {

@@ -14,14 +14,15 @@ mod imp {
 
     /// A lock whose unlocking is one store, because no waiter ever has to be woken.
     ///
-    /// A thread holds it for nanoseconds, unless the operating system suspends the thread. Waiters then
-    /// yield, and later sleep, so that the holder runs even if its priority is lower than theirs.
+    /// A thread holds it for nanoseconds, unless the operating system suspends the thread. Waiters
+    /// then yield, and later sleep, so that the holder runs even if its priority is lower than
+    /// theirs.
     #[derive(Default)]
     pub(crate) struct SpinLock<T>(SpinMutex<T>);
 
-    /// Binary logarithm of the pause between two attempts, in spin-loop hints. The first pause takes some
-    /// hundred nanoseconds; later ones are longer. The holder mostly takes the lock again meanwhile, and
-    /// runs several operations on data in its processor's cache.
+    /// Binary logarithm of the pause between two attempts, in spin-loop hints. The first pause
+    /// takes some hundred nanoseconds; later ones are longer. The holder mostly takes the lock
+    /// again meanwhile, and runs several operations on data in its processor's cache.
     const PAUSE_BITS: std::ops::RangeInclusive<u32> = 5..=7;
 
     /// Number of attempts after which a waiter yields.

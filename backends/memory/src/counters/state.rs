@@ -81,8 +81,8 @@ impl StoredState {
         }
     }
 
-    /// Resets the window, or only the window with this id if one is given. Returns whether the entry
-    /// is now to be removed.
+    /// Resets the window, or only the window with this id if one is given. Returns whether the
+    /// entry is now to be removed.
     pub(crate) fn reset(&mut self, window: Window, window_id: Option<WindowId>) -> bool {
         match (self, window, window_id) {
             (Self::Aligned(windows), Window::Aligned { start, length }, None) => {
@@ -94,8 +94,8 @@ impl StoredState {
         }
     }
 
-    /// Returns when the entry may be removed: from then on it equals an absent one, also for a clock
-    /// that jumps back within the maximum clock skew.
+    /// Returns when the entry may be removed: from then on it equals an absent one, also for a
+    /// clock that jumps back within the maximum clock skew.
     pub(crate) fn retained_until(&self, kind: WindowKind, reading: Reading) -> Timestamp {
         match (self, kind) {
             (Self::Aligned(windows), WindowKind::Aligned { length }) => {
@@ -118,7 +118,7 @@ impl StoredState {
     }
 }
 
-/// [`StoredState::retained_until`] of a bucket.
+/// Returns [`StoredState::retained_until`] of a bucket.
 pub(crate) fn bucket_retained_until(
     value: u128,
     limit: u64,
@@ -140,8 +140,8 @@ pub(crate) fn increment_bucket(value: &mut u128, limit: u64, hit: &Hit<'_>, now:
     }
 }
 
-/// Returns the value of a bucket, or 0 if it is full and so equals an absent one. A full bucket stays
-/// stored for a while, since the clock may jump back to a time at which it was not full.
+/// Returns the value of a bucket, or 0 if it is full and so equals an absent one. A full bucket
+/// stays stored for a while, since the clock may jump back to a time at which it was not full.
 pub(crate) fn value_unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
     if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
 }

@@ -1,7 +1,7 @@
 //! A table of slots: open addressing with linear probing, sorted by hash.
 //!
-//! The hash of a slot determines its home, a cache line of two slots. The slot is in its home, or behind
-//! it if other slots come first. All slots are sorted by falling hash. Therefore:
+//! The hash of a slot determines its home, a cache line of two slots. The slot is in its home, or
+//! behind it if other slots come first. All slots are sorted by falling hash. Therefore:
 //!
 //! - A search for an absent slot ends where a present one would be found.
 //! - A larger table is filled from front to back.
@@ -16,7 +16,8 @@ use super::slot::Slot;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     lines: Box<[CacheLine]>,
-    /// Number of lines that are homes. More lines follow, for slots that are displaced from their home.
+    /// Number of lines that are homes. More lines follow, for slots that are displaced from their
+    /// home.
     homes: u32,
     len: u32,
 }
@@ -135,8 +136,8 @@ impl Table {
         home
     }
 
-    /// Inserts a slot at its position and displaces the slots behind it. Returns `false` if that needs the
-    /// last slot, and changes nothing.
+    /// Inserts a slot at its position and displaces the slots behind it. Returns `false` if that
+    /// needs the last slot, and changes nothing.
     fn try_insert(&mut self, slot: Slot) -> bool {
         let at = self.position(slot.hash());
         let Some(gap) = self.slots(at).position(Slot::is_empty).map(|gap| at + gap) else {
@@ -187,13 +188,14 @@ const fn max_load(homes: u32) -> usize {
     homes as usize * SLOTS_PER_LINE * 3 / 4
 }
 
-/// Returns the number of homes of the next larger table. Growing by an eighth leaves few slots empty.
+/// Returns the number of homes of the next larger table. Growing by an eighth leaves few slots
+/// empty.
 const fn next_homes(homes: u32) -> u32 {
     homes + homes / 8 + MIN_HOMES
 }
 
-/// Returns the number of lines behind the last home: for displaced slots, and for the slot that stays
-/// empty.
+/// Returns the number of lines behind the last home: for displaced slots, and for the slot that
+/// stays empty.
 const fn spare_lines(homes: u32) -> usize {
     if homes > 1 { 2 + homes as usize / 64 } else { 1 }
 }
@@ -223,8 +225,8 @@ mod tests {
         }
     }
 
-    /// Hashes of one shard. Small ones crowd at the end of a table; those that differ only in their lowest
-    /// bits crowd at one position.
+    /// Hashes of one shard. Small ones crowd at the end of a table; those that differ only in their
+    /// lowest bits crowd at one position.
     fn any_hash() -> impl Strategy<Value = u64> {
         prop_oneof![
             any::<u64>().prop_map(|hash| hash >> SHARD_BITS),

@@ -84,7 +84,8 @@ fn expired_keys_free_their_memory() {
         let later = after(START, 60);
         let live = (0..100).map(|key| format!("live {key}"));
         live.for_each(|key| drop(count(&store, &key, windows(later)[kind], later)));
-        // Each operation removes up to four keys, so as many operations as there are keys are plenty.
+        // Each operation removes up to four keys, so as many operations as there are keys are
+        // plenty.
         for _ in 0..5_000 {
             count(&store, "live 0", windows(later)[kind], later);
         }
@@ -128,8 +129,8 @@ fn buckets_are_swept_in_groups() {
         now = now.saturating_add(Duration::from_millis(10));
         sweeps += usize::from(store.next_expiry.any_due(now));
         count(&store, &key.to_string(), window, now);
-        // The bucket is full at once. It is retained for a minute and the maximum clock skew, and swept
-        // within an eighth of that time.
+        // The bucket is full at once. It is retained for a minute and the maximum clock skew, and
+        // swept within an eighth of that time.
         assert!(store.len() <= 100 * 65 * 9 / 8, "{}", store.len());
     }
     assert!(sweeps < 40_000, "{sweeps}");
@@ -148,7 +149,8 @@ fn capacity_of_a_replaced_key_is_counted_once() {
         for number in 1..300 {
             hit(&key(number), after(START, 100));
         }
-        // The only expired key comes after more keys than a call sweeps. It is found when room is needed.
+        // The only expired key comes after more keys than a call sweeps. It is found when room is
+        // needed.
         hit("new", after(START, 130));
         assert_eq!((store.len(), slots(&store).1), (300, 300));
     }
@@ -219,7 +221,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// In slots and in overflow entries, displaced or not, windows count like the general arithmetic.
+    /// In slots and in overflow entries, displaced or not, windows count like the general
+    /// arithmetic.
     #[test]
     fn stored_windows_count_like_the_arithmetic_alone(steps in steps()) {
         let (store, length) = (store(), WindowLength::SECOND);

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use limited_core::{Window, WindowLength};
 
-/// The window of a counter without its start: what the successive windows of a counter have in common.
+/// The window of a counter without its start: what the successive windows of a counter have in
+/// common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WindowKind {
     Aligned { length: WindowLength },
@@ -38,8 +39,8 @@ const STEP: usize = 8;
 /// Maximum number of interned kinds.
 const CAPACITY: usize = FIRST_CHOICES + (PROBES - 1) * STEP;
 
-/// A table of kinds that only grows. A kind that finds no room stays uninterned, and its entries store
-/// the kind themselves.
+/// A table of kinds that only grows. A kind that finds no room stays uninterned, and its entries
+/// store the kind themselves.
 pub(crate) struct KindTable(Box<[OnceLock<WindowKind>]>);
 
 impl KindTable {

@@ -6,15 +6,15 @@ use limited_core::{
     Counter, CounterState, Hit, Timestamp, Window, WindowLength, has_passed, retained_until, sliding,
 };
 
-/// Number of known windows. The current and the previous window decide a hit on a sliding counter. The
-/// third keeps both known if the clock jumps back into the previous window.
+/// Number of known windows. The current and the previous window decide a hit on a sliding counter.
+/// The third keeps both known if the clock jumps back into the previous window.
 pub(crate) const KNOWN: usize = 3;
 
 /// The newest window with hits, and the two windows before it.
 ///
-/// All older windows are closed. If the clock jumps back into one, its count is unknown: it refuses, and
-/// never admits extra. If windows are at least as long as the maximum clock skew, that happens only
-/// after the time until which the contract retains a window.
+/// All older windows are closed. If the clock jumps back into one, its count is unknown. Hits are
+/// then refused, and nothing extra is admitted. If windows are at least as long as the maximum
+/// clock skew, that happens only after the time until which the contract retains a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     /// The start of the newest window.
@@ -23,7 +23,8 @@ pub(crate) struct Windows {
     pub(crate) counts: [u128; KNOWN],
 }
 
-/// Whether an operation counts one window, or weighs the previous window too, which must then be known.
+/// Whether an operation counts one window, or weighs the previous window too, which must then be
+/// known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WindowMode {
     Fixed,
@@ -68,7 +69,8 @@ pub(crate) struct WindowAt {
 enum Decidable {
     /// In the requested window.
     Known,
-    /// In the requested window, after all known windows are forgotten: they lie implausibly far ahead.
+    /// In the requested window, after all known windows are forgotten: they lie implausibly far
+    /// ahead.
     StartOver,
     /// In the window with this start, at the earliest.
     ForgottenBefore(Timestamp),
@@ -136,8 +138,9 @@ impl Windows {
         }
     }
 
-    /// Returns whether the newest window lies further ahead than a jump back within the maximum clock
-    /// skew explains. The clock was then wrong when that window was counted, and has been corrected since.
+    /// Returns whether the newest window lies further ahead than a jump back within the maximum
+    /// clock skew explains. The clock was then wrong when that window was counted, and has been
+    /// corrected since.
     fn is_implausible(&self, length: WindowLength, Reading { now, skew }: Reading) -> bool {
         Timestamp::from_nanos(self.newest) > retained_until(now, length, skew)
     }
@@ -167,7 +170,8 @@ impl Windows {
         }
     }
 
-    /// Returns whether the requested window can be decided: it is known, or later than all known ones.
+    /// Returns whether the requested window can be decided: it is known, or later than all known
+    /// ones.
     fn decidable(&self, at: WindowAt) -> Decidable {
         let (requested, length) = (at.start.as_nanos(), at.length.as_nanos());
         let back = |windows| self.newest.saturating_sub(windows * length);
@@ -314,7 +318,8 @@ mod tests {
             }
         }
 
-        /// Windows shorter than the maximum clock skew may be forgotten early, but admit nothing extra.
+        /// Windows shorter than the maximum clock skew may be forgotten early, but admit nothing
+        /// extra.
         #[test]
         fn jump_back_within_the_skew_admits_nothing_extra(
             steps in steps(WindowLength::SECOND),

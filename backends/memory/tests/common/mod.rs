@@ -1,6 +1,6 @@
-//! What the tests of claims share: a start, and each operation waited for.
+//! Shared by the tests of claims: a start time, and each operation as a blocking function.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use pollster::block_on;
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-/// How long the leases are that tests ask for.
+/// The length of each lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
 pub(crate) const TICK: Duration = Duration::from_nanos(1);
@@ -26,9 +26,9 @@ pub(crate) fn after(time: Timestamp, duration: Duration) -> Timestamp {
     time.saturating_add(duration)
 }
 
-/// A completion that expires a while after [`START`].
-pub(crate) fn done(owner: Owner, kept_for: Duration) -> Completion<'static> {
-    Completion { expires: Some(after(START, kept_for)), ..Completion::new(owner) }
+/// Returns a completion that expires this long after [`START`].
+pub(crate) fn done(owner: Owner, ttl: Duration) -> Completion<'static> {
+    Completion { expires: Some(after(START, ttl)), ..Completion::new(owner) }
 }
 
 pub(crate) fn claim(
@@ -41,7 +41,7 @@ pub(crate) fn claim(
     with(key, |key| block_on(backend.claim(key, &request, now)))
 }
 
-/// The grant of a claim that has to be granted.
+/// Claims a key, and panics if it is not granted.
 #[track_caller]
 pub(crate) fn granted(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Grant {
     match claim(backend, key, owner, now) {
@@ -50,12 +50,12 @@ pub(crate) fn granted(backend: &MemoryBackend, key: &str, owner: Owner, now: Tim
     }
 }
 
-/// The record that a claim meets which has to be refused.
+/// Claims a key, and panics if it is granted. Returns the record that holds it.
 #[track_caller]
-pub(crate) fn taken(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Record {
+pub(crate) fn held(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Record {
     match claim(backend, key, owner, now) {
         Ok(Acquisition::Held(record)) => record,
-        other => panic!("not taken: {other:?}"),
+        other => panic!("not held: {other:?}"),
     }
 }
 
@@ -65,27 +65,30 @@ pub(crate) fn finish(
     completion: &Completion<'_>,
     now: Timestamp,
 ) -> FinishResult {
-    with(key, |key| block_on(backend.finish(key, completion, now))).expect("memory always answers")
+    with(key, |key| block_on(backend.finish(key, completion, now)))
+        .expect("this operation does not fail in memory")
 }
 
 pub(crate) fn renew(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> LeaseStatus {
     let expires_at = after(now, LEASE);
-    with(key, |key| block_on(backend.renew(key, owner, expires_at, now))).expect("memory always answers")
+    with(key, |key| block_on(backend.renew(key, owner, expires_at, now)))
+        .expect("this operation does not fail in memory")
 }
 
 pub(crate) fn release(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> LeaseStatus {
-    with(key, |key| block_on(backend.release(key, owner, now))).expect("memory always answers")
+    with(key, |key| block_on(backend.release(key, owner, now)))
+        .expect("this operation does not fail in memory")
 }
 
 pub(crate) fn find(backend: &MemoryBackend, key: &str, now: Timestamp) -> Option<Record> {
-    with(key, |key| block_on(backend.find(key, now))).expect("memory always answers")
+    with(key, |key| block_on(backend.find(key, now))).expect("this operation does not fail in memory")
 }
 
 pub(crate) fn forget(backend: &MemoryBackend, key: &str, now: Timestamp) {
-    with(key, |key| block_on(backend.forget(key, now))).expect("memory always answers");
+    with(key, |key| block_on(backend.forget(key, now))).expect("this operation does not fail in memory");
 }
 
-fn with<R>(key: &str, ask: impl FnOnce(&ClaimKey<'_>) -> R) -> R {
+fn with<R>(key: &str, run: impl FnOnce(&ClaimKey<'_>) -> R) -> R {
     let key = Key::from(key);
-    ask(&ClaimKey::new("", ClaimKind::DoOnce, &key).expect("a valid key"))
+    run(&ClaimKey::new("", ClaimKind::DoOnce, &key).expect("a valid key"))
 }
