@@ -1,0 +1,374 @@
+//! Telemetry: exactly what `telemetry.md` lists is recorded, and never a key in plain text.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod recorder;
+mod subscriber;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::block_on;
+use common::stepping::{Running, poll, step};
+use limited::backend::FinishResult;
+use limited::telemetry::{describe_metrics, key_hash};
+use limited::{
+    Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
+};
+use limited_mock::{Fault, MockBackend, Operation};
+use recorder::StoringRecorder;
+use subscriber::{Entry, StoringSubscriber};
+
+/// A part of every key. It must not be recorded.
+const SECRET: &str = "alice@example.org";
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Runs an action, and returns all metrics, spans and events that it records.
+fn record(action: impl FnOnce()) -> (StoringRecorder, Vec<Entry>) {
+    let (recorder, subscriber) = (StoringRecorder::default(), StoringSubscriber::default());
+    tracing::subscriber::with_default(subscriber.clone(), || {
+        metrics::with_local_recorder(&recorder, action);
+    });
+    (recorder, subscriber.entries())
+}
+
+/// Returns a mock whose next call of `operation` fails.
+fn failing(operation: Operation, error: BackendError) -> MockBackend {
+    let mock = MockBackend::new();
+    mock.inject(Fault::error(error).on(operation));
+    mock
+}
+
+fn denied() -> BackendError {
+    BackendError::AccessDenied("no".into())
+}
+
+fn every_error() -> Vec<BackendError> {
+    vec![
+        BackendError::throttled("?"),
+        BackendError::timed_out("?"),
+        BackendError::unavailable("?"),
+        BackendError::MissingTable("?".into()),
+        denied(),
+        BackendError::Misconfigured("?".into()),
+        BackendError::invalid("?"),
+        BackendError::Full { max_keys: 1 },
+        BackendError::unsupported("?"),
+        BackendError::Corrupt("?".into()),
+        BackendError::Other("?".into()),
+    ]
+}
+
+fn all_decisions() {
+    for algorithm in Algorithm::ALL {
+        let limiter =
+            |backend| Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1)).namespace("api");
+        let mock = limiter(MockBackend::new());
+        assert!(mock.allow_now(SECRET).unwrap().is_allowed());
+        assert!(!block_on(mock.allow(SECRET)).unwrap().is_allowed());
+        assert!(!block_on(mock.allow_n(SECRET, 7)).unwrap().is_allowed());
+        assert!(!mock.peek_now(SECRET).unwrap().is_allowed());
+        assert!(!block_on(mock.peek(SECRET)).unwrap().is_allowed());
+        mock.reset_now(SECRET).unwrap();
+        block_on(mock.reset(SECRET)).unwrap();
+        for (on_error, allowed) in [(OnError::Allow, true), (OnError::Deny, false)] {
+            let broken = limiter(failing(Operation::Increment, denied())).on_error(on_error);
+            assert_eq!(broken.allow_now(SECRET).unwrap().is_allowed(), allowed);
+        }
+        for error in every_error() {
+            block_on(limiter(failing(Operation::Increment, error)).allow(SECRET)).unwrap_err();
+        }
+    }
+}
+
+fn all_attempts() {
+    let attempts = LimitedAttempt::new(MockBackend::new(), 1, Duration::from_secs(60)).namespace("login");
+    block_on(attempts.attempt(SECRET)).unwrap();
+    attempts.attempt_now(SECRET).unwrap_err();
+}
+
+/// A result that cannot be serialized as JSON.
+type NotSerializable = HashMap<(u8, u8), u8>;
+
+fn all_idempotent_runs() {
+    let clock = ManualClock::new();
+    let over = |mock| Idempotency::new(mock).clock(clock.clone()).lease(LEASE).namespace("payments");
+    let fine = async || Ok::<_, String>(SECRET.to_owned());
+    let wrong = async || Err::<String, _>(SECRET.to_owned());
+    let mock = over(MockBackend::new());
+    let key = |name: &str| format!("{SECRET} {name}");
+
+    for _ in 0..2 {
+        block_on(mock.run(key("fine"), SECRET, fine)).unwrap();
+        block_on(mock.run_storing_errors(key("stored error"), SECRET, wrong)).unwrap_err();
+        let not_serializable = async || Ok::<NotSerializable, String>(HashMap::from([((1, 2), 3)]));
+        block_on(mock.run(key("not serializable"), SECRET, not_serializable)).unwrap_err();
+    }
+    block_on(mock.run(key("fine"), "another", fine)).unwrap_err();
+    block_on(mock.run(key("fine"), SECRET, async || Ok::<u8, String>(1))).unwrap_err();
+    block_on(mock.run("", SECRET, fine)).unwrap_err();
+    block_on(mock.run(key("wrong"), SECRET, wrong)).unwrap_err();
+    block_on(mock.run(key("forgotten"), SECRET, async || {
+        mock.forget(key("forgotten")).await.unwrap();
+        fine().await
+    }))
+    .unwrap_err();
+    block_on(mock.find(key("fine"))).unwrap();
+
+    let mut slow: Running<'_, _> = Box::pin(mock.run(key("slow"), SECRET, async || {
+        tracing::info!(target: "the handler", "begins");
+        for _ in 0..3 {
+            step().await;
+        }
+        fine().await
+    }));
+    assert!(poll(&mut slow).is_pending());
+    block_on(mock.run(key("slow"), SECRET, fine)).unwrap_err();
+    clock.advance(LEASE / 3);
+    assert!(poll(&mut slow).is_pending());
+    drop(slow);
+
+    let lost = over(MockBackend::new());
+    lost.backend()
+        .inject(Fault::lease_status(limited::backend::LeaseStatus::Lost(None)).on(Operation::Renew));
+    let mut overtaken: Running<'_, _> = Box::pin(lost.run(key("overtaken"), SECRET, async || {
+        for _ in 0..3 {
+            step().await;
+        }
+        fine().await
+    }));
+    assert!(poll(&mut overtaken).is_pending());
+    clock.advance(LEASE / 3);
+    while poll(&mut overtaken).is_pending() {}
+
+    let no_room = over(MockBackend::new());
+    no_room.backend().inject(Fault::finish_result(FinishResult::Omitted { reason: "no room".into() }));
+    block_on(no_room.run(key("large"), SECRET, fine)).unwrap_err();
+    for operation in [Operation::Claim, Operation::Finish, Operation::Release] {
+        let broken = over(failing(operation, denied()));
+        let failing = operation == Operation::Release;
+        let run =
+            broken.run(key("broken"), SECRET, async || if failing { wrong().await } else { fine().await });
+        block_on(run).unwrap_err();
+    }
+    block_on(over(failing(Operation::Find, denied())).find(SECRET)).unwrap_err();
+    block_on(over(failing(Operation::Forget, denied())).forget(SECRET)).unwrap_err();
+}
+
+fn all_runs_of_do_once() {
+    let over = |mock| DoOnce::new(mock).namespace("mail");
+    let fine = async || Ok::<_, String>(());
+    let mock = over(MockBackend::new());
+    for _ in 0..2 {
+        block_on(mock.run(SECRET, "welcome", fine)).unwrap();
+    }
+    block_on(mock.run(SECRET, "wrong", async || Err::<(), _>(SECRET))).unwrap_err();
+    block_on(mock.run(&"x".repeat(2_000), SECRET, fine)).unwrap_err();
+    block_on(mock.run(SECRET, "forgotten", async || {
+        mock.clear(SECRET, "forgotten").await.unwrap();
+        fine().await
+    }))
+    .unwrap_err();
+    let mut slow: Running<'_, _> = Box::pin(mock.run(SECRET, "slow", step_once));
+    assert!(poll(&mut slow).is_pending());
+    block_on(mock.run(SECRET, "slow", fine)).unwrap_err();
+    drop(slow);
+    block_on(mock.run_at_most_once(SECRET, "prize", fine)).unwrap();
+    block_on(mock.mark_done(SECRET, "prize")).unwrap();
+    for operation in [Operation::Claim, Operation::Finish] {
+        block_on(over(failing(operation, denied())).run(SECRET, "broken", fine)).unwrap_err();
+    }
+}
+
+async fn step_once() -> Result<(), String> {
+    step().await;
+    Ok(())
+}
+
+/// Causes every metric, span and event.
+fn everything() {
+    all_decisions();
+    all_attempts();
+    all_idempotent_runs();
+    all_runs_of_do_once();
+}
+
+/// The labels of each metric, and their values.
+type Labels = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+#[test]
+fn recorded_metrics_and_labels_are_exactly_the_documented_ones() {
+    let (recorder, _) = record(everything);
+    let mut emitted = Labels::new();
+    for (name, labels) in recorder.ids() {
+        for (label, value) in labels {
+            emitted.entry(name.clone()).or_default().entry(label).or_default().insert(value);
+        }
+    }
+    // The errors have the operations of the duration. Not every operation fails in this test.
+    let documented = table::metrics();
+    let operations = &documented["limited_backend_duration_seconds"].labels["operation"];
+    let failed = emitted.get_mut("limited_backend_errors_total").unwrap();
+    assert!(failed["operation"].is_subset(operations));
+    failed.insert("operation".to_owned(), operations.clone());
+    let documented: Labels = documented.into_iter().map(|(name, metric)| (name, metric.labels)).collect();
+    assert_eq!(emitted, documented);
+}
+
+#[test]
+fn described_kinds_and_units_are_the_documented_ones() {
+    let (recorder, _) = record(describe_metrics);
+    let described = recorder.described.lock().unwrap().clone();
+    let documented = table::metrics();
+    assert_eq!(described.keys().collect::<Vec<_>>(), documented.keys().collect::<Vec<_>>());
+    for (name, metric) in documented {
+        let (kind, unit) = described[&name];
+        assert_eq!(kind, metric.kind);
+        assert_eq!(unit == Some(metrics::Unit::Seconds), metric.unit == "seconds", "{name}");
+    }
+}
+
+#[test]
+fn recorded_spans_and_events_are_exactly_the_documented_ones() {
+    let (_, entries) = record(everything);
+    let documented = table::spans_and_events();
+    let mut seen = BTreeSet::new();
+    for entry in entries.into_iter().filter(|entry| entry.target != "the handler") {
+        let kind = (entry.target.clone(), entry.level.clone(), entry.is_span, entry.message.clone());
+        let row = documented.get(&kind).unwrap_or_else(|| panic!("not documented: {entry:?}"));
+        let fields: BTreeSet<_> = entry.fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let missing: Vec<_> = row.fields.difference(&fields).collect();
+        assert!(fields.is_subset(&row.fields), "{entry:?}");
+        assert!(missing.is_empty() || missing == ["retry_after"], "{entry:?}");
+        // An outcome that is a warning is recorded at no other level.
+        let warned = documented.get(&(kind.0.clone(), "warn".to_owned(), false, kind.3.clone()));
+        if let Some(outcomes) = warned.and_then(|warned| warned.outcomes.as_ref()) {
+            assert_eq!(
+                outcomes.contains(entry.field("outcome").unwrap()),
+                entry.level == "warn",
+                "{entry:?}"
+            );
+        }
+        seen.insert(kind);
+    }
+    assert_eq!(seen, documented.into_keys().collect());
+}
+
+#[test]
+fn keys_are_recorded_as_hashes_only() {
+    let (recorder, entries) = record(everything);
+    assert!(entries.len() > 200, "{}", entries.len());
+    let text = format!("{entries:?} {:?}", recorder.ids());
+    assert!(!text.contains(SECRET) && !text.contains("alice"), "a key is recorded in plain text");
+    assert!(!text.contains("xxxx"), "a key that is too long is recorded in plain text");
+    let hash = key_hash(&Key::from(SECRET));
+    let refused =
+        entries.iter().find(|entry| entry.target == "limited::decision" && entry.message == "refused");
+    assert_eq!(refused.unwrap().field("key"), Some(hash.as_str()));
+    assert_eq!(refused.unwrap().field("namespace"), Some("api"));
+}
+
+#[test]
+fn handler_runs_in_the_span_of_its_claim() {
+    let (_, entries) = record(all_idempotent_runs);
+    let begins = entries.iter().find(|entry| entry.target == "the handler").unwrap();
+    assert_eq!(begins.parents, ["claim"]);
+}
+
+#[test]
+fn each_decision_run_and_call_is_counted_once() {
+    let (recorder, _) = record(|| {
+        let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(3));
+        for _ in 0..5 {
+            let _ = limiter.allow_now("key").unwrap();
+        }
+        let _ = limiter.peek_now("key").unwrap();
+        let idempotency = Idempotency::new(Arc::new(MockBackend::new()));
+        for _ in 0..3 {
+            block_on(idempotency.run("key", &(), async || Ok::<_, String>(1))).unwrap();
+        }
+    });
+    let decisions = |outcome| {
+        let labels = [("algorithm", "fixed-window"), ("outcome", outcome)];
+        recorder.count("limited_decisions_total", &labels)
+    };
+    assert_eq!((decisions("allowed"), decisions("refused")), (3, 2));
+    let runs = |outcome| recorder.count("limited_idempotency_total", &[("outcome", outcome)]);
+    assert_eq!((runs("executed"), runs("replayed")), (1, 2));
+    let timed = recorder.histograms.lock().unwrap();
+    let calls: Vec<_> = timed.iter().map(|(id, times)| (id.1[0].1.as_str(), times.len())).collect();
+    assert_eq!(calls, [("claim", 3), ("finish", 1), ("get", 1), ("increment", 5)]);
+    assert!(timed.values().flatten().all(|seconds| (0.0..60.0).contains(seconds)));
+}
+
+#[test]
+fn methods_without_a_future_record_the_same() {
+    for algorithm in Algorithm::ALL {
+        let limiter = || Limiter::new(MockBackend::new()).algorithm(algorithm);
+        let immediate = record(|| {
+            let limiter = limiter();
+            let _ = (limiter.allow_now("key").unwrap(), limiter.peek_now("key").unwrap());
+            limiter.reset_now("key").unwrap();
+        });
+        let awaited = record(|| {
+            let limiter = limiter();
+            let _ = (block_on(limiter.allow("key")).unwrap(), block_on(limiter.peek("key")).unwrap());
+            block_on(limiter.reset("key")).unwrap();
+        });
+        assert_eq!(immediate.0.ids(), awaited.0.ids());
+        let fields = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.fields).collect::<Vec<_>>();
+        assert_eq!(fields(immediate.1), fields(awaited.1));
+    }
+}
+
+#[test]
+fn repeated_call_is_recorded_each_time() {
+    let (recorder, entries) = record(|| {
+        let mock = MockBackend::new();
+        mock.inject(Fault::error(BackendError::timed_out("?")).on(Operation::Claim));
+        let idempotency = Idempotency::new(mock);
+        block_on(idempotency.run("key", &(), async || Ok::<_, String>(1))).unwrap();
+    });
+    assert_eq!(
+        recorder.count("limited_backend_errors_total", &[("operation", "claim"), ("kind", "timed_out")]),
+        1
+    );
+    assert_eq!(recorder.count("limited_idempotency_total", &[("outcome", "executed")]), 1);
+    let failed: Vec<_> = entries.iter().filter(|entry| entry.level == "warn").collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].field("retryable"), Some("true"));
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn credentials_and_keys_of_http_requests_are_not_recorded() {
+    use http_body_util::Full;
+    use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor, RateLimitLayer};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    type Body = Full<bytes::Bytes>;
+    let (_, entries) = record(|| {
+        let idempotency =
+            IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyExtractor::bearer_token());
+        let limit = RateLimitLayer::new(
+            Limiter::new(MockBackend::new()),
+            KeyExtractor::bearer_token().and(KeyExtractor::path()),
+        );
+        let service = service_fn(async |_: http::Request<BufferedBody<Body>>| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(SECRET)))
+        });
+        let service = limit.layer(idempotency.layer(service));
+        for _ in 0..2 {
+            let request = http::Request::post(format!("/{SECRET}"))
+                .header("authorization", format!("Bearer {SECRET}"))
+                .header("idempotency-key", format!("\"{SECRET}\""))
+                .body(Body::from(SECRET));
+            assert_eq!(block_on(service.clone().oneshot(request.unwrap())).unwrap().status(), 200);
+        }
+    });
+    let targets: BTreeSet<_> = entries.iter().map(|entry| entry.target.as_str()).collect();
+    assert!(targets.contains("limited::decision") && targets.contains("limited::idempotency"));
+    assert!(!format!("{entries:?}").contains(SECRET));
+}
