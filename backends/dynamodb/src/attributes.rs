@@ -1,10 +1,13 @@
-//! The names of an item's attributes: a public format, which programs in other languages read and
-//! write.
+//! The attributes of an item: their names, and how their values are read. A public format, which
+//! programs in other languages read and write.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::BackendError;
+use limited_core::{BackendError, Timestamp};
+
+use crate::format::parse_timestamp;
 
 pub(crate) const IDENTIFIER: &str = "Identifier";
 pub(crate) const WINDOW_TIME: &str = "WindowTime";
@@ -56,10 +59,24 @@ pub(crate) fn key_attributes(partition: (&str, &str), sort: (&str, &str)) -> Ite
     [partition, sort].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into()
 }
 
-pub(crate) fn number(name: &str, value: &AttributeValue) -> Result<u128, BackendError> {
-    value.as_n().ok().and_then(|number| number.parse().ok()).ok_or_else(|| unreadable(name))
+/// Reads a string; `None` if the attribute is missing.
+pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<Option<&'a str>, BackendError> {
+    item.get(name).map(|value| value.as_s().map(String::as_str).map_err(|_| unreadable(name))).transpose()
 }
 
+/// Reads a time; `None` if the attribute is missing.
+pub(crate) fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, BackendError> {
+    let text = text(item, name)?;
+    text.map(|text| parse_timestamp(text).ok_or_else(|| unreadable(name))).transpose()
+}
+
+/// Reads a whole number; `None` if the attribute is missing.
+pub(crate) fn number<N: FromStr>(item: &Item, name: &str) -> Result<Option<N>, BackendError> {
+    let parse = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
+    item.get(name).map(|value| parse(value).ok_or_else(|| unreadable(name))).transpose()
+}
+
+/// Returns the error for an attribute that is not in the documented format.
 pub(crate) fn unreadable(name: &str) -> BackendError {
     BackendError::Corrupt(format!("the attribute `{name}` is not in the documented format").into())
 }

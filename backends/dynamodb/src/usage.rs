@@ -16,11 +16,10 @@ use limited_core::{BackendError, Cause, Key, Timestamp};
 
 use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IDENTIFIER, IP_ADDRESS, Item, TENANT_ID, UPDATED_AT, USER_ID,
-    WINDOW_TIME, number, unreadable,
+    WINDOW_TIME, number, text, time,
 };
 use crate::client::Client;
 use crate::error::backend_error;
-use crate::format::parse_timestamp;
 use crate::{DynamoDbBackend, Index};
 
 /// How many keys a page of an index has: as many as a `BatchGetItem` accepts.
@@ -63,23 +62,15 @@ pub struct Usage {
 
 impl Usage {
     fn read(item: &Item) -> Result<Self, BackendError> {
-        let text = |name| {
-            let value: Option<&AttributeValue> = item.get(name);
-            value.map(|value| value.as_s().cloned().map_err(|_| unreadable(name))).transpose()
-        };
-        let time = |name| {
-            let written: Option<String> = text(name)?;
-            written.map(|time| parse_timestamp(&time).ok_or_else(|| unreadable(name))).transpose()
-        };
-        let whole = |name| item.get(name).map(|value| number(name, value)).transpose();
-        let expires_at = whole(EXPIRES_AT)?;
+        let text = |name| Ok::<_, BackendError>(text(item, name)?.map(str::to_owned));
+        let expires_at: Option<u128> = number(item, EXPIRES_AT)?;
         Ok(Self {
             identifier: text(IDENTIFIER)?.unwrap_or_default(),
             window_time: text(WINDOW_TIME)?.unwrap_or_default(),
-            count: whole(COUNT)?.unwrap_or_default(),
+            count: number(item, COUNT)?.unwrap_or_default(),
             expires_at: expires_at.map(|at| Timestamp::from_secs(u64::try_from(at).unwrap_or(u64::MAX))),
-            created_at: time(CREATED_AT)?,
-            updated_at: time(UPDATED_AT)?,
+            created_at: time(item, CREATED_AT)?,
+            updated_at: time(item, UPDATED_AT)?,
             bucket: text(BUCKET_KEY)?,
             tenant: text(TENANT_ID)?,
             user: text(USER_ID)?,

@@ -1,5 +1,5 @@
-//! The conformance suite, over a wire that loses answers where the suite wants it; and over TCP, or against the server
-//! that `LIMITED_DYNAMODB_ENDPOINT` names.
+//! The conformance suite: over a wire that loses responses on request, and over TCP to the embedded
+//! server or the one that `LIMITED_DYNAMODB_ENDPOINT` names.
 
 mod support;
 
@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// A backend with time enough for a busy machine.
+/// Returns a backend with a timeout that is long enough for a busy machine.
 fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
     let builder = DynamoDbBackend::builder(client)
         .table_name(unique_table("conformance"))
@@ -23,7 +23,7 @@ fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
     backend
 }
 
-/// A wire of its own for each backend.
+/// Each backend has a wire of its own.
 struct OverWire(std::sync::Mutex<Vec<(String, Wire)>>);
 
 impl Harness for OverWire {
@@ -43,8 +43,8 @@ impl Harness for OverWire {
     fn lose_next_response(&self, backend: &DynamoDbBackend) -> bool {
         let wires = self.0.lock().unwrap();
         let (_, wire) =
-            wires.iter().find(|(table, _)| table == backend.table_name()).expect("a wire of the suite's");
-        // Hits, and all that is done to a claim, are updates.
+            wires.iter().find(|(table, _)| table == backend.table_name()).expect("the backend of a wire");
+        // Hits and every change of a claim are updates.
         for write in ["UpdateItem", "DeleteItem"] {
             wire.push_fault_on(write, Fault::CutAfter);
         }
@@ -69,7 +69,7 @@ impl Harness for OverTcp {
 }
 
 #[test]
-fn claims_are_checked() {
+fn suite_checks_claims() {
     assert!(has_claims(&OverWire(std::sync::Mutex::default())));
 }
 

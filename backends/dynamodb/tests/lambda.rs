@@ -1,4 +1,4 @@
-//! The handler of the example `lambda`, fed with events as API Gateway sends them.
+//! The handler of the example `lambda`, with events as API Gateway sends them.
 
 #[path = "../examples/lambda.rs"]
 #[allow(dead_code)]
@@ -42,7 +42,7 @@ const EVENT: &str = r#"{
     "isBase64Encoded": false
 }"#;
 
-/// The event, to be answered within so long.
+/// Returns the event, with a deadline after `time`.
 fn event(time: Duration) -> Request {
     let deadline = SystemTime::now() + time;
     let mut context = Context::default();
@@ -62,7 +62,7 @@ fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// A backend over an emulator of its own.
+/// Returns a backend over a new emulator.
 async fn backend() -> DynamoDbBackend {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -73,44 +73,44 @@ async fn backend() -> DynamoDbBackend {
     backend
 }
 
-async fn ask<B: Backend>(limiter: &Limiter<B>, request: Request) -> Response<Body> {
+async fn respond<B: Backend>(limiter: &Limiter<B>, request: Request) -> Response<Body> {
     handle(limiter, WithoutDecision::Unavailable, request).await.unwrap()
 }
 
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_refusal_is_429_and_says_in_whole_seconds_when_to_retry() {
+async fn refusal_is_429_with_retry_after_in_whole_seconds() {
     let clock = ManualClock::at(Timestamp::from_secs(1_795_262_400));
     let limiter = Limiter::new(backend().await).quota(Quota::per_minute(2)).clock(clock.clone());
     for _ in 0..2 {
-        let response = ask(&limiter, event(LONG)).await;
+        let response = respond(&limiter, event(LONG)).await;
         assert_eq!(response.status(), 200);
         assert!(response.headers().get(RETRY_AFTER).is_none());
     }
     for (passed, wait) in [(0, "60"), (1, "60"), (58_999, "1"), (999, "1")] {
         clock.advance(Duration::from_millis(passed));
-        let response = ask(&limiter, event(LONG)).await;
+        let response = respond(&limiter, event(LONG)).await;
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[RETRY_AFTER], wait);
     }
     clock.advance(Duration::from_millis(1));
-    assert_eq!(ask(&limiter, event(LONG)).await.status(), 200);
+    assert_eq!(respond(&limiter, event(LONG)).await.status(), 200);
 }
 
 #[tokio::test]
-async fn an_api_key_is_limited_apart_from_the_address() {
+async fn api_key_is_limited_separately_from_the_address() {
     let limiter = Limiter::new(backend().await).quota(Quota::per_day(1));
-    assert_eq!(ask(&limiter, event(LONG)).await.status(), 200);
-    assert_eq!(ask(&limiter, event(LONG)).await.status(), 429);
+    assert_eq!(respond(&limiter, event(LONG)).await.status(), 200);
+    assert_eq!(respond(&limiter, event(LONG)).await.status(), 429);
     let mut request = event(LONG);
     request.headers_mut().insert("x-api-key", "secret".parse().unwrap());
-    assert_eq!(ask(&limiter, request).await.status(), 200);
+    assert_eq!(respond(&limiter, request).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_table_that_does_not_answer_passes_or_is_503_as_chosen_and_in_time() {
-    // It takes connections, and never answers.
+async fn unresponsive_table_passes_or_is_503_as_configured_before_the_deadline() {
+    // It accepts connections and never responds.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let backend =
@@ -125,10 +125,10 @@ async fn a_table_that_does_not_answer_passes_or_is_503_as_chosen_and_in_time() {
 }
 
 #[tokio::test]
-async fn a_missing_table_is_a_failure_and_no_refusal() {
+async fn missing_table_is_a_failure_and_not_a_refusal() {
     let backend = backend().await;
     let elsewhere = DynamoDbBackend::builder(backend.client().clone()).table_name("elsewhere").build();
     let limiter = Limiter::new(elsewhere);
-    assert_eq!(ask(&limiter, event(LONG)).await.status(), 503);
+    assert_eq!(respond(&limiter, event(LONG)).await.status(), 503);
     assert_eq!(handle(&limiter, WithoutDecision::Pass, event(LONG)).await.unwrap().status(), 200);
 }

@@ -11,10 +11,10 @@ use limited_core::{
 use super::json::to_json;
 use crate::attributes::{
     COMPLETED_AT, EXPIRES_AT, FENCING_TOKEN, Item, KIND_ERROR, KIND_OMITTED, LOCK_TOKEN, LOCKED_UNTIL,
-    OMITTED_REASON, REQUEST_HASH, RESPONSE, RESPONSE_KIND, STATUS, STATUS_CODE, UPDATED_AT, number,
-    unreadable,
+    OMITTED_REASON, REQUEST_HASH, RESPONSE, RESPONSE_KIND, STATUS, STATUS_CODE, UPDATED_AT, number, text,
+    time, unreadable,
 };
-use crate::format::{hex_128, parse_timestamp};
+use crate::format::hex_128;
 
 /// The item of a claim. Attributes are read on demand, so one that is unreadable fails only what
 /// needs it.
@@ -51,9 +51,9 @@ impl StoredClaim {
     }
 
     pub(super) fn status(&self) -> Result<Status, BackendError> {
-        let text = self.text(STATUS)?.unwrap_or_default();
-        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
-            BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{text}`").into())
+        let found = text(&self.0, STATUS)?.unwrap_or_default();
+        Status::ALL.into_iter().find(|status| status.as_str() == found).ok_or_else(|| {
+            BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{found}`").into())
         })
     }
 
@@ -77,7 +77,7 @@ impl StoredClaim {
             Status::Processing => Ok(Some(Record::InProgress(InProgress {
                 owner: self.owner(),
                 fencing_token: fencing_token(&self.0)?,
-                expires_at: self.time(LOCKED_UNTIL)?.unwrap_or_default(),
+                expires_at: time(&self.0, LOCKED_UNTIL)?.unwrap_or_default(),
                 request_hash: self.request_hash()?,
             }))),
             Status::Completed => Ok(Some(Record::Finished(Finished {
@@ -85,7 +85,7 @@ impl StoredClaim {
                 fencing_token: fencing_token(&self.0)?,
                 at: self.completed_at()?,
                 result: self.result()?,
-                status_code: self.status_code()?,
+                status_code: number(&self.0, STATUS_CODE)?,
                 request_hash: self.request_hash()?,
             }))),
         }
@@ -116,8 +116,11 @@ impl StoredClaim {
     }
 
     fn completed_at(&self) -> Result<Timestamp, BackendError> {
-        let at = self.time(COMPLETED_AT)?;
-        Ok(at.map_or_else(|| self.time(UPDATED_AT), |at| Ok(Some(at)))?.unwrap_or_default())
+        let at = match time(&self.0, COMPLETED_AT)? {
+            None => time(&self.0, UPDATED_AT)?,
+            at => at,
+        };
+        Ok(at.unwrap_or_default())
     }
 
     fn result(&self) -> Result<StoredResult, BackendError> {
@@ -127,49 +130,31 @@ impl StoredClaim {
             Some(value) => match to_json(value) {
                 Some(json) => Ok(Some(Arc::from(json))),
                 None => Err(BackendError::Corrupt(
-                    format!(
-                        "the attribute `{RESPONSE}` contains a set or bytes, which JSON cannot represent"
-                    )
-                    .into(),
+                    format!("the attribute `{RESPONSE}` contains a set or bytes, which JSON lacks").into(),
                 )),
             },
         };
-        match self.text(RESPONSE_KIND)?.unwrap_or_default() {
+        match text(&self.0, RESPONSE_KIND)?.unwrap_or_default() {
             "" => Ok(response()?.map_or(StoredResult::Nothing, StoredResult::Value)),
             KIND_ERROR => Ok(StoredResult::Error(response()?.ok_or_else(|| unreadable(RESPONSE))?)),
             KIND_OMITTED => {
-                let reason = self.text(OMITTED_REASON)?.unwrap_or("the record contains no reason");
+                let reason = text(&self.0, OMITTED_REASON)?.unwrap_or("the record contains no reason");
                 Ok(StoredResult::Omitted { reason: reason.into() })
             }
             _ => Err(unreadable(RESPONSE_KIND)),
         }
     }
 
-    fn status_code(&self) -> Result<Option<u16>, BackendError> {
-        let code = self.0.get(STATUS_CODE).map(|code| number(STATUS_CODE, code)).transpose()?;
-        code.map(|code| u16::try_from(code).map_err(|_| unreadable(STATUS_CODE))).transpose()
-    }
-
     fn request_hash(&self) -> Result<Option<RequestHash>, BackendError> {
-        self.text(REQUEST_HASH)?
+        text(&self.0, REQUEST_HASH)?
             .map(|text| parse_hash(text).ok_or_else(|| unreadable(REQUEST_HASH)))
             .transpose()
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>, BackendError> {
-        let value = self.0.get(name);
-        value.map(|value| value.as_s().map(String::as_str).map_err(|_| unreadable(name))).transpose()
-    }
-
-    fn time(&self, name: &str) -> Result<Option<Timestamp>, BackendError> {
-        self.text(name)?.map(|text| parse_timestamp(text).ok_or_else(|| unreadable(name))).transpose()
     }
 }
 
 /// Returns the fencing token of the last grant; 0 if another program wrote none.
 pub(super) fn fencing_token(item: &Item) -> Result<FencingToken, BackendError> {
-    let token = item.get(FENCING_TOKEN).map_or(Ok(0), |token| number(FENCING_TOKEN, token))?;
-    u64::try_from(token).map(FencingToken).map_err(|_| unreadable(FENCING_TOKEN))
+    Ok(FencingToken(number(item, FENCING_TOKEN)?.unwrap_or(0)))
 }
 
 fn parse_hash(text: &str) -> Option<RequestHash> {

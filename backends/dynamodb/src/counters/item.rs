@@ -10,9 +10,9 @@ use limited_core::{
 
 use crate::attributes::{
     COUNT, IDENTIFIER, Item, METADATA, OPENED_AT, SLOT_PREFIX, WINDOW_ID, WINDOW_TIME, key_attributes,
-    number, unreadable,
+    number, time, unreadable,
 };
-use crate::format::{WindowTimeFormat, identifier, parse_timestamp, window_time};
+use crate::format::{WindowTimeFormat, identifier, window_time};
 
 /// The bytes that DynamoDB accepts as a partition key.
 const MAX_IDENTIFIER_BYTES: usize = 2048;
@@ -59,27 +59,24 @@ pub(super) struct ItemState {
 
 impl ItemState {
     pub(super) fn read(item: &Item, window: Window) -> Result<Self, BackendError> {
-        let text = |name| item.get(name).and_then(|value| value.as_s().ok());
-        let opened_at = text(OPENED_AT).cloned();
-        let opened = match window {
-            Window::FromFirstHit { .. } if item.contains_key(OPENED_AT) => {
-                let start = opened_at.as_deref().and_then(parse_timestamp);
-                let id = text(WINDOW_ID).map_or(Ok(0), |id| u128::from_str_radix(id, 16));
-                let meta = WindowMeta {
-                    id: WindowId(id.map_err(|_| unreadable(WINDOW_ID))?),
-                    metadata: text(METADATA).map(|metadata| Arc::from(metadata.as_str())),
-                };
-                Some((start.ok_or_else(|| unreadable(OPENED_AT))?, Arc::new(meta)))
-            }
-            _ => None,
+        let string = |name| item.get(name).and_then(|value| value.as_s().ok());
+        let start = match window {
+            Window::FromFirstHit { .. } => time(item, OPENED_AT)?,
+            Window::Aligned { .. } | Window::Bucket { .. } => None,
         };
+        let id = string(WINDOW_ID).map_or(Ok(0), |id| u128::from_str_radix(id, 16));
+        let opened = start.map(|start| {
+            let id = WindowId(id.map_err(|_| unreadable(WINDOW_ID))?);
+            let metadata = string(METADATA).map(|metadata| Arc::from(metadata.as_str()));
+            Ok((start, Arc::new(WindowMeta { id, metadata })))
+        });
         let slots = item.iter().filter(|(name, _)| name.starts_with(SLOT_PREFIX));
         let slots = slots.filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
         Ok(Self {
-            value: item.get(COUNT).map_or(Ok(0), |value| number(COUNT, value))?,
+            value: number(item, COUNT)?.unwrap_or_default(),
             exists: true,
-            opened,
-            opened_at,
+            opened: opened.transpose()?,
+            opened_at: string(OPENED_AT).cloned(),
             slots: slots.collect(),
         })
     }

@@ -1,4 +1,4 @@
-//! Each branch of the conditions, on items that are there, deleted or not.
+//! Each branch of the conditions, on items that exist, expired or not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
@@ -7,7 +7,7 @@ use limited_core::{
 };
 
 use crate::table::{
-    ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, number, order, seconds, taken, text,
+    ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, held, key, number, order, seconds, text,
     token,
 };
 
@@ -17,19 +17,19 @@ fn tick_after(time: Timestamp) -> Timestamp {
     Timestamp::from_nanos(time.as_nanos() + TICK)
 }
 
-/// What comes of a claim of Alice's at noon.
+/// The outcome of a claim by Alice at noon.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Acquired,
     Held,
-    /// Hers, as it is stored.
+    /// Acquired again: her own claim, as it is stored.
     Again,
     Invalid,
     Corrupt,
 }
 
 #[tokio::test]
-async fn a_key_is_free_in_exactly_the_documented_cases() {
+async fn key_is_free_in_exactly_the_documented_cases() {
     use Outcome::{Acquired, Again, Corrupt, Held, Invalid};
     let status = |status: &str| ("Status", text(status));
     let of = |owner| ("LockToken", token(owner));
@@ -43,12 +43,12 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
         (vec![status("PENDING"), of(BOB), until("2027-01-01T00:00:00.000000000Z")], Acquired),
         (vec![status("PROCESSING"), of(BOB)], Acquired),
         (vec![status("PROCESSING")], Acquired),
-        // The lease has ended at the nanosecond.
+        // The lease ends at the nanosecond.
         (vec![status("PROCESSING"), of(BOB), until("2026-11-21T11:59:59.999999999Z")], Acquired),
         (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000000Z")], Acquired),
         (vec![status("PROCESSING"), of(BOB), until("2026-11-21T12:00:00.000000001Z")], Held),
         (vec![status("PROCESSING"), until("2026-11-21T12:00:00.000000001Z")], Held),
-        // Expired, and not deleted yet: in whole seconds.
+        // Expired, in whole seconds, and not deleted yet.
         (
             vec![status("PROCESSING"), of(BOB), until("2027-01-01T00:00:00.000000000Z"), expires(noon)],
             Acquired,
@@ -62,7 +62,7 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
         (vec![status("COMPLETED"), of(BOB)], Held),
         (vec![status("COMPLETED")], Held),
         (vec![status("COMPLETED"), expires(noon)], Acquired),
-        // One's own.
+        // Her own claims.
         (vec![status("PROCESSING"), of(ALICE), until("2027-01-01T00:00:00.000000000Z")], Again),
         (vec![status("PROCESSING"), of(ALICE), until("2026-01-01T00:00:00.000000000Z")], Again),
         (vec![status("PROCESSING"), of(ALICE)], Again),
@@ -71,7 +71,7 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
         (vec![status("PENDING"), of(ALICE)], Invalid),
         (vec![status("PROCESSING"), of(ALICE), expires(noon)], Invalid),
         (vec![status("COMPLETED"), of(ALICE), expires(noon)], Invalid),
-        // What is not known holds, unless it has expired.
+        // An unknown status holds the key, unless the item has expired.
         (vec![status("RESERVED"), of(BOB)], Corrupt),
         (vec![of(BOB)], Corrupt),
         (vec![("Status", number(1))], Corrupt),
@@ -95,7 +95,7 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
                 );
                 Acquired
             }
-            // The item has no number.
+            // The item has no fencing token.
             Ok(Acquisition::Acquired(_)) => Again,
             Ok(Acquisition::Held(_)) => Held,
             Err(BackendError::Invalid(_)) => Invalid,
@@ -108,7 +108,7 @@ async fn a_key_is_free_in_exactly_the_documented_cases() {
 }
 
 #[tokio::test]
-async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
+async fn owner_changes_only_its_own_live_claim() {
     let status = |status: &str| ("Status", text(status));
     let of = |owner| ("LockToken", token(owner));
     let expires = |at: u64| ("ExpiresAt", number(at));
@@ -118,7 +118,7 @@ async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
     let on = order(&key);
     for (item, owned, shows) in [
         (vec![status("PROCESSING"), of(ALICE), expires(noon + 1)], true, true),
-        // Nobody else has taken it.
+        // The lease has ended, and no other owner has acquired the key.
         (vec![status("PROCESSING"), of(ALICE), ("LockedUntil", text("2020-01-01T00:00:00Z"))], true, true),
         (vec![status("PROCESSING"), of(ALICE), expires(noon)], false, false),
         (vec![status("PROCESSING"), of(BOB)], false, true),
@@ -134,17 +134,17 @@ async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
         match backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap() {
             FinishResult::Stored => assert!(owned, "{item:?}"),
             FinishResult::Lost(record) => {
-                assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}")
+                assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}");
             }
-            answer => panic!("{answer:?}"),
+            result => panic!("{result:?}"),
         }
         assert_eq!(table.item().await == before, !owned, "{item:?}");
         put().await;
-        for answer in [
+        for status in [
             backend.renew(&on, ALICE, after(LEASE), NOON).await.unwrap(),
             backend.release(&on, ALICE, NOON).await.unwrap(),
         ] {
-            match answer {
+            match status {
                 LeaseStatus::Owned => assert!(owned, "{item:?}"),
                 LeaseStatus::Lost(record) => {
                     assert!(!owned && record.is_some() == shows, "{item:?}: {record:?}");
@@ -156,7 +156,7 @@ async fn only_a_live_claim_of_ones_own_is_finished_renewed_or_given_up() {
 }
 
 #[tokio::test]
-async fn a_lease_never_moves_back_and_a_shorter_renewal_is_told_as_owned() {
+async fn shorter_renewal_is_owned_and_does_not_shorten_the_lease() {
     let (table, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
     let before = table.item().await;
@@ -169,17 +169,17 @@ async fn a_lease_never_moves_back_and_a_shorter_renewal_is_told_as_owned() {
     let Some(Record::InProgress(InProgress { expires_at: stored, .. })) =
         backend.find(&order(&key()), NOON).await.unwrap()
     else {
-        panic!("she is at it")
+        panic!("the claim is in progress")
     };
     assert_eq!(stored, expires_at);
 }
 
 #[tokio::test]
-async fn a_completion_that_expires_at_once_is_kept_and_absent_from_then_on() {
+async fn completion_that_expires_at_once_is_stored_and_then_absent() {
     let (_, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
     let completion = Completion { expires: Some(NOON), ..done(ALICE, "1") };
-    // The second is what the SDK sends after a lost answer.
+    // The second request is the SDK's repetition after a lost response.
     for _ in 0..2 {
         assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
     }
@@ -190,7 +190,7 @@ async fn a_completion_that_expires_at_once_is_kept_and_absent_from_then_on() {
 }
 
 #[tokio::test]
-async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps_back() {
+async fn fencing_tokens_rise_through_every_ending_and_a_clock_jump() {
     let (_, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -198,7 +198,7 @@ async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps
     for (round, ending) in
         ["release", "lapse", "finish", "forget", "forget twice"].iter().cycle().take(50).enumerate()
     {
-        // Back and forth, within the skew.
+        // The clock jumps back and forth within the maximum skew.
         let now = seconds(if round % 2 == 0 { 5 } else { 0 });
         let owner = limited_core::Owner(round as u128 + 1);
         let claimed = backend.claim(&on, &ClaimRequest::new(owner, NOON), now).await.unwrap();
@@ -222,7 +222,7 @@ async fn numbers_of_grants_rise_through_every_ending_and_over_a_clock_that_jumps
 }
 
 #[tokio::test]
-async fn who_was_forgotten_has_lost_its_claim() {
+async fn owner_loses_a_forgotten_claim() {
     let (_, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -233,8 +233,8 @@ async fn who_was_forgotten_has_lost_its_claim() {
     assert_eq!(backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap(), LeaseStatus::Lost(None));
     assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Lost(None));
     granted(claim(&backend, BOB, NOON).await);
-    let Record::InProgress(held) = taken(claim(&backend, limited_core::Owner(3), NOON).await) else {
-        panic!("Bob is at it")
+    let Record::InProgress(current) = held(claim(&backend, limited_core::Owner(3), NOON).await) else {
+        panic!("the claim is in progress")
     };
-    assert_eq!(held.owner, BOB);
+    assert_eq!(current.owner, BOB);
 }

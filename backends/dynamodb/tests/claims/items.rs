@@ -1,4 +1,4 @@
-//! What is written is the documented format.
+//! Items have the documented format.
 
 use limited_core::{
     Backend, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FencingToken, Key, RequestHash,
@@ -30,14 +30,14 @@ fn request<'a>() -> ClaimRequest<'a> {
 }
 
 #[tokio::test]
-async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented_attributes() {
+async fn every_operation_writes_exactly_the_documented_attributes() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
     let grant = granted(backend.claim(&on, &request(), NOON).await.unwrap());
     assert_eq!(grant.fencing_token, FencingToken(NOON.as_nanos() / 1_000 + 1));
     let fencing_token = || ("Fence", number(grant.fencing_token.0));
-    let made = || [("CreatedAt", text(NOON_TEXT)), ("Timestamp", text(NOON_TEXT))];
+    let created = || [("CreatedAt", text(NOON_TEXT)), ("Timestamp", text(NOON_TEXT))];
     let brought = || {
         [
             ("RequestHash", text("ab".repeat(32))),
@@ -57,7 +57,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
     let set = |expected: &mut Item, attributes: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]| {
         expected.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     };
-    set(&mut expected, &made());
+    set(&mut expected, &created());
     set(&mut expected, &brought());
     assert_eq!(table.item().await, expected);
 
@@ -93,7 +93,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
     );
     assert_eq!(table.item().await, expected);
 
-    // Over what has expired, and is still there: nothing of it is left but when it was made, and the fence.
+    // A claim over an expired item keeps only its creation time and its fencing token.
     granted(claim(&backend, BOB, seconds(101)).await);
     let mut expected = item([
         ("Status", text("PROCESSING")),
@@ -103,7 +103,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
         ("UpdatedAt", text("2026-11-21T12:01:41.000000000Z")),
         ("Fence", number(grant.fencing_token.0 + 1)),
     ]);
-    set(&mut expected, &made());
+    set(&mut expected, &created());
     assert_eq!(table.item().await, expected);
 
     backend.release(&on, BOB, seconds(102)).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_claim_its_renewal_its_outcome_and_its_end_have_exactly_the_documented
 }
 
 #[tokio::test]
-async fn each_result_is_written_in_its_own_way() {
+async fn each_kind_of_result_has_its_own_attributes() {
     for (result, attributes) in [
         (StoredResult::Nothing, vec![]),
         (StoredResult::Value("1".into()), vec![("Response", text("1"))]),
@@ -145,10 +145,10 @@ async fn each_result_is_written_in_its_own_way() {
         let (table, backend) = Table::new().await;
         granted(claim(&backend, ALICE, NOON).await);
         let completion = Completion { result: result.clone(), ..Completion::new(ALICE) };
-        // Repeated, it is answered as at first.
+        // A repetition has the same result.
         for _ in 0..2 {
-            let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
-            assert_eq!(answer, limited_core::FinishResult::Stored, "{result:?}");
+            let stored = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+            assert_eq!(stored, limited_core::FinishResult::Stored, "{result:?}");
         }
         let item = table.item().await;
         let named = ["Response", "ResponseKind", "NotKeptReason", "StatusCode", "ExpiresAt"];
@@ -160,7 +160,7 @@ async fn each_result_is_written_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_record_that_never_expires_has_no_time_of_expiry() {
+async fn record_that_never_expires_has_no_expires_at() {
     let (table, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
     backend.finish(&order(&key()), &done(ALICE, "1"), NOON).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_record_that_never_expires_has_no_time_of_expiry() {
 }
 
 #[tokio::test]
-async fn the_tenant_of_a_key_is_told_unless_the_claim_names_one_and_nothing_empty_is_written() {
+async fn tenant_of_the_claim_precedes_that_of_the_key_and_no_empty_string_is_indexed() {
     for (key, named, written) in [
         (Key::new().tenant("acme").user("7"), None, Some("acme")),
         (Key::new().tenant("acme").user("7"), Some("other"), Some("other")),
@@ -193,7 +193,7 @@ async fn the_tenant_of_a_key_is_told_unless_the_claim_names_one_and_nothing_empt
             .item
             .unwrap();
         assert_eq!(item.get("TenantID"), written.map(text).as_ref(), "{key}, {named:?}");
-        assert_eq!(item.get("FunctionName"), None, "an index takes no empty string");
+        assert_eq!(item.get("FunctionName"), None, "an index accepts no empty string");
         assert_eq!(item.get("RequestBody"), Some(&text("")));
     }
 }

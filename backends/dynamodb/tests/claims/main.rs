@@ -1,16 +1,17 @@
-//! Claims: what is asked, what is written, and that it holds whatever fails or comes late.
+//! Claims: their requests, their items, and that they hold under failures and late requests.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod concurrency;
+mod errors;
 mod expressions;
-mod failures;
+mod idempotency;
 mod items;
-mod late;
+mod late_requests;
 mod model;
-mod others;
-mod racing;
+mod other_programs;
+mod random_faults;
 mod requests;
-mod schedules;
 mod size;
 mod table;

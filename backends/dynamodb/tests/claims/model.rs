@@ -1,15 +1,16 @@
-//! What claims are, in plain code: one record, and what each operation makes of it. Nothing is ever deleted.
+//! A model of claims in plain code: one record, and the effect of each operation on it. Nothing is
+//! ever deleted.
 
 use limited_core::{
     Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant, InProgress,
     LeaseStatus, Owner, Record, StoredResult, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
-/// An operation, with all that it is asked.
+/// An operation with its arguments.
 #[derive(Clone, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum ClaimOp {
     Claim(Owner, Timestamp),
-    /// A value of its own for each completion.
+    /// Each completion has a different value.
     Finish(Owner, u32, Option<Timestamp>),
     Renew(Owner, Timestamp),
     Release(Owner),
@@ -18,11 +19,11 @@ pub(crate) enum Asked {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answered {
-    /// `None` where the owner may not claim again.
+pub(crate) enum OpResult {
+    /// `None` if the owner may not claim again.
     Acquisition(Option<Acquisition>),
     FinishResult(FinishResult),
-    Owned(LeaseStatus),
+    Lease(LeaseStatus),
     Found(Option<Record>),
     Forgotten,
 }
@@ -31,12 +32,12 @@ pub(crate) enum Answered {
 pub(crate) struct Model {
     record: Option<Record>,
     expires: Option<Timestamp>,
-    /// Who has given the key up, where nobody has claimed it since.
+    /// The owner that released the key, if it has not been claimed since.
     released: Option<Owner>,
     fencing_token: Option<FencingToken>,
 }
 
-impl Asked {
+impl ClaimOp {
     pub(crate) fn request(owner: Owner, expires_at: Timestamp) -> ClaimRequest<'static> {
         ClaimRequest::new(owner, expires_at)
     }
@@ -48,23 +49,23 @@ impl Asked {
 }
 
 impl Model {
-    /// What it answers, and what it is then.
-    pub(crate) fn after(&self, asked: &Asked, now: Timestamp) -> (Self, Answered) {
+    /// Returns the model after the operation, and the result.
+    pub(crate) fn after(&self, operation: &ClaimOp, now: Timestamp) -> (Self, OpResult) {
         let mut next = self.clone();
-        let answer = match *asked {
-            Asked::Claim(owner, expires_at) => Answered::Acquisition(next.claim(owner, expires_at, now)),
-            Asked::Finish(owner, value, expires) => {
-                Answered::FinishResult(next.finish(&Asked::completion(owner, value, expires), now))
+        let result = match *operation {
+            ClaimOp::Claim(owner, expires_at) => OpResult::Acquisition(next.claim(owner, expires_at, now)),
+            ClaimOp::Finish(owner, value, expires) => {
+                OpResult::FinishResult(next.finish(&ClaimOp::completion(owner, value, expires), now))
             }
-            Asked::Renew(owner, expires_at) => Answered::Owned(next.renew(owner, expires_at, now)),
-            Asked::Release(owner) => Answered::Owned(next.release(owner, now)),
-            Asked::Find => Answered::Found(next.live(now)),
-            Asked::Forget => {
+            ClaimOp::Renew(owner, expires_at) => OpResult::Lease(next.renew(owner, expires_at, now)),
+            ClaimOp::Release(owner) => OpResult::Lease(next.release(owner, now)),
+            ClaimOp::Find => OpResult::Found(next.live(now)),
+            ClaimOp::Forget => {
                 next = Self { fencing_token: self.fencing_token, ..Self::default() };
-                Answered::Forgotten
+                OpResult::Forgotten
             }
         };
-        (next, answer)
+        (next, result)
     }
 
     fn live(&self, now: Timestamp) -> Option<Record> {

@@ -1,17 +1,17 @@
-//! What claims cost, counted at the wire: the table of the documentation.
+//! The requests of claims, counted on the wire: the table in the README.
 
 use std::sync::{Arc, Mutex};
 
 use limited_core::{Backend, FinishResult, LeaseStatus};
 use limited_dynamodb::{ClaimIndex, Operation};
 
-use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, order, seconds, taken};
+use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, held, key, order, seconds};
 
 const UPDATE: [&str; 1] = ["UpdateItem"];
 const GET: [&str; 1] = ["GetItem"];
 
 #[tokio::test]
-async fn every_operation_is_one_request_whatever_comes_of_it() {
+async fn every_operation_is_one_request_whatever_its_result() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -26,7 +26,7 @@ async fn every_operation_is_one_request_whatever_comes_of_it() {
         assert_eq!(lost, LeaseStatus::Lost(None));
     }
     assert_eq!(backend.finish(&on, &done(ALICE, "1"), NOON).await.unwrap(), FinishResult::Lost(None));
-    assert_eq!(table.take_operations(), ["UpdateItem"; 3], "lost, where nothing is there");
+    assert_eq!(table.take_operations(), ["UpdateItem"; 3], "lost, without a record");
     backend.forget(&on, NOON).await.unwrap();
     assert_eq!(table.take_operations(), UPDATE, "nothing to forget");
 
@@ -34,25 +34,25 @@ async fn every_operation_is_one_request_whatever_comes_of_it() {
     assert_eq!(table.take_operations(), UPDATE, "granted");
     granted(claim(&backend, ALICE, NOON).await);
     assert_eq!(table.take_operations(), UPDATE, "granted again");
-    taken(claim(&backend, BOB, NOON).await);
-    assert_eq!(table.take_operations(), UPDATE, "taken");
+    held(claim(&backend, BOB, NOON).await);
+    assert_eq!(table.take_operations(), UPDATE, "held");
     for _ in 0..2 {
         assert_eq!(backend.renew(&on, ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
         assert_eq!(table.take_operations(), UPDATE, "renewed");
     }
     for _ in 0..2 {
         assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Owned);
-        assert_eq!(table.take_operations(), UPDATE, "given up");
+        assert_eq!(table.take_operations(), UPDATE, "released");
     }
     backend.claim(&on, &limited_core::ClaimRequest::new(ALICE, expires_at), NOON).await.unwrap_err();
-    assert_eq!(table.take_operations(), UPDATE, "an owner that has given up");
+    assert_eq!(table.take_operations(), UPDATE, "an owner that has released the key");
     granted(claim(&backend, BOB, NOON).await);
-    assert_eq!(table.take_operations(), UPDATE, "what was given up");
+    assert_eq!(table.take_operations(), UPDATE, "a released key");
     for _ in 0..2 {
         assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), FinishResult::Stored);
         assert_eq!(table.take_operations(), UPDATE, "finished");
     }
-    taken(claim(&backend, ALICE, NOON).await);
+    held(claim(&backend, ALICE, NOON).await);
     assert_eq!(table.take_operations(), UPDATE, "a replay");
     assert!(backend.find(&on, NOON).await.unwrap().is_some());
     assert_eq!(table.take_operations(), GET, "found");
@@ -66,40 +66,40 @@ async fn every_operation_is_one_request_whatever_comes_of_it() {
 }
 
 #[tokio::test]
-async fn a_find_is_a_consistent_read() {
+async fn find_is_a_consistent_read() {
     let (table, backend) = Table::new().await;
     backend.find(&order(&key()), NOON).await.unwrap();
     assert_eq!(table.wire.requests()[0].request["ConsistentRead"], true);
 }
 
 #[tokio::test]
-async fn a_claim_of_small_parts_is_one_write_unit_and_a_replay_pays_for_the_answer() {
+async fn small_claim_costs_one_write_unit_and_replay_costs_the_result() {
     let (table, _) = Table::new().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let to = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let observed = Arc::clone(&reported);
     let backend = table.builder().on_consumed_capacity(move |consumed| {
         assert_eq!(consumed.table, "claims");
-        to.lock().unwrap().push((consumed.operation, consumed.units, consumed.is_estimated));
+        observed.lock().unwrap().push((consumed.operation, consumed.units, consumed.is_estimated));
     });
     let backend = backend.build();
-    let told = || std::mem::take(&mut *told.lock().unwrap());
+    let reported = || std::mem::take(&mut *reported.lock().unwrap());
     let key = key();
     let on = order(&key);
 
     granted(claim(&backend, ALICE, NOON).await);
     backend.renew(&on, ALICE, after(2 * LEASE), NOON).await.unwrap();
-    assert_eq!(told(), [(Operation::UpdateItem, 1.0, false); 2]);
-    taken(claim(&backend, BOB, NOON).await);
+    assert_eq!(reported(), [(Operation::UpdateItem, 1.0, false); 2]);
+    held(claim(&backend, BOB, NOON).await);
     assert_eq!(
-        told(),
+        reported(),
         [(Operation::UpdateItem, 1.0, true)],
-        "a claim that is refused is billed without a word"
+        "a refused claim is billed and not reported by DynamoDB"
     );
 
     backend.finish(&on, &done(ALICE, &format!("\"{}\"", "x".repeat(20_000))), NOON).await.unwrap();
-    taken(claim(&backend, BOB, seconds(1)).await);
+    held(claim(&backend, BOB, seconds(1)).await);
     backend.find(&on, seconds(1)).await.unwrap();
-    let units = told();
+    let units = reported();
     assert_eq!(
         units,
         [
@@ -109,13 +109,13 @@ async fn a_claim_of_small_parts_is_one_write_unit_and_a_replay_pays_for_the_answ
         ]
     );
     let billed: Vec<_> = table.wire.requests().iter().filter_map(|request| request.units).collect();
-    assert_eq!(billed, [1.0, 1.0, 1.0, 20.0, 20.0, 5.0], "what is told is what is billed");
+    assert_eq!(billed, [1.0, 1.0, 1.0, 20.0, 20.0, 5.0], "the billed units are the reported units");
 }
 
 #[tokio::test]
-async fn an_index_on_the_status_makes_two_units_five() {
+async fn status_index_raises_two_write_units_to_five() {
     for (indexes, units) in [(vec![], [1.0, 1.0]), (vec![ClaimIndex::Status], [2.0, 3.0])] {
-        let table = Table::unmade();
+        let table = Table::not_created();
         let backend = table.builder().claim_indexes(indexes).build();
         backend.create_idempotency_table().await.unwrap();
         table.wire.clear();

@@ -1,4 +1,4 @@
-//! The 400 KB of an item: known before anything is sent.
+//! The 400 KB of an item, computed before a request is sent.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
@@ -10,13 +10,13 @@ use proptest::prelude::*;
 
 use crate::support::client;
 use crate::table::{
-    ALICE, BOB, LEASE, NOON, NOON_TEXT, Table, after, claim, granted, key, number, order, taken, text,
+    ALICE, BOB, LEASE, NOON, NOON_TEXT, Table, after, claim, granted, held, key, number, order, text,
 };
 
-/// What the documentation says that all parts of the caller's may take together: 398 KB.
+/// The bytes that all parts of the caller may have together, as the README says: 398 KB.
 const ROOM: usize = 398 * 1024;
 
-/// The bytes that the keys of the item `order` take.
+/// The bytes of the key of the item `order`.
 const KEYS: usize = "api#order".len() + "IDEMPOTENCY".len();
 
 fn metadata(request: &str) -> ClaimMetadata<'_> {
@@ -28,9 +28,9 @@ fn completion<'a>(value: &str, metadata: ClaimMetadata<'a>) -> Completion<'a> {
 }
 
 #[tokio::test]
-async fn what_fits_exactly_is_kept_and_one_byte_more_is_not() {
+async fn result_that_fits_exactly_is_stored_and_one_byte_more_is_not() {
     for request in [0, 1_000, 300_000] {
-        for (more, kept) in [(0, true), (1, false)] {
+        for (more, fits) in [(0, true), (1, false)] {
             let (table, backend) = Table::new().await;
             let body = "b".repeat(request);
             let claim = ClaimRequest { metadata: metadata(&body), ..ClaimRequest::new(ALICE, after(LEASE)) };
@@ -39,30 +39,30 @@ async fn what_fits_exactly_is_kept_and_one_byte_more_is_not() {
             let completion = completion(&value, metadata(&body));
             table.wire.clear();
             for _ in 0..2 {
-                let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+                let result = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
                 assert_eq!(table.take_operations(), ["UpdateItem"], "one request, first and repeated");
-                match (&answer, kept) {
+                match (&result, fits) {
                     (FinishResult::Stored, true) => {}
                     (FinishResult::Omitted { reason }, false) => {
                         assert!(reason.contains(&value.len().to_string()), "{reason}");
                     }
-                    _ => panic!("{request}, {more}: {answer:?}"),
+                    _ => panic!("{request}, {more}: {result:?}"),
                 }
             }
             let item = table.item().await;
-            assert_eq!(item.contains_key("Response"), kept);
+            assert_eq!(item.contains_key("Response"), fits);
             assert_eq!(item["Status"], text("COMPLETED"));
-            let Record::Finished(finished) = taken(self::claim(&backend, BOB, NOON).await) else {
-                panic!("it is done")
+            let Record::Finished(finished) = held(self::claim(&backend, BOB, NOON).await) else {
+                panic!("the claim is finished")
             };
-            assert_eq!(matches!(finished.result, StoredResult::Value(_)), kept);
-            assert_eq!(matches!(finished.result, StoredResult::Omitted { .. }), !kept);
+            assert_eq!(matches!(finished.result, StoredResult::Value(_)), fits);
+            assert_eq!(matches!(finished.result, StoredResult::Omitted { .. }), !fits);
         }
     }
 }
 
 #[tokio::test]
-async fn details_that_do_not_fit_are_refused_before_anything_is_sent() {
+async fn metadata_that_does_not_fit_is_rejected_without_a_request() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -79,33 +79,33 @@ async fn details_that_do_not_fit_are_refused_before_anything_is_sent() {
         assert!(matches!(error, BackendError::Invalid(_)), "{error:?}");
         assert_eq!(table.take_operations(), [""; 0]);
     }
-    // What fits can be finished, though with no result.
+    // A claim that fits exactly can be finished, but its result is omitted.
     let request = ClaimRequest { metadata: metadata(&fitting), ..ClaimRequest::new(ALICE, after(LEASE)) };
     granted(backend.claim(&on, &request, NOON).await.unwrap());
-    let answer = backend.finish(&on, &completion("1", metadata(&fitting)), NOON).await.unwrap();
-    assert!(matches!(answer, FinishResult::Omitted { .. }), "{answer:?}");
+    let result = backend.finish(&on, &completion("1", metadata(&fitting)), NOON).await.unwrap();
+    assert!(matches!(result, FinishResult::Omitted { .. }), "{result:?}");
 }
 
 #[tokio::test]
-async fn what_the_item_holds_besides_is_found_by_a_second_request() {
+async fn attributes_of_others_take_a_second_request_to_omit_the_result() {
     let (table, backend) = Table::new().await;
     table.put([("Status", text("PENDING")), ("Attachment", text("a".repeat(200_000)))]).await;
     granted(claim(&backend, ALICE, NOON).await);
     table.wire.clear();
     let value = "v".repeat(250_000);
     let completion = completion(&value, ClaimMetadata::default());
-    let answer = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
-    let FinishResult::Omitted { reason } = answer else { panic!("{answer:?}") };
+    let result = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
+    let FinishResult::Omitted { reason } = result else { panic!("{result:?}") };
     assert!(reason.contains("250000"), "{reason}");
     assert_eq!(table.take_operations(), ["UpdateItem"; 2]);
     let Some(Record::Finished(finished)) = backend.find(&order(&key()), NOON).await.unwrap() else {
-        panic!("it is done")
+        panic!("the claim is finished")
     };
     assert_eq!(finished.result, StoredResult::Omitted { reason });
 }
 
 #[tokio::test]
-async fn a_record_of_others_that_leaves_no_room_even_for_a_claim_is_invalid() {
+async fn claim_on_a_full_item_is_invalid() {
     let (table, backend) = Table::new().await;
     table.put([("Status", text("PENDING")), ("Attachment", text("a".repeat(409_400)))]).await;
     let error = backend
@@ -118,8 +118,8 @@ async fn a_record_of_others_that_leaves_no_room_even_for_a_claim_is_invalid() {
 }
 
 #[tokio::test]
-async fn the_longest_key_tenant_and_function_fit_every_index() {
-    let table = Table::unmade();
+async fn longest_key_tenant_and_function_fit_every_index() {
+    let table = Table::not_created();
     let backend = table.builder().claim_indexes(ClaimIndex::ALL).build();
     backend.create_idempotency_table().await.unwrap();
     let (namespace, long) = ("n".repeat(1_000), "x".repeat(2_048));
@@ -131,8 +131,8 @@ async fn the_longest_key_tenant_and_function_fit_every_index() {
         let metadata = ClaimMetadata { tenant: Some(&long), function_name: Some(&long), request: None };
         let request = ClaimRequest { metadata, ..ClaimRequest::new(ALICE, after(LEASE)) };
         granted(backend.claim(&on, &request, NOON).await.unwrap());
-        let answer = backend.finish(&on, &completion("1", metadata), NOON).await.unwrap();
-        assert_eq!(answer, FinishResult::Stored);
+        let result = backend.finish(&on, &completion("1", metadata), NOON).await.unwrap();
+        assert_eq!(result, FinishResult::Stored);
     }
     for (index, value) in [("gsi-status", "COMPLETED"), ("gsi-tenant", &*long), ("gsi-timestamp", NOON_TEXT)]
     {
@@ -156,9 +156,9 @@ fn bytes_of(value: &AttributeValue) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The parts are drawn so that they take some bytes more or less than there is room for.
+    /// The parts are chosen so that they have some bytes more or less than there is room for.
     #[test]
-    fn what_is_taken_to_fit_is_accepted_by_the_server(
+    fn result_computed_to_fit_is_accepted_by_the_server(
         namespace in 0..1_500_usize,
         name in 1..1_024_usize,
         tenant in 0..2_048_usize,
@@ -176,7 +176,7 @@ proptest! {
             let identifier = if namespace.is_empty() { name } else { namespace.len() + 1 + name };
             let identifier = if identifier > 1_024 { 72 } else { identifier };
             let left = ROOM - identifier - "IDEMPOTENCY".len() - tenant - function;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of it")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a fraction of the length")]
             let body = (left as f64 * share) as usize;
             let value = (i64::try_from(left - body).unwrap() + around).max(0);
             let value = letter.repeat(usize::try_from(value).unwrap() / letter.len());
@@ -207,7 +207,7 @@ proptest! {
             }
             prop_assert_eq!(table.take_operations().len(), 1);
 
-            // What is kept free is used for little else.
+            // Little of the reserved space is unused.
             let items = client(&table.wire).scan().table_name("claims").send().await.unwrap();
             let item = &items.items()[0];
             let size: usize = item.iter().map(|(name, value)| name.len() + bytes_of(value)).sum();

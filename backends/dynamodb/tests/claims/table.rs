@@ -1,4 +1,4 @@
-//! A table of claims at the other end of a wire, and backends at this end.
+//! A table of claims behind a wire, and backends over it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,20 +21,20 @@ pub(crate) const BOB: Owner = Owner(0xb0b);
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The table `claims` of an emulator of its own.
+/// The table `claims` of a new emulator.
 pub(crate) struct Table {
     pub(crate) wire: Wire,
 }
 
 impl Table {
-    /// The table, which is not there yet.
-    pub(crate) fn unmade() -> Self {
+    /// Returns the table without creating it.
+    pub(crate) fn not_created() -> Self {
         Self { wire: Wire::new() }
     }
 
-    /// The table, which is made, and a backend. Nothing is recorded yet.
+    /// Creates the table and clears the record. Returns the table and a backend.
     pub(crate) async fn new() -> (Self, DynamoDbBackend) {
-        let table = Self::unmade();
+        let table = Self::not_created();
         let backend = table.backend();
         backend.create_idempotency_table().await.unwrap();
         table.wire.clear();
@@ -45,12 +45,13 @@ impl Table {
         DynamoDbBackend::builder(client(&self.wire)).idempotency_table_name("claims")
     }
 
-    /// A backend with a client of its own, as another process has it.
+    /// Returns a backend with a client of its own, like that of another process.
     pub(crate) fn backend(&self) -> DynamoDbBackend {
         self.builder().build()
     }
 
-    /// The item of the key `order` in the namespace `api`, claimed for idempotency; an empty one where there is none.
+    /// Reads the item of the key `order` in the namespace `api`, claimed for idempotency. Returns
+    /// an empty map if there is none.
     pub(crate) async fn item(&self) -> Item {
         let request = client(&self.wire).get_item().table_name("claims").consistent_read(true);
         let request = request.key("IdempotencyKey", text("api#order")).key("SK", text("IDEMPOTENCY"));
@@ -67,11 +68,9 @@ impl Table {
         self.wire.clear();
     }
 
-    /// The operations that went over the wire since it was last cleared.
+    /// Returns the operations since the record was last cleared, and clears it.
     pub(crate) fn take_operations(&self) -> Vec<String> {
-        let operations = self.wire.requests().into_iter().map(|request| request.operation).collect();
-        self.wire.clear();
-        operations
+        self.wire.take_operations()
     }
 }
 
@@ -79,7 +78,7 @@ pub(crate) fn order<'a>(key: &'a Key<'static>) -> ClaimKey<'a> {
     ClaimKey::new("api", ClaimKind::Idempotency, key).unwrap()
 }
 
-/// The key `order`.
+/// Returns the key `order`.
 pub(crate) fn key() -> Key<'static> {
     Key::from("order".to_owned())
 }
@@ -97,25 +96,25 @@ pub(crate) async fn claim(backend: &DynamoDbBackend, owner: Owner, now: Timestam
     backend.claim(&order(&key()), &request, now).await.unwrap()
 }
 
-/// Claims what is free.
+/// Returns the grant of a claim that succeeded.
 #[track_caller]
 pub(crate) fn granted(claimed: Acquisition) -> Grant {
     match claimed {
         Acquisition::Acquired(grant) => grant,
-        Acquisition::Held(record) => panic!("it is taken: {record:?}"),
+        Acquisition::Held(record) => panic!("the key is held: {record:?}"),
     }
 }
 
-/// What there is on what is taken.
+/// Returns the record of a key that was held.
 #[track_caller]
-pub(crate) fn taken(claimed: Acquisition) -> Record {
+pub(crate) fn held(claimed: Acquisition) -> Record {
     match claimed {
         Acquisition::Held(record) => record,
-        Acquisition::Acquired(grant) => panic!("it is granted: {grant:?}"),
+        Acquisition::Acquired(grant) => panic!("the claim was granted: {grant:?}"),
     }
 }
 
-/// A completion with this value, that never expires.
+/// Returns a completion with this value, which never expires.
 pub(crate) fn done(owner: Owner, value: &str) -> Completion<'static> {
     Completion { result: StoredResult::Value(value.into()), ..Completion::new(owner) }
 }
@@ -128,7 +127,7 @@ pub(crate) fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// How an owner is written.
+/// Returns the `LockToken` of an owner.
 pub(crate) fn token(owner: Owner) -> AttributeValue {
     text(format!("{:032x}", owner.0))
 }

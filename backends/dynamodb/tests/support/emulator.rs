@@ -10,26 +10,27 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A DynamoDB in memory. Clones are the same one.
+/// A DynamoDB in memory. Clones are the same server.
 #[derive(Clone)]
 pub(crate) struct Emulator {
     database: Database,
-    /// The tables with point-in-time recovery, which the database knows nothing of.
+    /// The tables with point-in-time recovery, which the database does not implement.
     recoverable: Arc<Mutex<HashSet<String>>>,
 }
 
-/// What the server answers.
+/// The response of the server.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Value,
-    /// The capacity units that the request is billed, whether or not it asked for them: those of a failed condition
-    /// too, which DynamoDB bills (by the item's size, at least one) and does not report.
+    /// The capacity units that the request is billed, whether or not it requested them. They
+    /// include those of a failed condition, which DynamoDB bills by the item's size (at least one)
+    /// and does not report.
     pub(crate) units: Option<f64>,
 }
 
-impl Answer {
-    /// An error as it is on the wire: `kind` is its full `__type`.
+impl Response {
+    /// Creates an error. `kind` is its full `__type`.
     pub(crate) fn error(status: u16, kind: &str, message: &str) -> Self {
         Self { status, body: json!({ "__type": kind, "message": message }), units: None }
     }
@@ -40,35 +41,36 @@ impl Emulator {
         Self::over(Database::memory().expect("SQLite opens a database in memory"))
     }
 
-    /// The same tables as a server that was given this database.
+    /// Creates a server over the tables of this database.
     pub(crate) fn over(database: Database) -> Self {
         Self { database, recoverable: Arc::default() }
     }
 
-    /// To be served over TCP as well, or to be looked into.
+    /// Returns the database, which can be served over TCP as well, or inspected.
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Runs one operation (`"UpdateItem"`) on its request's body.
-    pub(crate) fn call(&self, operation: &str, request: &Value) -> Answer {
+    /// Runs an operation (`"UpdateItem"`) with the body of its request.
+    pub(crate) fn call(&self, operation: &str, request: &Value) -> Response {
         let mut request = request.clone();
         let metering = Metering::of(operation, &mut request);
-        let mut answer = match self.dispatch(operation, &request) {
-            Ok(body) => Answer { status: 200, body, units: None },
-            Err(error) => Answer {
+        let mut response = match self.dispatch(operation, &request) {
+            Ok(body) => Response { status: 200, body, units: None },
+            Err(error) => Response {
                 status: error.status_code(),
                 body: serde_json::from_str(&error.to_json()).expect("an error's body is JSON"),
                 units: None,
             },
         };
-        metering.take_out(&mut answer);
-        answer
+        metering.apply(&mut response);
+        response
     }
 
     fn dispatch(&self, operation: &str, request: &Value) -> dynoxide::Result<Value> {
         let db = &self.database;
-        // As the server reads it: by text, since some of its readers look at how a value was written.
+        // From text, as the server does: some of its deserializers depend on how a value was
+        // written.
         let body = Body { operation, text: request.to_string() };
         match operation {
             "UpdateItem" => body.run(|request| db.update_item(request)),
@@ -93,7 +95,7 @@ impl Emulator {
         }
     }
 
-    /// A stand-in, for the database has none: remembers what was asked for.
+    /// A substitute, because the database has none: remembers what was requested.
     fn continuous_backups(&self, request: &Value) -> dynoxide::Result<Value> {
         let table = request["TableName"].as_str().unwrap_or_default();
         if self.database.get_table_metadata(table)?.is_none() {
@@ -119,7 +121,7 @@ impl fmt::Debug for Emulator {
     }
 }
 
-/// A request, as the server gets it.
+/// The body of a request.
 struct Body<'a> {
     operation: &'a str,
     text: String,
@@ -131,12 +133,13 @@ impl Body<'_> {
         operation: impl FnOnce(Q) -> dynoxide::Result<A>,
     ) -> dynoxide::Result<Value> {
         let request = serde_json::from_str(&self.text).map_err(|error| self.unreadable(&error))?;
-        let answer = operation(request)?;
-        serde_json::to_value(&answer)
-            .map_err(|error| DynoxideError::InternalServerError(format!("no JSON of an answer: {error}")))
+        let response = operation(request)?;
+        serde_json::to_value(&response)
+            .map_err(|error| DynoxideError::InternalServerError(format!("response without JSON: {error}")))
     }
 
-    /// The server's own mapping is private to it: this one gets the kind right, and the message nearly so.
+    /// Maps a deserialization error as the server does. Its own mapping is private; this one has
+    /// the same kinds, and nearly the same messages.
     fn unreadable(&self, error: &serde_json::Error) -> DynoxideError {
         let text = error.to_string();
         let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
@@ -161,8 +164,8 @@ impl Body<'_> {
     }
 }
 
-/// Asks for capacity and for the old item of a failed condition, where the request did not, to bill it; the answer
-/// does not show it.
+/// Bills a request. Requests the capacity, and the old item of a failed condition, and removes them
+/// from the response if the client did not request them.
 struct Metering {
     operation: Option<&'static str>,
     hide_capacity: bool,
@@ -193,27 +196,27 @@ impl Metering {
         if metering.operation.is_none() {
             return metering;
         }
-        let mut ask = |what: &str, value: &str| {
-            let unasked = matches!(request[what].as_str(), None | Some("NONE"));
-            if unasked {
+        let mut request_also = |what: &str, value: &str| {
+            let hide = matches!(request[what].as_str(), None | Some("NONE"));
+            if hide {
                 request[what] = value.into();
             }
-            unasked
+            hide
         };
-        metering.hide_capacity = ask("ReturnConsumedCapacity", "TOTAL");
+        metering.hide_capacity = request_also("ReturnConsumedCapacity", "TOTAL");
         if Self::CONDITIONAL.contains(&operation) {
-            metering.hide_item = ask("ReturnValuesOnConditionCheckFailure", "ALL_OLD");
+            metering.hide_item = request_also("ReturnValuesOnConditionCheckFailure", "ALL_OLD");
         }
         metering
     }
 
-    fn take_out(self, answer: &mut Answer) {
+    fn apply(self, response: &mut Response) {
         if self.operation.is_none() {
             return;
         }
-        let Value::Object(body) = &mut answer.body else { return };
-        if answer.status == 200 {
-            answer.units = body.get("ConsumedCapacity").and_then(capacity_units);
+        let Value::Object(body) = &mut response.body else { return };
+        if response.status == 200 {
+            response.units = body.get("ConsumedCapacity").and_then(capacity_units);
             if self.hide_capacity {
                 body.remove("ConsumedCapacity");
             }
@@ -222,7 +225,7 @@ impl Metering {
             .is_some_and(|kind| kind.ends_with("#ConditionalCheckFailedException"))
         {
             let old = body.get("Item").and_then(|item| serde_json::from_str::<Item>(&item.to_string()).ok());
-            answer.units = Some(old.map_or(1.0, |item| write_capacity_units(item_size(&item))));
+            response.units = Some(old.map_or(1.0, |item| write_capacity_units(item_size(&item))));
             if self.hide_item {
                 body.remove("Item");
             }
@@ -230,7 +233,7 @@ impl Metering {
     }
 }
 
-/// The sum over tables, of which a batch can name several.
+/// Returns the sum over the tables of a batch.
 pub(crate) fn capacity_units(consumed: &Value) -> Option<f64> {
     match consumed {
         Value::Array(tables) => tables.iter().map(capacity_units).sum(),

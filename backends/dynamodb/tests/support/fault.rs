@@ -1,10 +1,10 @@
-//! What can go wrong between a client and the server.
+//! Faults between a client and the server.
 
 use std::time::Duration;
 
-use super::emulator::Answer;
+use super::emulator::Response;
 
-/// What happens to one request.
+/// The fault that one request meets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
     #[default]
@@ -17,32 +17,33 @@ pub(crate) enum Fault {
     ServiceUnavailable,
     /// 400 `AccessDeniedException`; not applied.
     AccessDenied,
-    /// Any other error: its status and its whole `__type`; not applied.
+    /// Any other error: its status and its full `__type`; not applied.
     Error(u16, &'static str),
-    /// Reaches the server so much later, though its caller may be gone by then.
+    /// Reaches the server after this delay, even if the caller has been dropped by then.
     DelayBefore(Duration),
-    /// Applied at once, answered so much later.
-    DelayAnswer(Duration),
+    /// Applied at once; the response is delayed.
+    DelayResponse(Duration),
     /// The connection fails; not applied.
     CutBefore,
     /// Applied; then the connection fails.
     CutAfter,
-    /// Applied; of the answer's body comes half, and nobody notices: the SDK makes it a service error without a code,
-    /// of status 200. Where the length is known, as over TCP, [`Cut::AmidAnswer`](super::Cut) is what happens.
+    /// Applied; half of the response's body arrives, and the length is unknown. The SDK reports a
+    /// service error without a code, of status 200. If the length is known, as over TCP, use
+    /// [`Cut::WithinResponse`](super::Cut).
     Truncate,
-    /// Not applied, never answered.
+    /// Not applied; no response.
     Hang,
-    /// Applied, never answered.
+    /// Applied; no response.
     HangAfter,
 }
 
 impl Fault {
-    /// Whether the server gets to run the request, now or later.
+    /// Returns whether the server runs the request, now or later.
     pub(crate) fn is_applied(self) -> bool {
         match self {
             Self::None
             | Self::DelayBefore(_)
-            | Self::DelayAnswer(_)
+            | Self::DelayResponse(_)
             | Self::CutAfter
             | Self::Truncate
             | Self::HangAfter => true,
@@ -56,8 +57,8 @@ impl Fault {
         }
     }
 
-    /// The answer in place of the server's.
-    pub(crate) fn error(self) -> Option<Answer> {
+    /// Returns the response in place of the server's.
+    pub(crate) fn error(self) -> Option<Response> {
         let (status, kind, message) = match self {
             Self::Throttle => (
                 400,
@@ -80,15 +81,15 @@ impl Fault {
                 "com.amazon.coral.service#AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/test is not authorized to perform this action",
             ),
-            Self::Error(status, kind) => (status, kind, "an error that a test asked for"),
+            Self::Error(status, kind) => (status, kind, "an injected error"),
             _ => return None,
         };
-        Some(Answer::error(status, kind, message))
+        Some(Response::error(status, kind, message))
     }
 }
 
-/// A schedule for [`Wire::set_faults`](super::Wire::set_faults): of a hundred requests about `percent` meet a fault out
-/// of `faults`. The same seed, the same schedule.
+/// Returns a schedule for [`Wire::set_faults`](super::Wire::set_faults): about `percent` of the
+/// requests meet one of `faults`. Equal seeds give equal schedules.
 pub(crate) fn drawn(
     seed: u64,
     percent: u64,

@@ -1,16 +1,19 @@
-//! A DynamoDB in the test process, and the ways to it: [`Wire`], without sockets and in virtual time, with faults on
-//! request; and TCP, by [`serve_over_tcp`] and [`Proxy`].
-#![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
+//! A DynamoDB in the test process, and two ways to it: [`Wire`] without sockets, in virtual time
+//! and with injected faults; and TCP, by [`serve_over_tcp`] and [`Proxy`].
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod emulator;
 mod fault;
+mod limits;
+pub(crate) mod loopback;
 mod proxy;
 mod record;
 mod tables;
 mod tcp;
 mod wire;
 
-pub(crate) use emulator::{Answer, Emulator};
+pub(crate) use emulator::{Emulator, Response};
 pub(crate) use fault::{Fault, drawn};
 pub(crate) use proxy::{Cut, Proxy};
 pub(crate) use record::RecordedRequest;

@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts connections where it is told to.
+//! A TCP proxy that cuts connections on request.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,17 +12,17 @@ use tokio::task::{AbortHandle, JoinHandle};
 /// Where a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Not at all.
+    /// Nowhere.
     Nowhere,
-    /// Once the request is there: the server never sees it.
+    /// After the proxy has received the request: the server never receives it.
     BeforeForwarding,
-    /// Once the server has answered: it has applied the request, and the client learns nothing.
+    /// After the server has responded: the request is applied, and the client receives nothing.
     AfterForwarding,
-    /// Amid the answer: its head and half of its body come through.
-    AmidAnswer,
+    /// Within the response: the client receives its head and half of its body.
+    WithinResponse,
 }
 
-/// Passes requests on to a server, and its answers back, until dropped.
+/// Forwards requests to a server and its responses back, until dropped.
 pub(crate) struct Proxy {
     endpoint: String,
     shared: Arc<Shared>,
@@ -38,7 +38,8 @@ struct Shared {
 }
 
 impl Proxy {
-    /// A proxy before a server with such an endpoint (`http://127.0.0.1:8000`), on a free port.
+    /// Starts a proxy on a free port, before the server with this endpoint
+    /// (`http://127.0.0.1:8000`).
     pub(crate) async fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -58,24 +59,24 @@ impl Proxy {
         &self.endpoint
     }
 
-    /// Cuts the connection of the next request; called again, of the one after it.
+    /// Cuts the connection of the next request. Several calls queue.
     pub(crate) fn push_cut(&self, cut: Cut) {
         self.shared.cuts.lock().unwrap().push_back(cut);
     }
 
-    /// Closes the connections that there are, as if they had died while their client was frozen.
+    /// Closes all connections, as if they had died while their client was frozen.
     pub(crate) fn close_connections(&self) {
         for connection in self.shared.connections.lock().unwrap().drain(..) {
             connection.abort();
         }
     }
 
-    /// How many requests the server got.
+    /// Returns the number of requests that the server received.
     pub(crate) fn forwarded(&self) -> usize {
         self.shared.forwarded.load(Ordering::Relaxed)
     }
 
-    /// How many connections clients have made.
+    /// Returns the number of connections that clients have opened.
     pub(crate) fn connected(&self) -> usize {
         self.shared.connected.load(Ordering::Relaxed)
     }
@@ -93,7 +94,7 @@ impl Shared {
         while let Ok((client, _)) = listener.accept().await {
             self.connected.fetch_add(1, Ordering::Relaxed);
             let shared = self.clone();
-            // A connection that fails is closed, on both sides: that is all there is to do.
+            // A connection that fails is closed on both sides, which needs no further handling.
             let connection = tokio::spawn(async move { drop(shared.forward(client).await) });
             self.connections.lock().unwrap().push(connection.abort_handle());
         }
@@ -110,16 +111,16 @@ impl Shared {
             self.forwarded.fetch_add(1, Ordering::Relaxed);
             server.write_all(&request.head).await?;
             server.write_all(&request.body).await?;
-            let Some(answer) = message(&mut server).await? else { return Ok(()) };
+            let Some(response) = message(&mut server).await? else { return Ok(()) };
             let body = match cut {
                 Cut::AfterForwarding => return Ok(()),
-                Cut::AmidAnswer => &answer.body[..answer.body.len() / 2],
-                Cut::Nowhere | Cut::BeforeForwarding => &answer.body,
+                Cut::WithinResponse => &response.body[..response.body.len() / 2],
+                Cut::Nowhere | Cut::BeforeForwarding => &response.body,
             };
-            client.write_all(&answer.head).await?;
+            client.write_all(&response.head).await?;
             client.write_all(body).await?;
             client.flush().await?;
-            if cut == Cut::AmidAnswer {
+            if cut == Cut::WithinResponse {
                 return Ok(());
             }
         }
@@ -127,14 +128,14 @@ impl Shared {
     }
 }
 
-/// An HTTP/1.1 request or answer, as it came.
+/// An HTTP/1.1 request or response, unchanged.
 struct Message {
     head: Vec<u8>,
     body: Vec<u8>,
 }
 
-/// The next message, or `None` where the other side has closed the connection. Both sides of DynamoDB's protocol give
-/// the length of every body.
+/// Reads the next message; `None` if the other side has closed the connection. Every message of
+/// DynamoDB's protocol has the length of its body.
 async fn message(from: &mut BufReader<TcpStream>) -> io::Result<Option<Message>> {
     let mut head = Vec::new();
     let mut length = 0;

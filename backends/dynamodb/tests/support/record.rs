@@ -1,31 +1,32 @@
-//! What went over the wire.
+//! The record of a request.
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::emulator::{Answer, capacity_units};
+use super::emulator::{Response, capacity_units};
 use super::fault::Fault;
 
-/// One request: each attempt of the SDK is one.
+/// One request. Each attempt of the SDK is a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
-    /// `"UpdateItem"`, say.
+    /// Such as `"UpdateItem"`.
     pub(crate) operation: String,
     pub(crate) request: Value,
-    /// When the client sent it, on tokio's clock.
+    /// When the client sent it, by tokio's clock.
     pub(crate) sent_at: Instant,
-    /// What befell it.
+    /// The fault that it met.
     pub(crate) fault: Fault,
-    /// Whether the server has run it. A late one has not at first; see [`Wire::settled`](super::Wire::settled).
+    /// Whether the server has run it. A delayed request runs later; see
+    /// [`Wire::settled`](super::Wire::settled).
     pub(crate) reached: bool,
-    /// Whether the client was given the whole answer.
-    pub(crate) answered: bool,
-    /// The answer's status, though it may have been lost on the way; `None` where there is no answer.
+    /// Whether the client received the whole response.
+    pub(crate) completed: bool,
+    /// The status of the response, even if it was lost; `None` if there is none.
     pub(crate) status: Option<u16>,
-    /// The answer's body, likewise.
+    /// The body of the response, even if it was lost.
     pub(crate) response: Option<Value>,
-    /// The capacity units it is billed, asked for or not, those of failed conditions included; `None` for operations
-    /// without, and for what the server did not run.
+    /// The capacity units that it is billed, requested or not, and for failed conditions too.
+    /// `None` for operations that have none, and for requests that the server did not run.
     pub(crate) units: Option<f64>,
 }
 
@@ -37,31 +38,31 @@ impl RecordedRequest {
             sent_at: Instant::now(),
             fault,
             reached: false,
-            answered: false,
+            completed: false,
             status: None,
             response: None,
             units: None,
         }
     }
 
-    pub(crate) fn fill(&mut self, answer: &Answer) {
-        self.status = Some(answer.status);
-        self.response = Some(answer.body.clone());
-        self.units = answer.units;
+    pub(crate) fn fill(&mut self, response: &Response) {
+        self.status = Some(response.status);
+        self.response = Some(response.body.clone());
+        self.units = response.units;
     }
 
-    /// The capacity units that the client was told, which it has to ask for.
+    /// Returns the capacity units that the client received, which it has to request.
     pub(crate) fn consumed_capacity(&self) -> Option<f64> {
         self.response.as_ref()?.get("ConsumedCapacity").and_then(capacity_units)
     }
 
-    /// The error's short name (`"ConditionalCheckFailedException"`), if it is one.
+    /// Returns the short name of the error, such as `"ConditionalCheckFailedException"`.
     pub(crate) fn error(&self) -> Option<&str> {
         let kind = self.response.as_ref()?.get("__type")?.as_str()?;
         Some(kind.rsplit_once('#').map_or(kind, |(_, name)| name))
     }
 
-    /// Whether the server ran the write and its condition held.
+    /// Returns whether the server ran the write and its condition held.
     pub(crate) fn is_applied(&self) -> bool {
         self.reached && self.status == Some(200)
     }

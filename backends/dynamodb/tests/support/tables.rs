@@ -1,4 +1,4 @@
-//! Tables and items, by the SDK alone.
+//! Tables and items, with the SDK alone.
 
 use std::collections::HashMap;
 use std::process;
@@ -8,14 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// A table name that no other test, process or run uses.
+/// Returns a table name that no other test, process or run uses.
 pub(crate) fn unique_table(name: &str) -> String {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     format!("limited-{name}-{since}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed))
 }
 
-/// All attributes of an item of a table of rate limits, read consistently; none where there is no item.
+/// Reads all attributes of an item of a table of rate limits, consistently. Returns an empty map if
+/// there is no item.
 pub(crate) async fn raw_item(
     client: &Client,
     table: &str,

@@ -1,4 +1,4 @@
-//! The embedded server over TCP, or another one.
+//! The embedded server over TCP, or another server.
 
 use std::env;
 
@@ -11,9 +11,10 @@ use dynoxide::server::serve_on;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::wire::retries_of_its_own;
+use super::wire::separate_retries;
 
-/// Serves a new, empty database on a free port of the loopback, until the handle is aborted or the runtime ends.
+/// Serves a new, empty database on a free port of the loopback, until the handle is aborted or the
+/// runtime ends. Returns the endpoint.
 pub(crate) async fn serve_over_tcp() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -21,24 +22,26 @@ pub(crate) async fn serve_over_tcp() -> (String, JoinHandle<()>) {
     (endpoint, tokio::spawn(serve_on(listener, database)))
 }
 
-/// A client with the SDK's defaults for a server that was started here, or rather for
-/// [the one named by the environment](server_endpoint).
+/// Returns a client with the SDK's defaults for the server at `endpoint`, or for [the one that the
+/// environment names](server_endpoint).
 pub(crate) fn tcp_client(endpoint: &str) -> Client {
     Client::from_conf(tcp_config(endpoint).build())
 }
 
-/// The same, still to be built, for retries and timeouts of one's own.
+/// Returns the configuration of [`tcp_client`], to change retries and timeouts.
 pub(crate) fn tcp_config(endpoint: &str) -> config::Builder {
     tcp_config_at(&server_endpoint(endpoint))
 }
 
-/// `LIMITED_DYNAMODB_ENDPOINT` where it is set (DynamoDB Local, moto, a real account), else `endpoint`.
+/// Returns `LIMITED_DYNAMODB_ENDPOINT` if it is set (DynamoDB Local, moto, a real account), or else
+/// `endpoint`.
 pub(crate) fn server_endpoint(endpoint: &str) -> String {
     elsewhere().unwrap_or_else(|| endpoint.to_owned())
 }
 
-/// A client, still to be built, for this endpoint and no other: that of a [`Proxy`](super::Proxy), say. Where the
-/// environment names a server, the credentials and the region are the environment's as well, under their usual names.
+/// Returns the configuration of a client for exactly this endpoint, such as that of a
+/// [`Proxy`](super::Proxy). If the environment names a server, it also provides the credentials and
+/// the region, under their usual names.
 pub(crate) fn tcp_config_at(endpoint: &str) -> config::Builder {
     let setting = |name| elsewhere().and_then(|_| variable(name));
     let key = setting("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());
@@ -54,7 +57,7 @@ pub(crate) fn tcp_config_at(endpoint: &str) -> config::Builder {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
         .credentials_provider(Credentials::new(key, secret, setting("AWS_SESSION_TOKEN"), None, "test"))
-        .retry_partition(retries_of_its_own())
+        .retry_partition(separate_retries())
         .endpoint_url(endpoint)
         .http_client(http)
 }

@@ -1,5 +1,5 @@
-//! An HTTP client for the SDK that asks the embedded server, without sockets: under tokio's paused clock the SDK's
-//! backoff and timeouts run in virtual time.
+//! An HTTP client for the SDK that calls the embedded server without sockets. Under tokio's paused
+//! clock, the SDK's backoff and timeouts run in virtual time.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,11 +22,12 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use super::emulator::{Answer, Emulator};
+use super::emulator::{Emulator, Response};
 use super::fault::Fault;
 use super::record::RecordedRequest;
 
-/// A way to an [`Emulator`]. It records each request, takes as long as it is told, and loses what it is told to lose.
+/// A connection to an [`Emulator`] with a configurable latency and injected faults. It records each
+/// request.
 ///
 /// Clones are the same wire. Several wires over one emulator are several processes with one table.
 #[derive(Clone)]
@@ -35,8 +36,8 @@ pub(crate) struct Wire(Arc<Inner>);
 struct Inner {
     emulator: Emulator,
     state: Mutex<State>,
-    /// How many requests are on their way to the server.
-    under_way: watch::Sender<usize>,
+    /// How many requests have been sent and have not reached the server.
+    in_flight: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -45,7 +46,7 @@ struct State {
     next: VecDeque<(Option<String>, Fault)>,
     schedule: Option<Schedule>,
     requests: Vec<RecordedRequest>,
-    /// How many requests were cleared away, to find those that are still under way by their numbers.
+    /// How many requests were cleared, to find those in flight by their numbers.
     cleared: usize,
 }
 
@@ -56,43 +57,44 @@ struct Schedule {
 
 type Decide = dyn FnMut(&str, usize) -> Fault + Send;
 
-/// A client over the wire, with the SDK's defaults, but for a quota of retries of its own.
+/// Returns a client over the wire, with the SDK's defaults and a separate quota of retries.
 pub(crate) fn client(wire: &Wire) -> Client {
     Client::from_conf(config(wire).build())
 }
 
-/// The same, still to be built, for retries and timeouts of one's own.
+/// Returns the configuration of [`client`], to change retries and timeouts.
 pub(crate) fn config(wire: &Wire) -> config::Builder {
     config::Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_partition(retries_of_its_own())
+        .retry_partition(separate_retries())
         .http_client(wire.http_client())
 }
 
-/// The quota of retries belongs to the process, by default: tests that run at once would use up each other's.
-pub(crate) fn retries_of_its_own() -> RetryPartition {
+/// Returns a separate quota of retries. By default it belongs to the process, and concurrent tests
+/// would share it.
+pub(crate) fn separate_retries() -> RetryPartition {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     RetryPartition::new(format!("test-{}", MADE.fetch_add(1, Ordering::Relaxed)))
 }
 
 impl Wire {
-    /// A wire to an emulator of its own.
+    /// Creates a wire to a new emulator.
     pub(crate) fn new() -> Self {
         Self::to(Emulator::new())
     }
 
     pub(crate) fn to(emulator: Emulator) -> Self {
-        let under_way = watch::Sender::new(0);
-        Self(Arc::new(Inner { emulator, state: Mutex::default(), under_way }))
+        let in_flight = watch::Sender::new(0);
+        Self(Arc::new(Inner { emulator, state: Mutex::default(), in_flight }))
     }
 
     pub(crate) fn emulator(&self) -> &Emulator {
         &self.0.emulator
     }
 
-    /// What to give to an SDK client: see [`client`] and [`config`].
+    /// Returns the HTTP client for an SDK client; see [`client`] and [`config`].
     pub(crate) fn http_client(&self) -> SharedHttpClient {
         let wire = self.clone();
         http_client_fn(move |settings, _| {
@@ -101,60 +103,62 @@ impl Wire {
         })
     }
 
-    /// How long a request and its answer take together: half of it there, half of it back, each rounded up to a
-    /// millisecond, as tokio does. Zero to begin with.
+    /// Sets the latency of a request and its response together: half of it each way, each rounded
+    /// up to a millisecond, as tokio does. Default: zero.
     pub(crate) fn set_latency(&self, latency: Duration) {
         self.0.lock().latency = latency;
     }
 
-    /// Lets the next request meet this fault; called again, the one after it. These go before [`set_faults`](Self::set_faults).
+    /// Lets the next request meet this fault. Several calls queue. Queued faults precede
+    /// [`set_faults`](Self::set_faults).
     pub(crate) fn push_fault(&self, fault: Fault) {
         self.0.lock().next.push_back((None, fault));
     }
 
-    /// The same for the next request of an operation (`"UpdateItem"`).
+    /// Lets the next request of an operation (`"UpdateItem"`) meet this fault.
     pub(crate) fn push_fault_on(&self, operation: &str, fault: Fault) {
         self.0.lock().next.push_back((Some(operation.to_owned()), fault));
     }
 
-    /// Decides about each request from now on by its operation and number, from 0. See [`drawn`](super::drawn).
+    /// Sets a function that chooses the fault of each further request by its operation and number,
+    /// from 0. See [`drawn`](super::drawn).
     pub(crate) fn set_faults(&self, decide: impl FnMut(&str, usize) -> Fault + Send + 'static) {
         self.0.lock().schedule = Some(Schedule { decide: Box::new(decide), number: 0 });
     }
 
-    /// No more faults; those under way stay.
+    /// Removes all faults. Requests in flight keep theirs.
     pub(crate) fn clear_faults(&self) {
         let mut state = self.0.lock();
         state.next.clear();
         state.schedule = None;
     }
 
-    /// Every request since [`clear`](Self::clear), in the order sent.
+    /// Returns every request since [`clear`](Self::clear), in the order sent.
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.0.lock().requests.clone()
     }
 
-    /// What befell each of these requests, and whether the server has run it.
+    /// Returns the fault of each of these requests, and whether the server has run it.
     pub(crate) fn fates(&self) -> Vec<(Fault, bool)> {
         self.0.lock().requests.iter().map(|recorded| (recorded.fault, recorded.reached)).collect()
     }
 
-    /// How many requests of an operation there were.
+    /// Returns the number of requests of an operation.
     pub(crate) fn count(&self, operation: &str) -> usize {
         self.0.lock().requests.iter().filter(|recorded| recorded.operation == operation).count()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the record.
     pub(crate) fn clear(&self) {
         let mut state = self.0.lock();
         state.cleared += state.requests.len();
         state.requests.clear();
     }
 
-    /// Waits until no request is on its way to the server any more: every late write has landed.
+    /// Waits until every request in flight has reached the server, late writes included.
     pub(crate) async fn settled(&self) {
-        let mut under_way = self.0.under_way.subscribe();
-        under_way.wait_for(|requests| *requests == 0).await.expect("the wire holds the sender");
+        let mut in_flight = self.0.in_flight.subscribe();
+        in_flight.wait_for(|requests| *requests == 0).await.expect("the wire holds the sender");
     }
 }
 
@@ -176,8 +180,8 @@ impl HttpConnector for Connector {
         let read_timeout = self.read_timeout;
         HttpConnectorFuture::new(async move {
             match read_timeout {
-                None => inner.answer(request).await,
-                Some(limit) => timeout(limit, inner.answer(request))
+                None => inner.respond(request).await,
+                Some(limit) => timeout(limit, inner.respond(request))
                     .await
                     .unwrap_or_else(|elapsed| Err(ConnectorError::timeout(elapsed.into()))),
             }
@@ -193,69 +197,70 @@ struct Sent {
 }
 
 impl Inner {
-    async fn answer(self: Arc<Self>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    async fn respond(self: Arc<Self>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let body = request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let body: Value = body.ok_or_else(|| ConnectorError::user("the request's body is no JSON".into()))?;
+        let body: Value =
+            body.ok_or_else(|| ConnectorError::user("the body of the request is not JSON".into()))?;
 
         let (sent, fault, latency) = self.lock().send(operation, body);
         let number = sent.number;
-        let (mut there, mut back) = (latency / 2, latency / 2);
+        let (mut outbound, mut inbound) = (latency / 2, latency / 2);
         match fault {
-            Fault::DelayBefore(delay) => there += delay,
-            Fault::DelayAnswer(delay) => back += delay,
+            Fault::DelayBefore(delay) => outbound += delay,
+            Fault::DelayResponse(delay) => inbound += delay,
             _ => {}
         }
-        let answer = if fault.is_applied() {
-            Some(self.apply(sent, there).await)
+        let response = if fault.is_applied() {
+            Some(self.apply(sent, outbound).await)
         } else {
-            pause(there).await;
+            pause(outbound).await;
             fault.error().inspect(|error| self.fill(number, |recorded| recorded.fill(error)))
         };
-        let answer = match (fault, answer) {
+        let received = match (fault, response) {
             (Fault::Hang | Fault::HangAfter, _) => std::future::pending().await,
             (Fault::CutBefore | Fault::CutAfter, _) | (_, None) => {
-                pause(back).await;
+                pause(inbound).await;
                 let cut = io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut");
                 return Err(ConnectorError::io(cut.into()));
             }
-            (_, Some(answer)) => answer,
+            (_, Some(response)) => response,
         };
-        pause(back).await;
-        let mut text = answer.body.to_string().into_bytes();
+        pause(inbound).await;
+        let mut text = received.body.to_string().into_bytes();
         if fault == Fault::Truncate {
             text.truncate(text.len() / 2);
         } else {
-            self.fill(number, |recorded| recorded.answered = true);
+            self.fill(number, |recorded| recorded.completed = true);
         }
-        Ok(response(answer.status, text, number))
+        Ok(http_response(received.status, text, number))
     }
 
-    /// Lets the server run it, after so long. What was sent arrives though the caller leaves.
-    async fn apply(self: &Arc<Self>, sent: Sent, after: Duration) -> Answer {
+    /// Lets the server run the request after a delay, even if the caller is dropped.
+    async fn apply(self: &Arc<Self>, sent: Sent, after: Duration) -> Response {
         if after.is_zero() {
             return self.run(&sent);
         }
-        let (answer, answered) = oneshot::channel();
-        self.under_way.send_modify(|requests| *requests += 1);
+        let (sender, receiver) = oneshot::channel();
+        self.in_flight.send_modify(|requests| *requests += 1);
         let inner = self.clone();
         tokio::spawn(async move {
             sleep(after).await;
-            // Fails where the caller has left.
-            let _ = answer.send(inner.run(&sent));
-            inner.under_way.send_modify(|requests| *requests -= 1);
+            // Fails if the caller has been dropped.
+            let _ = sender.send(inner.run(&sent));
+            inner.in_flight.send_modify(|requests| *requests -= 1);
         });
-        answered.await.expect("the task runs to its end")
+        receiver.await.expect("the task runs to its end")
     }
 
-    fn run(&self, sent: &Sent) -> Answer {
-        let answer = self.emulator.call(&sent.operation, &sent.body);
+    fn run(&self, sent: &Sent) -> Response {
+        let response = self.emulator.call(&sent.operation, &sent.body);
         self.fill(sent.number, |recorded| {
             recorded.reached = true;
-            recorded.fill(&answer);
+            recorded.fill(&response);
         });
-        answer
+        response
     }
 
     fn fill(&self, number: usize, fill: impl FnOnce(&mut RecordedRequest)) {
@@ -280,8 +285,8 @@ impl State {
     }
 
     fn fault(&mut self, operation: &str) -> Fault {
-        let is_meant = |only: &Option<String>| only.as_deref().is_none_or(|only| only == operation);
-        if let Some(index) = self.next.iter().position(|(only, _)| is_meant(only)) {
+        let matches = |only: &Option<String>| only.as_deref().is_none_or(|only| only == operation);
+        if let Some(index) = self.next.iter().position(|(only, _)| matches(only)) {
             return self.next.remove(index).map(|(_, fault)| fault).unwrap_or_default();
         }
         let Some(schedule) = &mut self.schedule else { return Fault::None };
@@ -291,7 +296,7 @@ impl State {
     }
 }
 
-fn response(status: u16, body: Vec<u8>, number: usize) -> HttpResponse {
+fn http_response(status: u16, body: Vec<u8>, number: usize) -> HttpResponse {
     let status = StatusCode::try_from(status).expect("a status has three digits");
     let mut response = HttpResponse::new(status, SdkBody::from(body));
     let headers = response.headers_mut();
@@ -300,7 +305,7 @@ fn response(status: u16, body: Vec<u8>, number: usize) -> HttpResponse {
     response
 }
 
-/// A sleep of zero would still take a turn of the clock.
+/// Sleeps, unless for zero, which would still advance the paused clock.
 async fn pause(duration: Duration) {
     if !duration.is_zero() {
         sleep(duration).await;

@@ -1,4 +1,4 @@
-//! Records that other programs have written.
+//! Records of other programs.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use limited_core::{
     Backend, BackendError, FencingToken, Finished, InProgress, Record, RequestHash, StoredResult, Timestamp,
 };
 
-use crate::table::{ALICE, NOON, Table, claim, done, granted, key, number, order, seconds, taken, text};
+use crate::table::{ALICE, NOON, Table, claim, done, granted, held, key, number, order, seconds, text};
 
 fn map(entries: &[(&str, AttributeValue)]) -> AttributeValue {
     let entries: HashMap<_, _> =
@@ -17,14 +17,14 @@ fn map(entries: &[(&str, AttributeValue)]) -> AttributeValue {
 }
 
 #[tokio::test]
-async fn the_outcome_of_another_program_is_told() {
+async fn result_of_another_program_is_read() {
     let (table, backend) = Table::new().await;
     let nested = map(&[
         ("id", number(7)),
         ("name", text("a \"b\"\n")),
         ("list", AttributeValue::L(vec![AttributeValue::Bool(true), AttributeValue::Null(true)])),
     ]);
-    for (response, told) in [
+    for (response, expected) in [
         (Some(text(r#"{"ok":true}"#)), StoredResult::Value(r#"{"ok":true}"#.into())),
         (None, StoredResult::Nothing),
         (Some(nested), StoredResult::Value(r#"{"id":7,"list":[true,null],"name":"a \"b\"\u000a"}"#.into())),
@@ -42,23 +42,27 @@ async fn the_outcome_of_another_program_is_told() {
         item.extend(response.clone().map(|response| ("Response", response)));
         table.put(item).await;
         for record in [
-            taken(claim(&backend, ALICE, NOON).await),
+            held(claim(&backend, ALICE, NOON).await),
             backend.find(&order(&key()), seconds(60)).await.unwrap().expect("it has not expired"),
         ] {
             let Record::Finished(finished) = record else { panic!("{record:?}") };
             let Finished { owner, fencing_token, at, result, status_code, request_hash, .. } = finished;
-            assert_eq!(result, told, "{response:?}");
+            assert_eq!(result, expected, "{response:?}");
             assert_eq!((fencing_token, status_code), (FencingToken(0), Some(200)));
             assert_eq!(at, Timestamp::from_secs(NOON.as_secs() - 2));
             assert_eq!(request_hash, Some(RequestHash([0xab; 32])));
             assert_ne!(owner, ALICE);
         }
-        assert_eq!(backend.find(&order(&key()), seconds(61)).await.unwrap(), None, "its second is over");
+        assert_eq!(
+            backend.find(&order(&key()), seconds(61)).await.unwrap(),
+            None,
+            "it expires with the second"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_claim_of_another_program_is_held_and_taken_over_and_its_attributes_stay() {
+async fn claim_of_another_program_is_held_then_taken_over_and_keeps_its_attributes() {
     let (table, backend) = Table::new().await;
     table
         .put([
@@ -70,23 +74,23 @@ async fn a_claim_of_another_program_is_held_and_taken_over_and_its_attributes_st
         ])
         .await;
     let Record::InProgress(InProgress { owner, fencing_token, expires_at, request_hash }) =
-        taken(claim(&backend, ALICE, NOON).await)
+        held(claim(&backend, ALICE, NOON).await)
     else {
-        panic!("somebody is at it")
+        panic!("the claim is in progress")
     };
     assert_eq!((fencing_token, request_hash), (FencingToken(0), None));
     assert_eq!(expires_at, Timestamp::from_millis(NOON.as_nanos() / 1_000_000 + 10_500));
     assert_ne!(owner, ALICE);
-    // The same owner each time, and another for another token.
-    let told = |record: Record| match record {
+    // Equal tokens are the same owner, and different tokens are different owners.
+    let owner_of = |record: Record| match record {
         Record::InProgress(held) => held.owner,
         Record::Finished(finished) => finished.owner,
     };
-    assert_eq!(told(taken(claim(&backend, ALICE, NOON).await)), owner);
+    assert_eq!(owner_of(held(claim(&backend, ALICE, NOON).await)), owner);
     let other = [("Status", text("COMPLETED")), ("LockToken", text("worker-2"))];
     let mine = table.item().await;
     table.put(other).await;
-    assert_ne!(told(taken(claim(&backend, ALICE, NOON).await)), owner);
+    assert_ne!(owner_of(held(claim(&backend, ALICE, NOON).await)), owner);
 
     table.put(mine.iter().map(|(name, value)| (name.as_str(), value.clone()))).await;
     granted(claim(&backend, ALICE, seconds(11)).await);
@@ -96,10 +100,10 @@ async fn a_claim_of_another_program_is_held_and_taken_over_and_its_attributes_st
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_documented_format_is_an_error_that_names_it() {
+async fn attribute_in_another_format_is_an_error_that_names_it() {
     let (table, backend) = Table::new().await;
     let completed = || ("Status", text("COMPLETED"));
-    for (item, says) in [
+    for (item, name) in [
         (vec![("Status", text("DONE"))], "`DONE`"),
         (vec![completed(), ("Response", AttributeValue::B(Blob::new([1])))], "`Response`"),
         (
@@ -123,9 +127,9 @@ async fn what_is_not_in_the_documented_format_is_an_error_that_names_it() {
             backend.release(&on, ALICE, NOON).await.map(drop).unwrap_err(),
         ] {
             assert!(matches!(error, BackendError::Corrupt(_)), "{item:?}: {error:?}");
-            assert!(error.to_string().contains(says), "{item:?}: {error}");
+            assert!(error.to_string().contains(name), "{item:?}: {error}");
         }
-        // An operator gets rid of it.
+        // An operator can clear it.
         backend.forget(&on, NOON).await.unwrap();
         assert_eq!(backend.find(&on, NOON).await.unwrap(), None);
     }

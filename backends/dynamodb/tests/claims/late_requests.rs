@@ -1,14 +1,14 @@
-//! Answers that are lost, and requests that arrive late.
+//! Lost responses, and requests that arrive late.
 
 use std::time::Duration;
 
 use limited_core::{Acquisition, Backend, BackendError, ClaimRequest, FinishResult, LeaseStatus, Record};
 
 use crate::support::Fault;
-use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, key, order, seconds, taken};
+use crate::table::{ALICE, BOB, LEASE, NOON, Table, after, claim, done, granted, held, key, order, seconds};
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_whose_answer_is_lost_finds_its_own() {
+async fn every_operation_recognises_itself_after_a_lost_response() {
     for fault in [Fault::CutAfter, Fault::DelayBefore(Duration::from_millis(1))] {
         let (table, backend) = Table::new().await;
         let key = key();
@@ -18,23 +18,23 @@ async fn every_operation_whose_answer_is_lost_finds_its_own() {
 
         lose();
         let grant = granted(claim(&backend, ALICE, NOON).await);
-        let Some(Record::InProgress(held)) = backend.find(&on, NOON).await.unwrap() else {
-            panic!("she is at it")
+        let Some(Record::InProgress(in_progress)) = backend.find(&on, NOON).await.unwrap() else {
+            panic!("the claim is in progress")
         };
         assert_eq!(
-            (held.fencing_token, held.expires_at),
+            (in_progress.fencing_token, in_progress.expires_at),
             (grant.fencing_token, grant.expires_at),
-            "one grant, and not two"
+            "the key was granted once"
         );
         lose();
-        taken(claim(&backend, BOB, NOON).await);
+        held(claim(&backend, BOB, NOON).await);
         lose();
         assert_eq!(backend.renew(&on, ALICE, expires_at, NOON).await.unwrap(), LeaseStatus::Owned);
         lose();
         assert_eq!(backend.release(&on, ALICE, NOON).await.unwrap(), LeaseStatus::Owned);
         lose();
         let next = granted(claim(&backend, BOB, NOON).await);
-        assert_eq!(next.fencing_token, grant.fencing_token.next(), "one grant more, and not two");
+        assert_eq!(next.fencing_token, grant.fencing_token.next(), "the key was granted once more");
         lose();
         assert_eq!(backend.finish(&on, &done(BOB, "1"), NOON).await.unwrap(), FinishResult::Stored);
         lose();
@@ -46,10 +46,10 @@ async fn every_operation_whose_answer_is_lost_finds_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_arrives_after_its_owner_has_finished_opens_nothing() {
+async fn late_claim_after_finish_changes_nothing() {
     for expires in [None, Some(seconds(1))] {
         let (table, backend) = Table::new().await;
-        // Given up before the first attempt arrives, and claimed again by the same owner.
+        // The request times out before it arrives, and the same owner claims again.
         table.wire.push_fault(Fault::DelayBefore(Duration::from_secs(2)));
         let request = ClaimRequest::new(ALICE, after(LEASE));
         let error = backend.claim(&order(&key()), &request, NOON).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn a_claim_that_arrives_after_its_owner_has_finished_opens_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_arrives_after_its_owner_has_given_up_or_expired_opens_nothing() {
+async fn late_claim_after_release_changes_nothing() {
     let (table, backend) = Table::new().await;
     table.wire.push_fault(Fault::DelayBefore(Duration::from_secs(2)));
     let request = ClaimRequest::new(ALICE, after(LEASE));
@@ -76,9 +76,10 @@ async fn a_claim_that_arrives_after_its_owner_has_given_up_or_expired_opens_noth
     assert_eq!(table.item().await, before);
 }
 
-/// What is documented: the one thing that a late first attempt can do is to hold the key for its lease.
+/// As the README says, the only effect of a late first attempt is that it may hold the key for its
+/// lease.
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_arrives_after_another_was_given_up_holds_the_key_for_one_lease_and_no_longer() {
+async fn late_claim_after_another_owner_holds_the_key_for_one_lease() {
     let (table, backend) = Table::new().await;
     table.wire.push_fault(Fault::DelayBefore(Duration::from_secs(2)));
     let request = ClaimRequest::new(ALICE, after(LEASE));
@@ -88,17 +89,17 @@ async fn a_claim_that_arrives_after_another_was_given_up_holds_the_key_for_one_l
     let second = granted(claim(&backend, BOB, NOON).await);
     backend.release(&order(&key()), BOB, NOON).await.unwrap();
     table.wire.settled().await;
-    let Record::InProgress(ghost) = taken(claim(&backend, BOB, seconds(1)).await) else {
-        panic!("nobody is done")
+    let Record::InProgress(late) = held(claim(&backend, BOB, seconds(1)).await) else {
+        panic!("the claim is in progress")
     };
-    assert_eq!((ghost.owner, ghost.expires_at), (ALICE, after(LEASE)));
-    assert!(first.fencing_token < second.fencing_token && second.fencing_token < ghost.fencing_token);
+    assert_eq!((late.owner, late.expires_at), (ALICE, after(LEASE)));
+    assert!(first.fencing_token < second.fencing_token && second.fencing_token < late.fencing_token);
     let owner = limited_core::Owner(3);
-    assert!(granted(claim(&backend, owner, after(LEASE)).await).fencing_token > ghost.fencing_token);
+    assert!(granted(claim(&backend, owner, after(LEASE)).await).fencing_token > late.fencing_token);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_owner_sent_late_changes_nothing_of_the_next_owners() {
+async fn late_requests_of_an_owner_do_not_change_the_next_claim() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -117,13 +118,13 @@ async fn what_an_owner_sent_late_changes_nothing_of_the_next_owners() {
     assert_eq!(table.item().await, before);
     assert_eq!(backend.finish(&on, &done(BOB, "\"his\""), after(LEASE)).await.unwrap(), FinishResult::Stored);
     let Acquisition::Held(Record::Finished(finished)) = claim(&backend, ALICE, after(LEASE)).await else {
-        panic!("it is done")
+        panic!("the claim is finished")
     };
     assert_eq!(finished.owner, BOB);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_arrives_after_a_later_one_does_not_move_the_lease_back() {
+async fn late_renewal_does_not_shorten_the_lease() {
     let (table, backend) = Table::new().await;
     let key = key();
     let on = order(&key);
@@ -137,7 +138,7 @@ async fn a_renewal_that_arrives_after_a_later_one_does_not_move_the_lease_back()
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_an_answer_leaves_open_what_was_done_and_the_owner_asks_again() {
+async fn truncated_response_is_unavailable_and_the_claim_can_be_repeated() {
     let (table, backend) = Table::new().await;
     table.wire.push_fault(Fault::Truncate);
     let request = ClaimRequest::new(ALICE, after(LEASE));

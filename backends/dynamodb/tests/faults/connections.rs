@@ -1,19 +1,18 @@
-//! Faults on real connections: cut before and after the server carried out the write.
-
-mod support;
+//! Faults on real connections, cut before and after the server applied the write.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use limited::{Limiter, ManualClock, Quota};
 use limited_dynamodb::DynamoDbBackend;
-use support::{Cut, Proxy, serve_over_tcp, server_endpoint, tcp_config_at, unique_table};
+
+use crate::support::{Cut, Proxy, serve_over_tcp, server_endpoint, tcp_config_at, unique_table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_cut_before_or_after_the_write_counts_it_once() {
+async fn write_counts_once_over_a_cut_connection() {
     let (endpoint, _server) = serve_over_tcp().await;
     if server_endpoint(&endpoint) != endpoint {
-        // The proxy speaks plain HTTP to the emulator only.
+        // The proxy supports plain HTTP to the emulator only.
         return;
     }
     let proxy = Proxy::start(&endpoint).await;
@@ -25,7 +24,7 @@ async fn a_connection_cut_before_or_after_the_write_counts_it_once() {
     backend.create_rate_limit_table().await.unwrap();
     let limiter = Limiter::new(backend).clock(ManualClock::new()).quota(Quota::per_hour(1_000));
     let mut used = 0;
-    for cut in [Cut::BeforeForwarding, Cut::AfterForwarding, Cut::AmidAnswer, Cut::Nowhere]
+    for cut in [Cut::BeforeForwarding, Cut::AfterForwarding, Cut::WithinResponse, Cut::Nowhere]
         .into_iter()
         .cycle()
         .take(40)
@@ -40,6 +39,6 @@ async fn a_connection_cut_before_or_after_the_write_counts_it_once() {
     assert_eq!(
         limiter.allow("key").await.unwrap().used(),
         used + 1,
-        "a connection that died at rest is replaced"
+        "an idle connection that died is replaced"
     );
 }

@@ -1,6 +1,4 @@
-//! What a decision costs, counted at the wire: the table of the documentation.
-
-mod wire;
+//! The requests of a decision, counted on the wire: the table in the README.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +6,8 @@ use std::time::Duration;
 use limited::{Algorithm, Limiter, ManualClock, Quota};
 use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use limited_dynamodb::DynamoDbBackend;
-use wire::Wire;
+
+use crate::support::Wire;
 
 const UPDATE: &str = "UpdateItem";
 const GET: &str = "GetItem";
@@ -21,7 +20,7 @@ async fn limiter(algorithm: Algorithm) -> (Wire, Limiter<DynamoDbBackend>, Manua
 }
 
 #[tokio::test]
-async fn a_first_hit_an_ordinary_one_and_a_refusal_are_one_request_each() {
+async fn first_hit_ordinary_hit_and_refusal_are_one_request_each() {
     for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
         let (wire, limiter, clock) = limiter(algorithm).await;
         assert!(limiter.allow("key").await.unwrap().is_allowed());
@@ -33,9 +32,9 @@ async fn a_first_hit_an_ordinary_one_and_a_refusal_are_one_request_each() {
         assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: refused");
         clock.advance(Duration::from_secs(600));
         assert!(limiter.allow("key").await.unwrap().is_allowed());
-        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: after a rest");
+        assert_eq!(wire.take_operations(), [UPDATE], "{algorithm}: after a pause");
         assert!(!limiter.allow_n("key", 3).await.unwrap().is_allowed());
-        assert_eq!(wire.take_operations(), [GET], "{algorithm}: a cost above the limit is read about");
+        assert_eq!(wire.take_operations(), [GET], "{algorithm}: a cost above the limit only reads");
         let _ = limiter.peek("key").await.unwrap();
         assert_eq!(wire.take_operations(), [GET], "{algorithm}: a peek");
         limiter.reset("key").await.unwrap();
@@ -44,45 +43,45 @@ async fn a_first_hit_an_ordinary_one_and_a_refusal_are_one_request_each() {
 }
 
 #[tokio::test]
-async fn a_sliding_window_reads_the_one_before_until_it_is_settled() {
+async fn sliding_window_reads_the_previous_window_until_it_is_closed() {
     let (wire, limiter, clock) = limiter(Algorithm::SlidingWindow).await;
     assert!(limiter.allow("key").await.unwrap().is_allowed());
     clock.advance(Duration::from_secs(60));
     wire.clear();
     for _ in 0..2 {
         let _ = limiter.allow("key").await.unwrap();
-        assert_eq!(wire.take_operations(), [GET, UPDATE], "late hits may still come");
+        assert_eq!(wire.take_operations(), [GET, UPDATE], "late hits may still arrive");
     }
     clock.advance(Duration::from_secs(6));
     let _ = limiter.allow("key").await.unwrap();
-    assert_eq!(wire.take_operations(), [GET, UPDATE], "settled, and read a last time");
+    assert_eq!(wire.take_operations(), [GET, UPDATE], "closed, and read for the last time");
     for _ in 0..3 {
         let _ = limiter.allow("key").await.unwrap();
-        assert_eq!(wire.take_operations(), [UPDATE], "settled, and remembered");
+        assert_eq!(wire.take_operations(), [UPDATE], "closed, and cached");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_guess_about_a_bucket_costs_one_request_more() {
+async fn wrong_expectation_of_a_bucket_costs_one_more_request() {
     let (wire, limiter, clock) = limiter(Algorithm::TokenBucket).await;
     assert!(limiter.allow("key").await.unwrap().is_allowed());
     wire.clear();
-    // A process that has not seen the key takes it for full, which it is not.
+    // A process that has not used the key expects a full bucket, which this one is not.
     let other = Limiter::new(wire.builder().build()).algorithm(Algorithm::TokenBucket);
     let other = other.quota(Quota::per_minute(2)).clock(clock);
     assert!(other.allow("key").await.unwrap().is_allowed());
     assert_eq!(wire.take_operations(), [UPDATE, UPDATE]);
     assert!(!other.allow("key").await.unwrap().is_allowed());
-    assert_eq!(wire.take_operations(), [UPDATE], "now it has seen it");
+    assert_eq!(wire.take_operations(), [UPDATE], "now its state is known");
 }
 
 #[tokio::test(start_paused = true)]
-async fn hits_that_travel_together_are_one_request_if_all_fit_and_two_if_some_do() {
+async fn coalesced_hits_are_one_request_if_all_fit_and_two_if_some_do() {
     for (limit, updates) in [(9, 2), (7, 3)] {
         let (wire, limiter, _) = limiter(Algorithm::FixedWindow).await;
         let limiter = limiter.quota(Quota::per_minute(limit));
         wire.set_latency(Duration::from_millis(10));
-        // The first goes by itself, the others while it is on its way.
+        // The first is a write of its own; the others arrive during that write.
         let hits: Vec<_> = (0..3)
             .map(|_| {
                 let limiter = limiter.clone();
@@ -93,7 +92,8 @@ async fn hits_that_travel_together_are_one_request_if_all_fit_and_two_if_some_do
         for hit in hits {
             let decision = hit.await.unwrap();
             admitted += u64::from(decision.is_allowed());
-            // A refusal that is due to a hit beside it knows what that one counted.
+            // A hit that is refused because of another hit of the batch reports what that one
+            // counted.
             assert!(decision.is_allowed() || decision.used() == 6);
         }
         assert_eq!(admitted, limit / 3);
@@ -102,7 +102,7 @@ async fn hits_that_travel_together_are_one_request_if_all_fit_and_two_if_some_do
 }
 
 #[tokio::test]
-async fn opening_a_window_over_one_that_has_ended_takes_two_requests() {
+async fn opening_a_window_over_an_ended_one_takes_two_requests() {
     let wire = Wire::new();
     let backend = wire.backend().await;
     let key = Key::from("key");
@@ -116,7 +116,7 @@ async fn opening_a_window_over_one_that_has_ended_takes_two_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_hits_at_once_on_one_key_are_a_handful_of_requests() {
+async fn thousand_concurrent_hits_on_one_key_take_at_most_five_writes() {
     for algorithm in Algorithm::ALL {
         let (wire, limiter, _) = limiter(algorithm).await;
         wire.set_latency(Duration::from_millis(5));
@@ -138,7 +138,7 @@ async fn a_thousand_hits_at_once_on_one_key_are_a_handful_of_requests() {
 }
 
 #[tokio::test]
-async fn a_hit_is_one_write_unit_and_stays_one_with_many_writers() {
+async fn hit_costs_one_write_unit_with_many_writers() {
     let wire = Wire::new();
     let clock = ManualClock::new();
     wire.backend().await;
@@ -149,6 +149,6 @@ async fn a_hit_is_one_write_unit_and_stays_one_with_many_writers() {
     }
     let updates: Vec<_> = wire.requests().into_iter().filter(|request| request.operation == UPDATE).collect();
     assert!(updates.iter().all(|request| request.units == Some(1.0)));
-    let clearings = updates.len() - 40;
-    assert!((1..=4).contains(&clearings), "{clearings} requests to clear slots for 40 writers");
+    let removals = updates.len() - 40;
+    assert!((1..=4).contains(&removals), "{removals} requests to remove slots of 40 writers");
 }

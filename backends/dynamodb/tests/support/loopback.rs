@@ -1,6 +1,4 @@
-//! A backend on a table of its own, over TCP: the embedded server, or the one that `LIMITED_DYNAMODB_ENDPOINT` names.
-
-#![allow(dead_code, reason = "each test file takes what it needs")]
+//! Backends over TCP: over the embedded server, or the one that `LIMITED_DYNAMODB_ENDPOINT` names.
 
 use std::time::Duration;
 
@@ -9,17 +7,18 @@ use aws_sdk_dynamodb::config::Builder;
 use limited_core::{Backend, Counter, CounterState, Hit, Key, Timestamp, Window, WindowLength};
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder};
 
-use crate::support::{serve_over_tcp, tcp_config, unique_table};
+use super::tables::unique_table;
+use super::tcp::{serve_over_tcp, tcp_config};
 
 /// 2026-11-21T12:00:00Z.
 pub(crate) const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
 
-/// What a client of the server is made of.
+/// Returns the configuration of a client of a new server.
 pub(crate) async fn config() -> Builder {
     tcp_config(&serve_over_tcp().await.0)
 }
 
-/// A backend over its own tables, which are not there yet.
+/// Returns a builder of a backend over its own tables, which do not exist yet.
 pub(crate) fn builder(config: Builder) -> DynamoDbBackendBuilder {
     DynamoDbBackend::builder(Client::from_conf(config.build()))
         .table_name(unique_table("limits"))
@@ -27,7 +26,7 @@ pub(crate) fn builder(config: Builder) -> DynamoDbBackendBuilder {
         .operation_timeout(Duration::from_secs(30))
 }
 
-/// A hit on a key in the minute of `now`.
+/// Counts a hit on a key in the minute of `now`.
 pub(crate) async fn hit(
     backend: &DynamoDbBackend,
     key: &Key<'_>,

@@ -1,15 +1,14 @@
-//! Several processes on one table: exactly the limit.
-
-mod wire;
+//! Several processes on one table admit exactly the limit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limited::{Algorithm, Clock, Limiter, ManualClock, Quota};
-use wire::Wire;
+
+use crate::support::Wire;
 
 #[tokio::test(start_paused = true)]
-async fn several_processes_admit_exactly_the_limit_together() {
+async fn several_processes_together_admit_exactly_the_limit() {
     for algorithm in Algorithm::ALL {
         for round in 0..10 {
             let wire = Wire::new();
@@ -30,7 +29,7 @@ async fn several_processes_admit_exactly_the_limit_together() {
                             match limiter.allow_n("key", cost).await {
                                 Ok(decision) if decision.is_allowed() => admitted += cost,
                                 Ok(_) => {}
-                                // The emulator has no contention of its own: nobody gives up.
+                                // The emulator does not throttle, so no write runs out of rounds.
                                 Err(error) => panic!("{error}"),
                             }
                         }
@@ -47,10 +46,10 @@ async fn several_processes_admit_exactly_the_limit_together() {
     }
 }
 
-/// What is promised: a window is one item, whoever's clock addresses it, and holds no more than the limit. So what one
-/// process counts early or late, it counts in the window that its own clock shows.
+/// A window is one item for all processes, and holds at most the limit. A process whose clock is
+/// early or late counts in the window of its own clock.
 #[tokio::test]
-async fn processes_whose_clocks_are_apart_fill_each_window_once() {
+async fn processes_with_skewed_clocks_fill_each_window_once() {
     for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
         let wire = Wire::new();
         wire.backend().await;
@@ -76,10 +75,11 @@ async fn processes_whose_clocks_are_apart_fill_each_window_once() {
     }
 }
 
-/// A late write into the window before is weighed until that is settled: the skew and the operation timeout after its
-/// end. What comes later still can exceed the sliding limit by what it counts, which is documented.
+/// A late write to the previous window is counted until that window is closed: the maximum clock
+/// skew and the operation timeout after its end. A later write can exceed the sliding limit by its
+/// cost, as the README says.
 #[tokio::test]
-async fn a_sliding_window_weighs_what_a_slow_clock_counts_late() {
+async fn sliding_window_counts_late_hits_of_a_slow_clock() {
     let wire = Wire::new();
     wire.backend().await;
     let [fast, slow] = [ManualClock::new(), ManualClock::new()];
@@ -94,9 +94,9 @@ async fn a_sliding_window_weighs_what_a_slow_clock_counts_late() {
     assert!(!on_time.allow("key").await.unwrap().is_allowed());
 }
 
-/// The hits of one batch may be apart in time, when the write before theirs was slow.
+/// The hits of one batch may have different times, if the write before theirs was slow.
 #[tokio::test(start_paused = true)]
-async fn hits_of_one_batch_are_each_held_against_their_own_time() {
+async fn each_hit_of_a_batch_is_decided_at_its_own_time() {
     let wire = Wire::new();
     let clock = ManualClock::new();
     let limiter = Limiter::new(wire.backend().await).algorithm(Algorithm::TokenBucket).clock(clock.clone());
@@ -104,22 +104,22 @@ async fn hits_of_one_batch_are_each_held_against_their_own_time() {
     assert!(limiter.allow("key").await.unwrap().is_allowed());
     clock.advance(Duration::from_millis(5));
     wire.set_latency(Duration::from_millis(100));
-    // A slow write, behind which two hits gather: one that is too early, and one much later.
-    let ask = |limiter: &Limiter<_>| {
+    // Two hits wait for a slow write: one that is too early, and one much later.
+    let allow = |limiter: &Limiter<_>| {
         let limiter = limiter.clone();
         tokio::spawn(async move { limiter.allow("key").await.unwrap().is_allowed() })
     };
-    let slow = ask(&limiter);
+    let slow = allow(&limiter);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let early = ask(&limiter);
+    let early = allow(&limiter);
     tokio::time::sleep(Duration::from_millis(1)).await;
     clock.advance(Duration::from_millis(300));
-    let late = ask(&limiter);
+    let late = allow(&limiter);
     assert_eq!((slow.await.unwrap(), early.await.unwrap(), late.await.unwrap()), (false, false, true));
 }
 
 #[tokio::test]
-async fn a_window_taken_for_settled_is_read_again_once_a_clock_that_jumped_back_counts_in_it() {
+async fn closed_window_is_read_again_after_a_clock_jumped_back_into_it() {
     let wire = Wire::new();
     let clock = ManualClock::new();
     let limiter = Limiter::new(wire.backend().await).algorithm(Algorithm::SlidingWindow).clock(clock.clone());

@@ -1,6 +1,4 @@
-//! The tables are made, made again, and checked.
-
-mod support;
+//! Tables are created, created again, and checked.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +7,14 @@ use aws_sdk_dynamodb::types::{
 };
 use limited_core::BackendError;
 use limited_dynamodb::{ClaimIndex, DynamoDbBackend, DynamoDbBackendBuilder, Index, TableIssue};
-use support::{Wire, client};
+
+use crate::support::{Wire, client};
 
 fn builder(wire: &Wire) -> DynamoDbBackendBuilder {
     DynamoDbBackend::builder(client(wire)).table_name("limits").idempotency_table_name("claims")
 }
 
-async fn made(wire: &Wire, table: &str) -> TableDescription {
+async fn describe(wire: &Wire, table: &str) -> TableDescription {
     client(wire).describe_table().table_name(table).send().await.unwrap().table.unwrap()
 }
 
@@ -24,7 +23,7 @@ fn keys(schema: &[KeySchemaElement]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn tables_are_made_with_what_was_asked_for_and_a_second_call_is_no_error() {
+async fn tables_are_created_as_configured_and_a_second_call_is_no_error() {
     let wire = Wire::new();
     let builder = builder(&wire).indexes(Index::ALL).claim_indexes(ClaimIndex::ALL);
     let backend = builder.point_in_time_recovery(true).build();
@@ -56,23 +55,24 @@ async fn tables_are_made_with_what_was_asked_for_and_a_second_call_is_no_error()
             ],
         ),
     ];
-    for (table, its_keys, its_indexes) in expected {
-        let made = made(&wire, table).await;
-        assert_eq!(made.billing_mode_summary().unwrap().billing_mode(), Some(&BillingMode::PayPerRequest));
-        assert_eq!(keys(made.key_schema()), its_keys);
-        let indexes: BTreeMap<_, _> = made
+    for (table, expected_keys, expected_indexes) in expected {
+        let created = describe(&wire, table).await;
+        assert_eq!(created.billing_mode_summary().unwrap().billing_mode(), Some(&BillingMode::PayPerRequest));
+        assert_eq!(keys(created.key_schema()), expected_keys);
+        let indexes: BTreeMap<_, _> = created
             .global_secondary_indexes()
             .iter()
             .map(|index| (index.index_name().unwrap().to_owned(), keys(index.key_schema())))
             .collect();
-        let its_indexes = its_indexes.map(|(name, keys)| (name.to_owned(), keys.map(String::from).to_vec()));
-        assert_eq!(indexes, BTreeMap::from(its_indexes));
+        let expected_indexes =
+            expected_indexes.map(|(name, keys)| (name.to_owned(), keys.map(String::from).to_vec()));
+        assert_eq!(indexes, BTreeMap::from(expected_indexes));
     }
     assert_eq!(wire.count("UpdateContinuousBackups"), 4);
 }
 
 #[tokio::test]
-async fn who_only_limits_or_only_claims_makes_one_table() {
+async fn limits_alone_and_claims_alone_need_one_table() {
     let wire = Wire::new();
     let backend = builder(&wire).build();
     backend.create_rate_limit_table().await.unwrap();
@@ -84,11 +84,13 @@ async fn who_only_limits_or_only_claims_makes_one_table() {
     backend.create_idempotency_table().await.unwrap();
     assert_eq!(backend.check_idempotency_table().await.unwrap(), []);
     assert_eq!(backend.check_tables().await.unwrap(), [TableIssue::Table("limits".into())]);
-    assert!(keys(made(&wire, "claims").await.global_secondary_indexes()[0].key_schema())[0] == "Status HASH");
+    assert!(
+        keys(describe(&wire, "claims").await.global_secondary_indexes()[0].key_schema())[0] == "Status HASH"
+    );
 }
 
 #[tokio::test]
-async fn what_a_table_lacks_is_told() {
+async fn check_reports_what_a_table_lacks() {
     let wire = Wire::new();
     let plain = client(&wire);
     for table in ["limits", "claims"] {
@@ -105,7 +107,7 @@ async fn what_a_table_lacks_is_told() {
             .unwrap();
     }
     let backend = builder(&wire).indexes([Index::User]).claim_indexes([ClaimIndex::Tenant]).build();
-    let missing = backend.check_tables().await.unwrap();
+    let issues = backend.check_tables().await.unwrap();
     let keys = |table: &str, partition, sort| TableIssue::Keys { table: table.to_owned(), partition, sort };
     let expected = [
         keys("limits", "Identifier", "WindowTime"),
@@ -115,18 +117,18 @@ async fn what_a_table_lacks_is_told() {
         TableIssue::TimeToLive("claims".into()),
         TableIssue::ClaimIndex(ClaimIndex::Tenant),
     ];
-    assert_eq!(missing, expected);
-    for missing in missing {
-        assert!(missing.to_string().len() > 40, "{missing}");
+    assert_eq!(issues, expected);
+    for issue in issues {
+        assert!(issue.to_string().len() > 40, "{issue}");
     }
 }
 
 #[tokio::test]
-async fn no_table_is_described_on_the_way_of_a_decision() {
+async fn decision_does_not_describe_the_table() {
     use limited::{Error, Limiter};
     let wire = Wire::new();
     let limiter = Limiter::new(builder(&wire).build());
-    let Err(Error::Backend(error)) = limiter.allow("key").await else { panic!("there is no table") };
+    let Err(Error::Backend(error)) = limiter.allow("key").await else { panic!("the table does not exist") };
     assert!(matches!(error, BackendError::MissingTable(_)));
     assert_eq!((wire.count("DescribeTable"), wire.requests().len()), (0, 1));
 }

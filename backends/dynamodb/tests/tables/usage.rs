@@ -1,7 +1,4 @@
-//! Usage, found by what keys were composed of.
-
-mod loopback;
-mod support;
+//! Usage, found by the parts of a key.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,8 +14,9 @@ use aws_smithy_types::body::SdkBody;
 use futures_util::TryStreamExt;
 use limited_core::{BackendError, Key, Timestamp};
 use limited_dynamodb::{DynamoDbBackend, Index, Operation, Usage, UsageStream};
-use loopback::{NOON, builder, config, hit};
-use support::Wire;
+
+use crate::support::loopback::{NOON, builder, config, hit};
+use crate::support::{self, Wire};
 
 async fn backend() -> DynamoDbBackend {
     let backend = builder(config().await).indexes(Index::ALL).build();
@@ -26,7 +24,7 @@ async fn backend() -> DynamoDbBackend {
     backend
 }
 
-/// Identifiers and counts, in order.
+/// Returns identifiers and counts, sorted.
 async fn counts(usage: UsageStream) -> Vec<(String, u128)> {
     let usage: Vec<Usage> = usage.try_collect().await.unwrap();
     let mut counts: Vec<_> = usage.into_iter().map(|usage| (usage.identifier, usage.count)).collect();
@@ -34,7 +32,7 @@ async fn counts(usage: UsageStream) -> Vec<(String, u128)> {
     counts
 }
 
-/// Writes an item by hand.
+/// Writes an item without the backend.
 async fn put(backend: &DynamoDbBackend, attributes: &[(&str, AttributeValue)]) {
     let mut request = backend.client().put_item().table_name(backend.table_name());
     for (name, value) in attributes {
@@ -70,11 +68,11 @@ async fn usage_is_found_by_tenant_user_address_and_key() {
     let mapped = std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
     assert_eq!(counts(backend.usage_by_ip(mapped, NOON)).await, of(&[(&from, 5)]));
     assert_eq!(counts(backend.usage_by_bucket(&one, NOON)).await, of(&[(&one, 3)]));
-    assert_eq!(counts(backend.usage_by_tenant("nobody", NOON)).await, []);
+    assert_eq!(counts(backend.usage_by_tenant("unknown", NOON)).await, []);
 }
 
 #[tokio::test]
-async fn usage_tells_all_that_the_item_does() {
+async fn usage_contains_all_attributes_of_the_item() {
     let backend = backend().await;
     let key = Key::new().tenant("acme").user("7").ip([192, 0, 2, 1]);
     hit(&backend, &key, 1, 100, NOON).await;
@@ -93,12 +91,12 @@ async fn usage_tells_all_that_the_item_does() {
 }
 
 #[tokio::test]
-async fn more_than_a_page_is_found_by_two_requests_for_each_hundred() {
+async fn each_hundred_counters_take_two_requests() {
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&requests);
+    let observed = Arc::clone(&requests);
     let backend = builder(config().await)
         .indexes([Index::Tenant])
-        .on_consumed_capacity(move |consumed| told.lock().unwrap().push(consumed.operation))
+        .on_consumed_capacity(move |consumed| observed.lock().unwrap().push(consumed.operation))
         .build();
     backend.create_rate_limit_table().await.unwrap();
     for user in 0..230_u32 {
@@ -122,7 +120,7 @@ async fn more_than_a_page_is_found_by_two_requests_for_each_hundred() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_left_out() {
+async fn expired_counters_are_left_out() {
     let backend = backend().await;
     let (earlier, now) = (Key::new().tenant("acme").user("earlier"), Key::new().tenant("acme").user("now"));
     hit(&backend, &earlier, 1, 100, NOON).await;
@@ -155,7 +153,7 @@ async fn items_with_unknown_and_without_known_attributes_are_read() {
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_read_is_an_error_and_the_rest_follows() {
+async fn unreadable_item_is_an_error_and_the_others_follow() {
     let backend = backend().await;
     let key = Key::new().tenant("acme");
     hit(&backend, &key, 1, 100, NOON).await;
@@ -182,7 +180,7 @@ async fn an_item_that_cannot_be_read_is_an_error_and_the_rest_follows() {
 }
 
 #[tokio::test]
-async fn a_table_without_the_index_is_told_what_it_lacks() {
+async fn missing_index_is_an_error_that_names_it() {
     let backend = builder(config().await).indexes([Index::User]).build();
     let error = backend.usage_by_tenant("acme", NOON).next().await.unwrap().unwrap_err();
     assert!(matches!(error, BackendError::MissingTable(_)), "{error}");
@@ -198,16 +196,16 @@ async fn a_table_without_the_index_is_told_what_it_lacks() {
     assert!(matches!(error, BackendError::Invalid(_)), "{error}");
 }
 
-/// Answers the next `BatchGetItem`s with nothing but unprocessed keys.
+/// Responds to the next `BatchGetItem`s with unprocessed keys only.
 #[derive(Clone, Debug, Default)]
-struct Stingy {
-    answers: Arc<AtomicU32>,
-    wanted: Arc<Mutex<Option<serde_json::Value>>>,
+struct NothingProcessed {
+    remaining: Arc<AtomicU32>,
+    requested: Arc<Mutex<Option<serde_json::Value>>>,
 }
 
-impl Intercept for Stingy {
+impl Intercept for NothingProcessed {
     fn name(&self) -> &'static str {
-        "Stingy"
+        "NothingProcessed"
     }
 
     fn read_before_transmit(
@@ -218,13 +216,13 @@ impl Intercept for Stingy {
     ) -> Result<(), BoxError> {
         let request = context.request();
         let is_batch = request.headers().get("x-amz-target").is_some_and(|to| to.ends_with("BatchGetItem"));
-        let is_stingy = is_batch
+        let is_replaced = is_batch
             && self
-                .answers
+                .remaining
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                 .is_ok();
-        *self.wanted.lock().unwrap() = match request.body().bytes() {
-            Some(body) if is_stingy => Some(serde_json::from_slice(body)?),
+        *self.requested.lock().unwrap() = match request.body().bytes() {
+            Some(body) if is_replaced => Some(serde_json::from_slice(body)?),
             _ => None,
         };
         Ok(())
@@ -236,32 +234,36 @@ impl Intercept for Stingy {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(wanted) = self.wanted.lock().unwrap().take() {
-            let answer = serde_json::json!({ "Responses": {}, "UnprocessedKeys": wanted["RequestItems"] });
-            *context.response_mut().body_mut() = SdkBody::from(answer.to_string());
+        if let Some(requested) = self.requested.lock().unwrap().take() {
+            let response =
+                serde_json::json!({ "Responses": {}, "UnprocessedKeys": requested["RequestItems"] });
+            *context.response_mut().body_mut() = SdkBody::from(response.to_string());
         }
         Ok(())
     }
 }
 
-/// In virtual time, since it waits before it asks again.
-async fn stingy_backend(answers: u32) -> DynamoDbBackend {
-    let stingy = Stingy { answers: Arc::new(AtomicU32::new(answers)), ..Stingy::default() };
-    let backend = builder(support::config(&Wire::new()).interceptor(stingy)).indexes([Index::Tenant]).build();
+/// Returns a backend over a server that processes no key of so many batches. In virtual time,
+/// because the backend waits before it repeats a request.
+async fn backend_without_batches(count: u32) -> DynamoDbBackend {
+    let interceptor =
+        NothingProcessed { remaining: Arc::new(AtomicU32::new(count)), ..NothingProcessed::default() };
+    let backend =
+        builder(support::config(&Wire::new()).interceptor(interceptor)).indexes([Index::Tenant]).build();
     backend.create_rate_limit_table().await.unwrap();
     hit(&backend, &Key::new().tenant("acme"), 2, 100, NOON).await;
     backend
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_out_of_an_answer_is_asked_for_again() {
-    let backend = stingy_backend(2).await;
+async fn unprocessed_keys_are_requested_again() {
+    let backend = backend_without_batches(2).await;
     assert_eq!(counts(backend.usage_by_tenant("acme", NOON)).await, [("api#tenant:acme".to_owned(), 2)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_out_of_every_answer_is_throttling() {
-    let backend = stingy_backend(u32::MAX).await;
+async fn keys_that_stay_unprocessed_are_throttling() {
+    let backend = backend_without_batches(u32::MAX).await;
     let mut usage = backend.usage_by_tenant("acme", NOON);
     let error = usage.next().await.unwrap().unwrap_err();
     assert!(matches!(error, BackendError::Throttled(_)), "{error}");

@@ -1,23 +1,20 @@
-//! Idempotency, do-once and limited attempts on DynamoDB: several processes, lost answers, and crashes at every
-//! millisecond of a run, in virtual time.
-
-mod support;
+//! Idempotency, do-once and limited attempts on DynamoDB, in virtual time: several processes, lost
+//! responses, and crashes at every millisecond of a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use limited::backend::{Record, StoredResult};
-use limited::{
-    AttemptError, Clock, DoOnce, Done, Idempotency, RunError, LimitedAttempt, Outcome, Timestamp,
-};
+use limited::{AttemptError, Clock, DoOnce, Done, Idempotency, LimitedAttempt, Outcome, RunError, Timestamp};
 use limited_dynamodb::DynamoDbBackend;
-use support::{Fault, Wire, client};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Fault, Wire, client};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The runtime's own time, which stands still unless everybody waits.
+/// The runtime's time, which advances only while every task waits.
 #[derive(Clone, Copy)]
 struct VirtualClock(Instant);
 
@@ -37,12 +34,12 @@ impl Clock for VirtualClock {
     }
 
     fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-        // The runtime's timer counts in milliseconds, and wakes late rather than early.
+        // The runtime's timer has a resolution of 1 ms and rounds up.
         Box::pin(sleep(duration))
     }
 }
 
-/// A table behind a wire that takes its time, and as many processes as are wanted.
+/// Returns a wire with a latency, and backends of `count` processes over it.
 async fn processes(count: usize) -> (Wire, Vec<DynamoDbBackend>) {
     let wire = Wire::new();
     let processes: Vec<_> = (0..count).map(|_| DynamoDbBackend::new(client(&wire))).collect();
@@ -53,7 +50,7 @@ async fn processes(count: usize) -> (Wire, Vec<DynamoDbBackend>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_64_callers_in_four_processes_one_executes_and_all_get_the_same_bytes() {
+async fn one_of_64_callers_in_four_processes_executes_and_all_get_its_result() {
     for round in 0..10 {
         let (_wire, processes) = processes(4).await;
         let clock = VirtualClock::new();
@@ -85,7 +82,7 @@ async fn of_64_callers_in_four_processes_one_executes_and_all_get_the_same_bytes
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_64_callers_in_four_processes_one_does_it_once_and_three_attempts_pass() {
+async fn one_of_64_callers_in_four_processes_does_it_once_and_three_attempts_pass() {
     let (_wire, processes) = processes(4).await;
     let clock = VirtualClock::new();
     let callers: Vec<_> = (0..64)
@@ -118,7 +115,7 @@ async fn of_64_callers_in_four_processes_one_does_it_once_and_three_attempts_pas
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
+async fn slow_handler_keeps_its_claim_and_crashed_handler_loses_it() {
     let (wire, processes) = processes(2).await;
     let clock = VirtualClock::new();
     let [one, other] =
@@ -134,8 +131,8 @@ async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
         }
     });
     sleep(LEASE * 9).await;
-    let told = other.run("slow", &(), async || Ok::<_, String>(2)).await;
-    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
+    let result = other.run("slow", &(), async || Ok::<_, String>(2)).await;
+    assert!(matches!(result, Err(RunError::InProgress { .. })), "{result:?}");
     assert_eq!(slow.await.unwrap().unwrap(), Outcome::Executed(1));
 
     wire.clear();
@@ -144,17 +141,18 @@ async fn a_slow_handler_keeps_its_claim_and_a_crashed_one_loses_it() {
         Ok::<_, String>(1)
     });
     assert!(timeout(LEASE / 2, crashed).await.is_err());
-    // It was renewed once, a third of a lease in, and the lease lasts from then.
+    // It was renewed once, after a third of the lease, and ends one lease after that.
     sleep(LEASE * 5 / 6 - Duration::from_millis(100)).await;
-    let told = other.run("crashed", &(), async || Ok::<_, String>(2)).await;
-    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
+    let result = other.run("crashed", &(), async || Ok::<_, String>(2)).await;
+    assert!(matches!(result, Err(RunError::InProgress { .. })), "{result:?}");
     sleep(Duration::from_millis(100)).await;
     assert_eq!(other.run("crashed", &(), async || Ok::<_, String>(2)).await.unwrap(), Outcome::Executed(2));
 }
 
-/// A run takes two requests of 3 ms and a handler of 6 ms, and each answer that is lost a little more.
+/// A run takes two requests of 3 ms and a handler of 6 ms, and a little more for each lost
+/// response.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progress_or_done() {
+async fn run_dropped_at_any_millisecond_leaves_its_key_free_in_progress_or_finished() {
     let mut found = [0; 3];
     for lost in 0..4_u32 {
         let (wire, processes) = processes(2).await;
@@ -172,11 +170,11 @@ async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progres
                 returned.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, String>(1)
             });
-            let over = timeout(Duration::from_millis(milliseconds), run).await;
-            // Where too many answers are lost, it is over without having begun.
-            let over = matches!(over, Ok(Ok(_)));
+            let run = timeout(Duration::from_millis(milliseconds), run).await;
+            // If too many responses are lost, the run ends before its handler runs.
+            let completed = matches!(run, Ok(Ok(_)));
             wire.clear_faults();
-            // Whatever was still on its way has arrived by now.
+            // By now, all requests in flight have arrived.
             sleep(Duration::from_millis(10)).await;
             let run_again =
                 async |result: u32| other.run(&key, &"request", async || Ok::<_, String>(result)).await;
@@ -189,28 +187,28 @@ async fn a_run_that_is_dropped_at_any_millisecond_leaves_its_key_free_in_progres
                 }
                 Some(Record::InProgress(record)) => {
                     found[1] += 1;
-                    assert!(!over);
-                    let told = run_again(2).await;
-                    assert!(matches!(told, Err(RunError::InProgress { .. })), "{told:?}");
+                    assert!(!completed);
+                    let result = run_again(2).await;
+                    assert!(matches!(result, Err(RunError::InProgress { .. })), "{result:?}");
                     sleep(record.expires_at.saturating_since(clock.now())).await;
                     assert_eq!(run_again(3).await.unwrap(), Outcome::Executed(3));
                     assert_eq!(run_again(4).await.unwrap(), Outcome::Replayed(3));
                 }
                 None => {
                     found[2] += 1;
-                    assert!(!over);
+                    assert!(!completed);
                     assert_eq!(returned.load(Ordering::Relaxed), 0);
                     assert_eq!(run_again(2).await.unwrap(), Outcome::Executed(2));
                 }
             }
         }
     }
-    // A request arrives as soon as it is sent, so that hardly anything is dropped before its claim.
+    // A request arrives as soon as it is sent, so few runs are dropped before their claim.
     assert!(found[0] >= 50 && found[1] >= 50, "{found:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_beyond_an_items_size_is_told_and_the_handler_never_runs_again() {
+async fn result_too_large_for_an_item_is_reported_and_the_handler_does_not_run_again() {
     let (wire, processes) = processes(1).await;
     let idempotency = Idempotency::new(processes[0].clone()).clock(VirtualClock::new());
     let runs = AtomicU32::new(0);
@@ -224,11 +222,11 @@ async fn a_result_beyond_an_items_size_is_told_and_the_handler_never_runs_again(
     wire.clear();
     match run().await {
         Err(RunError::NotStored { outcome: Some(Ok(result)), .. }) => {
-            assert_eq!(result.len(), 450_000)
+            assert_eq!(result.len(), 450_000);
         }
         other => panic!("{:?}", other.map(|_| ())),
     }
-    assert_eq!(wire.count("UpdateItem"), 2, "it is found before it is sent");
+    assert_eq!(wire.count("UpdateItem"), 2, "the size is computed before the result is sent");
     for _ in 0..2 {
         assert!(matches!(run().await, Err(RunError::NotStored { outcome: None, .. })));
     }

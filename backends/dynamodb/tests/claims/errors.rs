@@ -1,4 +1,4 @@
-//! Failures are told apart, and name the table of claims.
+//! Each failure has its own error, which names the table of claims.
 
 use limited_core::{Backend, BackendError, ClaimRequest};
 use limited_dynamodb::DynamoDbBackend;
@@ -6,7 +6,7 @@ use limited_dynamodb::DynamoDbBackend;
 use crate::support::Fault;
 use crate::table::{ALICE, LEASE, NOON, Table, after, claim, done, granted, key, order};
 
-/// Every operation, by its name.
+/// Returns the error of every operation under a fault, by the name of the operation.
 async fn errors_of_all(
     table: &Table,
     backend: &DynamoDbBackend,
@@ -37,7 +37,7 @@ async fn errors_of_all(
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_failure_of_each_operation_is_of_its_own_kind() {
+async fn each_failure_of_each_operation_has_its_own_error() {
     type Is = fn(&BackendError) -> bool;
     let cases: [(Fault, Is, &str); 7] = [
         (Fault::Throttle, |error| matches!(error, BackendError::Throttled(_)), "`claims`"),
@@ -52,11 +52,11 @@ async fn each_failure_of_each_operation_is_of_its_own_kind() {
             "DynamoDB rejected the request",
         ),
     ];
-    for (fault, is_right, says) in cases {
+    for (fault, is_expected, text) in cases {
         let (table, backend) = Table::new().await;
         for (operation, error) in errors_of_all(&table, &backend, fault).await {
-            assert!(is_right(&error), "{fault:?}, {operation}: {error:?}");
-            assert!(error.to_string().contains(says), "{fault:?}, {operation}: {error}");
+            assert!(is_expected(&error), "{fault:?}, {operation}: {error:?}");
+            assert!(error.to_string().contains(text), "{fault:?}, {operation}: {error}");
             assert!(std::error::Error::source(&error).is_some(), "{fault:?}, {operation}");
         }
         let later = limited_core::Owner(7);
@@ -65,7 +65,7 @@ async fn each_failure_of_each_operation_is_of_its_own_kind() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_missing_for_every_operation() {
+async fn every_operation_reports_a_missing_table() {
     let (table, _) = Table::new().await;
     let backend = table.builder().idempotency_table_name("elsewhere").build();
     for (operation, error) in errors_of_all(&table, &backend, Fault::None).await {
@@ -75,7 +75,7 @@ async fn a_table_that_is_not_there_is_missing_for_every_operation() {
 }
 
 #[tokio::test]
-async fn who_only_claims_needs_no_table_of_rate_limits() {
+async fn claims_need_no_table_of_rate_limits() {
     let (table, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
     assert_eq!(table.take_operations(), ["UpdateItem"]);

@@ -1,6 +1,4 @@
-//! What is written is the documented format, and what others wrote in it is counted.
-
-mod support;
+//! Items have the documented format, and items of other writers are read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +8,8 @@ use limited_core::{
     Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder, WindowTimeFormat};
-use support::{Wire, client, raw_item};
+
+use crate::support::{Wire, client, raw_item};
 
 /// 2026-11-21T12:00:00Z.
 const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
@@ -48,7 +47,7 @@ fn names(item: &std::collections::HashMap<String, AttributeValue>) -> BTreeSet<&
 }
 
 #[tokio::test]
-async fn an_aligned_window_has_exactly_the_documented_attributes() {
+async fn aligned_window_has_exactly_the_documented_attributes() {
     let (wire, backend) = table(|builder| builder).await;
     let later = NOON.saturating_add(Duration::from_millis(1_500));
     let key = Key::from("user:7");
@@ -60,14 +59,14 @@ async fn an_aligned_window_has_exactly_the_documented_attributes() {
         .collect();
     assert_eq!(names(&item), expected);
     assert_eq!(item["Count"], number(5));
-    // One length and the allowed skew past its end.
+    // One length and the maximum clock skew after its end.
     assert_eq!(item["ExpiresAt"], number(NOON.as_secs() + 60 + 60 + 5));
     assert_eq!(item["CreatedAt"], text("2026-11-21T12:00:00.000000000Z"));
     assert_eq!(item["UpdatedAt"], text("2026-11-21T12:00:01.500000000Z"));
 }
 
 #[tokio::test]
-async fn a_composed_key_has_its_dimensions_beside_it() {
+async fn composed_key_has_its_parts_as_attributes() {
     let (wire, backend) = table(|builder| builder).await;
     let key = Key::new().tenant("4:2").user("7").ip([192, 0, 2, 1]);
     hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
@@ -80,11 +79,11 @@ async fn a_composed_key_has_its_dimensions_beside_it() {
 }
 
 #[tokio::test]
-async fn a_hit_opened_window_and_a_bucket_have_theirs() {
+async fn window_from_the_first_hit_and_bucket_have_the_documented_attributes() {
     let (wire, backend) = table(|builder| builder).await;
     let key = Key::from("user:7");
-    let meta = Hit::new(1, 3).with_window_meta(WindowId(0xab), Some("first"));
-    hit(&backend, &key, Window::FromFirstHit { length: WindowLength::HOUR }, meta, NOON).await;
+    let opening = Hit::new(1, 3).with_window_meta(WindowId(0xab), Some("first"));
+    hit(&backend, &key, Window::FromFirstHit { length: WindowLength::HOUR }, opening, NOON).await;
     let item = raw_item(&client(&wire), "limits", "api#user:7", "OPENED/PT1H").await;
     assert_eq!(item["OpenedAt"], text("2026-11-21T12:00:00.000000000Z"));
     assert_eq!(item["Generation"], text("000000000000000000000000000000ab"));
@@ -100,7 +99,7 @@ async fn a_hit_opened_window_and_a_bucket_have_theirs() {
 }
 
 #[tokio::test]
-async fn what_another_writer_wrote_is_counted_and_what_is_unknown_is_left_alone() {
+async fn count_of_another_writer_is_used_and_unknown_attributes_stay() {
     let (wire, backend) = table(|builder| builder).await;
     let plain = client(&wire);
     for (user, count) in [("full", Some(9_u64)), ("bare", None)] {
@@ -115,18 +114,18 @@ async fn what_another_writer_wrote_is_counted_and_what_is_unknown_is_left_alone(
         }
         put.send().await.unwrap();
     }
-    let tally = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
-    assert_eq!((tally.counted, tally.value), (true, 10));
-    let tally = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
-    assert_eq!((tally.counted, tally.value), (false, 10));
-    let tally = hit(&backend, &Key::from("bare"), MINUTE, Hit::new(1, 10), NOON).await;
-    assert_eq!((tally.counted, tally.value), (true, 1));
+    let state = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((state.counted, state.value), (true, 10));
+    let state = hit(&backend, &Key::from("full"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((state.counted, state.value), (false, 10));
+    let state = hit(&backend, &Key::from("bare"), MINUTE, Hit::new(1, 10), NOON).await;
+    assert_eq!((state.counted, state.value), (true, 1));
     let item = raw_item(&plain, "limits", "api#full", "2026-11-21T12:00:00Z/PT1M").await;
     assert_eq!(item["Colour"], text("blue"));
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_format_is_an_error_and_no_decision() {
+async fn count_in_another_format_is_an_error() {
     let (wire, backend) = table(|builder| builder).await;
     let put = client(&wire).put_item().table_name("limits").item("Identifier", text("api#user"));
     let put = put.item("WindowTime", text("2026-11-21T12:00:00Z/PT1M")).item("Count", text("many"));
@@ -139,11 +138,11 @@ async fn what_is_not_in_the_format_is_an_error_and_no_decision() {
 }
 
 #[tokio::test]
-async fn a_table_shared_with_writers_of_the_start_alone_holds_one_length() {
+async fn table_in_the_start_format_holds_one_window_length() {
     let (wire, backend) = table(|builder| builder.window_time_format(WindowTimeFormat::Start)).await;
     let key = Key::from("user");
-    let tally = hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
-    assert!(tally.counted);
+    let state = hit(&backend, &key, MINUTE, Hit::new(1, 10), NOON).await;
+    assert!(state.counted);
     let item = raw_item(&client(&wire), "limits", "api#user", "2026-11-21T12:00:00Z").await;
     assert_eq!(item["Count"], number(1));
     let hour = Window::Aligned { start: NOON, length: WindowLength::HOUR };
@@ -153,7 +152,7 @@ async fn a_table_shared_with_writers_of_the_start_alone_holds_one_length() {
 }
 
 #[tokio::test]
-async fn a_key_too_long_for_dynamodb_is_held_as_a_fingerprint() {
+async fn key_too_long_for_dynamodb_is_stored_as_its_hash() {
     let (_, backend) = table(|builder| builder).await;
     let (namespace, key) = ("n".repeat(2_000), Key::from("k".repeat(1_024)));
     let counter = Counter::new(&namespace, &key, MINUTE).unwrap();

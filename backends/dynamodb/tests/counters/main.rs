@@ -1,0 +1,9 @@
+//! Counters: what they write, what they cost, and what several processes admit.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capacity;
+mod items;
+mod requests;
+mod sharing;

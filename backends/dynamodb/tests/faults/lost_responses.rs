@@ -1,0 +1,77 @@
+//! Lost, truncated and late responses, and cancelled callers.
+
+use std::time::Duration;
+
+use limited::{Algorithm, BackendError};
+
+use crate::support::{Fault, Wire};
+use crate::{backend_error, limiter};
+
+#[tokio::test(start_paused = true)]
+async fn write_with_a_lost_response_counts_once_and_is_allowed() {
+    for algorithm in Algorithm::ALL {
+        let wire = Wire::new();
+        let limiter = limiter(&wire).await.algorithm(algorithm);
+        for used in 1..=10 {
+            // A sliding window reads the previous window first.
+            let reads = usize::from(algorithm == Algorithm::SlidingWindow);
+            wire.push_faults(std::iter::repeat_n(Fault::None, reads).chain([Fault::CutAfter]));
+            let decision = limiter.allow("key").await.unwrap();
+            assert!(decision.is_allowed(), "{algorithm}: the repetition was not recognised");
+            assert_eq!(decision.used(), used, "{algorithm}");
+            assert_eq!(limiter.peek("key").await.unwrap().used(), used, "{algorithm}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_with_a_truncated_response_counts_at_most_once() {
+    for algorithm in Algorithm::ALL {
+        let wire = Wire::new();
+        let limiter = limiter(&wire).await.algorithm(algorithm);
+        for _ in 0..10 {
+            let before = limiter.peek("key").await.unwrap().used();
+            wire.push_faults([Fault::Truncate]);
+            let error = backend_error(limiter.allow("key").await.unwrap_err());
+            assert!(matches!(error, BackendError::Unavailable(_)), "{algorithm}: {error}");
+            let after = limiter.peek("key").await.unwrap().used();
+            assert!((before..=before + 1).contains(&after), "{algorithm}: {before}, then {after}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_write_after_a_later_one_is_not_applied() {
+    let wire = Wire::new();
+    let limiter = limiter(&wire).await;
+    wire.push_faults([Fault::DelayBefore(Duration::from_secs(2))]);
+    assert!(matches!(backend_error(limiter.allow("key").await.unwrap_err()), BackendError::TimedOut(_)));
+    assert_eq!(limiter.allow("key").await.unwrap().used(), 1);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(limiter.peek("key").await.unwrap().used(), 1, "the late write was not applied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_caller_does_not_affect_the_others() {
+    let wire = Wire::new();
+    let limiter = limiter(&wire).await;
+    wire.set_latency(Duration::from_millis(20));
+    let first = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.allow("key").await }
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let [cancelled, kept] = [1, 2].map(|cost| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.allow_n("key", cost).await })
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    first.abort();
+    cancelled.abort();
+    let decision = kept.await.unwrap().unwrap();
+    assert!(decision.is_allowed());
+    // The write of the first was in flight. The second was cancelled before its own began, and was
+    // not counted.
+    assert!((2..=3).contains(&decision.used()), "{}", decision.used());
+    assert_eq!(limiter.peek("key").await.unwrap().used(), decision.used());
+}
