@@ -134,7 +134,8 @@ use crate::{
 /// 2. Expired state is absent state, deleted or not. Reads that decide are consistent reads.
 /// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same counter; all
 ///    others are distinct.
-/// 4. Arithmetic is checked: no cost, floor, ceiling or time panics, wraps or admits.
+/// 4. Arithmetic is checked: no cost, floor, ceiling or time makes a backend panic, wrap or admit
+///    too much.
 /// 5. A refused hit changes nothing.
 /// 6. A write that is repeated because its response was lost counts once.
 ///
