@@ -128,13 +128,14 @@ use crate::{
 ///    never admits more. A backend retains a window for one length and the [maximum
 ///    skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum skew after it is
 ///    full. If windows are shorter than the skew, a backend may forget an aligned window earlier,
-///    to keep later ones; it then refuses hits on it ([`CounterState::start`]). A backend may treat
-///    a jump back of more than two lengths and the skew as the correction of a wrong clock: the key
-///    then starts over.
+///    to keep later ones. It then refuses hits on that window ([`CounterState::start`]). A backend
+///    may treat a jump back of more than two lengths and the skew as the correction of a wrong
+///    clock. The key then starts over.
 /// 2. Expired state is absent state, deleted or not. Reads that decide are consistent reads.
 /// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same counter; all
 ///    others are distinct.
-/// 4. Arithmetic is checked: no cost, floor, ceiling or time panics, wraps or admits.
+/// 4. Arithmetic is checked: no cost, floor, ceiling or time makes a backend panic, wrap or admit
+///    too much.
 /// 5. A refused hit changes nothing.
 /// 6. A write that is repeated because its response was lost counts once.
 ///
@@ -144,15 +145,15 @@ use crate::{
 /// something. The defaults return [`Unsupported`](BackendError::Unsupported), for backends of
 /// counters alone. A backend with claims implements all six, and keeps these rules too:
 ///
-/// 7. A key is free to claim if it has no record, if the record has [expired](crate::has_expired),
-///    if its owner released it, or if the lease of its owner [has ended](crate::has_passed). At
-///    most one owner acquires it.
+/// 7. A key is free to claim if it has no record, or if its record has
+///    [expired](crate::has_expired). It is also free if its owner released it, or if the lease of
+///    its owner [has ended](crate::has_passed). At most one owner acquires it.
 /// 8. Only the latest owner of a key finishes, renews or releases it. A lease that has ended and
 ///    was not taken over still belongs to its owner until it
 ///    [expires](crate::lapsed_claim_expires).
 /// 9. Each acquisition of a key has a higher [`FencingToken`](crate::FencingToken) than all before
-///    it, also after release, expiry and [`forget`](Self::forget), and if the clock jumped back
-///    within the maximum skew.
+///    it. That also holds after release, expiry and [`forget`](Self::forget), and if the clock
+///    jumped back within the maximum skew.
 /// 10. A backend recognizes an operation that its owner repeats because the response was lost.
 ///     `claim` while the owner holds the key, `finish` and `renew` return their first result. A
 ///     repeated `release` may find no record.
@@ -259,7 +260,7 @@ pub trait Backend: Send + Sync {
 
     /// Stores the result and finishes the record, if the owner still holds the key.
     ///
-    /// A result that is too large to store is omitted: the record is finished without it, and both
+    /// A result that is too large to store is omitted. The record is finished without it, and both
     /// the record and this method report that ([`FinishResult::Omitted`]). Results of up to 100,000
     /// bytes are never too large.
     ///

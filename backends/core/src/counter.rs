@@ -32,7 +32,7 @@ impl<'a> Counter<'a> {
         Self { window, ..self }
     }
 
-    /// Returns the same counter as a sliding one: the value of the previous window is counted too,
+    /// Returns the same counter as a sliding one. It counts the value of the previous window too,
     /// weighted by the share of it that a window ending now still covers.
     ///
     /// Sliding is a property of the operation, not of the counter's identity. Only an aligned
@@ -80,7 +80,7 @@ impl<'a> Counter<'a> {
 /// A cost to count, and the bounds that decide whether it is counted.
 ///
 /// A plain hit has a floor of 0 and the limit as its ceiling. A hit of cost 0 is counted like any
-/// other hit: it raises the value to the floor, and starts a [window from the first
+/// other hit. It raises the value to the floor, and starts a [window from the first
 /// hit](Window::FromFirstHit).
 ///
 /// ```
@@ -167,8 +167,8 @@ pub struct CounterState {
     /// absent.
     ///
     /// For an aligned window this is the start of the requested window, with one exception. If a
-    /// clock jumped back so far that the backend has forgotten that window, the hit is refused, and
-    /// this is the start of the earliest window that the backend still knows.
+    /// clock jumped back so far that the backend has forgotten that window, the hit is refused.
+    /// Then this is the start of the earliest window that the backend still knows.
     pub start: Option<Timestamp>,
     /// The id and the metadata of a window from the first hit.
     pub meta: Option<Arc<WindowMeta>>,

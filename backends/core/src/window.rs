@@ -62,7 +62,7 @@ impl TryFrom<Duration> for WindowLength {
 /// The window of a counter: when it counts. It is part of the counter's identity.
 ///
 /// Two counters are the same if namespace, key and window are equal. The limit of a fixed or
-/// sliding window is not part of it: limiters that differ only in their limit share a counter, and
+/// sliding window is not part of it. Limiters that differ only in their limit share a counter, and
 /// each compares it with its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {

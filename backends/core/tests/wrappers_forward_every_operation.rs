@@ -142,7 +142,7 @@ fn trait_objects_forward_every_operation() {
 }
 
 #[test]
-fn a_borrowed_trait_object_is_a_backend_for_many_threads() {
+fn borrowed_trait_object_is_a_backend_for_many_threads() {
     let owner = Named;
     let object: Arc<dyn Backend + '_> = Arc::new(&owner);
     thread::scope(|scope| {

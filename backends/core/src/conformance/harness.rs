@@ -76,7 +76,7 @@ pub trait Harness: Sync {
     /// or prefix on a shared server. Every check calls this, some of them several times.
     ///
     /// It may return the same backend each time, because no two checks share a counter or a claim.
-    /// The exception is a backend that forgets by the latest time that it has seen for any key: if
+    /// The exception is a backend that forgets by the latest time that it has seen for any key. If
     /// one check has used the year 2554, the counters that another check creates in 1970 have
     /// expired.
     fn backend(&self) -> Self::Backend;

@@ -157,7 +157,7 @@ macro_rules! __conformance_checks {
             finished_record_is_neither_renewed_nor_released in release:
                 "Rule 8: not even by the owner that finished it.";
             released_key_is_free in release:
-                "Rule 8: `release` leaves no record, and the next owner starts anew.";
+                "Rule 8: `release` leaves no record, and the next owner starts without it.";
             claim_repeated_after_release_is_invalid_or_new in release:
                 "Rule 9: a claim that arrives again after its `release` is `Invalid`, or has a new fencing token.";
             forgotten_key_is_free in release:
@@ -224,7 +224,7 @@ macro_rules! __conformance_checks {
                 "Rules 7 to 11: if time jumps back and forth, every result is that of a model that forgets nothing.";
 
             time_of_a_claim_is_the_argument_now in timestamps:
-                "Rule 1: time is the argument `now`. Leases end alike in 1970, 2026 and 2500.";
+                "Rule 1: time is the argument `now`. Leases end in the same way in 1970, 2026 and 2500.";
             first_timestamp_claims_like_any_other in timestamps:
                 "Rule 4: at `Timestamp::EPOCH` nothing panics or wraps.";
             last_timestamp_never_passes in timestamps:

@@ -139,8 +139,8 @@ pub(super) fn with_lost_response<H: Harness, T>(
     subject.harness.lose_next_response(&subject.backend).then(operation)
 }
 
-/// Fails the check unless a hit with a lost response is counted once, or returned that its outcome
-/// is unknown and is counted at most once. Returns the state after it.
+/// Fails the check unless a hit with a lost response is counted once. If its result is that the
+/// outcome is unknown, it may also be uncounted. Returns the state after it.
 #[track_caller]
 fn counted_once<H: Harness>(
     counter: &CounterProbe<'_, H>,
