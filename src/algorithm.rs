@@ -1,37 +1,71 @@
-//! Which algorithm decides.
+//! The algorithms, and their arithmetic.
+//!
+//! The arithmetic is made of functions from numbers to numbers; it calls no backend and reads no
+//! clock. Each algorithm answers four questions: in which window is a hit counted, which hit does
+//! the backend get, how much of the limit is used, and when can a refused hit be retried. Times are
+//! whole nanoseconds, counts are whole numbers, and nothing overflows.
+//!
+//! [`attempt_window`] is no [`Algorithm`]: [`LimitedAttempt`](crate::LimitedAttempt) uses it, and
+//! has no quota.
+
+pub(crate) mod attempt_window;
+mod fixed_window;
+mod integer;
+mod sliding_window;
+mod token_bucket;
+mod usage;
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How a [`Limiter`](crate::Limiter) counts. A value, so that a configuration file can choose it.
+use limited_core::{Hit, Timestamp, Window};
+
+pub(crate) use self::usage::{CounterValues, Usage};
+use crate::Quota;
+
+/// How a [`Limiter`](crate::Limiter) counts. A plain value, so that a configuration file can choose
+/// it.
 ///
-/// Written `fixed-window`, `sliding-window` and `token-bucket`. Fixed and sliding windows of one length count in the same
-/// place, so that a limiter can be moved from one to the other; give them namespaces where they are to be apart.
+/// As text: `fixed-window`, `sliding-window` or `token-bucket`, also with the feature `serde`.
+///
+/// Fixed and sliding windows of equal length share their counters. A limiter can therefore change
+/// from one to the other and keep what was counted. Namespaces keep them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// At most `limit` in each window, with windows aligned to the Unix epoch (a minute starts at second 0).
+    /// Admits at most `limit` per window. Windows are aligned to the Unix epoch: a minute starts at
+    /// second 0.
     ///
-    /// The simplest and cheapest, and the easiest to explain. Around the border of two windows up to twice the limit
-    /// can pass within one window's length: `limit` at the end of the one, `limit` at the start of the next.
+    /// The cheapest algorithm, and the easiest to explain. Around the boundary of two windows, up to
+    /// twice the limit can pass within one length: `limit` at the end of one window, and `limit` at
+    /// the start of the next.
     #[default]
     FixedWindow,
-    /// At most `limit` in the current window and the part of the window before that is less than a window ago,
-    /// taking the hits of the window before as evenly spread.
+    /// Admits at most `limit` in the current window and a share of the previous window, the share
+    /// that is less than one length ago. Also known as the sliding window counter.
     ///
-    /// Exact as a formula, in integers: `(current + cost) · length + previous · (length − elapsed) ≤ limit · length`.
+    /// A hit is admitted if
+    /// `(current + cost) · length + previous · (length − elapsed) ≤ limit · length`, computed in
+    /// integers without rounding.
     ///
-    /// Against a log of every hit it is an estimate, since hits are seldom evenly spread. It counts at most
-    /// `previous · elapsed / length` hits of the last window's length too few (all of the window before came at its
-    /// very end), and at most `previous · (length − elapsed) / length` too many (all at its very start). So within
-    /// any stretch of one length fewer than twice the limit pass, and those above the limit only bit by bit. It never
-    /// admits what a fixed window would refuse. The field calls it the sliding window counter.
+    /// The formula treats the hits of the previous window as evenly spread, which they rarely are.
+    /// Compared with a log of every hit, it counts
+    ///
+    /// - at most `previous · elapsed / length` hits too few, if all hits of the previous window came
+    ///   at its very end,
+    /// - at most `previous · (length − elapsed) / length` hits too many, if all came at its very
+    ///   start.
+    ///
+    /// So fewer than twice the limit pass in any stretch of one length, and the hits above the limit
+    /// pass gradually. It never admits a hit that a fixed window would refuse.
     SlidingWindow,
-    /// A bucket of [`burst`](crate::Quota::burst) tokens, into which `limit` tokens flow per window, evenly.
+    /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens. `limit` tokens
+    /// flow in per window, evenly.
     ///
-    /// In any stretch of time `t` at most `burst + limit · t / window` pass, and a key that asks often enough gets
-    /// exactly the rate in the long run. Decided by the generic cell rate algorithm (ITU-T I.371), without rounding.
+    /// In any stretch of time `t`, at most `burst + limit · t / window` pass. A key that is used
+    /// often enough gets exactly the rate in the long run. Decided by the generic cell rate
+    /// algorithm (ITU-T I.371), without rounding.
     TokenBucket,
 }
 
@@ -48,15 +82,72 @@ impl Algorithm {
     }
 }
 
+// Inlined, so that a caller that knows the algorithm contains only the code of that one.
+impl Algorithm {
+    /// Returns the window that a hit at `now` is counted in.
+    #[inline(always)]
+    pub(crate) fn window(self, quota: &Quota, now: Timestamp) -> Window {
+        match self {
+            Self::FixedWindow | Self::SlidingWindow => Window::aligned(now, quota.length()),
+            Self::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
+        }
+    }
+
+    /// Returns the hit that counts `cost` at `now`, if that is within the quota.
+    #[inline(always)]
+    pub(crate) fn hit(self, quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
+        match self {
+            Self::FixedWindow | Self::SlidingWindow => Hit::new(cost.into(), quota.limit().into()),
+            Self::TokenBucket => token_bucket::hit(quota, cost, now),
+        }
+    }
+
+    /// Returns the largest cost that can ever be admitted.
+    #[inline]
+    pub(crate) const fn limit(self, quota: &Quota) -> u64 {
+        match self {
+            Self::FixedWindow | Self::SlidingWindow => quota.limit(),
+            Self::TokenBucket => quota.capacity(),
+        }
+    }
+
+    /// Returns how much of the limit is used at `now`.
+    #[inline(always)]
+    pub(crate) fn usage(self, quota: &Quota, now: Timestamp, values: CounterValues) -> Usage {
+        match self {
+            Self::FixedWindow => fixed_window::usage(quota, now, values),
+            Self::SlidingWindow => sliding_window::usage(quota, now, values),
+            Self::TokenBucket => token_bucket::usage(quota, now, values),
+        }
+    }
+
+    /// Returns the nanoseconds until `cost`, refused at `now`, is admitted if nothing else is. Returns
+    /// `None` if it never is.
+    #[inline(always)]
+    pub(crate) fn retry_after(
+        self,
+        quota: &Quota,
+        cost: u64,
+        now: Timestamp,
+        values: CounterValues,
+    ) -> Option<u128> {
+        match self {
+            Self::FixedWindow => fixed_window::retry_after(quota, cost, now, values).map(u128::from),
+            Self::SlidingWindow => sliding_window::retry_after(quota, cost, now, values).map(u128::from),
+            Self::TokenBucket => token_bucket::retry_after(quota, cost, now, values),
+        }
+    }
+}
+
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-/// A text that names no algorithm.
+/// A text that is not the name of an [`Algorithm`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no algorithm: it is one of fixed-window, sliding-window, token-bucket")]
+#[error("unknown algorithm `{0}`; expected fixed-window, sliding-window or token-bucket")]
 pub struct UnknownAlgorithm(pub String);
 
 impl FromStr for Algorithm {
@@ -75,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_algorithm_is_read_as_it_is_written() {
+    fn displayed_algorithm_parses_to_itself() {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }

@@ -1,4 +1,4 @@
-//! Limited attempts: so many within so long, from the first one on.
+//! Limited attempts: at most so many within a validity, counted from the first one on.
 
 mod attempt;
 mod error;
@@ -14,16 +14,18 @@ use limited_core::{
 
 pub use self::attempt::{Attempt, AttemptWindow};
 pub use self::error::AttemptError;
-use crate::arithmetic::{self, Count, opened_window};
-use crate::clock::ClockChoice;
+use crate::algorithm::attempt_window;
+use crate::clock::LimiterClock;
+use crate::duration;
 use crate::immediate::poll_once;
 use crate::lease::random_id;
-use crate::observe::{self, Instrumented};
+use crate::telemetry::{self, Instrumented};
 
-/// Lets something be attempted so many times within a validity: a login, a password reset, a one-time code.
+/// Limits how often something may be attempted within a validity: a login, a password reset, a
+/// one-time code.
 ///
-/// The first attempt opens a window, which ends one validity later. Success clears it; so what is counted is failures,
-/// and attempts that are still under way.
+/// The first attempt starts a window, which ends one validity later. After a success the caller
+/// clears the window. What stays counted are failures, and attempts that are still in progress.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,71 +54,77 @@ use crate::observe::{self, Instrumented};
 /// # }).unwrap();
 /// ```
 ///
-/// # What is promised
+/// # Guarantees
 ///
-/// - **At most `max` attempts pass in a window**, however many tasks, threads, clones and (over a shared backend)
-///   processes try at once. Counting and deciding are one atomic step of the backend, before whatever is attempted
-///   begins. Who counts after the failure instead lets everybody try who came before it.
-/// - **Denied attempts are not counted**, and do not lengthen the window. Whoever waits for `retry_after` gets through.
-/// - **A window ends one validity after its first attempt**, to the nanosecond; then all of `max` are free at once. So
-///   a stretch of time that reaches from one window into the next, and is no longer than a validity, may see up to
-///   `2 · max − 1` pass.
-/// - **Clearing ends the window of that attempt**, and never one that was opened after it.
-/// - **A crash** takes nothing back: an attempt that was counted is used, whether its outcome is known or not.
-/// - **An answer that is lost** is an error. That attempt may have been counted, once and not twice, and is then
-///   used. So fewer than `max` may pass, never more.
-/// - **Clocks that differ** by some time see a window end earlier or later by that much. A clock that jumps back, by
-///   the [allowed skew](crate::backend::MAX_CLOCK_SKEW) and one validity at most, finds the window as it was; until its
-///   end it takes longer then, by the length of the jump.
-/// - **A backend that fails** is an error, neither a refusal nor an attempt.
+/// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
+///   shared backend) processes try at the same time. Each attempt is counted and decided in one atomic
+///   step of the backend, before the guarded action begins. Counting only after a failure would let
+///   concurrent attempts exceed the limit.
+/// - **Refused attempts are not counted**, and do not extend the window. After `retry_after` an
+///   attempt passes.
+/// - **A window ends one validity after its first attempt**, to the nanosecond. Then `max` attempts
+///   are free again at once. A stretch of time that spans two windows, and is no longer than a
+///   validity, may see up to `2 · max − 1` attempts pass.
+/// - **Clearing ends the window of that attempt only**, never a window that started later.
+/// - **A crash frees nothing.** A counted attempt is used, whether its outcome is known or not.
+/// - **A lost response is an error.** The attempt may have been counted, once and not twice, and is
+///   then used. Fewer than `max` attempts may pass, never more.
+/// - **Clock skew** between processes moves the end of a window by that much. A clock that jumps back
+///   still finds the window, if the jump is no longer than the
+///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) and one validity. The window then ends later,
+///   by the length of the jump.
+/// - **A failure of the backend is an error**, neither a refusal nor an attempt.
 ///
-/// # What it costs
+/// # Cost
 ///
-/// An attempt, a look, clearing and resetting are one request to the backend each, and one reading of the clock. An
-/// attempt also takes 128 random bits of the operating system's, and copies its key.
+/// Each call makes one request to the backend and reads the clock once. An attempt also takes 128
+/// random bits from the operating system, and copies its key.
 ///
-/// # What is counted together
+/// # Sharing
 ///
-/// Attempts with equal namespace, key and validity, over the same backend. Each is held against its own maximum. They
-/// share nothing with a [`Limiter`](crate::Limiter), whatever its namespace and keys are.
+/// Attempts over one backend share a window if namespace, key and validity are equal. Each caller
+/// applies its own maximum. Attempts share nothing with a [`Limiter`](crate::Limiter).
 pub struct LimitedAttempt<B> {
     backend: Instrumented<B>,
     max: u64,
-    /// Kept as it is found, since making one cannot fail: a bad one is told with each attempt.
+    /// `new` cannot fail, so every call reports an invalid length.
     length: Result<WindowLength, InvalidWindowLength>,
     namespace: Arc<str>,
-    clock: ClockChoice,
+    clock: LimiterClock,
 }
 
-/// # Making one
+/// # Settings
 impl<B> LimitedAttempt<B> {
-    /// At most `max` attempts within `validity` of the first one; by the system's clock, without a namespace.
+    /// Creates a limit of `max` attempts within `validity` of the first one. Defaults: the system
+    /// clock, and the empty namespace.
     ///
-    /// A maximum of 0 refuses every attempt. A validity that is no window length, which lasts from 1 ms to
-    /// 100 years, makes every call an [`AttemptError::InvalidWindowLength`].
+    /// A maximum of 0 refuses every attempt. If the validity is shorter than 1 ms or longer than 100
+    /// years, every call returns [`AttemptError::InvalidWindowLength`].
     pub fn new(backend: B, max: u64, validity: Duration) -> Self {
         Self {
             backend: Instrumented::new(backend),
             max,
             length: WindowLength::try_from(validity),
             namespace: Arc::from(""),
-            clock: ClockChoice::System,
+            clock: LimiterClock::System,
         }
     }
 
-    /// Which of those over one backend this is: keys in different namespaces never meet.
+    /// Sets the namespace. Keys in different namespaces are independent, also over one backend.
+    /// Default: empty.
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// Where time comes from; in tests a [`ManualClock`](crate::ManualClock).
+    /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the clock of the
+    /// system.
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }
+        Self { clock: LimiterClock::custom(clock), ..self }
     }
 
-    /// The backend.
+    /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend
     }
@@ -124,24 +132,27 @@ impl<B> LimitedAttempt<B> {
 
 /// # Attempting
 ///
-/// A key is a `&str`, a `String`, a [`Key`], or a scope and a name in it: `("password-reset", "user-123")`.
+/// A key is a `&str`, a `String`, a [`Key`], or a scope and a name in it:
+/// `("password-reset", "user-123")`.
+///
+/// If the future is dropped, the attempt was either counted or not; nothing is left half done.
 ///
 /// # Errors
 ///
-/// [`AttemptError::TooManyAttempts`] past the maximum. [`AttemptError::InvalidKey`] and
-/// [`AttemptError::InvalidWindowLength`] before anything is asked of the backend; [`AttemptError::Backend`] where it
-/// fails. Cancelling (dropping the future) leaves nothing half done: the attempt was counted, or it was not.
+/// [`AttemptError::TooManyAttempts`] if the maximum is used up. [`AttemptError::InvalidKey`] and
+/// [`AttemptError::InvalidWindowLength`] before the backend is called. [`AttemptError::Backend`] if
+/// the backend fails.
 impl<B: Backend> LimitedAttempt<B> {
-    /// Counts an attempt, unless all of them are used up. Ask before you try.
+    /// Counts an attempt, unless the maximum is used up. Call this before the guarded action.
     pub async fn attempt(&self, key: impl Into<Key<'_>>) -> Result<Attempt<B>, AttemptError> {
         self.count(key.into(), None).await
     }
 
-    /// [`attempt`](Self::attempt), with something to remember from the first attempt of the window.
+    /// Counts an [`attempt`](Self::attempt), and stores a context if it is the first of its window.
     ///
-    /// The context of the attempt that opens the window is stored with it, and every attempt of that window tells it
-    /// ([`Attempt::context`]): a request to resume, an address to tell the user of. The context of later attempts
-    /// is dropped. It travels with every answer, so keep it short.
+    /// Every attempt of the window then returns that context ([`Attempt::context`]): a request to
+    /// resume, or an address to show to the user. The context of later attempts is dropped. Each
+    /// response of the backend carries the context, so keep it short.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -163,20 +174,66 @@ impl<B: Backend> LimitedAttempt<B> {
     }
 
     async fn count(&self, key: Key<'_>, context: Option<&str>) -> Result<Attempt<B>, AttemptError> {
-        let Asked { counter, length, now } = self.ask(&key)?;
-        let hit = self.hit(context)?;
-        let tally = self.backend.increment(&counter, &hit, now).await?;
-        self.answered(key, length, now, &hit, tally)
+        let (counter, now) = (self.counter(&key)?, self.clock.now());
+        let window_id = WindowId(random_id()?);
+        let hit = Hit::new(1, self.max.into()).with_window_meta(window_id, context);
+        let state = self.backend.increment(&counter, &hit, now).await?;
+        telemetry::record_attempt(&counter, self.max, &state);
+        if !state.counted {
+            let retry_after = self.retry_after(&counter, now, &state);
+            return Err(AttemptError::TooManyAttempts { retry_after });
+        }
+        let length = counter.window().length();
+        let usage = attempt_window::usage(self.max, length, now, (&state).into());
+        Ok(Attempt {
+            attempts: self.clone(),
+            number: usage.used,
+            remaining: usage.remaining,
+            expires_at: state.start.unwrap_or(now).saturating_add(length.as_duration()),
+            // Without metadata the window is unknown. The id of this hit then clears no window.
+            meta: state.meta.unwrap_or_else(|| Arc::new(WindowMeta { id: window_id, metadata: None })),
+            key: key.into_owned(),
+        })
+    }
+
+    /// Returns how many attempts are left, and when the window ends. Counts nothing, and starts no
+    /// window.
+    ///
+    /// Another caller may count before the result is used. Decide by [`attempt`](Self::attempt).
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt`, except `TooManyAttempts`.
+    pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<AttemptWindow, AttemptError> {
+        let key = key.into();
+        let (counter, now) = (self.counter(&key)?, self.clock.now());
+        let state = self.backend.get(&counter, now).await?;
+        Ok(self.window(&counter, now, &state))
+    }
+
+    /// Deletes all attempts at a key, whichever window they are in. Meant for operators: after a
+    /// success call [`Attempt::clear`], which never ends a window that started later.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt`, except `TooManyAttempts`.
+    pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), AttemptError> {
+        self.delete(&key.into(), None).await
+    }
+
+    async fn delete(&self, key: &Key<'_>, window: Option<WindowId>) -> Result<(), AttemptError> {
+        let counter = self.counter(key)?;
+        Ok(self.backend.reset(&counter, window, self.clock.now()).await?)
     }
 }
 
-/// # Without a future
+/// # Attempting without a future
 ///
-/// The same over every [`Immediate`] backend: no future, no runtime.
+/// The same methods over an [`Immediate`] backend. They need no runtime.
 impl<B: Immediate> LimitedAttempt<B> {
     /// [`attempt`](Self::attempt) without a future.
     pub fn attempt_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Attempt<B>, AttemptError> {
-        poll_once(self.count(key.into(), None))
+        poll_once(self.attempt(key))
     }
 
     /// [`attempt_with`](Self::attempt_with) without a future.
@@ -185,111 +242,41 @@ impl<B: Immediate> LimitedAttempt<B> {
         key: impl Into<Key<'k>>,
         context: &str,
     ) -> Result<Attempt<B>, AttemptError> {
-        poll_once(self.count(key.into(), Some(context)))
+        poll_once(self.attempt_with(key, context))
     }
 
     /// [`peek`](Self::peek) without a future.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<AttemptWindow, AttemptError> {
-        poll_once(self.look(key.into()))
+        poll_once(self.peek(key))
     }
 
     /// [`reset`](Self::reset) without a future.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), AttemptError> {
-        poll_once(self.forget(key.into()))
+        poll_once(self.reset(key))
     }
-}
-
-/// # Looking, and starting over
-impl<B: Backend> LimitedAttempt<B> {
-    /// How many attempts are left, and until when the window lasts. Counts nothing, and opens no window.
-    ///
-    /// What it tells may have changed by the time it is read: to decide, [`attempt`](Self::attempt).
-    ///
-    /// # Errors
-    ///
-    /// As `attempt`, but never `TooManyAttempts`.
-    pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<AttemptWindow, AttemptError> {
-        self.look(key.into()).await
-    }
-
-    async fn look(&self, key: Key<'_>) -> Result<AttemptWindow, AttemptError> {
-        let Asked { counter, length, now } = self.ask(&key)?;
-        let state = self.backend.get(&counter, now).await?;
-        Ok(self.seen(length, now, state))
-    }
-
-    /// Forgets all attempts at a key, whoever made them: an operator's act. After a success it is
-    /// [`Attempt::clear`], which never ends a window that was opened since.
-    ///
-    /// # Errors
-    ///
-    /// As [`peek`](Self::peek).
-    pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), AttemptError> {
-        self.forget(key.into()).await
-    }
-
-    async fn forget(&self, key: Key<'_>) -> Result<(), AttemptError> {
-        let Asked { counter, now, .. } = self.ask(&key)?;
-        Ok(self.backend.reset(&counter, None, now).await?)
-    }
-}
-
-/// What the backend is asked about.
-struct Asked<'a> {
-    counter: Counter<'a>,
-    length: WindowLength,
-    now: Timestamp,
 }
 
 impl<B> LimitedAttempt<B> {
-    fn ask<'a>(&'a self, key: &'a Key<'a>) -> Result<Asked<'a>, AttemptError> {
-        let length = self.length?;
-        let counter = Counter::new(&self.namespace, key, Window::FromFirstHit { length })?;
-        Ok(Asked { counter, length, now: self.clock.now() })
+    fn counter<'a>(&'a self, key: &'a Key<'a>) -> Result<Counter<'a>, AttemptError> {
+        let window = Window::FromFirstHit { length: self.length? };
+        Ok(Counter::new(&self.namespace, key, window)?)
     }
 
-    fn hit<'a>(&self, context: Option<&'a str>) -> Result<Hit<'a>, AttemptError> {
-        Ok(Hit::new(1, self.max.into()).with_window_meta(WindowId(random_id()?), context))
-    }
-
-    fn answered(
-        &self,
-        key: Key<'_>,
-        length: WindowLength,
-        now: Timestamp,
-        hit: &Hit<'_>,
-        tally: CounterState,
-    ) -> Result<Attempt<B>, AttemptError> {
-        observe::attempted(&self.namespace, &key, self.max, &tally);
-        if !tally.counted {
-            return Err(AttemptError::TooManyAttempts { retry_after: self.retry_after(length, now, &tally) });
-        }
-        let standing = opened_window::standing(self.max, length, now, Count::from(&tally));
-        Ok(Attempt {
-            attempts: self.clone(),
-            key: key.into_owned(),
-            number: standing.used,
-            remaining: standing.remaining,
-            expires_at: tally.start.unwrap_or(now).saturating_add(length.as_duration()),
-            // Of a backend that does not tell, no window is known to be this attempt's, so that it clears none.
-            meta: tally.meta.unwrap_or_else(|| Arc::new(WindowMeta { id: hit.window_id, metadata: None })),
-        })
-    }
-
-    fn seen(&self, length: WindowLength, now: Timestamp, tally: CounterState) -> AttemptWindow {
-        let standing = opened_window::standing(self.max, length, now, Count::from(&tally));
+    fn window(&self, counter: &Counter<'_>, now: Timestamp, state: &CounterState) -> AttemptWindow {
+        let length = counter.window().length();
+        let usage = attempt_window::usage(self.max, length, now, state.into());
         AttemptWindow {
-            used: standing.used,
-            remaining: standing.remaining,
-            retry_after: (standing.remaining == 0).then(|| self.retry_after(length, now, &tally)),
-            expires_at: tally.start.map(|start| start.saturating_add(length.as_duration())),
-            meta: tally.meta,
+            used: usage.used,
+            remaining: usage.remaining,
+            retry_after: (usage.remaining == 0).then(|| self.retry_after(counter, now, state)),
+            expires_at: state.start.map(|start| start.saturating_add(length.as_duration())),
+            meta: state.meta.clone(),
         }
     }
 
-    fn retry_after(&self, length: WindowLength, now: Timestamp, tally: &CounterState) -> Duration {
-        let nanos = opened_window::retry_after(self.max, length, now, Count::from(tally)).into();
-        arithmetic::wait(nanos, self.clock.resolution())
+    fn retry_after(&self, counter: &Counter<'_>, now: Timestamp, state: &CounterState) -> Duration {
+        let nanos = attempt_window::retry_after(self.max, counter.window().length(), now, state.into());
+        duration::with_resolution(nanos.into(), self.clock.resolution())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which clock is read.
+//! The clock of a limiter, and when a coarse one is precise enough.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,146 +7,126 @@ use limited_core::{Clock, CoarseClock, Sleep, SystemClock, Timestamp, WindowLeng
 
 use crate::{Algorithm, Quota};
 
-/// The system's clock, read without a detour, or the user's own.
+/// The clock of the system, called without dynamic dispatch, or a custom one.
 #[derive(Clone)]
-pub(crate) enum ClockChoice {
+pub(crate) enum LimiterClock {
     System,
-    Own(Arc<dyn Clock>),
+    Custom(Arc<dyn Clock>),
 }
 
-impl ClockChoice {
+impl LimiterClock {
+    pub(crate) fn custom(clock: impl Clock + 'static) -> Self {
+        Self::Custom(Arc::new(clock))
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
-        self.precise().now()
+        self.now_by(false)
     }
 
     pub(crate) fn resolution(&self) -> Duration {
-        self.precise().resolution()
+        self.resolution_by(false)
     }
 
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
         match self {
             Self::System => SystemClock.sleep(duration),
-            Self::Own(clock) => clock.sleep(duration),
+            Self::Custom(clock) => clock.sleep(duration),
         }
     }
 
-    /// Whether decisions by a quota are made by the coarse one of the system's two clocks: where it is good enough.
+    /// Returns whether to read the coarse one of the two system clocks for this quota. A custom clock
+    /// is always read itself.
     #[inline]
     pub(crate) fn is_coarse(&self, algorithm: Algorithm, quota: &Quota) -> bool {
-        matches!(self, Self::System) && may_be_coarse(algorithm, quota, || CoarseClock.resolution())
+        matches!(self, Self::System) && coarse_is_enough(algorithm, quota, || CoarseClock.resolution())
     }
 
-    /// The clock for decisions by a quota for which the coarse one is good enough, or is not.
+    /// Returns the time by the coarse or by the precise system clock, or by the custom clock.
     #[inline]
-    pub(crate) fn of(&self, is_coarse: bool) -> QuotaClock<'_> {
+    pub(crate) fn now_by(&self, is_coarse: bool) -> Timestamp {
         match self {
-            Self::System if is_coarse => QuotaClock::Coarse,
-            _ => self.precise(),
+            Self::System if is_coarse => CoarseClock.now(),
+            Self::System => SystemClock.now(),
+            Self::Custom(clock) => clock.now(),
         }
     }
 
-    /// Its resolution. Apart, so that neither clock has to be in memory where there is nothing to wait for.
+    /// Returns the resolution of the clock that [`now_by`](Self::now_by) reads.
+    // Not inlined, because only a refusal needs it.
     #[inline(never)]
-    pub(crate) fn resolution_of(&self, is_coarse: bool) -> Duration {
-        self.of(is_coarse).resolution()
-    }
-
-    #[inline]
-    fn precise(&self) -> QuotaClock<'_> {
+    pub(crate) fn resolution_by(&self, is_coarse: bool) -> Duration {
         match self {
-            Self::System => QuotaClock::Precise,
-            Self::Own(clock) => QuotaClock::Own(&**clock),
+            Self::System if is_coarse => CoarseClock.resolution(),
+            Self::System => SystemClock.resolution(),
+            Self::Custom(clock) => clock.resolution(),
         }
     }
 }
 
-/// The clock that decisions by one quota are made by.
-#[derive(Clone, Copy)]
-pub(crate) enum QuotaClock<'a> {
-    Coarse,
-    Precise,
-    Own(&'a dyn Clock),
-}
-
-impl QuotaClock<'_> {
-    #[inline]
-    pub(crate) fn now(self) -> Timestamp {
-        match self {
-            Self::Coarse => CoarseClock.now(),
-            Self::Precise => SystemClock.now(),
-            Self::Own(clock) => clock.now(),
-        }
-    }
-
-    pub(crate) fn resolution(self) -> Duration {
-        match self {
-            Self::Coarse => CoarseClock.resolution(),
-            Self::Precise => SystemClock.resolution(),
-            Self::Own(clock) => clock.resolution(),
-        }
-    }
-}
-
-/// In how many readings of a coarse clock at least a bucket fills up.
+/// The least number of clock ticks in which a bucket may fill up, if a coarse clock is to be used.
 ///
-/// What flows in while the bucket is full is lost. By a coarse clock that is found out up to one reading late, and a
-/// caller that takes every token at once loses so much of each filling: at most one part in this many.
-const READINGS_PER_FILLING: u64 = 100;
+/// Tokens that would flow into a full bucket are lost. By a coarse clock, a token is taken up to one
+/// tick late. A caller that takes every token at once therefore loses at most one tick of each
+/// refill, which is one part in this number.
+const MIN_TICKS_PER_REFILL: u64 = 100;
 
-/// Whether a clock of this resolution is good enough for a quota.
+/// Returns whether a clock of this resolution is precise enough for the quota.
 #[inline]
-fn may_be_coarse(algorithm: Algorithm, quota: &Quota, resolution: impl FnOnce() -> Duration) -> bool {
+fn coarse_is_enough(algorithm: Algorithm, quota: &Quota, resolution: impl FnOnce() -> Duration) -> bool {
     if quota.length() < WindowLength::SECOND {
         return false;
     }
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => true,
-        // The capacity flows in within capacity · length / limit. Neither product of two 64-bit numbers overflows.
+        // A refill takes capacity · length / limit. Products of two 64-bit numbers cannot overflow.
         Algorithm::TokenBucket => {
-            let filling = u128::from(quota.capacity()) * u128::from(quota.length().as_nanos());
-            let least = u64::try_from(resolution().as_nanos()).unwrap_or(u64::MAX);
-            let least = u128::from(least.saturating_mul(READINGS_PER_FILLING));
-            filling >= least * u128::from(quota.limit())
+            let refill = u128::from(quota.capacity()) * u128::from(quota.length().as_nanos());
+            let tick = u64::try_from(resolution().as_nanos()).unwrap_or(u64::MAX);
+            let min_refill = u128::from(tick.saturating_mul(MIN_TICKS_PER_REFILL));
+            refill >= min_refill * u128::from(quota.limit())
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use limited_core::ManualClock;
+
     use super::*;
 
-    fn is_coarse(algorithm: Algorithm, quota: &str) -> bool {
-        may_be_coarse(algorithm, &quota.parse().unwrap(), || Duration::from_millis(4))
+    fn is_enough(algorithm: Algorithm, quota: &str) -> bool {
+        coarse_is_enough(algorithm, &quota.parse().unwrap(), || Duration::from_millis(4))
     }
 
     #[test]
-    fn windows_of_a_second_and_more_are_counted_by_the_coarse_clock() {
+    fn coarse_clock_is_enough_for_windows_of_a_second_or_longer() {
         for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
             for quota in ["100/min", "1/s", "18446744073709551615/s", "0/s", "1/36600d"] {
-                assert!(is_coarse(algorithm, quota), "{algorithm}, {quota}");
+                assert!(is_enough(algorithm, quota), "{algorithm}, {quota}");
             }
             for quota in ["1/1ms", "1000/999999999ns"] {
-                assert!(!is_coarse(algorithm, quota), "{algorithm}, {quota}");
+                assert!(!is_enough(algorithm, quota), "{algorithm}, {quota}");
             }
         }
     }
 
     #[test]
-    fn buckets_are_too_where_they_take_a_hundred_readings_to_fill_up() {
+    fn coarse_clock_is_enough_for_buckets_that_fill_up_in_100_ticks_or_more() {
         for quota in
             ["100/min", "1000/s", "2/s burst 1", "1000/s burst 400", "0/s burst 9", "1/36600d burst 9"]
         {
-            assert!(is_coarse(Algorithm::TokenBucket, quota), "{quota}");
+            assert!(is_enough(Algorithm::TokenBucket, quota), "{quota}");
         }
         for quota in ["1000/s burst 1", "1000/s burst 399", "1/999ms", "5/s burst 0", "100000/min burst 600"]
         {
-            assert!(!is_coarse(Algorithm::TokenBucket, quota), "{quota}");
+            assert!(!is_enough(Algorithm::TokenBucket, quota), "{quota}");
         }
     }
 
     #[test]
-    fn neither_an_absurd_quota_nor_an_absurd_resolution_overflows() {
-        let bucket = |quota: Quota, resolution| may_be_coarse(Algorithm::TokenBucket, &quota, || resolution);
+    fn extreme_quota_and_resolution_do_not_overflow() {
+        let bucket =
+            |quota: Quota, resolution| coarse_is_enough(Algorithm::TokenBucket, &quota, || resolution);
         let quota = Quota::per_day(u64::MAX).burst(u64::MAX);
         assert!(bucket(quota, Duration::from_millis(4)));
         assert!(!bucket(quota, Duration::MAX));
@@ -154,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_of_the_users_own_is_left_alone() {
-        let own = ClockChoice::Own(Arc::new(SystemClock));
-        assert!(matches!(own.of(true), QuotaClock::Own(_)));
-        let system = ClockChoice::System;
-        assert!(matches!(
-            system.of(system.is_coarse(Algorithm::FixedWindow, &Quota::per_hour(1))),
-            QuotaClock::Coarse
-        ));
+    fn custom_clock_is_never_replaced_by_the_coarse_one() {
+        let quota = Quota::per_hour(1);
+        let custom = LimiterClock::custom(ManualClock::at(Timestamp::EPOCH));
+        assert!(!custom.is_coarse(Algorithm::FixedWindow, &quota));
+        assert_eq!((custom.now_by(true), custom.now()), (Timestamp::EPOCH, Timestamp::EPOCH));
+        assert_eq!(custom.resolution_by(true), custom.resolution());
+        assert!(LimiterClock::System.is_coarse(Algorithm::FixedWindow, &quota));
+        assert_eq!(LimiterClock::System.resolution_by(true), CoarseClock.resolution());
     }
 }

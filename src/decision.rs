@@ -1,15 +1,15 @@
-//! Decisions: what a limiter answers.
+//! The result of a limiter.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::arithmetic::Standing;
+use crate::algorithm::Usage;
 
-/// Whether something may happen now, and where its key stands.
+/// Whether something may happen now, and how much of its limit is used.
 ///
-/// For a fixed or sliding window the limit is the quota's; for a token bucket it is the bucket's capacity. Everything
-/// is as of the decision: other callers may count in the meantime.
-#[must_use = "a decision that nobody looks at limits nothing"]
+/// The limit of a fixed or sliding window is that of the quota. The limit of a token bucket is its
+/// capacity. All values are as of the decision: other callers may count in the meantime.
+#[must_use = "an ignored decision limits nothing"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     allowed: bool,
@@ -21,7 +21,7 @@ pub struct Decision {
     reset_after: Nanos,
 }
 
-/// Nanoseconds, as many as there can be at most; shown as a duration.
+/// Nanoseconds, debug-printed as a duration. Half the size of a [`Duration`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Nanos(u64);
 
@@ -33,13 +33,8 @@ impl fmt::Debug for Nanos {
 
 impl Decision {
     #[inline(always)]
-    pub(crate) const fn new(
-        allowed: bool,
-        limit: u64,
-        standing: Standing,
-        retry_after: Option<Duration>,
-    ) -> Self {
-        let Standing { used, remaining, reset_after } = standing;
+    pub(crate) const fn new(allowed: bool, limit: u64, usage: Usage, retry_after: Option<Duration>) -> Self {
+        let Usage { used, remaining, reset_after } = usage;
         Self {
             allowed,
             degraded: false,
@@ -51,57 +46,67 @@ impl Decision {
         }
     }
 
-    /// Returns a decision without a backend.
     pub(crate) const fn degraded(allowed: bool, limit: u64) -> Self {
         let (used, remaining, reset_after) = (0, 0, Nanos(0));
         Self { allowed, degraded: true, limit, used, remaining, retry_after: None, reset_after }
     }
 
-    /// Whether it may happen. Of a [`peek`](crate::Limiter::peek): whether a hit of cost 1 could.
+    /// Returns whether the hit is allowed. After a [`peek`](crate::Limiter::peek): whether a hit of
+    /// cost 1 would be.
     pub const fn is_allowed(&self) -> bool {
         self.allowed
     }
 
-    /// The most that can be admitted at once: the quota's limit, or the capacity of the token bucket.
+    /// Returns the largest cost that can ever be admitted: the limit of the quota, or the capacity of
+    /// the token bucket.
     pub const fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// How much of the limit is taken, this hit included if it was allowed. It is above the limit only where another
-    /// limiter with a higher limit counts in the same window.
+    /// Returns how much of the limit is used, including this hit if it was allowed.
     ///
-    /// Of a sliding window the share of the window before is rounded up; of a bucket, a token that has not flowed in
-    /// entirely still counts as taken.
+    /// It exceeds the limit only if another limiter with a higher limit counts in the same window.
+    /// The share of the previous window of a sliding window is rounded up. A token that has flowed
+    /// into a bucket only partly still counts as used.
     pub const fn used(&self) -> u64 {
         self.used
     }
 
-    /// What could still be admitted at once, right now: exactly so much and no more.
+    /// Returns the largest cost that would be admitted now. It is exact: a hit of this cost is
+    /// admitted, and a hit that costs one more is refused.
     pub const fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// How long to wait until the same hit is admitted, if nothing else is in the meantime.
+    /// Returns how long to wait until the same hit is admitted, if nothing else is admitted in the
+    /// meantime.
     ///
-    /// `None` does not mean allowed, [`is_allowed`](Self::is_allowed) does. It is `None` if the hit is allowed, if waiting
-    /// never helps (the cost is above the limit, or the limit is 0), or if the decision was made
-    /// [without the backend](Self::is_degraded).
+    /// `None` does not mean that the hit is allowed; see [`is_allowed`](Self::is_allowed). It is
+    /// `None`
     ///
-    /// It is exact to the nanosecond in the clock's reading: waiting that long is enough, a nanosecond less is not.
-    /// Where the clock is coarser, its [resolution](crate::Clock::resolution) is added, so that it is still enough.
-    /// What was counted ahead of the clock, before it jumped back, is not foreseen.
+    /// - if the hit is allowed,
+    /// - if waiting never helps, because the cost is above the limit,
+    /// - if the decision was made [without the backend](Self::is_degraded).
+    ///
+    /// By a clock that reads every nanosecond it is exact: after this time the hit is admitted, and a
+    /// nanosecond earlier it is refused. For a coarser clock its
+    /// [resolution](crate::Clock::resolution) is added, so that this time is always enough. Hits
+    /// that were counted ahead of the clock, before it jumped back, are not foreseen.
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// How long until the limit resets: a fixed window ends; of a sliding window nothing counted weighs any more; a
-    /// token bucket is full. All provided that nothing else is admitted.
+    /// Returns how long until the limit resets, if nothing else is admitted in the meantime.
+    ///
+    /// A fixed window resets at its end. A sliding window resets when no counted hit weighs anything.
+    /// A token bucket resets when it is full.
     pub const fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.reset_after.0)
     }
 
-    /// Whether this was decided without the backend, which failed, as [`OnError`](crate::OnError) asked for. Nothing
-    /// is known about the key then: used and remaining are 0, and no waiting time is given.
+    /// Returns whether the backend failed, and [`OnError`](crate::OnError) decided instead. Nothing is
+    /// known about the key then: `used`, `remaining` and `reset_after` are 0, and `retry_after` is
+    /// `None`.
     pub const fn is_degraded(&self) -> bool {
         self.degraded
     }

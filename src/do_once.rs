@@ -11,9 +11,9 @@ use std::time::Duration;
 use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, Record, StoredResult};
 
 pub use self::done::Done;
-use crate::clock::ClockChoice;
+use crate::clock::LimiterClock;
 use crate::lease::{AcquireOutcome, ClaimOptions, LeaseManager, Settings, setting_methods};
-use crate::{Claim, Error, RunError, observe};
+use crate::{Claim, Error, RunError, telemetry};
 
 /// Runs an action at most once at a time, and never again after it succeeded: a welcome mail, a
 /// migration, a prize.
@@ -134,7 +134,7 @@ impl<B: Backend> DoOnce<B> {
                 Err(error) => Err(RunError::NotRecorded { outcome: Ok(value), error }),
             }
         };
-        observe::done_once(&self.leases.settings.namespace, &key, run).await
+        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, run).await
     }
 
     /// Marks the action as done, and then runs it. The action does not run again, whether it
@@ -159,13 +159,13 @@ impl<B: Backend> DoOnce<B> {
                 },
             }
         };
-        observe::done_once(&self.leases.settings.namespace, &key, run).await
+        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, run).await
     }
 
     /// Marks the action as done without running it.
     pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, RunError<Infallible>> {
         let key = Key::new().part(scope, name);
-        observe::done_once(&self.leases.settings.namespace, &key, self.mark(&key)).await
+        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, self.mark(&key)).await
     }
 
     async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, RunError<E, T>> {

@@ -1,24 +1,25 @@
-//! What can go wrong with a decision.
+//! Errors of a limiter, and what to decide if the backend fails.
 
 use limited_core::{BackendError, InvalidKey};
 
-/// Why there is no decision. Never a refusal, and never an admission.
+/// Why there is no decision. An error is neither a refusal nor an admission.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The key is empty or too long: nothing was asked of the backend.
+    /// The key is empty or too long. The backend was not called.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
-    /// A cost of 0 decides nothing: look at the state with [`peek`](crate::Limiter::peek).
-    #[error("a cost of 0 decides nothing: ask for 1 or more, or look at the state with `peek`")]
+    /// The cost is 0, which would decide nothing. The backend was not called. Call
+    /// [`peek`](crate::Limiter::peek) to read the state.
+    #[error("a cost of 0 decides nothing; pass 1 or more, or call `peek` to read the state")]
     ZeroCost,
-    /// The backend failed, and [`OnError::Return`](crate::OnError::Return) is set.
+    /// The backend failed, and [`OnError::Return`] is set.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
 
 impl Error {
-    /// Whether the same call may succeed a little later, without anybody changing anything.
+    /// Returns whether the same call may succeed a little later.
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Backend(error) => error.is_retryable(),
@@ -27,17 +28,17 @@ impl Error {
     }
 }
 
-/// What a limiter decides when its backend fails.
+/// What a limiter decides if its backend fails.
 ///
-/// It is about the backend only. A bad key or a cost of 0 is the caller's own error, and always returned as one.
+/// An invalid key and a cost of 0 are mistakes of the caller, and always errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnError {
-    /// Nothing: the error is returned, and the caller decides.
+    /// Returns the error; the caller decides.
     #[default]
     Return,
-    /// It may happen ("fail open"): an outage of the backend does not become one of the service.
+    /// Allows the hit ("fail open"): an outage of the backend is no outage of the service.
     Allow,
-    /// It may not ("fail closed"): nothing passes unlimited.
+    /// Refuses the hit ("fail closed"): nothing passes without a limit.
     Deny,
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::call::IdempotentCall;
 pub use self::outcome::Outcome;
-use crate::clock::ClockChoice;
+use crate::clock::LimiterClock;
 use crate::lease::{LeaseManager, Settings, setting_methods};
 use crate::{Claim, Error, RunError};
 

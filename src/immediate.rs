@@ -5,18 +5,19 @@ use std::task::{Context, Poll, Waker};
 
 use limited_core::BackendError;
 
-/// Returns the output of a future over an [`Immediate`](crate::Immediate) backend, by polling it once.
+/// Polls a future over an [`Immediate`](crate::Immediate) backend once, and returns its output.
 ///
 /// # Errors
 ///
-/// [`BackendError::TimedOut`] if the future is pending: then the backend broke its promise. Whether the hit was counted is unknown.
+/// [`BackendError::TimedOut`] if the future is pending, because the backend broke its promise. The
+/// hit may have been counted.
 pub(crate) fn poll_once<T, E: From<BackendError>>(
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => Err(BackendError::timed_out(
-            "the backend is marked `Immediate` but had to wait; call the async method instead",
+            "the backend is marked `Immediate`, but had to wait; call the async method instead",
         )
         .into()),
     }

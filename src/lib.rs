@@ -7,11 +7,11 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod algorithm;
-mod arithmetic;
 mod attempts;
 mod clock;
 mod decision;
 mod do_once;
+mod duration;
 mod error;
 #[cfg(feature = "http")]
 pub mod http;
@@ -20,9 +20,8 @@ mod idempotency;
 mod immediate;
 mod lease;
 mod limiter;
-pub mod observability;
-mod observe;
 mod quota;
+pub mod telemetry;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};

@@ -1,4 +1,4 @@
-//! The limiter.
+//! The limiter: settings, and the public methods that decide.
 
 mod check;
 mod decide;
@@ -11,9 +11,9 @@ use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 
 use self::check::Check;
 pub use self::with_quota::WithQuota;
-use crate::clock::ClockChoice;
+use crate::clock::LimiterClock;
 use crate::immediate::poll_once;
-use crate::observe::Instrumented;
+use crate::telemetry::Instrumented;
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
 /// Decides, for a key, whether something may happen now.
@@ -34,52 +34,58 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// # }).unwrap();
 /// ```
 ///
-/// # One limiter, many tasks
+/// # Sharing
 ///
-/// A limiter is cheap to clone, and all its methods take `&self`. However many tasks, threads, clones, and (over a
-/// shared backend) processes ask at once, no more than the limit is admitted: each decision is one atomic step of the
-/// backend. Limiters with equal namespace and window length, and for buckets equal limit, count in the same place.
+/// A limiter is cheap to clone, and its methods take `&self`. Each decision is one atomic step of
+/// the backend. No more than the limit is admitted, however many tasks, threads, clones and (over a
+/// shared backend) processes decide at the same time.
 ///
-/// # What a decision costs
+/// Limiters over one backend share their counters if namespace and window length are equal. Token
+/// buckets also need equal limits.
 ///
-/// One [`Backend::increment`], one reading of the clock, and no allocation
-/// besides what the backend needs. A `&str` key is not copied.
+/// # Cost
 ///
-/// A backend that has the answer [at hand](Backend::try_increment), as the one in memory mostly has, is not waited
-/// for: over it, [`allow`](Self::allow) costs what [`allow_now`](Self::allow_now) does; in a program that awaits it in
-/// several places, where it is called and not inlined, some nanoseconds more.
+/// A decision is one [`Backend::increment`], one reading of the clock, and no allocation besides
+/// those of the backend. A `&str` key is not copied.
 ///
-/// # Which clock
+/// If the backend can count [without waiting](Backend::try_increment), as the memory backend usually
+/// can, [`allow`](Self::allow) costs as much as [`allow_now`](Self::allow_now). A program that
+/// awaits `allow` in several places pays some nanoseconds more, because the compiler then calls it
+/// instead of inlining it.
 ///
-/// To read the precise clock ([`SystemClock`](crate::SystemClock)) can cost more than all the rest of a decision in
-/// memory. So where its ticks are short against the quota, and only there, a limiter reads the
-/// [`CoarseClock`](crate::CoarseClock), which is behind by up to one tick, mostly 4 ms:
+/// # Clock
 ///
-/// | | the coarse clock, where | else |
-/// |---|---|---|
-/// | fixed and sliding windows | the window is a second or longer | the precise one |
-/// | token buckets | that, and the whole bucket takes 100 ticks or more to fill | the precise one |
+/// Reading the precise [`SystemClock`](crate::SystemClock) can cost more than the rest of a decision
+/// in memory. A limiter reads the [`CoarseClock`](crate::CoarseClock) instead if its ticks are short
+/// compared with the quota. That clock lags by up to one tick, usually 4 ms:
 ///
-/// By the coarse clock a limiter decides as a precise one would have up to a tick ago, and so never admits more than a
-/// precise one might in any stretch of time and one tick. The tick is part of what
-/// [`retry_after`](Decision::retry_after) tells, so that waiting that long is enough. A bucket of which every token is
-/// taken as soon as it is there loses at most one in a hundred.
+/// | algorithm | condition for the coarse clock |
+/// |---|---|
+/// | fixed window, sliding window | the window is a second or longer |
+/// | token bucket | the window is a second or longer, and the bucket takes 100 ticks or more to fill up |
 ///
-/// [`clock(SystemClock)`](Self::clock) reads the precise one whatever the quota.
+/// By the coarse clock, a limiter decides as it would have decided by the precise clock up to one
+/// tick earlier. In any stretch of time it admits no more than the precise clock could admit in that
+/// stretch and one tick. [`retry_after`](Decision::retry_after) includes the tick, so waiting that
+/// long is enough. A caller that takes every token of a bucket as soon as it is there loses at most
+/// one in a hundred.
+///
+/// [`clock(SystemClock)`](Self::clock) selects the precise clock for every quota.
 pub struct Limiter<B> {
     backend: Instrumented<B>,
     quota: Quota,
     algorithm: Algorithm,
     namespace: Arc<str>,
     on_error: OnError,
-    clock: ClockChoice,
-    /// Whether the coarse clock is good enough for the quota.
+    clock: LimiterClock,
+    /// Whether the coarse clock is precise enough for the quota.
     is_coarse: bool,
 }
 
-/// # Making a limiter
+/// # Settings
 impl<B> Limiter<B> {
-    /// A limiter over `backend`: a fixed window, 100 a minute, by the system's clock, without a namespace.
+    /// Creates a limiter over `backend`. Defaults: 100 per minute, a fixed window, the empty
+    /// namespace, the [system clock](Self#clock), and [`OnError::Return`].
     pub fn new(backend: B) -> Self {
         Self {
             backend: Instrumented::new(backend),
@@ -87,56 +93,56 @@ impl<B> Limiter<B> {
             algorithm: Algorithm::default(),
             namespace: Arc::from(""),
             on_error: OnError::default(),
-            clock: ClockChoice::System,
+            clock: LimiterClock::System,
             is_coarse: false,
         }
-        .clocked()
+        .with_matching_clock()
     }
 
-    /// How much may happen in how long.
+    /// Sets the quota. Default: 100 per minute.
     #[must_use]
     pub fn quota(self, quota: Quota) -> Self {
-        Self { quota, ..self }.clocked()
+        Self { quota, ..self }.with_matching_clock()
     }
 
-    /// How it is counted.
+    /// Sets the algorithm. Default: [`Algorithm::FixedWindow`].
     #[must_use]
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
-        Self { algorithm, ..self }.clocked()
+        Self { algorithm, ..self }.with_matching_clock()
     }
 
-    /// Which of the limiters over one backend this is: keys in different namespaces never meet.
+    /// Sets the namespace. Keys in different namespaces are independent, also over one backend.
+    /// Default: empty.
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// Where time comes from, instead of [the system](Self#which-clock); in tests a
-    /// [`ManualClock`](crate::ManualClock).
+    /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the
+    /// [clock of the system](Self#clock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self { clock: ClockChoice::Own(Arc::new(clock)), ..self }.clocked()
+        Self { clock: LimiterClock::custom(clock), ..self }.with_matching_clock()
     }
 
-    /// What to decide when the backend fails.
+    /// Sets what to decide if the backend fails. Default: [`OnError::Return`].
     #[must_use]
     pub fn on_error(self, on_error: OnError) -> Self {
         Self { on_error, ..self }
     }
 
-    /// The same with the clock that its settings ask for.
-    fn clocked(self) -> Self {
+    fn with_matching_clock(self) -> Self {
         let is_coarse = self.clock.is_coarse(self.algorithm, &self.quota);
         Self { is_coarse, ..self }
     }
 
-    /// What was set.
+    /// Returns the settings that the HTTP layer reports to clients.
     #[cfg(feature = "http")]
     pub(crate) const fn settings(&self) -> (Quota, Algorithm, OnError) {
         (self.quota, self.algorithm, self.on_error)
     }
 
-    /// The backend.
+    /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend
     }
@@ -144,13 +150,16 @@ impl<B> Limiter<B> {
 
 /// # Deciding
 ///
-/// Dropping the future leaves nothing half done: the hit was counted, or it was not.
+/// If the future is dropped, the hit was either counted or not; nothing is left half done.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidKey`] and [`Error::ZeroCost`], before the backend is called. [`Error::Backend`] if the backend fails
-/// and [`OnError::Return`] is set.
+/// [`Error::InvalidKey`] and [`Error::ZeroCost`] before the backend is called. [`Error::Backend`] if
+/// the backend fails and [`OnError::Return`] is set.
 impl<B: Backend> Limiter<B> {
+    // `allow` and `allow_n` repeat the fast path, because a future inside their own would cost more
+    // than the rest of it. See `decide_waiting` for what they leave to the slow path.
+
     /// Decides about a hit of cost 1, and counts it if it is allowed.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         let key = key.into();
@@ -161,9 +170,9 @@ impl<B: Backend> Limiter<B> {
         self.decide_waiting(key, self.check(1, now)).await
     }
 
-    /// Decides about a hit of this cost: counts all of it or nothing.
+    /// Decides about a hit of this cost. Counts all of it, or nothing.
     ///
-    /// A cost above the limit is never allowed: `retry_after` is `None`.
+    /// A cost above the limit is never allowed; `retry_after` is then `None`.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         let key = key.into();
         let now = self.now(self.is_coarse);
@@ -178,18 +187,20 @@ impl<B: Backend> Limiter<B> {
         self.predict(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
 
-    /// Deletes what was counted for a key: the whole limit is free afterwards.
+    /// Deletes what was counted for a key. The whole limit is free afterwards.
     ///
-    /// A sliding window deletes the previous window, then the current one: two steps, between which hits may be counted.
-    /// A failure of the backend is returned whatever [`OnError`] says.
+    /// A sliding window deletes the previous window, and then the current one. These are two steps,
+    /// and other callers may count between them. A failure of the backend is an error whatever
+    /// [`OnError`] is set.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.forget(key.into(), self.check(1, self.now(self.is_coarse))).await
+        self.delete(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
 }
 
 /// # Deciding without a future
 ///
-/// The same over every [`Immediate`] backend: no future, no runtime. The errors are those of the methods above.
+/// The same methods over an [`Immediate`] backend. They need no runtime. Their errors are those of
+/// the methods above.
 impl<B: Immediate> Limiter<B> {
     /// [`allow`](Self::allow) without a future.
     ///
@@ -212,21 +223,22 @@ impl<B: Immediate> Limiter<B> {
 
     /// [`peek`](Self::peek) without a future.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.predict(key.into(), self.check(1, self.now(self.is_coarse))))
+        poll_once(self.peek(key))
     }
 
     /// [`reset`](Self::reset) without a future.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        poll_once(self.forget(key.into(), self.check(1, self.now(self.is_coarse))))
+        poll_once(self.reset(key))
     }
 }
 
 impl<B> Limiter<B> {
-    /// Returns this limiter with another quota, such as that of the customer's plan. A view: it borrows the limiter, and
-    /// costs next to nothing.
+    /// Returns this limiter with another quota, such as that of the plan of a customer. The result
+    /// borrows the limiter, and is cheap to make.
     ///
-    /// Quotas with the same window length share what was counted, each with its own limit, so that a customer who changes
-    /// plans keeps it. (Buckets share only if their limits are equal too.)
+    /// Quotas with equal window lengths share their counters, each with its own limit. A customer
+    /// that changes plans therefore keeps what was counted. Token buckets share their counters only
+    /// if the limits are equal too.
     ///
     /// ```
     /// # use limited::{Limiter, Quota, memory::MemoryBackend};
@@ -241,7 +253,7 @@ impl<B> Limiter<B> {
 
     #[inline(always)]
     fn now(&self, is_coarse: bool) -> Timestamp {
-        self.clock.of(is_coarse).now()
+        self.clock.now_by(is_coarse)
     }
 
     #[inline(always)]
@@ -284,7 +296,7 @@ mod tests {
     use crate::ManualClock;
 
     #[test]
-    fn the_clock_fits_the_settings_in_whatever_order_they_are_made() {
+    fn clock_matches_the_settings_in_any_order() {
         let (long, short) = (Quota::per_hour(9), Quota::new(9, Duration::from_millis(1)).unwrap());
         assert!(Limiter::new(()).is_coarse);
         assert!(Limiter::new(()).quota(short).quota(long).clone().is_coarse);

@@ -1,4 +1,4 @@
-//! Quotas: how much may happen in how long.
+//! Quotas, and their text format.
 
 use std::env;
 use std::fmt;
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use limited_core::{InvalidWindowLength, WindowLength};
 
-/// How much may happen in how long: `limit` per window, and for a token bucket a burst.
+use crate::duration;
+
+/// A limit per window, and optionally the burst of a token bucket.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -19,16 +21,20 @@ use limited_core::{InvalidWindowLength, WindowLength};
 /// # Ok::<(), limited::QuotaError>(())
 /// ```
 ///
-/// # As text
+/// # Text format
 ///
-/// `{limit}/{window}`, then ` burst {burst}` where there is one. A window is a unit, or a whole number of them:
-/// `ns`, `us`, `ms`, `s` (`sec`, `second`), `min` (`m`, `minute`), `h` (`hour`), `d` (`day`), and the plurals.
-/// So `5/s`, `1000/hour`, `10/30s`, `100/min burst 20`. What [`Display`](fmt::Display) writes is read back as the
-/// same quota. With the feature `serde` a quota is this text.
+/// `{limit}/{window}`, followed by ` burst {burst}` if a burst is set. Examples: `5/s`, `1000/hour`,
+/// `10/30s`, `100/min burst 20`. A window is a unit, or a whole number and a unit. The units are `ns`,
+/// `us`, `ms`, `s` (`sec`, `second`), `min` (`m`, `minute`), `h` (`hour`), `d` (`day`), and their
+/// plurals.
 ///
-/// # Limits of the limits
+/// [`Display`](fmt::Display) and [`FromStr`] round-trip. The feature `serde` reads and writes the
+/// same text.
 ///
-/// Windows last from 1 ms to 100 years. A limit of 0 refuses everything; there is no largest one.
+/// # Range
+///
+/// A window lasts from 1 ms to 100 years. A limit of 0 refuses everything. The largest limit is
+/// `u64::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: u64,
@@ -36,39 +42,39 @@ pub struct Quota {
     burst: Option<u64>,
 }
 
-/// # Making a quota
+/// # Creating a quota
 impl Quota {
-    /// `limit` a second.
+    /// Creates a quota of `limit` per second.
     pub const fn per_second(limit: u64) -> Self {
         Self::with_length(limit, WindowLength::SECOND)
     }
 
-    /// `limit` a minute.
+    /// Creates a quota of `limit` per minute.
     pub const fn per_minute(limit: u64) -> Self {
         Self::with_length(limit, WindowLength::MINUTE)
     }
 
-    /// `limit` an hour.
+    /// Creates a quota of `limit` per hour.
     pub const fn per_hour(limit: u64) -> Self {
         Self::with_length(limit, WindowLength::HOUR)
     }
 
-    /// `limit` in 24 hours.
+    /// Creates a quota of `limit` per 24 hours.
     pub const fn per_day(limit: u64) -> Self {
         Self::with_length(limit, WindowLength::DAY)
     }
 
-    /// `limit` per `window`.
+    /// Creates a quota of `limit` per `window`.
     ///
     /// # Errors
     ///
-    /// For a window shorter than 1 ms or longer than 100 years.
+    /// [`QuotaError::Window`] if the window is shorter than 1 ms or longer than 100 years.
     pub fn new(limit: u64, window: Duration) -> Result<Self, QuotaError> {
         Ok(Self::with_length(limit, WindowLength::try_from(window)?))
     }
 
-    /// The same quota with a burst: how many tokens a token bucket holds, and so how much it admits at once after it
-    /// has been idle. Without one a bucket holds `limit` tokens. Windows know no burst, and leave it out.
+    /// Sets the burst: how many tokens a token bucket holds, and so how much it admits at once after it
+    /// has been idle. Default: the limit. Fixed and sliding windows ignore it.
     #[must_use]
     pub const fn burst(self, burst: u64) -> Self {
         Self { burst: Some(burst), ..self }
@@ -79,21 +85,21 @@ impl Quota {
     }
 }
 
-/// # From the environment
+/// # Reading a quota from the environment
 impl Quota {
-    /// The environment variable that holds the window in seconds; 60 where it is not set.
+    /// The name of the environment variable for the window, in seconds. Default: 60.
     pub const WINDOW_VARIABLE: &'static str = "RATE_LIMIT_WINDOW_SIZE";
 
-    /// The environment variable that holds the limit per window; 100 where it is not set.
+    /// The name of the environment variable for the limit per window. Default: 100.
     pub const LIMIT_VARIABLE: &'static str = "RATE_LIMIT_MAX_REQUESTS";
 
-    /// The quota that the environment asks for: `RATE_LIMIT_MAX_REQUESTS` (100) per `RATE_LIMIT_WINDOW_SIZE` seconds
-    /// (60).
+    /// Reads a quota from the environment: `RATE_LIMIT_MAX_REQUESTS` (default: 100) per
+    /// `RATE_LIMIT_WINDOW_SIZE` seconds (default: 60). An empty variable counts as unset.
     ///
     /// # Errors
     ///
-    /// Where a variable is set to something else than a whole number, or the window to none that there is. A variable
-    /// that is set to nothing counts as not set.
+    /// [`QuotaError::Environment`] if a variable is not a whole number. [`QuotaError::Window`] if the
+    /// window is out of range.
     pub fn from_env() -> Result<Self, QuotaError> {
         let seconds = number_from_env(Self::WINDOW_VARIABLE)?.unwrap_or(60);
         let limit = number_from_env(Self::LIMIT_VARIABLE)?.unwrap_or(100);
@@ -101,20 +107,20 @@ impl Quota {
     }
 }
 
-/// # Reading a quota
+/// # Parts
 impl Quota {
-    /// How much may happen per window.
+    /// Returns the limit per window.
     pub const fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// The window.
+    /// Returns the length of the window.
     pub const fn window(&self) -> Duration {
         self.length.as_duration()
     }
 
-    /// How many tokens a bucket with this quota holds: the burst, or the limit where no burst is set. A limit of 0
-    /// leaves it empty.
+    /// Returns how many tokens a token bucket holds: the burst if it is set, else the limit. A limit of
+    /// 0 leaves the bucket empty.
     pub const fn capacity(&self) -> u64 {
         match self.burst {
             Some(burst) if self.limit > 0 => burst,
@@ -128,30 +134,30 @@ impl Quota {
 }
 
 impl Default for Quota {
-    /// 100 a minute.
+    /// Returns 100 per minute.
     fn default() -> Self {
         Self::per_minute(100)
     }
 }
 
-/// What is wrong with a quota.
+/// Why a quota could not be created or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
-    /// There is no window of this length.
+    /// The length of the window is out of range.
     #[error(transparent)]
     Window(#[from] InvalidWindowLength),
     /// The text is not a quota.
     #[error(
-        "`{0}` is no quota: write a limit, a slash and a window, such as 100/min, 5/s, 10/30s or 100/min burst 20"
+        "invalid quota `{0}`; expected a limit and a window, such as 100/min, 5/s, 10/30s or 100/min burst 20"
     )]
     Syntax(String),
-    /// The environment variable holds no whole number.
-    #[error("the environment variable {variable} is `{value}`, and has to be a whole number")]
+    /// The value of an environment variable is not a whole number.
+    #[error("environment variable {variable} is `{value}`; expected a whole number")]
     Environment {
         /// The name of the variable.
         variable: &'static str,
-        /// What it holds.
+        /// The value of the variable.
         value: String,
     },
 }
@@ -166,7 +172,7 @@ fn number_from_env(variable: &'static str) -> Result<Option<u64>, QuotaError> {
     }
 }
 
-/// The units of windows, longest first: how they are written, how else they may be, and their nanoseconds.
+/// The units of windows, longest first: the name that is written, other names, and the nanoseconds.
 const UNITS: [(&str, &[&str], u64); 7] = [
     ("day", &["d", "days"], WindowLength::DAY.as_nanos()),
     ("hour", &["h", "hours"], WindowLength::HOUR.as_nanos()),
@@ -216,22 +222,23 @@ impl FromStr for Quota {
     }
 }
 
-/// A unit, or a whole number of them. What is longer than any window comes out as one that is too long.
+/// Reads a unit, or a whole number and a unit. A number that would overflow becomes a window that is
+/// too long.
 fn parse_window(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
     let count = if count.is_empty() { 1 } else { number(count)? };
     let (_, _, size) = UNITS.into_iter().find(|(name, others, _)| *name == unit || others.contains(&unit))?;
-    Some(crate::arithmetic::duration(u128::from(count) * u128::from(size)))
+    Some(duration::from_nanos(u128::from(count) * u128::from(size)))
 }
 
-/// A whole number, written with digits alone.
+/// Reads a whole number, written in digits only.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(feature = "serde")]
-mod as_text {
+mod text {
     use std::borrow::Cow;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -258,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotas_are_written_as_people_write_them() {
+    fn canonical_texts_parse_and_display() {
         for (text, limit, seconds) in [
             ("100/min", 100, 60),
             ("5/s", 5, 1),
@@ -274,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_read() {
+    fn other_spellings_parse() {
         for (text, quota) in [
             ("100/minute", Quota::per_minute(100)),
             (" 100 / 1m ", Quota::per_minute(100)),
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quota_is_told_so() {
+    fn malformed_text_and_invalid_window_are_different_errors() {
         for text in [
             "",
             "100",
@@ -313,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_leaves_the_bucket_empty() {
+    fn bucket_without_a_limit_is_empty() {
         assert_eq!(Quota::per_second(0).burst(10).capacity(), 0);
         assert_eq!(Quota::per_second(5).capacity(), 5);
         assert_eq!(Quota::per_second(5).burst(0).capacity(), 0);
@@ -323,7 +330,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn every_quota_is_read_as_it_is_written(
+        fn displayed_quota_parses_to_itself(
             limit: u64,
             nanos in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
             burst: Option<u64>,

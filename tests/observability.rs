@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::block_on;
 use common::stepping::{Running, poll, step};
 use limited::backend::FinishResult;
-use limited::observability::{describe_metrics, key_fingerprint};
+use limited::telemetry::{describe_metrics, key_hash};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
 };
@@ -261,7 +261,7 @@ fn keys_are_told_by_their_fingerprints_and_never_as_they_are() {
     let text = format!("{told:?} {:?}", recorded.ids());
     assert!(!text.contains(SECRET) && !text.contains("alice"), "a key is told as it is");
     assert!(!text.contains("xxxx"), "a key that is too long is told as it is");
-    let fingerprint = key_fingerprint(&Key::from(SECRET));
+    let fingerprint = key_hash(&Key::from(SECRET));
     let refused = told.iter().find(|told| told.target == "limited::decision" && told.words == "refused");
     assert_eq!(refused.unwrap().field("key"), Some(fingerprint.as_str()));
     assert_eq!(refused.unwrap().field("namespace"), Some("api"));

@@ -1,4 +1,4 @@
-//! What an attempt, and a look at them, tells.
+//! A counted attempt, and a window of attempts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use limited_core::{Backend, Immediate, Key, Timestamp, WindowMeta};
 use super::{AttemptError, LimitedAttempt};
 use crate::immediate::poll_once;
 
-/// An attempt that may be made, and has been counted.
+/// An attempt that was counted and may be made.
 ///
-/// It owns what it needs, so that it can be cleared later, and in another task. Dropping it takes nothing back.
+/// It borrows nothing, so that it can be cleared later and in another task. Dropping it does not
+/// return the attempt.
 pub struct Attempt<B> {
     pub(super) attempts: LimitedAttempt<B>,
     pub(super) key: Key<'static>,
@@ -21,57 +22,52 @@ pub struct Attempt<B> {
     pub(super) meta: Arc<WindowMeta>,
 }
 
-/// # Where it stands
+/// # Reading
 impl<B> Attempt<B> {
-    /// Which attempt of its window this is: the first is 1.
+    /// Returns the number of this attempt in its window. The first is 1.
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// How many more may be made in the same window.
+    /// Returns how many more attempts may be made in the same window.
     pub const fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// What the first attempt of the window stored; see [`LimitedAttempt::attempt_with`]. `None` where it stored nothing.
+    /// Returns the context that the first attempt of the window stored, if any; see
+    /// [`LimitedAttempt::attempt_with`].
     pub fn context(&self) -> Option<&str> {
         self.meta.metadata.as_deref()
     }
 
-    /// When the window ends, and all attempts are free again.
+    /// Returns when the window ends, and all attempts are free again.
     pub const fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// What it is an attempt at.
+    /// Returns the key.
     pub const fn key(&self) -> &Key<'static> {
         &self.key
     }
 }
 
-/// # After a success
+/// # Clearing after a success
 impl<B: Backend> Attempt<B> {
-    /// Ends the window that this attempt was counted in, with all the attempts in it: the next one is the first again.
+    /// Ends the window of this attempt, with all attempts in it. The next attempt is the first again.
     ///
-    /// Only that window. Where it has ended, or has been cleared or reset, and another one has been opened since,
-    /// that one stays as it is. Clearing twice is no error.
+    /// A window that started later stays as it is. Clearing twice is no error.
     ///
     /// # Errors
     ///
-    /// [`AttemptError::Backend`]: the window may or may not have been cleared, and the same call may be made again.
+    /// [`AttemptError::Backend`] if the backend fails. The window may have been cleared; the call can be
+    /// repeated.
     pub async fn clear(&self) -> Result<(), AttemptError> {
-        let asked = self.attempts.ask(&self.key)?;
-        self.attempts.backend.reset(&asked.counter, Some(self.meta.id), asked.now).await?;
-        Ok(())
+        self.attempts.delete(&self.key, Some(self.meta.id)).await
     }
 }
 
 impl<B: Immediate> Attempt<B> {
-    /// [`clear`](Self::clear), at once.
-    ///
-    /// # Errors
-    ///
-    /// As there.
+    /// [`clear`](Self::clear) without a future, with the same errors.
     pub fn clear_now(&self) -> Result<(), AttemptError> {
         poll_once(self.clear())
     }
@@ -95,7 +91,7 @@ impl<B> fmt::Debug for Attempt<B> {
     }
 }
 
-/// Where the attempts at a key stand, as of the look at them.
+/// The attempts at a key, as of a [`peek`](LimitedAttempt::peek).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptWindow {
     pub(super) used: u64,
@@ -106,28 +102,29 @@ pub struct AttemptWindow {
 }
 
 impl AttemptWindow {
-    /// How many attempts have been counted.
+    /// Returns how many attempts were counted.
     pub const fn used(&self) -> u64 {
         self.used
     }
 
-    /// How many more may be made.
+    /// Returns how many more attempts may be made.
     pub const fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// How long to wait until an attempt passes, as
-    /// [`TooManyAttempts`](AttemptError::TooManyAttempts) would say; `None` where one passes now.
+    /// Returns how long to wait until an attempt passes; see
+    /// [`TooManyAttempts`](AttemptError::TooManyAttempts). `None` if one passes now.
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// When the window ends; `None` where none is open, so that the next attempt opens one.
+    /// Returns when the window ends. `None` if there is no window; the next attempt starts one.
     pub const fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
-    /// What the first attempt of the window stored; see [`LimitedAttempt::attempt_with`].
+    /// Returns the context that the first attempt of the window stored, if any; see
+    /// [`LimitedAttempt::attempt_with`].
     pub fn context(&self) -> Option<&str> {
         self.meta.as_ref()?.metadata.as_deref()
     }

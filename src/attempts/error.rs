@@ -1,4 +1,4 @@
-//! Why there is no attempt.
+//! Errors of limited attempts.
 
 use std::time::Duration;
 
@@ -6,26 +6,28 @@ use limited_core::{BackendError, InvalidKey, InvalidWindowLength};
 
 /// Why there is no attempt: it is refused, or nothing could be decided.
 ///
-/// Only [`TooManyAttempts`](Self::TooManyAttempts) is a refusal. Whoever guards something lets nobody pass on any of
-/// them; they differ in what to tell those who wait.
+/// Only [`TooManyAttempts`](Self::TooManyAttempts) is a refusal. A guarded action must not run after
+/// any of these errors; they differ in what to tell the user.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {
-    /// All the attempts of this window are used up. This one was not counted.
-    #[error("too many attempts: wait {retry_after:?} until the next, or reset the key")]
+    /// All attempts of this window are used up. This one was not counted.
+    #[error("too many attempts; retry in {retry_after:?}, or reset the key")]
     TooManyAttempts {
-        /// How long to wait until an attempt passes, if nobody else takes it: until the window has ended.
+        /// How long to wait until an attempt passes, if no other caller takes it: until the window
+        /// ends.
         ///
-        /// It is exact to the nanosecond in the clock's reading: waiting that long is enough, a nanosecond less is
-        /// not. Where the clock is coarser, its [resolution](crate::Clock::resolution) is added, so that it is still
-        /// enough. With a maximum of 0, which no waiting helps, it is the validity.
+        /// By a clock that reads every nanosecond it is exact: after this time an attempt passes, and
+        /// a nanosecond earlier it is refused. For a coarser clock its
+        /// [resolution](crate::Clock::resolution) is added, so that this time is always enough. With
+        /// a maximum of 0, for which no waiting helps, it is the validity.
         retry_after: Duration,
     },
-    /// The key is empty or too long: nothing was asked of the backend.
+    /// The key is empty or too long. The backend was not called.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
-    /// The validity that [`LimitedAttempt::new`](crate::LimitedAttempt::new) was given is not the length of a window:
-    /// nothing was asked of the backend.
+    /// The validity passed to [`LimitedAttempt::new`](crate::LimitedAttempt::new) is out of range. The
+    /// backend was not called.
     #[error("the validity of attempts is out of range: {0}")]
     InvalidWindowLength(#[from] InvalidWindowLength),
     /// The backend failed, and nothing was decided. The attempt may have been counted.
@@ -34,7 +36,7 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
-    /// How long to wait, if this is a refusal.
+    /// Returns how long to wait, if this is a refusal.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyAttempts { retry_after } => Some(*retry_after),
@@ -42,9 +44,9 @@ impl AttemptError {
         }
     }
 
-    /// Whether the backend failed in a way that may pass by itself, so that the same call may succeed a little later.
+    /// Returns whether the backend failed, and the same call may succeed a little later.
     ///
-    /// A refusal is no failure: [`retry_after`](Self::retry_after) says when it ends.
+    /// Returns `false` for a refusal: [`retry_after`](Self::retry_after) returns when it ends.
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Backend(error) => error.is_retryable(),

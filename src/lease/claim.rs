@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use limited_core::{FencingToken, Grant, Timestamp};
 
-use crate::clock::ClockChoice;
+use crate::clock::LimiterClock;
 
 /// The claim under which a handler runs: its fencing token, and whether the key is still held.
 ///
@@ -25,7 +25,7 @@ struct State {
     expires_at: AtomicU64,
     is_closed: AtomicBool,
     status_code: AtomicU32,
-    clock: ClockChoice,
+    clock: LimiterClock,
 }
 
 /// Means that no status code is set. A status code has 16 bits.
@@ -58,7 +58,7 @@ impl Claim {
         self.0.status_code.store(code.into(), Ordering::Release);
     }
 
-    pub(super) fn new(grant: Grant, clock: ClockChoice) -> Self {
+    pub(super) fn new(grant: Grant, clock: LimiterClock) -> Self {
         Self(Arc::new(State {
             fencing_token: grant.fencing_token,
             expires_at: AtomicU64::new(grant.expires_at.as_nanos()),

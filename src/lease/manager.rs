@@ -13,8 +13,8 @@ use limited_core::{
 
 use super::settings::MIN_LEASE;
 use super::{Claim, RunError, Settings};
-use crate::observe::{self, Instrumented};
-use crate::{Error, arithmetic};
+use crate::telemetry::{self, Instrumented};
+use crate::{Error, duration};
 
 /// How often a final write is sent until its outcome is known. After that the lease decides.
 const MAX_WRITE_ATTEMPTS: u32 = 5;
@@ -61,7 +61,7 @@ impl<B> LeaseManager<B> {
     /// Returns the error for a key that another owner holds.
     pub(crate) fn in_progress<E, T>(&self, other: &InProgress) -> RunError<E, T> {
         let left = other.expires_at.saturating_since(self.now());
-        let retry_after = arithmetic::wait(left.as_nanos(), self.settings.clock.resolution());
+        let retry_after = duration::with_resolution(left.as_nanos(), self.settings.clock.resolution());
         RunError::InProgress { retry_after }
     }
 
@@ -79,7 +79,7 @@ impl<B> LeaseManager<B> {
 impl<B: Backend> LeaseManager<B> {
     /// Drives a handler to its end in the span of its claim, and renews the lease meanwhile.
     pub(crate) async fn run_with_renewal<F: Future>(&self, guard: &LeaseGuard<'_>, handler: F) -> F::Output {
-        let handler = observe::within_claim(&guard.key, guard.claim.fencing_token(), handler);
+        let handler = telemetry::in_claim_span(&guard.key, guard.claim.fencing_token(), handler);
         self.with_renewal(guard, handler).await
     }
 

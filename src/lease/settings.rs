@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::ClockChoice;
+use crate::clock::LimiterClock;
 
 /// The shortest lease. A shorter one would exclude no other owner.
 pub(crate) const MIN_LEASE: Duration = Duration::from_millis(1);
@@ -15,7 +15,7 @@ pub(crate) const MAX_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) namespace: Arc<str>,
-    pub(crate) clock: ClockChoice,
+    pub(crate) clock: LimiterClock,
     lease: Duration,
     pub(crate) ttl: Option<Duration>,
     pub(crate) wait_timeout: Duration,
@@ -26,7 +26,7 @@ impl Settings {
     pub(crate) fn new(ttl: Option<Duration>) -> Self {
         Self {
             namespace: Arc::from(""),
-            clock: ClockChoice::System,
+            clock: LimiterClock::System,
             lease: Duration::from_secs(30),
             ttl,
             wait_timeout: Duration::ZERO,
@@ -59,7 +59,7 @@ macro_rules! setting_methods {
         /// the system.
         #[must_use]
         pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-            self.leases.settings.clock = ClockChoice::Own(Arc::new(clock));
+            self.leases.settings.clock = LimiterClock::custom(clock);
             self
         }
 

@@ -1,12 +1,12 @@
-//! One question to a limiter, as numbers: what the backend is asked, and what its result means.
+//! One decision as data: its parameters, what the backend is called with, and what the result means.
 
 use limited_core::{Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
 
-use crate::arithmetic::{self, Count, Standing};
-use crate::clock::ClockChoice;
-use crate::{Algorithm, Decision, Quota};
+use crate::algorithm::{CounterValues, Usage};
+use crate::clock::LimiterClock;
+use crate::{Algorithm, Decision, Quota, duration};
 
-/// Whether a hit of this cost is allowed now, by this quota.
+/// The parameters of a decision, apart from the key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check<'q> {
     pub(super) algorithm: Algorithm,
@@ -21,56 +21,49 @@ impl Check<'_> {
     /// Returns the counter that the hit is counted in.
     #[inline(always)]
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
-        let window = arithmetic::window(self.algorithm, self.quota, self.now);
-        let counter = Counter::new(namespace, key, window)?;
+        let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
         Ok(if matches!(self.algorithm, Algorithm::SlidingWindow) { counter.sliding() } else { counter })
     }
 
     #[inline(always)]
     pub(super) fn hit(self) -> Hit<'static> {
-        arithmetic::hit(self.algorithm, self.quota, self.cost, self.now)
+        self.algorithm.hit(self.quota, self.cost, self.now)
     }
 
     /// Returns the decision after a hit.
     #[inline(always)]
-    pub(super) fn from_hit(self, state: CounterState, clock: &ClockChoice) -> Decision {
-        let counted = state.counted;
-        let count = Count::from(state);
-        self.decision(counted, self.standing(count), count, clock)
+    pub(super) fn decision_after_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
+        let allowed = state.counted;
+        let values = CounterValues::from(state);
+        self.decision(allowed, self.usage(values), values, clock)
     }
 
     /// Returns the decision that a hit would lead to, after a read.
-    pub(super) fn from_read(self, state: CounterState, clock: &ClockChoice) -> Decision {
-        let count = Count::from(state);
-        let standing = self.standing(count);
-        self.decision(self.cost <= standing.remaining, standing, count, clock)
+    pub(super) fn decision_after_read(self, state: CounterState, clock: &LimiterClock) -> Decision {
+        let values = CounterValues::from(state);
+        let usage = self.usage(values);
+        self.decision(self.cost <= usage.remaining, usage, values, clock)
     }
 
     /// Returns the decision without a backend.
     pub(super) const fn degraded(self, allowed: bool) -> Decision {
-        Decision::degraded(allowed, self.limit())
+        Decision::degraded(allowed, self.algorithm.limit(self.quota))
     }
 
     #[inline(always)]
-    fn standing(self, count: Count) -> Standing {
-        arithmetic::standing(self.algorithm, self.quota, self.now, count)
+    fn usage(self, values: CounterValues) -> Usage {
+        self.algorithm.usage(self.quota, self.now, values)
     }
 
     #[inline(always)]
-    fn decision(self, allowed: bool, standing: Standing, count: Count, clock: &ClockChoice) -> Decision {
+    fn decision(self, allowed: bool, usage: Usage, values: CounterValues, clock: &LimiterClock) -> Decision {
         let retry_after = if allowed {
             None
         } else {
-            arithmetic::retry_after(self.algorithm, self.quota, self.cost, self.now, count)
-                .map(|nanos| arithmetic::wait(nanos, clock.resolution_of(self.is_coarse)))
+            self.algorithm
+                .retry_after(self.quota, self.cost, self.now, values)
+                .map(|nanos| duration::with_resolution(nanos, clock.resolution_by(self.is_coarse)))
         };
-        Decision::new(allowed, self.limit(), standing, retry_after)
-    }
-
-    const fn limit(self) -> u64 {
-        match self.algorithm {
-            Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit(),
-            Algorithm::TokenBucket => self.quota.capacity(),
-        }
+        Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after)
     }
 }

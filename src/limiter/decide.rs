@@ -1,4 +1,4 @@
-//! How a limiter asks its backend.
+//! How a limiter calls its backend: the fast path, and the slow path behind it.
 
 use limited_core::{Backend, BackendError, Immediate, Key};
 
@@ -6,14 +6,14 @@ use super::Limiter;
 use super::check::Check;
 use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
 use crate::immediate::poll_once;
-use crate::observe;
-use crate::{Decision, Error, OnError};
+use crate::{Decision, Error, OnError, telemetry};
 
 impl<B: Backend> Limiter<B> {
-    /// Decides without waiting, if the backend can. Returns `None` for invalid calls too: the other path reports them.
+    /// Decides without waiting, if the backend can. Returns `None` also for invalid arguments, which
+    /// the slow path reports.
     #[inline(always)]
     pub(super) fn try_decide(&self, key: &Key<'_>, check: Check<'_>) -> Option<Result<Decision, Error>> {
-        // Specialized by algorithm, which saves a third of the instructions.
+        // One specialized copy per algorithm, which saves a third of the instructions.
         match check.algorithm {
             FixedWindow => self.try_decide_by(key, Check { algorithm: FixedWindow, ..check }),
             SlidingWindow => self.try_decide_by(key, Check { algorithm: SlidingWindow, ..check }),
@@ -28,36 +28,40 @@ impl<B: Backend> Limiter<B> {
         }
         let Ok(counter) = check.counter(&self.namespace, key) else { return None };
         let decision = match self.backend.try_increment(&counter, &check.hit(), check.now) {
-            Some(Ok(state)) => Ok(check.from_hit(state, &self.clock)),
-            Some(Err(error)) => self.failed(check, error),
+            Some(Ok(state)) => Ok(check.decision_after_hit(state, &self.clock)),
+            Some(Err(error)) => self.on_backend_error(check, error),
             None => return None,
         };
-        observe::decided(check.algorithm, check.cost, &counter, &decision);
+        telemetry::record_decision(check.algorithm, check.cost, &counter, &decision);
         Some(decision)
     }
 
+    /// Decides by a call of the backend that may wait.
+    ///
+    /// Takes the key by value: values that live across an `.await` are stored in the future of the
+    /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         if check.cost == 0 {
             return Err(Error::ZeroCost);
         }
         let counter = check.counter(&self.namespace, &key)?;
         let decision = match self.backend.increment(&counter, &check.hit(), check.now).await {
-            Ok(state) => Ok(check.from_hit(state, &self.clock)),
-            Err(error) => self.failed(check, error),
+            Ok(state) => Ok(check.decision_after_hit(state, &self.clock)),
+            Err(error) => self.on_backend_error(check, error),
         };
-        observe::decided(check.algorithm, check.cost, &counter, &decision);
+        telemetry::record_decision(check.algorithm, check.cost, &counter, &decision);
         decision
     }
 
     pub(super) async fn predict(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         let counter = check.counter(&self.namespace, &key)?;
         match self.backend.get(&counter, check.now).await {
-            Ok(state) => Ok(check.from_read(state, &self.clock)),
-            Err(error) => self.failed(check, error),
+            Ok(state) => Ok(check.decision_after_read(state, &self.clock)),
+            Err(error) => self.on_backend_error(check, error),
         }
     }
 
-    pub(super) async fn forget(&self, key: Key<'_>, check: Check<'_>) -> Result<(), Error> {
+    pub(super) async fn delete(&self, key: Key<'_>, check: Check<'_>) -> Result<(), Error> {
         let counter = check.counter(&self.namespace, &key)?;
         let previous = if counter.is_sliding() { counter.window().previous() } else { None };
         if let Some(previous) = previous {
@@ -67,7 +71,7 @@ impl<B: Backend> Limiter<B> {
     }
 
     #[cold]
-    fn failed(&self, check: Check<'_>, error: BackendError) -> Result<Decision, Error> {
+    fn on_backend_error(&self, check: Check<'_>, error: BackendError) -> Result<Decision, Error> {
         match self.on_error {
             OnError::Return => Err(error.into()),
             OnError::Allow => Ok(check.degraded(true)),
@@ -81,12 +85,12 @@ impl<B: Immediate> Limiter<B> {
     pub(super) fn decide_now(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         match self.try_decide(&key, check) {
             Some(decision) => decision,
-            None => self.decide_polling(key, check),
+            None => self.decide_by_polling(key, check),
         }
     }
 
     #[inline(never)]
-    fn decide_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+    fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         poll_once(self.decide_waiting(key, check))
     }
 }

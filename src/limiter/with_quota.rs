@@ -8,9 +8,10 @@ use super::check::Check;
 use crate::immediate::poll_once;
 use crate::{Decision, Error, Limiter, Quota};
 
-/// A [`Limiter`] with another quota, from [`Limiter::with_quota`].
+/// A [`Limiter`] with another quota, returned by [`Limiter::with_quota`].
 ///
-/// Everything but the quota is the limiter's: backend, namespace, algorithm, clock and [`OnError`](crate::OnError).
+/// All other settings are those of the limiter: backend, namespace, algorithm, clock and
+/// [`OnError`](crate::OnError).
 pub struct WithQuota<'l, B> {
     limiter: &'l Limiter<B>,
     quota: Quota,
@@ -26,6 +27,11 @@ impl<'l, B> WithQuota<'l, B> {
     }
 
     #[inline(always)]
+    fn now(&self) -> Timestamp {
+        self.limiter.now(self.is_coarse)
+    }
+
+    #[inline(always)]
     fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
         Check { quota: &self.quota, is_coarse: self.is_coarse, ..self.limiter.check(cost, now) }
     }
@@ -33,12 +39,13 @@ impl<'l, B> WithQuota<'l, B> {
 
 /// # Deciding
 ///
-/// Each method is its namesake of [`Limiter`] by this quota, with the same errors.
+/// Each method does what the method of the same name of [`Limiter`] does, by this quota. The errors
+/// are the same.
 impl<B: Backend> WithQuota<'_, B> {
     /// [`Limiter::allow`] by this quota.
     pub async fn allow(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.limiter.now(self.is_coarse);
+        let now = self.now();
         if let Some(decision) = self.limiter.try_decide(&key, self.check(1, now)) {
             return decision;
         }
@@ -48,7 +55,7 @@ impl<B: Backend> WithQuota<'_, B> {
     /// [`Limiter::allow_n`] by this quota.
     pub async fn allow_n(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         let key = key.into();
-        let now = self.limiter.now(self.is_coarse);
+        let now = self.now();
         if let Some(decision) = self.limiter.try_decide(&key, self.check(cost, now)) {
             return decision;
         }
@@ -57,39 +64,39 @@ impl<B: Backend> WithQuota<'_, B> {
 
     /// [`Limiter::peek`] by this quota.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
-        self.limiter.predict(key.into(), self.check(1, self.limiter.now(self.is_coarse))).await
+        self.limiter.predict(key.into(), self.check(1, self.now())).await
     }
 
     /// [`Limiter::reset`] by this quota.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
-        self.limiter.forget(key.into(), self.check(1, self.limiter.now(self.is_coarse))).await
+        self.limiter.delete(key.into(), self.check(1, self.now())).await
     }
 }
 
 /// # Deciding without a future
 ///
-/// The same over every [`Immediate`] backend.
+/// The same methods over an [`Immediate`] backend.
 impl<B: Immediate> WithQuota<'_, B> {
     /// [`Limiter::allow_now`] by this quota.
     #[inline]
     pub fn allow_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        self.limiter.decide_now(key.into(), self.check(1, self.limiter.now(self.is_coarse)))
+        self.limiter.decide_now(key.into(), self.check(1, self.now()))
     }
 
     /// [`Limiter::allow_n_now`] by this quota.
     #[inline]
     pub fn allow_n_now<'k>(&self, key: impl Into<Key<'k>>, cost: u64) -> Result<Decision, Error> {
-        self.limiter.decide_now(key.into(), self.check(cost, self.limiter.now(self.is_coarse)))
+        self.limiter.decide_now(key.into(), self.check(cost, self.now()))
     }
 
     /// [`Limiter::peek_now`] by this quota.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.limiter.predict(key.into(), self.check(1, self.limiter.now(self.is_coarse))))
+        poll_once(self.peek(key))
     }
 
     /// [`Limiter::reset_now`] by this quota.
     pub fn reset_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        poll_once(self.limiter.forget(key.into(), self.check(1, self.limiter.now(self.is_coarse))))
+        poll_once(self.reset(key))
     }
 }
 

@@ -35,7 +35,7 @@ fn a_failing_backend_neither_refuses_nor_admits() {
     let refusal = attempts.attempt_now("key").unwrap_err();
     assert_eq!(refusal.retry_after(), Some(HOUR));
     assert!(!refusal.is_retryable());
-    assert!(refusal.to_string().contains("wait 3600s"), "{refusal}");
+    assert!(refusal.to_string().contains("retry in 3600s"), "{refusal}");
     // A failed clearing is made up for by the same attempt.
     block_on(attempt.clear()).unwrap();
     assert_eq!(attempts.attempt_now("key").unwrap().number(), 1);

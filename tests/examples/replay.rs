@@ -321,7 +321,7 @@ fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
     let cases: [(&[&str], &str); 7] = [
         (&["no-such-file.log"], "replay: cannot read no-such-file.log: "),
         (&["-"], "gunzip -c access.log.gz | "),
-        (&["--quota", "100"], "`100` is no quota"),
+        (&["--quota", "100"], "invalid quota `100`"),
         (&["--algorithm", "leaky"], "sliding-window, token-bucket, or all"),
         (&["--by", "ip+cookie"], "`cookie` is no field"),
         (&["--top", "few"], "--top"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-const TABLES: &str = include_str!("../../src/observability.md");
+const TABLES: &str = include_str!("../../src/telemetry.md");
 
 /// Everything that is written as code in a cell.
 fn code(cell: &str) -> Vec<String> {

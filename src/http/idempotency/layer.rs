@@ -196,7 +196,7 @@ impl<B> IdempotencyLayer<B> {
     ///
     /// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
     /// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
-    /// `metrics` it is reported too: see [`observability`](crate::observability).
+    /// `metrics` it is reported too: see [`telemetry`](crate::telemetry).
     pub fn on_backend_failure(self, on_backend_failure: OnBackendFailure) -> Self {
         self.with(|config| config.on_backend_failure = on_backend_failure)
     }

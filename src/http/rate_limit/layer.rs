@@ -65,7 +65,7 @@ use crate::{Error, Limiter, OnError, Quota};
 ///
 /// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
 /// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
-/// `metrics` the limiter reports it too: see [`observability`](crate::observability).
+/// `metrics` the limiter reports it too: see [`telemetry`](crate::telemetry).
 ///
 /// # Several layers on one route
 ///

@@ -1,16 +1,15 @@
-//! What is counted and timed, for `metrics`.
+//! Counters and histograms for `metrics`.
 //!
-//! Decisions and calls of the backend are counted without an allocation, so that a hit on a known key still has none.
+//! The labels of decisions and calls are static, so that a hit on a known key still allocates
+//! nothing.
 
 use std::sync::LazyLock;
 
-use limited_core::BackendError;
+use limited_core::{BackendError, Operation};
 use metrics::{Key, Label, Level, Metadata, Unit};
 
-use limited_core::Operation;
-
-use super::backend::Call;
-use super::{Kind, outcome};
+use super::labels;
+use super::operation::{Call, RunKind};
 use crate::{Algorithm, Decision, Error};
 
 const DECISIONS: &str = "limited_decisions_total";
@@ -23,6 +22,7 @@ const CALL_ERRORS: &str = "limited_backend_errors_total";
 
 const METADATA: Metadata<'static> = Metadata::new("limited", Level::INFO, Some(module_path!()));
 
+/// The outcomes of decisions: [`outcome_index`] is their order.
 const OUTCOMES: [&str; 5] = ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed"];
 
 static DECISION_LABELS: LazyLock<[[[Label; 2]; 5]; 3]> = LazyLock::new(|| {
@@ -38,46 +38,49 @@ static CALL_LABELS: LazyLock<[[Label; 1]; Operation::ALL.len()]> = LazyLock::new
     Operation::ALL.map(|operation| [Label::from_static_parts("operation", operation.as_str())])
 });
 
-/// Tells the recorder what there is to record, with units.
-pub(crate) fn describe() {
+pub(super) fn describe() {
     metrics::describe_counter!(DECISIONS, Unit::Count, "Decisions of limiters");
-    metrics::describe_counter!(ATTEMPTS, Unit::Count, "Attempts that were counted or refused");
+    metrics::describe_counter!(ATTEMPTS, Unit::Count, "Attempts, counted or refused");
     #[cfg(feature = "idempotency")]
-    metrics::describe_counter!(IDEMPOTENCY, Unit::Count, "Runs of idempotent requests");
-    metrics::describe_counter!(DO_ONCE, Unit::Count, "Runs of what is done once");
-    metrics::describe_histogram!(CALL_DURATION, Unit::Seconds, "How long operations of the backend took");
-    metrics::describe_counter!(CALL_ERRORS, Unit::Count, "Operations of the backend that failed");
+    metrics::describe_counter!(IDEMPOTENCY, Unit::Count, "Idempotent runs");
+    metrics::describe_counter!(DO_ONCE, Unit::Count, "Runs of do-once");
+    metrics::describe_histogram!(CALL_DURATION, Unit::Seconds, "Duration of calls of the backend");
+    metrics::describe_counter!(CALL_ERRORS, Unit::Count, "Calls of the backend that failed");
 }
 
-pub(super) fn decided(algorithm: Algorithm, decision: &Result<Decision, Error>) {
-    let outcome = match decision {
-        Ok(decision) => usize::from(!decision.is_allowed()) + if decision.is_degraded() { 2 } else { 0 },
-        Err(_) => 4,
-    };
-    let key = Key::from_static_parts(DECISIONS, &DECISION_LABELS[algorithm as usize][outcome]);
+pub(super) fn record_decision(algorithm: Algorithm, decision: &Result<Decision, Error>) {
+    let labels = &DECISION_LABELS[algorithm as usize][outcome_index(decision)];
+    let key = Key::from_static_parts(DECISIONS, labels);
     metrics::with_recorder(|recorder| recorder.register_counter(&key, &METADATA).increment(1));
 }
 
-pub(super) fn attempted(counted: bool) {
+fn outcome_index(decision: &Result<Decision, Error>) -> usize {
+    match decision {
+        Ok(decision) => usize::from(!decision.is_allowed()) + if decision.is_degraded() { 2 } else { 0 },
+        Err(_) => 4,
+    }
+}
+
+pub(super) fn record_attempt(counted: bool) {
     let outcome = if counted { "allowed" } else { "refused" };
     metrics::counter!(ATTEMPTS, "outcome" => outcome).increment(1);
 }
 
-pub(super) fn ran(kind: Kind, outcome: &'static str) {
+pub(super) fn record_run(kind: RunKind, outcome: &'static str) {
     let name = match kind {
         #[cfg(feature = "idempotency")]
-        Kind::Idempotency => IDEMPOTENCY,
-        Kind::DoOnce => DO_ONCE,
+        RunKind::Idempotency => IDEMPOTENCY,
+        RunKind::DoOnce => DO_ONCE,
     };
     metrics::counter!(name, "outcome" => outcome).increment(1);
 }
 
-pub(super) fn answered(call: &Call<'_>, error: Option<&BackendError>) {
+pub(super) fn record_call(call: &Call<'_>, error: Option<&BackendError>) {
     let key = Key::from_static_parts(CALL_DURATION, &CALL_LABELS[call.operation as usize]);
     let duration = call.started.elapsed();
     metrics::with_recorder(|recorder| recorder.register_histogram(&key, &METADATA).record(duration));
     if let Some(error) = error {
-        let (operation, kind) = (call.operation.as_str(), outcome::kind(error));
+        let (operation, kind) = (call.operation.as_str(), labels::error_kind(error));
         metrics::counter!(CALL_ERRORS, "operation" => operation, "kind" => kind).increment(1);
     }
 }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_stand_at_the_place_of_what_they_name() {
+    fn labels_are_indexed_by_discriminant() {
         for operation in Operation::ALL {
             assert_eq!(CALL_LABELS[operation as usize][0].value(), operation.as_str());
         }

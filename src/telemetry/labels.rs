@@ -1,7 +1,7 @@
-//! The names of outcomes, in labels and fields.
+//! The values of the labels `outcome` and `kind`.
 #![cfg_attr(
     not(any(feature = "tracing", feature = "metrics")),
-    expect(dead_code, reason = "nobody is told, and the names are left out")
+    expect(dead_code, reason = "only the features `tracing` and `metrics` use the labels")
 )]
 
 use limited_core::BackendError;
@@ -10,29 +10,27 @@ use limited_core::BackendError;
 use crate::Outcome;
 use crate::{Done, RunError};
 
-/// A run whose future was dropped, or whose handler panicked.
+/// The future of the run was dropped, or the handler panicked.
 pub(super) const DROPPED: &str = "dropped";
-/// A run that failed since the backend did.
-pub(super) const BACKEND_FAILED: &str = "backend_failed";
 
 #[cfg(feature = "idempotency")]
-pub(super) const fn of_idempotency<T, E>(result: &Result<Outcome<T>, RunError<E, T>>) -> &'static str {
+pub(super) const fn idempotent_run<T, E>(result: &Result<Outcome<T>, RunError<E, T>>) -> &'static str {
     match result {
         Ok(Outcome::Executed(_)) => "executed",
         Ok(Outcome::Replayed(_)) => "replayed",
-        Err(error) => of_error(error),
+        Err(error) => run_error(error),
     }
 }
 
-pub(super) const fn of_do_once<T, U, E>(result: &Result<Done<T>, RunError<E, U>>) -> &'static str {
+pub(super) const fn do_once_run<T, U, E>(result: &Result<Done<T>, RunError<E, U>>) -> &'static str {
     match result {
         Ok(Done::Executed { .. }) => "done",
         Ok(Done::AlreadyDone { .. }) => "done_before",
-        Err(error) => of_error(error),
+        Err(error) => run_error(error),
     }
 }
 
-const fn of_error<T, E>(error: &RunError<E, T>) -> &'static str {
+const fn run_error<T, E>(error: &RunError<E, T>) -> &'static str {
     match error {
         RunError::ReplayedError(_) => "replayed_error",
         RunError::KeyReused => "key_reused",
@@ -47,12 +45,11 @@ const fn of_error<T, E>(error: &RunError<E, T>) -> &'static str {
         RunError::InvalidRequest(_) => "invalid",
         #[cfg(feature = "idempotency")]
         RunError::Decode(_) => "unreadable",
-        RunError::Backend(_) => BACKEND_FAILED,
+        RunError::Backend(_) => "backend_failed",
     }
 }
 
-/// What kind of error a backend gave.
-pub(super) const fn kind(error: &BackendError) -> &'static str {
+pub(super) const fn error_kind(error: &BackendError) -> &'static str {
     match error {
         BackendError::Throttled(_) => "throttled",
         BackendError::TimedOut(_) => "timed_out",

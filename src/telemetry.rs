@@ -1,0 +1,173 @@
+#![doc = include_str!("telemetry.md")]
+// The only module that uses the crates `tracing` and `metrics`. Without both features the functions
+// of this module do nothing. They are inlined, because the code that calls them is compiled in other
+// crates. `telemetry.md` lists what is recorded, and a test compares it with the code.
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod instrumented;
+mod labels;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod operation;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use limited_core::{ClaimKey, Counter, CounterState, Key};
+
+use self::operation::RunKind;
+#[cfg(feature = "idempotency")]
+use crate::Outcome;
+use crate::{Algorithm, Decision, Done, Error, RunError};
+
+/// Describes every metric to the installed recorder, with its unit. Call it once, after the recorder
+/// is installed. It is optional: metrics are recorded without it.
+#[cfg(feature = "metrics")]
+pub fn describe_metrics() {
+    metrics::describe();
+}
+
+/// Returns the hash of a key that spans and events contain: the first 64 bits of the SHA-256 of the
+/// rendered key, in hexadecimal.
+///
+/// ```
+/// # use limited::Key;
+/// use limited::telemetry::key_hash;
+///
+/// // The start of the output of `printf user:7 | sha256sum`.
+/// assert_eq!(key_hash(&Key::new().user("7")), "20bdc7ae7082d21e");
+/// ```
+#[cfg(feature = "tracing")]
+pub fn key_hash(key: &Key<'_>) -> String {
+    tracing::KeyHash(key.as_str()).to_string()
+}
+
+/// A shared backend. With one of the features it is a backend itself, which records each call.
+///
+/// Without them it is none, and calls go to `B` through `Deref`. An `Arc<B>` would be a backend too,
+/// and would box the future of each call a second time.
+pub(crate) struct Instrumented<B>(Arc<B>);
+
+impl<B> Instrumented<B> {
+    pub(crate) fn new(backend: B) -> Self {
+        Self(Arc::new(backend))
+    }
+}
+
+impl<B> Clone for Instrumented<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> Deref for Instrumented<B> {
+    type Target = B;
+
+    #[inline]
+    fn deref(&self) -> &B {
+        &self.0
+    }
+}
+
+/// Records a decision of a limiter.
+#[inline]
+pub(crate) fn record_decision(
+    algorithm: Algorithm,
+    cost: u64,
+    counter: &Counter<'_>,
+    decision: &Result<Decision, Error>,
+) {
+    let _ = (algorithm, cost, counter, decision);
+    #[cfg(feature = "metrics")]
+    metrics::record_decision(algorithm, decision);
+    #[cfg(feature = "tracing")]
+    tracing::record_decision(algorithm, cost, counter, decision);
+}
+
+/// Records an attempt, counted or refused.
+#[inline]
+pub(crate) fn record_attempt(counter: &Counter<'_>, max: u64, state: &CounterState) {
+    let _ = (counter, max, state);
+    #[cfg(feature = "metrics")]
+    metrics::record_attempt(state.counted);
+    #[cfg(feature = "tracing")]
+    tracing::record_attempt(counter, max, state);
+}
+
+/// Runs a handler in the span of its claim.
+pub(crate) fn in_claim_span<F: Future>(
+    key: &ClaimKey<'_>,
+    fencing_token: u64,
+    handler: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let _ = (key, fencing_token);
+    #[cfg(feature = "tracing")]
+    let handler = ::tracing::Instrument::instrument(handler, tracing::claim_span(key, fencing_token));
+    handler
+}
+
+/// Records the outcome of an idempotent run, also if its future is dropped.
+#[cfg(feature = "idempotency")]
+pub(crate) fn record_idempotent_run<T, E>(
+    namespace: &str,
+    key: &Key<'_>,
+    run: impl Future<Output = Result<Outcome<T>, RunError<E, T>>>,
+) -> impl Future<Output = Result<Outcome<T>, RunError<E, T>>> {
+    record_run(RunKind::Idempotency, namespace, key, run, labels::idempotent_run)
+}
+
+/// Records the outcome of a run of do-once, also if its future is dropped.
+pub(crate) fn record_do_once_run<T, U, E>(
+    namespace: &str,
+    key: &Key<'_>,
+    run: impl Future<Output = Result<Done<T>, RunError<E, U>>>,
+) -> impl Future<Output = Result<Done<T>, RunError<E, U>>> {
+    record_run(RunKind::DoOnce, namespace, key, run, labels::do_once_run)
+}
+
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+fn record_run<T, F: Future<Output = T>>(
+    _: RunKind,
+    _: &str,
+    _: &Key<'_>,
+    run: F,
+    _: fn(&T) -> &'static str,
+) -> impl Future<Output = T> + use<T, F> {
+    run
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+async fn record_run<T, F: Future<Output = T>>(
+    kind: RunKind,
+    namespace: &str,
+    key: &Key<'_>,
+    run: F,
+    label: fn(&T) -> &'static str,
+) -> T {
+    let mut guard = OutcomeGuard { kind, namespace, key, outcome: labels::DROPPED };
+    let result = run.await;
+    guard.outcome = label(&result);
+    result
+}
+
+/// Records the outcome of a run when it is dropped: also if the run was dropped, or panicked.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "metrics contain no keys"))]
+struct OutcomeGuard<'a> {
+    kind: RunKind,
+    namespace: &'a str,
+    key: &'a Key<'a>,
+    outcome: &'static str,
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl Drop for OutcomeGuard<'_> {
+    fn drop(&mut self) {
+        #[cfg(feature = "metrics")]
+        metrics::record_run(self.kind, self.outcome);
+        #[cfg(feature = "tracing")]
+        tracing::record_run(self.kind, self.namespace, self.key, self.outcome);
+    }
+}
