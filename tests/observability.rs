@@ -347,9 +347,12 @@ fn neither_credentials_nor_the_keys_of_requests_are_told() {
 
     type Body = Full<bytes::Bytes>;
     let (_, told) = told_of(|| {
-        let idempotency = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyExtractor::bearer_token());
-        let limit =
-            RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::bearer_token().and(KeyExtractor::path()));
+        let idempotency =
+            IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyExtractor::bearer_token());
+        let limit = RateLimitLayer::new(
+            Limiter::new(MockBackend::new()),
+            KeyExtractor::bearer_token().and(KeyExtractor::path()),
+        );
         let service = service_fn(async |_: http::Request<BufferedBody<Body>>| {
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(SECRET)))
         });
