@@ -1,14 +1,14 @@
-//! Backends that fail, lose answers, or say less than they should.
+//! Attempts over a backend that fails, loses responses, or returns incomplete states.
 
 use limited::backend::CounterState;
 use limited::{AttemptError, BackendError, Clock, LimitedAttempt, ManualClock};
 use limited_mock::{Fault, MockBackend, Operation};
 
 use crate::common::block_on;
-use crate::{HOUR, wait_of};
+use crate::{HOUR, retry_after};
 
 #[test]
-fn a_failing_backend_neither_refuses_nor_admits() {
+fn failed_backend_is_neither_a_refusal_nor_an_admission() {
     let mock = MockBackend::new();
     let attempts = LimitedAttempt::new(mock.clone(), 2, HOUR).clock(ManualClock::new());
     let fail = || mock.fail_next(BackendError::throttled("slow down"));
@@ -30,41 +30,41 @@ fn a_failing_backend_neither_refuses_nor_admits() {
     assert!(!attempts.attempt_now("key").unwrap_err().is_retryable());
     assert_eq!(mock.faults_left(), 0);
 
-    // Nothing was counted or cleared by what failed.
+    // The failed calls counted and cleared nothing.
     assert_eq!(attempts.attempt_now("key").unwrap().number(), 2);
     let refusal = attempts.attempt_now("key").unwrap_err();
     assert_eq!(refusal.retry_after(), Some(HOUR));
     assert!(!refusal.is_retryable());
     assert!(refusal.to_string().contains("retry in 3600s"), "{refusal}");
-    // A failed clearing is made up for by the same attempt.
+    // A failed clear can be repeated.
     block_on(attempt.clear()).unwrap();
     assert_eq!(attempts.attempt_now("key").unwrap().number(), 1);
 }
 
 #[test]
-fn an_attempt_whose_answer_was_lost_is_used_and_no_more_than_that() {
+fn attempt_with_a_lost_response_is_counted_once() {
     let mock = MockBackend::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR).clock(ManualClock::new());
     mock.inject(Fault::lost_response());
     let lost = block_on(attempts.attempt_with("key", "lost")).unwrap_err();
     assert!(matches!(lost, AttemptError::Backend(BackendError::TimedOut(_))) && lost.is_retryable());
-    // The write that a client library repeats counts once.
+    // A write that a client library repeats counts once.
     mock.inject(Fault::repeated_write());
     let second = block_on(attempts.attempt("key")).unwrap();
     assert_eq!((second.number(), second.remaining(), second.context()), (2, 1, Some("lost")));
     assert_eq!(block_on(attempts.attempt("key")).unwrap().number(), 3);
-    wait_of(block_on(attempts.attempt("key")));
+    retry_after(block_on(attempts.attempt("key")));
 
     mock.inject(Fault::lost_response().on(Operation::Reset));
     assert!(block_on(second.clear()).is_err());
     assert_eq!(block_on(attempts.attempt("key")).unwrap().number(), 1);
-    // Clearing again, since nobody knows, ends no newer window.
+    // Clearing again, because the result is unknown, ends no newer window.
     block_on(second.clear()).unwrap();
     assert_eq!(block_on(attempts.attempt("key")).unwrap().number(), 2);
 }
 
 #[test]
-fn a_cancelled_attempt_was_counted_or_was_not() {
+fn dropped_attempt_was_counted_or_not() {
     let mock = MockBackend::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR).clock(ManualClock::new());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -80,7 +80,7 @@ fn a_cancelled_attempt_was_counted_or_was_not() {
 }
 
 #[test]
-fn an_attempt_of_a_backend_that_tells_no_generation_clears_nothing() {
+fn attempt_without_window_metadata_clears_nothing() {
     let mock = MockBackend::new();
     let clock = ManualClock::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR).clock(clock.clone());
@@ -92,5 +92,5 @@ fn an_attempt_of_a_backend_that_tells_no_generation_clears_nothing() {
     attempt.clear_now().unwrap();
     assert_eq!(attempts.peek_now("key").unwrap().used(), 1);
     mock.return_next(CounterState::new(false, 3));
-    assert_eq!(wait_of(attempts.attempt_now("key")), HOUR);
+    assert_eq!(retry_after(attempts.attempt_now("key")), HOUR);
 }

@@ -1,4 +1,4 @@
-//! Limited attempts against a model that is plainly right: a list of the windows that were ever opened.
+//! Limited attempts against a simple model: a list of all windows ever started.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use proptest::prelude::*;
 
 use crate::common::{AnyBackend, backends, block_on, nanos};
 
-/// Something that happens at one of two keys.
+/// One step of a test, for one of two keys.
 #[derive(Clone, Debug)]
 enum Step {
-    /// The clock moves on by so many thousandths of the validity, and nanoseconds.
+    /// Advances the clock by thousandths of the validity, and nanoseconds.
     Wait(u64, u64),
-    /// The clock moves to so many nanoseconds around the end of the key's window.
+    /// Moves the clock to the end of the window of the key, plus or minus nanoseconds.
     WaitForEnd(i64),
-    /// The clock jumps back by so many thousandths of the validity.
+    /// Moves the clock back by thousandths of the validity.
     JumpBack(u64),
     Attempt(Option<&'static str>),
     Peek,
-    /// One of the attempts that were ever made clears.
+    /// Clears one of all attempts made so far.
     Clear(prop::sample::Index),
     Reset,
 }
@@ -36,14 +36,14 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     prop::collection::vec((0..2_usize, step), 1..120)
 }
 
-/// A window as it was opened, and what became of it.
+/// A window, and whether it still exists.
 #[derive(Debug)]
 struct Window {
     key: usize,
     start: u64,
     used: u64,
     context: Option<&'static str>,
-    /// Cleared, reset, or followed by another one.
+    /// The window was cleared, reset, or followed by another one.
     gone: bool,
 }
 
@@ -55,7 +55,7 @@ struct Model {
 }
 
 impl Model {
-    /// The window of a key that has neither gone nor ended, by its place among all that were ever opened.
+    /// Returns the index of the window of a key that has neither gone nor ended.
     fn open(&self, key: usize, now: u64) -> Option<usize> {
         let is_open =
             |window: &Window| window.key == key && !window.gone && now < window.start + self.validity;
@@ -70,29 +70,29 @@ impl Model {
             .next()
     }
 
-    /// The window that an attempt is counted in, or how long it has to wait.
+    /// Counts an attempt. Returns the index of its window, or the nanoseconds to wait.
     fn attempt(&mut self, key: usize, context: Option<&'static str>, now: u64) -> Result<usize, u64> {
-        let place = self.open(key, now).unwrap_or_else(|| {
-            self.forget(key);
+        let index = self.open(key, now).unwrap_or_else(|| {
+            self.delete(key);
             self.windows.push(Window { key, start: now, used: 0, context, gone: false });
             self.windows.len() - 1
         });
-        let window = &mut self.windows[place];
+        let window = &mut self.windows[index];
         if window.used == self.max {
             return Err(window.start + self.validity - now);
         }
         window.used += 1;
-        Ok(place)
+        Ok(index)
     }
 
-    fn forget(&mut self, key: usize) {
+    fn delete(&mut self, key: usize) {
         self.windows.iter_mut().filter(|window| window.key == key).for_each(|window| window.gone = true);
     }
 }
 
 const KEYS: [&str; 2] = ["one", "other"];
 
-fn agree(
+fn check(
     backend: AnyBackend,
     max: u64,
     validity: Duration,
@@ -117,7 +117,7 @@ fn agree(
                 }
             }
             Step::JumpBack(thousandths) => {
-                // No further than a window that has ended stays known.
+                // At most as far as the backend keeps a window that has ended.
                 let back = Duration::from_nanos(nanos(validity) / 1000 * thousandths);
                 clock.rewind(back);
                 clock.set(clock.now().max(latest.saturating_sub(validity)));
@@ -128,13 +128,13 @@ fn agree(
                     None => block_on(attempts.attempt(name)),
                 };
                 match (attempt, model.attempt(key, *context, now)) {
-                    (Ok(attempt), Ok(place)) => {
-                        let window = &model.windows[place];
+                    (Ok(attempt), Ok(index)) => {
+                        let window = &model.windows[index];
                         prop_assert_eq!(attempt.number(), window.used);
                         prop_assert_eq!(attempt.remaining(), max - window.used);
                         prop_assert_eq!(attempt.context(), window.context);
                         prop_assert_eq!(attempt.expires_at().as_nanos(), window.start + model.validity);
-                        made.push((attempt, place));
+                        made.push((attempt, index));
                     }
                     (Err(AttemptError::TooManyAttempts { retry_after }), Err(wait)) => {
                         prop_assert_eq!(nanos(retry_after), wait);
@@ -144,7 +144,7 @@ fn agree(
             }
             Step::Peek => {
                 let seen = block_on(attempts.peek(name)).unwrap();
-                let window = model.open(key, now).map(|place| &model.windows[place]);
+                let window = model.open(key, now).map(|index| &model.windows[index]);
                 let used = window.map_or(0, |window| window.used);
                 let end = window.map(|window| window.start + model.validity);
                 prop_assert_eq!((seen.used(), seen.remaining()), (used, max - used));
@@ -153,16 +153,16 @@ fn agree(
                 let wait = end.filter(|_| used == max).map(|end| end - now);
                 prop_assert_eq!(seen.retry_after().map(nanos), wait);
             }
-            Step::Clear(index) => {
+            Step::Clear(choice) => {
                 if !made.is_empty() {
-                    let (attempt, place) = index.get(&made);
+                    let (attempt, index) = choice.get(&made);
                     block_on(attempt.clear()).unwrap();
-                    model.windows[*place].gone = true;
+                    model.windows[*index].gone = true;
                 }
             }
             Step::Reset => {
                 block_on(attempts.reset(name)).unwrap();
-                model.forget(key);
+                model.delete(key);
             }
         }
     }
@@ -173,13 +173,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn attempts_pass_as_by_a_list_of_all_windows(
+    fn attempts_agree_with_the_model(
         steps in steps(),
         max in 1..6_u64,
         validity in prop::sample::select(vec![1_000_000, 1_000_001, 60_000_000_000, 3_600_000_000_000]),
     ) {
         for (name, backend) in backends() {
-            agree(backend, max, Duration::from_nanos(validity), &steps)
+            check(backend, max, Duration::from_nanos(validity), &steps)
                 .map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
         }
     }

@@ -1,18 +1,16 @@
-//! Limited attempts: exactly so many pass, from the first one on, and success clears its own window alone.
+//! Limited attempts: exactly the maximum passes per window, and a success clears only its own window.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "attempts/faults.rs"]
 mod faults;
-#[path = "attempts/model.rs"]
 mod model;
-#[path = "attempts/parallel.rs"]
 mod parallel;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{AnyBackend, backends, block_on};
+use common::{AnyBackend, SteppedClock, backends, block_on};
 use limited::{
     Algorithm, Attempt, AttemptError, Backend, Clock, Immediate, InvalidKey, Key, LimitedAttempt, Limiter,
     ManualClock, Quota, SystemClock, Timestamp,
@@ -23,26 +21,26 @@ use limited_mock::{MockBackend, Operation};
 const HOUR: Duration = Duration::from_secs(3600);
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// Lets `behaviour` hold on every backend, with `max` attempts an hour.
-fn everywhere(max: u64, behaviour: impl Fn(LimitedAttempt<AnyBackend>, ManualClock)) {
+/// Runs `test` on every backend, with `max` attempts per hour.
+fn everywhere(max: u64, test: impl Fn(LimitedAttempt<AnyBackend>, ManualClock)) {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
-        behaviour(LimitedAttempt::new(backend, max, HOUR).clock(clock.clone()), clock);
+        test(LimitedAttempt::new(backend, max, HOUR).clock(clock.clone()), clock);
     }
 }
 
-/// A made attempt of `key`.
+/// Makes an attempt that passes.
 fn pass(attempts: &LimitedAttempt<AnyBackend>, key: &str) -> Attempt<AnyBackend> {
     block_on(attempts.attempt(key)).unwrap()
 }
 
-/// How long a refused attempt of `key` is told to wait.
-fn refused(attempts: &LimitedAttempt<AnyBackend>, key: &str) -> Duration {
-    wait_of(block_on(attempts.attempt(key)))
+/// Makes an attempt that is refused, and returns its `retry_after`.
+fn refuse(attempts: &LimitedAttempt<AnyBackend>, key: &str) -> Duration {
+    retry_after(block_on(attempts.attempt(key)))
 }
 
-fn wait_of<B>(attempt: Result<Attempt<B>, AttemptError>) -> Duration {
+fn retry_after<B>(attempt: Result<Attempt<B>, AttemptError>) -> Duration {
     match attempt {
         Err(AttemptError::TooManyAttempts { retry_after }) => retry_after,
         other => panic!("not a refusal: {other:?}"),
@@ -50,7 +48,7 @@ fn wait_of<B>(attempt: Result<Attempt<B>, AttemptError>) -> Duration {
 }
 
 #[test]
-fn the_maximum_passes_and_the_next_is_told_how_long_to_wait() {
+fn maximum_passes_and_the_next_attempt_is_refused() {
     everywhere(3, |attempts, clock| {
         let start = clock.now();
         for (number, remaining) in [(1, 2), (2, 1), (3, 0)] {
@@ -60,22 +58,22 @@ fn the_maximum_passes_and_the_next_is_told_how_long_to_wait() {
             assert_eq!(attempt.key(), &Key::from("key"));
             clock.advance(Duration::from_secs(600));
         }
-        assert_eq!(refused(&attempts, "key"), Duration::from_secs(1800));
+        assert_eq!(refuse(&attempts, "key"), Duration::from_secs(1800));
         assert_eq!(pass(&attempts, "other").number(), 1);
     });
 }
 
 #[test]
-fn waiting_exactly_as_long_as_told_admits_and_a_nanosecond_less_does_not() {
+fn retry_after_is_exact() {
     everywhere(2, |attempts, clock| {
         clock.advance(Duration::from_nanos(123_456_789));
         pass(&attempts, "key");
         clock.advance(Duration::from_nanos(1_999_999_999));
         pass(&attempts, "key");
-        let wait = refused(&attempts, "key");
+        let wait = refuse(&attempts, "key");
         assert_eq!(wait, HOUR - Duration::from_nanos(1_999_999_999));
         clock.advance(wait - NANOSECOND);
-        assert_eq!(refused(&attempts, "key"), NANOSECOND);
+        assert_eq!(refuse(&attempts, "key"), NANOSECOND);
         clock.advance(NANOSECOND);
         let attempt = pass(&attempts, "key");
         assert_eq!((attempt.number(), attempt.remaining()), (1, 1));
@@ -84,26 +82,12 @@ fn waiting_exactly_as_long_as_told_admits_and_a_nanosecond_less_does_not() {
 }
 
 #[test]
-fn the_resolution_of_a_coarser_clock_is_added_to_the_waiting_time() {
-    /// Tells whole milliseconds of another clock.
-    struct Coarse(ManualClock);
-    impl Clock for Coarse {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_millis(self.0.now().as_nanos() / 1_000_000)
-        }
-        fn resolution(&self) -> Duration {
-            Duration::from_millis(1)
-        }
-        fn sleep(&self, duration: Duration) -> limited::backend::Sleep {
-            self.0.sleep(duration)
-        }
-    }
-
+fn resolution_of_a_coarse_clock_is_added_to_retry_after() {
     everywhere(1, |attempts, clock| {
-        let attempts = attempts.clock(Coarse(clock.clone()));
+        let attempts = attempts.clock(SteppedClock { clock: clock.clone(), step: Duration::from_millis(1) });
         clock.advance(Duration::from_nanos(999_999));
         pass(&attempts, "key");
-        let wait = refused(&attempts, "key");
+        let wait = refuse(&attempts, "key");
         assert_eq!(wait, HOUR + Duration::from_millis(1));
         assert_eq!(block_on(attempts.peek("key")).unwrap().retry_after(), Some(wait));
         clock.advance(wait);
@@ -112,38 +96,38 @@ fn the_resolution_of_a_coarser_clock_is_added_to_the_waiting_time() {
 }
 
 #[test]
-fn denied_attempts_are_not_counted_and_do_not_lengthen_the_window() {
+fn refused_attempts_are_not_counted_and_do_not_extend_the_window() {
     everywhere(2, |attempts, clock| {
         for _ in 0..2 {
             pass(&attempts, "key");
         }
         for minute in 0..60 {
-            assert_eq!(refused(&attempts, "key"), HOUR - Duration::from_secs(60 * minute));
+            assert_eq!(refuse(&attempts, "key"), HOUR - Duration::from_secs(60 * minute));
             clock.advance(Duration::from_secs(60));
         }
         assert_eq!(pass(&attempts, "key").number(), 1);
         assert_eq!(pass(&attempts, "key").number(), 2);
-        assert_eq!(refused(&attempts, "key"), HOUR);
+        assert_eq!(refuse(&attempts, "key"), HOUR);
     });
 }
 
 #[test]
-fn a_clock_that_jumps_back_finds_the_window_as_it_was() {
+fn window_is_found_after_the_clock_jumps_back() {
     everywhere(2, |attempts, clock| {
         pass(&attempts, "key");
         clock.rewind(Duration::from_secs(4));
         assert_eq!(pass(&attempts, "key").number(), 2);
-        let wait = refused(&attempts, "key");
+        let wait = refuse(&attempts, "key");
         assert_eq!(wait, HOUR + Duration::from_secs(4));
         clock.advance(wait + HOUR);
-        // Expired, and yet known: for a clock that jumps back it has not ended.
+        // The window has expired, but is still known, and for a clock that jumps back it has not ended.
         clock.rewind(HOUR + NANOSECOND);
-        assert_eq!(refused(&attempts, "key"), NANOSECOND);
+        assert_eq!(refuse(&attempts, "key"), NANOSECOND);
     });
 }
 
 #[test]
-fn every_attempt_tells_what_the_first_of_its_window_stored() {
+fn every_attempt_returns_the_context_of_the_first_in_its_window() {
     everywhere(3, |attempts, clock| {
         let stored = "from 192.0.2.1, \"Ana\"\n{é}";
         let first = block_on(attempts.attempt_with("key", stored)).unwrap();
@@ -152,7 +136,7 @@ fn every_attempt_tells_what_the_first_of_its_window_stored() {
         for attempt in [&first, &second, &third] {
             assert_eq!(attempt.context(), Some(stored));
         }
-        // A refused attempt stores nothing either.
+        // A refused attempt stores no context.
         assert!(block_on(attempts.attempt_with("key", "late")).is_err());
         assert_eq!(block_on(attempts.peek("key")).unwrap().context(), Some(stored));
 
@@ -161,19 +145,19 @@ fn every_attempt_tells_what_the_first_of_its_window_stored() {
         let second = block_on(attempts.attempt_with("key", "second")).unwrap();
         assert_eq!(second.context(), None);
         block_on(second.clear()).unwrap();
-        // Nothing to say is something other than an empty text.
+        // No context differs from an empty one.
         assert_eq!(block_on(attempts.attempt_with("key", "")).unwrap().context(), Some(""));
     });
 }
 
 #[test]
-fn success_frees_all_attempts_of_its_window() {
+fn clearing_frees_all_attempts_of_the_window() {
     everywhere(3, |attempts, clock| {
         pass(&attempts, "key");
         pass(&attempts, "key");
         pass(&attempts, "other");
         let last = pass(&attempts, "key");
-        refused(&attempts, "key");
+        refuse(&attempts, "key");
         block_on(last.clear()).unwrap();
         // Clearing twice is no error.
         block_on(last.clear()).unwrap();
@@ -186,7 +170,7 @@ fn success_frees_all_attempts_of_its_window() {
 }
 
 #[test]
-fn any_attempt_of_a_window_clears_it() {
+fn any_attempt_of_a_window_can_clear_it() {
     everywhere(3, |attempts, _| {
         let first = pass(&attempts, "key");
         pass(&attempts, "key");
@@ -203,13 +187,13 @@ fn a_stale_attempt_never_clears_a_newer_window() {
         let cleared = pass(&attempts, "key");
         pass(&attempts, "key");
         block_on(expired.clear()).unwrap();
-        refused(&attempts, "key");
+        refuse(&attempts, "key");
 
         block_on(cleared.clear()).unwrap();
         let forgotten = pass(&attempts, "key");
         pass(&attempts, "key");
         block_on(cleared.clear()).unwrap();
-        refused(&attempts, "key");
+        refuse(&attempts, "key");
 
         block_on(attempts.reset("key")).unwrap();
         pass(&attempts, "key");
@@ -222,7 +206,7 @@ fn a_stale_attempt_never_clears_a_newer_window() {
 }
 
 #[test]
-fn an_attempt_outlives_what_it_came_from_and_clears_in_another_task() {
+fn attempt_can_be_cleared_in_another_thread() {
     fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
 
     everywhere(1, |attempts, _| {
@@ -238,7 +222,7 @@ fn an_attempt_outlives_what_it_came_from_and_clears_in_another_task() {
 }
 
 #[test]
-fn a_look_counts_nothing_and_opens_nothing() {
+fn peek_counts_nothing_and_starts_no_window() {
     everywhere(2, |attempts, clock| {
         let look = || block_on(attempts.peek("key")).unwrap();
         for _ in 0..3 {
@@ -255,26 +239,26 @@ fn a_look_counts_nothing_and_opens_nothing() {
         clock.advance(Duration::from_secs(600));
         let window = look();
         assert_eq!((window.used(), window.remaining()), (2, 0));
-        assert_eq!(window.retry_after(), Some(refused(&attempts, "key")));
+        assert_eq!(window.retry_after(), Some(refuse(&attempts, "key")));
         clock.advance(Duration::from_secs(3000));
         assert_eq!(look().remaining(), 2);
     });
 }
 
 #[test]
-fn an_operator_forgets_whatever_window_there_is() {
+fn reset_deletes_the_window_of_that_key_only() {
     everywhere(1, |attempts, _| {
         pass(&attempts, "key");
         pass(&attempts, "other");
         block_on(attempts.reset("key")).unwrap();
         assert_eq!(pass(&attempts, "key").number(), 1);
-        refused(&attempts, "other");
-        block_on(attempts.reset("nobody")).unwrap();
+        refuse(&attempts, "other");
+        block_on(attempts.reset("unknown")).unwrap();
     });
 }
 
 #[test]
-fn a_key_is_a_scope_and_a_name_or_anything_that_becomes_one() {
+fn key_converts_from_scope_and_name() {
     everywhere(9, |attempts, _| {
         block_on(async {
             let (scope, name) = (String::from("password-reset"), String::from("user-123"));
@@ -288,7 +272,7 @@ fn a_key_is_a_scope_and_a_name_or_anything_that_becomes_one() {
                 attempts.attempt(composed).await.unwrap().number(),
             ];
             assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
-            // A name cannot pass for another scope.
+            // A name cannot imitate another scope.
             assert_eq!(attempts.attempt(("login", "x:y")).await.unwrap().number(), 1);
             assert_eq!(attempts.attempt(("login:x", "y")).await.unwrap().number(), 1);
         });
@@ -296,7 +280,7 @@ fn a_key_is_a_scope_and_a_name_or_anything_that_becomes_one() {
 }
 
 #[test]
-fn attempts_share_with_their_equals_and_with_nothing_else() {
+fn equal_namespace_key_and_validity_share_a_window() {
     for (_, backend) in backends() {
         let clock = ManualClock::new();
         let attempts = |max, validity, namespace: &str| {
@@ -305,13 +289,13 @@ fn attempts_share_with_their_equals_and_with_nothing_else() {
         };
         let mine = attempts(2, HOUR, "");
         pass(&mine, "key");
-        // Equals share, each with its own maximum.
+        // They share the window, each with its own maximum.
         assert_eq!(pass(&attempts(2, HOUR, ""), "key").number(), 2);
         let generous = pass(&attempts(5, HOUR, ""), "key");
         assert_eq!((generous.number(), generous.remaining()), (3, 2));
         let window = block_on(mine.peek("key")).unwrap();
         assert_eq!((window.used(), window.remaining()), (3, 0));
-        refused(&mine, "key");
+        refuse(&mine, "key");
         assert_eq!(pass(&attempts(2, HOUR + NANOSECOND, ""), "key").number(), 1);
         assert_eq!(pass(&attempts(2, HOUR, "signup"), "key").number(), 1);
         assert_eq!(pass(&attempts(2, HOUR, "k"), "ey").number(), 1);
@@ -322,29 +306,29 @@ fn attempts_share_with_their_equals_and_with_nothing_else() {
             let decision = block_on(limiter.allow("key")).unwrap();
             assert_eq!((decision.is_allowed(), decision.used()), (true, 1), "{algorithm}");
         }
-        refused(&mine, "key");
+        refuse(&mine, "key");
     }
 }
 
 #[test]
-fn a_maximum_of_zero_refuses_always_and_says_to_wait_the_validity() {
+fn maximum_of_zero_refuses_every_attempt() {
     everywhere(0, |attempts, clock| {
         for _ in 0..3 {
-            assert_eq!(refused(&attempts, "key"), HOUR);
+            assert_eq!(refuse(&attempts, "key"), HOUR);
             let window = block_on(attempts.peek("key")).unwrap();
             assert_eq!((window.remaining(), window.retry_after()), (0, Some(HOUR)));
             clock.advance(HOUR);
         }
-        // Also where another maximum has opened a window.
+        // Also if an attempt with another maximum has started a window.
         let other = LimitedAttempt::new(Arc::clone(attempts.backend()), 1, HOUR).clock(clock.clone());
         pass(&other, "key");
         clock.advance(HOUR / 2);
-        assert_eq!(refused(&attempts, "key"), HOUR);
+        assert_eq!(refuse(&attempts, "key"), HOUR);
     });
 }
 
 #[test]
-fn the_greatest_maximum_and_the_ends_of_time_neither_panic_nor_admit_extra() {
+fn extreme_maximum_and_times_neither_panic_nor_admit_too_much() {
     let century = Duration::from_secs(36_600 * 86_400);
     for (_, backend) in backends() {
         for at in [Timestamp::EPOCH, Timestamp::MAX, Timestamp::MAX.saturating_sub(HOUR)] {
@@ -356,7 +340,7 @@ fn the_greatest_maximum_and_the_ends_of_time_neither_panic_nor_admit_extra() {
                     attempts.clock(clock.clone()).namespace(namespace.clone())
                 };
                 assert_eq!(pass(&attempts(u64::MAX), "key").remaining(), u64::MAX - 1);
-                assert_eq!(refused(&attempts(1), "key"), validity);
+                assert_eq!(refuse(&attempts(1), "key"), validity);
                 assert_eq!(pass(&attempts(2), "key").number(), 2);
             }
         }
@@ -364,7 +348,7 @@ fn the_greatest_maximum_and_the_ends_of_time_neither_panic_nor_admit_extra() {
 }
 
 #[test]
-fn a_validity_that_is_no_window_length_is_told_by_every_call_and_the_backend_is_not_asked() {
+fn invalid_validity_is_an_error_of_every_call_before_the_backend_is_called() {
     for validity in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
         let mock = MockBackend::new();
         let attempts = LimitedAttempt::new(mock.clone(), 3, validity);
@@ -389,7 +373,7 @@ fn a_validity_that_is_no_window_length_is_told_by_every_call_and_the_backend_is_
 }
 
 #[test]
-fn a_bad_key_is_an_error_before_the_backend_is_asked() {
+fn invalid_key_is_an_error_before_the_backend_is_called() {
     let mock = MockBackend::new();
     let attempts = LimitedAttempt::new(mock.clone(), 3, HOUR);
     let empty = block_on(attempts.attempt("")).unwrap_err();
@@ -402,8 +386,8 @@ fn a_bad_key_is_an_error_before_the_backend_is_asked() {
 }
 
 #[test]
-fn each_call_is_one_operation_at_one_reading_of_the_clock() {
-    /// Another nanosecond with each reading.
+fn each_call_is_one_operation_and_one_reading_of_the_clock() {
+    /// Advances by a nanosecond with each reading.
     struct Ticking(ManualClock);
     impl Clock for Ticking {
         fn now(&self) -> Timestamp {
@@ -438,56 +422,56 @@ fn each_call_is_one_operation_at_one_reading_of_the_clock() {
         assert_eq!(call.now().saturating_since(start), Duration::from_nanos(number));
     }
     assert_eq!(clock.now().saturating_since(start), Duration::from_nanos(6));
-    let opened = calls[0].hit().unwrap().window_id;
-    assert_ne!(calls[1].hit().unwrap().window_id, opened, "each brings a fresh one");
-    assert_eq!(calls[4].window_id(), Some(opened), "the one that opened the window is cleared");
+    let first_id = calls[0].hit().unwrap().window_id;
+    assert_ne!(calls[1].hit().unwrap().window_id, first_id, "each attempt has its own id");
+    assert_eq!(calls[4].window_id(), Some(first_id), "the window of the first attempt is cleared");
     assert_eq!(calls[5].window_id(), None);
 }
 
 #[test]
-fn at_once_or_waited_for_is_the_same() {
-    at_once_is_the_same(MemoryBackend::new());
-    at_once_is_the_same(MockBackend::new());
+fn methods_without_a_future_return_the_same() {
+    compare_with_futures(MemoryBackend::new());
+    compare_with_futures(MockBackend::new());
 }
 
-fn at_once_is_the_same<B: Immediate>(backend: B) {
+fn compare_with_futures<B: Immediate>(backend: B) {
     let clock = ManualClock::new();
     let attempts = LimitedAttempt::new(backend, 2, HOUR).clock(clock.clone());
-    let shown = |attempt: &Attempt<B>| {
+    let values = |attempt: &Attempt<B>| {
         (attempt.number(), attempt.remaining(), attempt.expires_at(), attempt.context().map(str::to_owned))
     };
     for round in 0..2 {
-        let waited = block_on(attempts.attempt_with("waited", "context")).unwrap();
-        let at_once = attempts.attempt_with_now("at once", "context").unwrap();
-        assert_eq!(shown(&at_once), shown(&waited));
+        let awaited = block_on(attempts.attempt_with("awaited", "context")).unwrap();
+        let immediate = attempts.attempt_with_now("immediate", "context").unwrap();
+        assert_eq!(values(&immediate), values(&awaited));
         clock.advance(Duration::from_secs(1));
-        let second = attempts.attempt_now("at once").unwrap();
-        assert_eq!(shown(&second), shown(&block_on(attempts.attempt("waited")).unwrap()));
-        let refusals = [attempts.attempt_now("at once"), block_on(attempts.attempt("waited"))];
-        assert_eq!(refusals.map(wait_of), [HOUR - Duration::from_secs(1); 2]);
-        let look = |key| {
+        let second = attempts.attempt_now("immediate").unwrap();
+        assert_eq!(values(&second), values(&block_on(attempts.attempt("awaited")).unwrap()));
+        let refusals = [attempts.attempt_now("immediate"), block_on(attempts.attempt("awaited"))];
+        assert_eq!(refusals.map(retry_after), [HOUR - Duration::from_secs(1); 2]);
+        let peek = |key| {
             let window = block_on(attempts.peek(key)).unwrap();
             assert_eq!(attempts.peek_now(key).unwrap(), window);
             (window.used(), window.retry_after(), window.expires_at())
         };
-        assert_eq!(look("at once"), look("waited"));
+        assert_eq!(peek("immediate"), peek("awaited"));
         if round == 0 {
-            at_once.clear_now().unwrap();
-            block_on(waited.clear()).unwrap();
+            immediate.clear_now().unwrap();
+            block_on(awaited.clear()).unwrap();
         } else {
-            attempts.reset_now("at once").unwrap();
-            block_on(attempts.reset("waited")).unwrap();
+            attempts.reset_now("immediate").unwrap();
+            block_on(attempts.reset("awaited")).unwrap();
         }
-        assert_eq!((look("at once").0, look("waited").0), (0, 0));
+        assert_eq!((peek("immediate").0, peek("awaited").0), (0, 0));
     }
 }
 
 #[test]
-fn it_can_be_cloned_sent_shared_shown_and_its_futures_spawned() {
+fn types_are_send_sync_and_debug_and_futures_are_send() {
     fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
     fn is_spawnable<F: Future + Send>(_: F) {}
 
-    /// Not `Clone`, not `Debug`: neither is asked of a backend.
+    /// Neither `Clone` nor `Debug`: a backend needs none of them.
     struct Plain(MemoryBackend);
     impl std::ops::Deref for Plain {
         type Target = MemoryBackend;
@@ -511,7 +495,7 @@ fn it_can_be_cloned_sent_shared_shown_and_its_futures_spawned() {
     assert!(shown.contains("\"reset\", max: 3, validity: 3600s"), "{shown}");
     assert!(shown.contains("number: 1"), "{shown}");
 
-    // A borrowed backend will do, and need not live for ever.
+    // A borrowed backend is a backend. It need not be `'static`.
     let borrowed = LimitedAttempt::new(&*plain, 3, HOUR);
     assert_eq!(block_on(borrowed.attempt("key")).unwrap().number(), 1);
 }

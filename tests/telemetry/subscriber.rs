@@ -1,4 +1,4 @@
-//! A subscriber that keeps every span and event, with all their fields as text.
+//! A subscriber of `tracing` that stores every span and event, with all fields as text.
 
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex};
@@ -9,26 +9,26 @@ use tracing::{Event, Metadata, Subscriber};
 
 /// A span or an event.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Entry {
     pub(crate) target: String,
     pub(crate) level: String,
     pub(crate) is_span: bool,
     /// The name of a span, or the message of an event.
-    pub(crate) words: String,
+    pub(crate) message: String,
     pub(crate) fields: Vec<(&'static str, String)>,
-    /// The names of the spans that it is in, the outermost first.
-    pub(crate) within: Vec<String>,
+    /// The names of the enclosing spans, outermost first.
+    pub(crate) parents: Vec<String>,
 }
 
-impl Told {
-    fn new(metadata: &Metadata<'_>, within: Vec<String>) -> Self {
+impl Entry {
+    fn new(metadata: &Metadata<'_>, parents: Vec<String>) -> Self {
         Self {
             target: metadata.target().to_owned(),
             level: metadata.level().as_str().to_lowercase(),
             is_span: metadata.is_span(),
-            words: if metadata.is_span() { metadata.name().to_owned() } else { String::new() },
+            message: if metadata.is_span() { metadata.name().to_owned() } else { String::new() },
             fields: Vec::new(),
-            within,
+            parents,
         }
     }
 
@@ -37,10 +37,10 @@ impl Told {
     }
 }
 
-impl Visit for Told {
+impl Visit for Entry {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
-            "message" => self.words = format!("{value:?}"),
+            "message" => self.message = format!("{value:?}"),
             name => self.fields.push((name, format!("{value:?}"))),
         }
     }
@@ -51,58 +51,58 @@ impl Visit for Told {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Arc<Mutex<State>>);
+pub(crate) struct StoringSubscriber(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    told: Vec<Told>,
+    entries: Vec<Entry>,
     spans: Vec<String>,
     entered: Vec<usize>,
 }
 
 impl State {
-    fn within(&self) -> Vec<String> {
+    fn parents(&self) -> Vec<String> {
         self.entered.iter().map(|span| self.spans[*span].clone()).collect()
     }
 }
 
-impl Listener {
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.0.lock().unwrap().told.clone()
+impl StoringSubscriber {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.0.lock().unwrap().entries.clone()
     }
 }
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for StoringSubscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+        f.write_str("StoringSubscriber")
     }
 }
 
-impl Subscriber for Listener {
+impl Subscriber for StoringSubscriber {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let mut state = self.0.lock().unwrap();
-        let mut told = Told::new(span.metadata(), state.within());
-        span.record(&mut told);
-        state.told.push(told);
+        let mut entry = Entry::new(span.metadata(), state.parents());
+        span.record(&mut entry);
+        state.entries.push(entry);
         state.spans.push(span.metadata().name().to_owned());
         Id::from_u64(state.spans.len() as u64)
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {
-        panic!("a span gets a field that it did not begin with");
+        panic!("a span gets a field after its creation");
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
         let mut state = self.0.lock().unwrap();
-        let mut told = Told::new(event.metadata(), state.within());
-        event.record(&mut told);
-        state.told.push(told);
+        let mut entry = Entry::new(event.metadata(), state.parents());
+        event.record(&mut entry);
+        state.entries.push(entry);
     }
 
     fn enter(&self, span: &Id) {

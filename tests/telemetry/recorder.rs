@@ -1,4 +1,4 @@
-//! A recorder of metrics that keeps everything.
+//! A recorder of `metrics` that stores every value.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,50 +7,49 @@ use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 
-/// A metric and its labels, in order.
+/// The name of a metric, and its labels in order.
 pub(crate) type Id = (String, Vec<(String, String)>);
 
-/// The kind of a metric, and its unit.
+/// The kind and the unit of a metric.
 pub(crate) type Description = (&'static str, Option<Unit>);
 
-/// What was counted: how often, or how many seconds in all.
 #[derive(Clone, Default)]
-pub(crate) struct Recorded {
+pub(crate) struct StoringRecorder {
     pub(crate) counters: Arc<Mutex<BTreeMap<Id, u64>>>,
     pub(crate) histograms: Arc<Mutex<BTreeMap<Id, Vec<f64>>>>,
     pub(crate) described: Arc<Mutex<BTreeMap<String, Description>>>,
 }
 
-/// One counter, or one histogram.
-struct One(Recorded, Id);
+/// One counter or one histogram.
+struct Handle(StoringRecorder, Id);
 
-impl CounterFn for One {
+impl CounterFn for Handle {
     fn increment(&self, value: u64) {
         *self.0.counters.lock().unwrap().entry(self.1.clone()).or_default() += value;
     }
 
     fn absolute(&self, _: u64) {
-        panic!("{:?} is set, not counted", self.1);
+        panic!("{:?} is set instead of incremented", self.1);
     }
 }
 
-impl HistogramFn for One {
+impl HistogramFn for Handle {
     fn record(&self, value: f64) {
         self.0.histograms.lock().unwrap().entry(self.1.clone()).or_default().push(value);
     }
 }
 
-impl Recorded {
-    fn one(&self, key: &Key) -> Arc<One> {
+impl StoringRecorder {
+    fn handle(&self, key: &Key) -> Arc<Handle> {
         let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned()));
-        Arc::new(One(self.clone(), (key.name().to_owned(), labels.collect())))
+        Arc::new(Handle(self.clone(), (key.name().to_owned(), labels.collect())))
     }
 
     fn describe(&self, key: KeyName, kind: &'static str, unit: Option<Unit>) {
         self.described.lock().unwrap().insert(key.as_str().to_owned(), (kind, unit));
     }
 
-    /// Everything that was counted or timed.
+    /// Returns the names and labels of all counters and histograms.
     pub(crate) fn ids(&self) -> Vec<Id> {
         let counters = self.counters.lock().unwrap();
         counters.keys().chain(self.histograms.lock().unwrap().keys()).cloned().collect()
@@ -62,7 +61,7 @@ impl Recorded {
     }
 }
 
-impl Recorder for Recorded {
+impl Recorder for StoringRecorder {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
         self.describe(key, "counter", unit);
     }
@@ -76,14 +75,14 @@ impl Recorder for Recorded {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.one(key))
+        Counter::from_arc(self.handle(key))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        panic!("{key} is a gauge, of which there are none");
+        panic!("{key} is a gauge, and none is documented");
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(self.one(key))
+        Histogram::from_arc(self.handle(key))
     }
 }

@@ -1,21 +1,21 @@
-//! What the documentation says is emitted.
+//! The tables of `telemetry.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-const TABLES: &str = include_str!("../../src/telemetry.md");
+const PAGE: &str = include_str!("../../src/telemetry.md");
 
-/// Everything that is written as code in a cell.
+/// Returns all code spans in a cell.
 fn code(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn rows(heading: &str) -> Vec<Vec<&'static str>> {
-    let section = TABLES.split("\n# ").find(|section| section.starts_with(heading)).unwrap();
+    let section = PAGE.split("\n# ").find(|section| section.starts_with(heading)).unwrap();
     let lines = section.lines().filter(|line| line.starts_with('|')).skip(2);
     lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-/// A metric, as documented.
+/// A documented metric.
 #[derive(Debug, Default)]
 pub(crate) struct Metric {
     pub(crate) kind: String,
@@ -42,26 +42,26 @@ pub(crate) fn metrics() -> BTreeMap<String, Metric> {
     metrics
 }
 
-/// A span or event, as documented: target, level, whether it is a span, and its words.
+/// A documented span or event: target, level, whether it is a span, and its name or message.
 pub(crate) type Kind = (String, String, bool, String);
 
-/// Which fields each has, and which outcomes a row is about, where it says so.
+/// The fields of a span or event, and the outcomes that the row is limited to, if any.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) fields: BTreeSet<String>,
     pub(crate) outcomes: Option<BTreeSet<String>>,
 }
 
-pub(crate) fn told() -> BTreeMap<Kind, Row> {
-    let mut told = BTreeMap::new();
+pub(crate) fn spans_and_events() -> BTreeMap<Kind, Row> {
+    let mut documented = BTreeMap::new();
     for row in rows("Spans and events") {
         let (level, _) = row[1].split_once(',').unwrap_or((row[1], ""));
         let outcomes: BTreeSet<_> = code(row[1]).into_iter().collect();
-        for words in code(row[3]) {
-            let kind = (code(row[0]).remove(0), level.to_owned(), row[2] == "span", words);
+        for message in code(row[3]) {
+            let kind = (code(row[0]).remove(0), level.to_owned(), row[2] == "span", message);
             let outcomes = (!outcomes.is_empty()).then(|| outcomes.clone());
-            told.insert(kind, Row { fields: code(row[4]).into_iter().collect(), outcomes });
+            documented.insert(kind, Row { fields: code(row[4]).into_iter().collect(), outcomes });
         }
     }
-    told
+    documented
 }

@@ -1,19 +1,17 @@
-//! `peek` changes nothing and predicts `allow`; `remaining` is what can be admitted at once.
+//! `peek` changes nothing and predicts `allow`. `remaining` is the largest cost that is admitted.
 
-mod common;
-
-use common::{any_algorithm, any_count, any_quota, calls, everywhere, in_memory, peek, small_quota};
 use limited::{Limiter, Quota, Timestamp};
 use limited_memory::MemoryBackend;
 use proptest::prelude::*;
 
-fn peek_predicts(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> {
+use crate::common::{any_algorithm, any_count, any_quota, calls, everywhere, in_memory, peek, small_quota};
+
+fn check_peek(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> {
     let seen = limiter.peek_now("key").unwrap();
     prop_assert_eq!(limiter.peek_now("key").unwrap(), seen, "a peek changes nothing");
 
-    // Each in a copy of the world: what is admitted in one is not there for the other.
-    let next = seen.remaining().checked_add(1);
-    if let Some(too_much) = next {
+    let too_much = seen.remaining().checked_add(1);
+    if let Some(too_much) = too_much {
         let refused = limiter.allow_n_now("key", too_much).unwrap();
         prop_assert!(!refused.is_allowed(), "one more than remains");
         prop_assert_eq!((refused.used(), refused.remaining()), (seen.used(), seen.remaining()));
@@ -40,7 +38,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn a_peek_predicts_what_allow_decides(
+    fn peek_predicts_what_allow_decides(
         algorithm in any_algorithm(),
         quota in small_quota(),
         calls in calls(),
@@ -50,11 +48,11 @@ proptest! {
             call.wait(&clock, quota);
             let _ = limiter.allow_n_now("key", call.cost).unwrap();
         }
-        peek_predicts(&limiter)?;
+        check_peek(&limiter)?;
     }
 
     #[test]
-    fn over_the_whole_range_of_quotas_and_times(
+    fn peek_predicts_for_all_quotas_and_times(
         algorithm in any_algorithm(),
         quota in any_quota(),
         start in 0..u64::MAX / 2,
@@ -67,12 +65,12 @@ proptest! {
             let decision = limiter.allow_n_now("key", cost.max(1)).unwrap();
             prop_assert_eq!(decision.is_allowed(), cost.max(1) <= before.remaining());
         }
-        peek_predicts(&limiter)?;
+        check_peek(&limiter)?;
     }
 }
 
 #[test]
-fn a_peek_at_a_key_nobody_used_shows_the_whole_limit() {
+fn peek_at_an_unused_key_returns_the_whole_limit() {
     everywhere(Quota::per_minute(5), |limiter, _| {
         let seen = peek(&limiter, "key");
         assert!(seen.is_allowed());

@@ -1,18 +1,17 @@
 //! Token buckets admit at most the burst and what flows in, and exactly the rate in the long run.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{AnyBackend, allow_n, backends, calls, in_memory, nanos, peek, small_quota};
-use limited::{Algorithm, Clock, Limiter, ManualClock, Quota};
+use limited::{Algorithm, Clock, Quota};
 use proptest::prelude::*;
+
+use crate::common::{allow_n, calls, in_memory, nanos, on_every_backend, peek, small_quota};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn no_stretch_of_time_admits_more_than_the_burst_and_what_flows_in(
+    fn any_stretch_of_time_admits_at_most_the_burst_and_what_flows_in(
         quota in small_quota(),
         calls in calls(),
     ) {
@@ -26,7 +25,8 @@ proptest! {
             }
             let now = u128::from(clock.now().as_nanos());
             admitted.push((now, call.cost.into()));
-            // Every stretch that ends now, times the length, so that nothing is rounded.
+            // Every stretch that ends now. Both sides are multiplied by the length, so that nothing is
+            // rounded.
             let mut sum = 0;
             for &(from, cost) in admitted.iter().rev() {
                 sum += cost;
@@ -36,9 +36,9 @@ proptest! {
         }
     }
 
-    /// The model: a bucket whose level is a fraction, filled continuously.
+    // The model is a bucket that is filled continuously, and whose level is a fraction.
     #[test]
-    fn every_decision_is_that_of_a_bucket_filled_continuously(quota in small_quota(), calls in calls()) {
+    fn decisions_equal_those_of_a_continuously_filled_bucket(quota in small_quota(), calls in calls()) {
         let (limiter, clock) = in_memory(Algorithm::TokenBucket, quota);
         let length = u128::from(nanos(quota.window()));
         let full = u128::from(quota.capacity()) * length;
@@ -61,9 +61,9 @@ proptest! {
         }
     }
 
-    /// A bucket that is full lets tokens go by, so it has to have room for one more than is asked for at a time.
+    // A full bucket loses tokens, so it needs room for one token more than each poll takes.
     #[test]
-    fn the_rate_is_sustained_exactly_under_any_polling_pattern(
+    fn rate_is_exact_for_any_polling_pattern(
         limit in 1..50_u64,
         burst in 2..10_u64,
         polls in prop::collection::vec(1..20_000_000_u64, 100..300),
@@ -84,37 +84,29 @@ proptest! {
     }
 }
 
-fn each(quota: Quota, behaviour: impl Fn(&Limiter<AnyBackend>, &ManualClock)) {
-    for (_, backend) in backends() {
-        let clock = ManualClock::new();
-        let limiter = Limiter::new(backend).algorithm(Algorithm::TokenBucket);
-        behaviour(&limiter.quota(quota).clock(clock.clone()), &clock);
-    }
-}
-
 #[test]
-fn three_a_second_is_three_a_second() {
-    each(Quota::per_second(3).burst(2), |limiter, clock| {
-        assert!(allow_n(limiter, "key", 2).is_allowed());
+fn rate_of_three_per_second_is_exact() {
+    on_every_backend(Algorithm::TokenBucket, Quota::per_second(3).burst(2), |limiter, clock| {
+        assert!(allow_n(&limiter, "key", 2).is_allowed());
         let start = clock.now();
         for _ in 0..3_000 {
-            let wait = allow_n(limiter, "key", 1).retry_after().unwrap();
+            let wait = allow_n(&limiter, "key", 1).retry_after().unwrap();
             clock.advance(wait);
-            assert!(allow_n(limiter, "key", 1).is_allowed());
+            assert!(allow_n(&limiter, "key", 1).is_allowed());
         }
-        // Each wait is rounded up to the nanosecond, and none of what is rounded is lost.
+        // Each wait is rounded up to a nanosecond, and no rounding is lost.
         assert_eq!(clock.now().saturating_since(start), Duration::from_secs(1_000));
     });
 }
 
 #[test]
-fn a_bucket_holds_its_burst_and_no_more_however_long_it_rests() {
-    each(Quota::per_minute(60).burst(10), |limiter, clock| {
+fn bucket_never_holds_more_than_its_burst() {
+    on_every_backend(Algorithm::TokenBucket, Quota::per_minute(60).burst(10), |limiter, clock| {
         for rest in [0, 1, 3_600, 86_400 * 365] {
             clock.advance(Duration::from_secs(rest + 10));
-            assert_eq!(peek(limiter, "key").remaining(), 10);
-            assert!(!allow_n(limiter, "key", 11).is_allowed());
-            let decision = allow_n(limiter, "key", 10);
+            assert_eq!(peek(&limiter, "key").remaining(), 10);
+            assert!(!allow_n(&limiter, "key", 11).is_allowed());
+            let decision = allow_n(&limiter, "key", 10);
             assert!(decision.is_allowed());
             assert_eq!((decision.limit(), decision.used(), decision.remaining()), (10, 10, 0));
             assert_eq!(decision.reset_after(), Duration::from_secs(10));
@@ -123,18 +115,18 @@ fn a_bucket_holds_its_burst_and_no_more_however_long_it_rests() {
 }
 
 #[test]
-fn without_a_burst_a_bucket_holds_the_limit() {
-    each(Quota::per_minute(60), |limiter, _| {
-        assert_eq!(peek(limiter, "key").limit(), 60);
-        assert!(allow_n(limiter, "key", 60).is_allowed());
-        assert!(!allow_n(limiter, "key", 1).is_allowed());
+fn burst_defaults_to_the_limit() {
+    on_every_backend(Algorithm::TokenBucket, Quota::per_minute(60), |limiter, _| {
+        assert_eq!(peek(&limiter, "key").limit(), 60);
+        assert!(allow_n(&limiter, "key", 60).is_allowed());
+        assert!(!allow_n(&limiter, "key", 1).is_allowed());
     });
 }
 
 #[test]
-fn buckets_of_other_rates_are_other_buckets_and_bursts_share_one() {
-    each(Quota::per_minute(60).burst(5), |limiter, _| {
-        assert!(allow_n(limiter, "key", 5).is_allowed());
+fn rate_identifies_a_bucket_and_burst_does_not() {
+    on_every_backend(Algorithm::TokenBucket, Quota::per_minute(60).burst(5), |limiter, _| {
+        assert!(allow_n(&limiter, "key", 5).is_allowed());
         let wider = limiter.clone().quota(Quota::per_minute(60).burst(20));
         assert_eq!(peek(&wider, "key").remaining(), 15);
         let faster = limiter.clone().quota(Quota::per_minute(61).burst(5));

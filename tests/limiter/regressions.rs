@@ -1,17 +1,17 @@
-//! The traps that published rate limiters fell into, as far as counters are concerned. Each test is named after one.
-
-mod common;
+//! Bugs of published rate limiters. Each test is named after the bug, and shows that it does not occur
+//! here.
 
 use std::sync::Barrier;
 use std::time::Duration;
 
-use common::{AnyBackend, allow_n, backends, block_on, everywhere, in_memory, peek};
 use limited::{Algorithm, BackendError, Clock, Error, Key, Limiter, ManualClock, OnError, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::{Fault, MockBackend, Operation};
 
+use crate::common::{AnyBackend, allow_n, backends, block_on, everywhere, in_memory, in_parallel, peek};
+
 #[test]
-fn an_enormous_cost_wraps_and_is_admitted() {
+fn huge_cost_overflows_and_is_admitted() {
     for quota in [Quota::per_day(1), Quota::per_second(u64::MAX / 2), Quota::per_day(u64::MAX).burst(1)] {
         everywhere(quota, |limiter, _| {
             let limit = peek(&limiter, "key").limit();
@@ -29,19 +29,19 @@ fn an_enormous_cost_wraps_and_is_admitted() {
 }
 
 #[test]
-fn a_burst_nearly_doubles_after_a_partial_idle() {
-    // Any burst after any idle is at most the burst and what the idle refilled.
-    for idle in 0..=20_000 {
+fn burst_nearly_doubles_after_a_partial_pause() {
+    // After any pause, at most the burst and what the pause refilled is admitted.
+    for pause in 0..=20_000 {
         let (limiter, clock) = in_memory(Algorithm::TokenBucket, Quota::per_second(1).burst(10));
         assert!(limiter.allow_n_now("key", 10).unwrap().is_allowed());
-        clock.advance(Duration::from_millis(idle));
+        clock.advance(Duration::from_millis(pause));
         let admitted = (0..30).filter(|_| limiter.allow_now("key").unwrap().is_allowed()).count();
-        assert_eq!(u64::try_from(admitted).unwrap(), (idle / 1_000).min(10));
+        assert_eq!(u64::try_from(admitted).unwrap(), (pause / 1_000).min(10));
     }
 }
 
 #[test]
-fn an_over_limit_cost_wipes_the_state_of_the_key() {
+fn cost_above_the_limit_deletes_the_state_of_the_key() {
     everywhere(Quota::per_minute(3), |limiter, _| {
         let mut admitted = 0;
         for _ in 0..30 {
@@ -53,25 +53,18 @@ fn an_over_limit_cost_wipes_the_state_of_the_key() {
 }
 
 #[test]
-fn checked_first_and_added_later_parallel_calls_all_pass() {
+fn check_and_increment_in_two_steps_admits_parallel_calls() {
     everywhere(Quota::per_minute(100), |limiter, _| {
         for round in 0..10 {
-            let (key, barrier) = (format!("key {round}"), Barrier::new(16));
-            let admitted: usize = std::thread::scope(|scope| {
-                let ask = || {
-                    barrier.wait();
-                    (0..10).filter(|_| allow_n(&limiter, &key, 1).is_allowed()).count()
-                };
-                let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
-                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-            });
+            let key = format!("key {round}");
+            let admitted = in_parallel(10, |_, _| allow_n(&limiter, &key, 1).is_allowed().into());
             assert_eq!(admitted, 100);
         }
     });
 }
 
 #[test]
-fn a_rollover_in_two_steps_loses_hits_between_them() {
+fn rollover_in_two_steps_loses_hits() {
     for _ in 0..50 {
         let (limiter, clock) = in_memory(Algorithm::FixedWindow, Quota::per_minute(1_000_000));
         assert!(limiter.allow_n_now("key", 1_000_000).unwrap().is_allowed());
@@ -92,8 +85,8 @@ fn a_rollover_in_two_steps_loses_hits_between_them() {
 }
 
 #[test]
-fn a_refill_that_floors_its_fraction_drifts_under_tight_polling() {
-    // Polled a hundred times for each token, a bucket of ten a second still gives a hundred in ten seconds.
+fn refill_rounded_down_drifts_under_frequent_polling() {
+    // A bucket of 10 per second, polled 100 times per token, still admits 100 in 10 seconds.
     everywhere(Quota::per_second(10).burst(2), |limiter, clock| {
         let limiter = limiter.algorithm(Algorithm::TokenBucket);
         assert!(allow_n(&limiter, "key", 2).is_allowed());
@@ -107,8 +100,8 @@ fn a_refill_that_floors_its_fraction_drifts_under_tight_polling() {
 }
 
 #[test]
-fn refused_hits_are_counted_and_a_client_that_keeps_asking_starves() {
-    // Eleven a second against ten a second: ten get through, second after second.
+fn refused_hits_are_counted_and_a_busy_client_starves() {
+    // A client that sends 11 per second against a limit of 10 gets 10 admitted, in every second.
     everywhere(Quota::per_second(10), |limiter, clock| {
         for second in 0..10 {
             let mut admitted = 0;
@@ -117,14 +110,14 @@ fn refused_hits_are_counted_and_a_client_that_keeps_asking_starves() {
                 clock.advance(Duration::from_nanos(1_000_000_000 / 11));
             }
             clock.advance(Duration::from_nanos(1_000_000_000 % 11));
-            // A sliding window and a bucket spread what a fixed window admits at once.
+            // Sliding windows and buckets spread what a fixed window admits at once.
             assert!((9..=11).contains(&admitted), "{admitted} in second {second}");
         }
     });
 }
 
 #[test]
-fn a_sliding_window_that_looks_at_its_newest_part_only_admits_the_limit_again_and_again() {
+fn sliding_window_ignores_its_older_part_and_admits_the_limit_repeatedly() {
     everywhere(Quota::per_hour(1_000), |limiter, clock| {
         let limiter = limiter.algorithm(Algorithm::SlidingWindow);
         let mut admitted = 0;
@@ -139,7 +132,7 @@ fn a_sliding_window_that_looks_at_its_newest_part_only_admits_the_limit_again_an
 }
 
 #[test]
-fn a_window_shorter_than_some_granularity_lets_everybody_in() {
+fn window_shorter_than_the_granularity_admits_every_hit() {
     for window in [
         Duration::from_millis(1),
         Duration::from_millis(7),
@@ -159,7 +152,7 @@ fn a_window_shorter_than_some_granularity_lets_everybody_in() {
 }
 
 #[test]
-fn the_weight_is_left_out_of_the_check() {
+fn cost_is_ignored_by_the_check() {
     everywhere(Quota::per_minute(10), |limiter, clock| {
         assert!(allow_n(&limiter, "key", 9).is_allowed());
         assert!(!allow_n(&limiter, "key", 2).is_allowed());
@@ -171,7 +164,7 @@ fn the_weight_is_left_out_of_the_check() {
 }
 
 #[test]
-fn the_cost_of_a_refused_hit_is_stored() {
+fn cost_of_a_refused_hit_is_stored() {
     everywhere(Quota::per_minute(10), |limiter, _| {
         assert!(allow_n(&limiter, "key", 8).is_allowed());
         for _ in 0..5 {
@@ -183,7 +176,7 @@ fn the_cost_of_a_refused_hit_is_stored() {
 }
 
 #[test]
-fn a_retry_hint_of_zero_or_one_that_is_too_early_or_too_late() {
+fn retry_after_is_zero_too_early_or_too_late() {
     everywhere(Quota::per_minute(7), |limiter, clock| {
         while allow_n(&limiter, "key", 1).is_allowed() {
             clock.advance(Duration::from_nanos(123_456_789));
@@ -201,7 +194,7 @@ fn a_retry_hint_of_zero_or_one_that_is_too_early_or_too_late() {
 }
 
 #[test]
-fn the_minutes_and_the_hours_counter_share_an_item_at_the_hour() {
+fn counters_of_minutes_and_hours_share_an_item_at_the_full_hour() {
     everywhere(Quota::per_minute(5), |limiter, _| {
         let hour = Quota::per_hour(5);
         assert!(allow_n(&limiter, "key", 5).is_allowed());
@@ -212,7 +205,7 @@ fn the_minutes_and_the_hours_counter_share_an_item_at_the_hour() {
 }
 
 #[test]
-fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
+fn separator_of_key_parts_may_occur_in_a_part() {
     everywhere(Quota::per_minute(1), |limiter, _| {
         for key in [
             Key::new().tenant("a").user("b"),
@@ -222,17 +215,17 @@ fn parts_are_joined_with_a_separator_that_a_part_may_contain() {
             Key::new().tenant("a").part("b", ""),
             Key::new().part("tenant:a", "user:b"),
         ] {
-            assert!(block_on(limiter.allow(&key)).unwrap().is_allowed(), "{key} met another key");
+            assert!(block_on(limiter.allow(&key)).unwrap().is_allowed(), "{key} shares a counter");
         }
         for (namespace, key) in [("a", "b.c"), ("a.b", "c"), ("a#b", "c"), ("a", "b#c"), ("", "a#b#c")] {
             let limiter = limiter.clone().namespace(namespace);
-            assert!(allow_n(&limiter, key, 1).is_allowed(), "{namespace} {key} met another key");
+            assert!(allow_n(&limiter, key, 1).is_allowed(), "{namespace} {key} shares a counter");
         }
     });
 }
 
 #[test]
-fn a_first_hit_or_a_refusal_takes_several_round_trips() {
+fn first_hit_or_refusal_takes_several_round_trips() {
     let mock = MockBackend::new();
     let limiter = Limiter::new(mock.clone()).clock(ManualClock::new()).quota(Quota::per_minute(2));
     for (requests, allowed) in [(1, true), (2, true), (3, false)] {
@@ -242,7 +235,7 @@ fn a_first_hit_or_a_refusal_takes_several_round_trips() {
 }
 
 #[test]
-fn an_ordinary_hit_takes_two_updates_the_first_one_bound_to_fail() {
+fn hit_takes_two_updates_and_the_first_one_always_fails() {
     let mock = MockBackend::new();
     for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
         let limiter = Limiter::new(mock.clone()).clock(ManualClock::new()).algorithm(algorithm);
@@ -256,7 +249,7 @@ fn an_ordinary_hit_takes_two_updates_the_first_one_bound_to_fail() {
 }
 
 #[test]
-fn a_write_that_was_applied_is_repeated_and_one_hit_counts_twice() {
+fn repeated_write_counts_one_hit_twice() {
     for algorithm in Algorithm::ALL {
         let mock = MockBackend::new();
         mock.inject(Fault::repeated_write().on(Operation::Increment).always());
@@ -270,7 +263,7 @@ fn a_write_that_was_applied_is_repeated_and_one_hit_counts_twice() {
 }
 
 #[test]
-fn any_error_is_caught_and_the_hit_written_again() {
+fn hit_is_repeated_after_any_error() {
     for algorithm in Algorithm::ALL {
         for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
             let mock = MockBackend::new();
@@ -285,10 +278,10 @@ fn any_error_is_caught_and_the_hit_written_again() {
 }
 
 #[test]
-fn a_store_error_looks_like_a_refusal_or_an_admission() {
+fn error_of_the_store_looks_like_a_refusal_or_an_admission() {
     for (name, error) in [
         ("throttled", BackendError::throttled("slow down")),
-        ("timed out", BackendError::timed_out("no answer in 250 ms")),
+        ("timed out", BackendError::timed_out("no response within 250 ms")),
         ("unavailable", BackendError::unavailable("connection refused")),
         ("missing", BackendError::MissingTable("limits".into())),
         ("denied", BackendError::AccessDenied("no credentials".into())),
@@ -298,32 +291,32 @@ fn a_store_error_looks_like_a_refusal_or_an_admission() {
         mock.fail_next(error.clone());
         let limiter = Limiter::new(mock).clock(ManualClock::new());
         let Err(Error::Backend(returned)) = block_on(limiter.allow("key")) else {
-            panic!("{name} has to be an error")
+            panic!("{name} should be an error")
         };
         assert_eq!(returned.to_string(), error.to_string());
     }
 }
 
 #[test]
-fn memory_grows_with_every_key_ever_seen() {
+fn memory_grows_with_every_key_ever_used() {
     for algorithm in Algorithm::ALL {
         let backend = MemoryBackend::new();
         let clock = ManualClock::new();
         let limiter = Limiter::new(backend.clone()).algorithm(algorithm).clock(clock.clone());
         let limiter = limiter.quota(Quota::per_second(10));
-        let mut most = 0;
+        let mut max = 0;
         for key in 0..200_000 {
             assert!(limiter.allow_now(format!("key {key}")).unwrap().is_allowed());
             clock.advance(Duration::from_micros(500));
-            most = most.max(backend.len());
+            max = max.max(backend.len());
         }
-        // Two thousand a second, each known for two seconds and the allowed skew of five at most.
-        assert!(most <= 14_001, "{algorithm}: {most}");
+        // 2,000 keys per second, each kept for at most 2 s and the maximum skew of 5 s.
+        assert!(max <= 14_001, "{algorithm}: {max}");
     }
 }
 
 #[test]
-fn cleaning_scans_the_whole_map_inside_a_call() {
+fn cleanup_scans_the_whole_map_in_one_call() {
     let backend = MemoryBackend::new();
     let clock = ManualClock::new();
     let limiter = Limiter::new(backend.clone()).clock(clock.clone());
@@ -333,7 +326,7 @@ fn cleaning_scans_the_whole_map_inside_a_call() {
     clock.advance(Duration::from_secs(3_600));
     while backend.len() > 1 {
         let before = backend.len();
-        let _ = limiter.peek_now("another").unwrap();
+        let _ = limiter.peek_now("other").unwrap();
         assert!(before - backend.len() <= 4, "one call removed {} keys", before - backend.len());
         assert!(backend.len() < before);
         if backend.is_empty() {
@@ -342,7 +335,7 @@ fn cleaning_scans_the_whole_map_inside_a_call() {
     }
 }
 
-/// Fills the limit, lets the clock jump, and says what is admitted there.
+/// Uses up the limit, moves the clock back, and returns how many hits are admitted then.
 fn admitted_after_a_jump(limiter: &Limiter<AnyBackend>, clock: &ManualClock, back: Duration) -> u64 {
     while allow_n(limiter, "key", 1).is_allowed() {}
     clock.rewind(back);
@@ -350,14 +343,15 @@ fn admitted_after_a_jump(limiter: &Limiter<AnyBackend>, clock: &ManualClock, bac
 }
 
 #[test]
-fn the_clock_goes_backwards_and_the_limit_resets() {
-    // A window ended some seconds ago, and the next one is in use: back in the old one nothing is free.
+fn clock_jumps_back_and_the_limit_resets() {
+    // A window ended some seconds ago, and the next one is in use. Back in the old one, nothing is
+    // free.
     everywhere(Quota::per_minute(10), |limiter, clock| {
         while allow_n(&limiter, "key", 1).is_allowed() {}
         clock.advance(Duration::from_secs(63));
         assert_eq!(admitted_after_a_jump(&limiter, &clock, Duration::from_secs(8)), 0);
     });
-    // Small jumps back and forth never add up to more.
+    // Small jumps back and forth admit no more than the limit in total.
     everywhere(Quota::per_minute(10), |limiter, clock| {
         clock.advance(Duration::from_secs(30));
         let mut admitted = 0;
@@ -372,13 +366,13 @@ fn the_clock_goes_backwards_and_the_limit_resets() {
 }
 
 #[test]
-fn the_clock_goes_backwards_and_the_limit_trips_early() {
+fn clock_jumps_back_and_the_limit_is_reached_early() {
     for (_, backend) in backends() {
         let clock = ManualClock::new();
         let limiter = Limiter::new(backend).quota(Quota::per_minute(10)).clock(clock.clone());
         clock.advance(Duration::from_secs(65));
         assert!(allow_n(&limiter, "key", 4).is_allowed());
-        // Back in the window before, which nobody used, its own limit counts.
+        // Back in the previous window, which is unused, only its own limit applies.
         clock.rewind(Duration::from_secs(10));
         assert!(allow_n(&limiter, "key", 10).is_allowed());
         clock.advance(Duration::from_secs(10));
@@ -398,7 +392,7 @@ fn expired_state_is_read_as_live() {
 }
 
 #[test]
-fn a_raw_secret_is_stored_as_a_key() {
+fn secret_is_stored_as_a_key() {
     let mock = MockBackend::new();
     let limiter = Limiter::new(mock.clone()).clock(ManualClock::new());
     let _ = block_on(limiter.allow(Key::new().secret("api_key", "sk_live_hunter2"))).unwrap();
@@ -408,8 +402,8 @@ fn a_raw_secret_is_stored_as_a_key() {
 }
 
 #[test]
-fn the_fake_used_in_tests_cannot_show_a_race() {
-    // The mock is a real store: it passes the same suite as any backend, and a race on it comes out like anywhere.
+fn mock_backend_hides_races() {
+    // The mock is a real store: it passes the conformance suite, and races occur on it as on any other.
     let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(1)).clock(ManualClock::new());
     for round in 0..100 {
         let (key, barrier) = (format!("key {round}"), Barrier::new(4));
@@ -426,7 +420,7 @@ fn the_fake_used_in_tests_cannot_show_a_race() {
 }
 
 #[test]
-fn a_clock_at_the_end_of_time_panics() {
+fn clock_at_the_last_timestamp_panics() {
     everywhere(Quota::per_minute(5), |limiter, clock| {
         clock.advance(Duration::MAX);
         let end = clock.now();

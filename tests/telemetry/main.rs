@@ -1,11 +1,9 @@
-//! What is told to those who watch: what the table says, all of it, nothing else, and never a key.
+//! Telemetry: exactly what `telemetry.md` lists is recorded, and never a key in plain text.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "observability/recorder.rs"]
 mod recorder;
-#[path = "observability/subscriber.rs"]
 mod subscriber;
-#[path = "observability/table.rs"]
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,23 +18,23 @@ use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
 };
 use limited_mock::{Fault, MockBackend, Operation};
-use recorder::Recorded;
-use subscriber::{Listener, Told};
+use recorder::StoringRecorder;
+use subscriber::{Entry, StoringSubscriber};
 
-/// What is in every key, and must be nowhere else.
+/// A part of every key. It must not be recorder.
 const SECRET: &str = "alice@example.org";
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Everything that is told while something happens.
-fn told_of(happens: impl FnOnce()) -> (Recorded, Vec<Told>) {
-    let (recorded, listener) = (Recorded::default(), Listener::default());
-    tracing::subscriber::with_default(listener.clone(), || {
-        metrics::with_local_recorder(&recorded, happens);
+/// Runs an action, and returns all metrics, spans and events that it records.
+fn record(action: impl FnOnce()) -> (StoringRecorder, Vec<Entry>) {
+    let (recorder, subscriber) = (StoringRecorder::default(), StoringSubscriber::default());
+    tracing::subscriber::with_default(subscriber.clone(), || {
+        metrics::with_local_recorder(&recorder, action);
     });
-    (recorded, listener.told())
+    (recorder, subscriber.entries())
 }
 
-/// A mock whose next call of `operation` goes wrong.
+/// Returns a mock whose next call of `operation` fails.
 fn failing(operation: Operation, error: BackendError) -> MockBackend {
     let mock = MockBackend::new();
     mock.inject(Fault::error(error).on(operation));
@@ -63,7 +61,7 @@ fn every_error() -> Vec<BackendError> {
     ]
 }
 
-fn decisions() {
+fn all_decisions() {
     for algorithm in Algorithm::ALL {
         let limiter =
             |backend| Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1)).namespace("api");
@@ -85,16 +83,16 @@ fn decisions() {
     }
 }
 
-fn attempts() {
+fn all_attempts() {
     let attempts = LimitedAttempt::new(MockBackend::new(), 1, Duration::from_secs(60)).namespace("login");
     block_on(attempts.attempt(SECRET)).unwrap();
     attempts.attempt_now(SECRET).unwrap_err();
 }
 
-/// A result that cannot be written.
-type Unwritable = HashMap<(u8, u8), u8>;
+/// A result that cannot be serialized as JSON.
+type NotSerializable = HashMap<(u8, u8), u8>;
 
-fn idempotent_runs() {
+fn all_idempotent_runs() {
     let clock = ManualClock::new();
     let over = |mock| Idempotency::new(mock).clock(clock.clone()).lease(LEASE).namespace("payments");
     let fine = async || Ok::<_, String>(SECRET.to_owned());
@@ -104,9 +102,9 @@ fn idempotent_runs() {
 
     for _ in 0..2 {
         block_on(mock.run(key("fine"), SECRET, fine)).unwrap();
-        block_on(mock.run_storing_errors(key("remembered"), SECRET, wrong)).unwrap_err();
-        let unwritable = async || Ok::<Unwritable, String>(HashMap::from([((1, 2), 3)]));
-        block_on(mock.run(key("unwritable"), SECRET, unwritable)).unwrap_err();
+        block_on(mock.run_storing_errors(key("stored error"), SECRET, wrong)).unwrap_err();
+        let not_serializable = async || Ok::<NotSerializable, String>(HashMap::from([((1, 2), 3)]));
+        block_on(mock.run(key("not serializable"), SECRET, not_serializable)).unwrap_err();
     }
     block_on(mock.run(key("fine"), "another", fine)).unwrap_err();
     block_on(mock.run(key("fine"), SECRET, async || Ok::<u8, String>(1))).unwrap_err();
@@ -159,7 +157,7 @@ fn idempotent_runs() {
     block_on(over(failing(Operation::Forget, denied())).forget(SECRET)).unwrap_err();
 }
 
-fn things_done_once() {
+fn all_runs_of_do_once() {
     let over = |mock| DoOnce::new(mock).namespace("mail");
     let fine = async || Ok::<_, String>(());
     let mock = over(MockBackend::new());
@@ -189,27 +187,27 @@ async fn step_once() -> Result<(), String> {
     Ok(())
 }
 
-/// All that can happen.
+/// Causes every metric, span and event.
 fn everything() {
-    decisions();
-    attempts();
-    idempotent_runs();
-    things_done_once();
+    all_decisions();
+    all_attempts();
+    all_idempotent_runs();
+    all_runs_of_do_once();
 }
 
-/// The labels of each metric, and all their values.
+/// The labels of each metric, and their values.
 type Labels = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 #[test]
-fn every_metric_and_label_stands_in_the_table_and_the_table_has_no_others() {
-    let (recorded, _) = told_of(everything);
+fn recorded_metrics_and_labels_are_exactly_the_documented_ones() {
+    let (recorder, _) = record(everything);
     let mut emitted = Labels::new();
-    for (name, labels) in recorded.ids() {
+    for (name, labels) in recorder.ids() {
         for (label, value) in labels {
             emitted.entry(name.clone()).or_default().entry(label).or_default().insert(value);
         }
     }
-    // An operation that has failed has been timed too; not every one has failed here.
+    // The errors have the operations of the duration. Not every operation fails in this test.
     let documented = table::metrics();
     let operations = &documented["limited_backend_duration_seconds"].labels["operation"];
     let failed = emitted.get_mut("limited_backend_errors_total").unwrap();
@@ -220,9 +218,9 @@ fn every_metric_and_label_stands_in_the_table_and_the_table_has_no_others() {
 }
 
 #[test]
-fn metrics_are_described_with_the_kinds_and_units_of_the_table() {
-    let (recorded, _) = told_of(describe_metrics);
-    let described = recorded.described.lock().unwrap().clone();
+fn described_kinds_and_units_are_the_documented_ones() {
+    let (recorder, _) = record(describe_metrics);
+    let described = recorder.described.lock().unwrap().clone();
     let documented = table::metrics();
     assert_eq!(described.keys().collect::<Vec<_>>(), documented.keys().collect::<Vec<_>>());
     for (name, metric) in documented {
@@ -233,21 +231,25 @@ fn metrics_are_described_with_the_kinds_and_units_of_the_table() {
 }
 
 #[test]
-fn every_span_and_event_stands_in_the_table_and_the_table_has_no_others() {
-    let (_, told) = told_of(everything);
-    let documented = table::told();
+fn recorded_spans_and_events_are_exactly_the_documented_ones() {
+    let (_, entries) = record(everything);
+    let documented = table::spans_and_events();
     let mut seen = BTreeSet::new();
-    for told in told.into_iter().filter(|told| told.target != "the handler") {
-        let kind = (told.target.clone(), told.level.clone(), told.is_span, told.words.clone());
-        let row = documented.get(&kind).unwrap_or_else(|| panic!("not in the table: {told:?}"));
-        let fields: BTreeSet<_> = told.fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for entry in entries.into_iter().filter(|entry| entry.target != "the handler") {
+        let kind = (entry.target.clone(), entry.level.clone(), entry.is_span, entry.message.clone());
+        let row = documented.get(&kind).unwrap_or_else(|| panic!("not documented: {entry:?}"));
+        let fields: BTreeSet<_> = entry.fields.iter().map(|(name, _)| (*name).to_owned()).collect();
         let missing: Vec<_> = row.fields.difference(&fields).collect();
-        assert!(fields.is_subset(&row.fields), "{told:?}");
-        assert!(missing.is_empty() || missing == ["retry_after"], "{told:?}");
-        // An outcome that is warned of is told at no other level.
+        assert!(fields.is_subset(&row.fields), "{entry:?}");
+        assert!(missing.is_empty() || missing == ["retry_after"], "{entry:?}");
+        // An outcome that is a warning is recorded at no other level.
         let warned = documented.get(&(kind.0.clone(), "warn".to_owned(), false, kind.3.clone()));
         if let Some(outcomes) = warned.and_then(|warned| warned.outcomes.as_ref()) {
-            assert_eq!(outcomes.contains(told.field("outcome").unwrap()), told.level == "warn", "{told:?}");
+            assert_eq!(
+                outcomes.contains(entry.field("outcome").unwrap()),
+                entry.level == "warn",
+                "{entry:?}"
+            );
         }
         seen.insert(kind);
     }
@@ -255,28 +257,29 @@ fn every_span_and_event_stands_in_the_table_and_the_table_has_no_others() {
 }
 
 #[test]
-fn keys_are_told_by_their_fingerprints_and_never_as_they_are() {
-    let (recorded, told) = told_of(everything);
-    assert!(told.len() > 200, "{}", told.len());
-    let text = format!("{told:?} {:?}", recorded.ids());
-    assert!(!text.contains(SECRET) && !text.contains("alice"), "a key is told as it is");
-    assert!(!text.contains("xxxx"), "a key that is too long is told as it is");
-    let fingerprint = key_hash(&Key::from(SECRET));
-    let refused = told.iter().find(|told| told.target == "limited::decision" && told.words == "refused");
-    assert_eq!(refused.unwrap().field("key"), Some(fingerprint.as_str()));
+fn keys_are_recorded_as_hashes_only() {
+    let (recorder, entries) = record(everything);
+    assert!(entries.len() > 200, "{}", entries.len());
+    let text = format!("{entries:?} {:?}", recorder.ids());
+    assert!(!text.contains(SECRET) && !text.contains("alice"), "a key is recorded in plain text");
+    assert!(!text.contains("xxxx"), "a key that is too long is recorded in plain text");
+    let hash = key_hash(&Key::from(SECRET));
+    let refused =
+        entries.iter().find(|entry| entry.target == "limited::decision" && entry.message == "refused");
+    assert_eq!(refused.unwrap().field("key"), Some(hash.as_str()));
     assert_eq!(refused.unwrap().field("namespace"), Some("api"));
 }
 
 #[test]
-fn a_handler_runs_in_the_span_of_its_claim() {
-    let (_, told) = told_of(idempotent_runs);
-    let begins = told.iter().find(|told| told.target == "the handler").unwrap();
-    assert_eq!(begins.within, ["claim"]);
+fn handler_runs_in_the_span_of_its_claim() {
+    let (_, entries) = record(all_idempotent_runs);
+    let begins = entries.iter().find(|entry| entry.target == "the handler").unwrap();
+    assert_eq!(begins.parents, ["claim"]);
 }
 
 #[test]
-fn what_happens_is_counted_once() {
-    let (recorded, _) = told_of(|| {
+fn each_decision_run_and_call_is_counted_once() {
+    let (recorder, _) = record(|| {
         let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(3));
         for _ in 0..5 {
             let _ = limiter.allow_now("key").unwrap();
@@ -289,64 +292,64 @@ fn what_happens_is_counted_once() {
     });
     let decisions = |outcome| {
         let labels = [("algorithm", "fixed-window"), ("outcome", outcome)];
-        recorded.count("limited_decisions_total", &labels)
+        recorder.count("limited_decisions_total", &labels)
     };
     assert_eq!((decisions("allowed"), decisions("refused")), (3, 2));
-    let runs = |outcome| recorded.count("limited_idempotency_total", &[("outcome", outcome)]);
+    let runs = |outcome| recorder.count("limited_idempotency_total", &[("outcome", outcome)]);
     assert_eq!((runs("executed"), runs("replayed")), (1, 2));
-    let timed = recorded.histograms.lock().unwrap();
+    let timed = recorder.histograms.lock().unwrap();
     let calls: Vec<_> = timed.iter().map(|(id, times)| (id.1[0].1.as_str(), times.len())).collect();
     assert_eq!(calls, [("claim", 3), ("finish", 1), ("get", 1), ("increment", 5)]);
     assert!(timed.values().flatten().all(|seconds| (0.0..60.0).contains(seconds)));
 }
 
 #[test]
-fn what_is_decided_at_once_is_told_as_what_is_waited_for() {
+fn methods_without_a_future_record_the_same() {
     for algorithm in Algorithm::ALL {
         let limiter = || Limiter::new(MockBackend::new()).algorithm(algorithm);
-        let at_once = told_of(|| {
+        let immediate = record(|| {
             let limiter = limiter();
             let _ = (limiter.allow_now("key").unwrap(), limiter.peek_now("key").unwrap());
             limiter.reset_now("key").unwrap();
         });
-        let waited_for = told_of(|| {
+        let awaited = record(|| {
             let limiter = limiter();
             let _ = (block_on(limiter.allow("key")).unwrap(), block_on(limiter.peek("key")).unwrap());
             block_on(limiter.reset("key")).unwrap();
         });
-        assert_eq!(at_once.0.ids(), waited_for.0.ids());
-        let fields = |told: Vec<Told>| told.into_iter().map(|told| told.fields).collect::<Vec<_>>();
-        assert_eq!(fields(at_once.1), fields(waited_for.1));
+        assert_eq!(immediate.0.ids(), awaited.0.ids());
+        let fields = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.fields).collect::<Vec<_>>();
+        assert_eq!(fields(immediate.1), fields(awaited.1));
     }
 }
 
 #[test]
-fn what_is_sent_again_is_told_each_time() {
-    let (recorded, told) = told_of(|| {
+fn repeated_call_is_recorded_each_time() {
+    let (recorder, entries) = record(|| {
         let mock = MockBackend::new();
         mock.inject(Fault::error(BackendError::timed_out("?")).on(Operation::Claim));
         let idempotency = Idempotency::new(mock);
         block_on(idempotency.run("key", &(), async || Ok::<_, String>(1))).unwrap();
     });
     assert_eq!(
-        recorded.count("limited_backend_errors_total", &[("operation", "claim"), ("kind", "timed_out")]),
+        recorder.count("limited_backend_errors_total", &[("operation", "claim"), ("kind", "timed_out")]),
         1
     );
-    assert_eq!(recorded.count("limited_idempotency_total", &[("outcome", "executed")]), 1);
-    let failed: Vec<_> = told.iter().filter(|told| told.level == "warn").collect();
+    assert_eq!(recorder.count("limited_idempotency_total", &[("outcome", "executed")]), 1);
+    let failed: Vec<_> = entries.iter().filter(|entry| entry.level == "warn").collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].field("retryable"), Some("true"));
 }
 
 #[cfg(feature = "http")]
 #[test]
-fn neither_credentials_nor_the_keys_of_requests_are_told() {
+fn credentials_and_keys_of_http_requests_are_not_recorded() {
     use http_body_util::Full;
     use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor, RateLimitLayer};
     use tower::{Layer, ServiceExt, service_fn};
 
     type Body = Full<bytes::Bytes>;
-    let (_, told) = told_of(|| {
+    let (_, entries) = record(|| {
         let idempotency =
             IdempotencyLayer::new(Idempotency::new(MockBackend::new()), KeyExtractor::bearer_token());
         let limit = RateLimitLayer::new(
@@ -365,7 +368,7 @@ fn neither_credentials_nor_the_keys_of_requests_are_told() {
             assert_eq!(block_on(service.clone().oneshot(request.unwrap())).unwrap().status(), 200);
         }
     });
-    let targets: BTreeSet<_> = told.iter().map(|told| told.target.as_str()).collect();
+    let targets: BTreeSet<_> = entries.iter().map(|entry| entry.target.as_str()).collect();
     assert!(targets.contains("limited::decision") && targets.contains("limited::idempotency"));
-    assert!(!format!("{told:?}").contains(SECRET));
+    assert!(!format!("{entries:?}").contains(SECRET));
 }

@@ -11,7 +11,7 @@ struct Settings {
 }
 
 #[test]
-fn a_configuration_file_chooses_quota_and_algorithm() {
+fn configuration_file_selects_quota_and_algorithm() {
     let settings: Settings =
         from_str(r#"{ "quota": "100/min burst 20", "algorithm": "token-bucket" }"#).unwrap();
     assert_eq!(settings.quota, Quota::per_minute(100).burst(20));
@@ -19,7 +19,7 @@ fn a_configuration_file_chooses_quota_and_algorithm() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn serialized_values_deserialize_to_themselves() {
     for quota in [Quota::per_day(1), Quota::per_second(5).burst(0), "7/90s".parse().unwrap()] {
         let written = to_value(quota).unwrap();
         assert_eq!(written, json!(quota.to_string()));
@@ -33,7 +33,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn a_mistake_is_told_in_words() {
+fn error_names_the_invalid_value() {
     let error = from_value::<Quota>(json!("100/fortnight")).unwrap_err();
     assert!(error.to_string().contains("100/fortnight") && error.to_string().contains("100/min"), "{error}");
     assert!(from_value::<Quota>(json!("1/0s")).unwrap_err().to_string().contains("1 ms to 100 years"));

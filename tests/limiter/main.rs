@@ -1,20 +1,31 @@
-//! What the limiter itself does: namespaces, quotas per call, errors, outages, clones.
+//! The limiter, on every backend that needs no server. This file tests namespaces, quotas per call,
+//! errors and clones; each module tests one subject.
 
+mod backends_agree;
+mod clocks;
+#[path = "../common/mod.rs"]
 mod common;
+mod concurrency;
+#[cfg(feature = "serde")]
+mod configuration;
+mod fixed_window;
+mod immediate;
+mod peek;
+mod regressions;
+mod retry_after;
+mod sliding_window;
+mod token_bucket;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::{AnyBackend, allow_n, block_on, everywhere, peek};
-use limited::{
-    Algorithm, Backend, BackendError, Error, Immediate, InvalidKey, Key, Limiter, ManualClock, OnError, Quota,
-};
+use limited::{Algorithm, Backend, BackendError, Error, InvalidKey, Key, Limiter, OnError, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 
 #[test]
-fn namespaces_never_meet() {
+fn namespaces_are_independent() {
     everywhere(Quota::per_minute(1), |limiter, _| {
         let (login, signup) = (limiter.clone().namespace("login"), limiter.clone().namespace("signup"));
         assert!(allow_n(&login, "user", 1).is_allowed());
@@ -26,7 +37,7 @@ fn namespaces_never_meet() {
 }
 
 #[test]
-fn a_key_may_bring_its_own_quota() {
+fn with_quota_decides_by_the_other_quota() {
     everywhere(Quota::per_minute(2), |limiter, _| {
         let (free, paid) = (Quota::per_minute(1), Quota::per_minute(4));
         assert!(block_on(limiter.with_quota(free).allow("free")).unwrap().is_allowed());
@@ -39,7 +50,7 @@ fn a_key_may_bring_its_own_quota() {
 }
 
 #[test]
-fn reset_frees_the_whole_limit_of_that_key_alone() {
+fn reset_frees_the_limit_of_that_key_only() {
     everywhere(Quota::per_minute(3), |limiter, _| {
         for key in ["one", "other"] {
             assert!(allow_n(&limiter, key, 3).is_allowed());
@@ -47,12 +58,12 @@ fn reset_frees_the_whole_limit_of_that_key_alone() {
         block_on(limiter.reset("one")).unwrap();
         assert!(allow_n(&limiter, "one", 3).is_allowed());
         assert!(!allow_n(&limiter, "other", 1).is_allowed());
-        block_on(limiter.reset("nobody")).unwrap();
+        block_on(limiter.reset("unknown")).unwrap();
     });
 }
 
 #[test]
-fn a_key_is_anything_that_becomes_one() {
+fn key_converts_from_strings_and_parts() {
     everywhere(Quota::per_minute(100), |limiter, _| {
         block_on(async {
             let owned = String::from("tenant:42:user:7");
@@ -69,7 +80,7 @@ fn a_key_is_anything_that_becomes_one() {
 }
 
 #[test]
-fn bad_input_is_an_error_before_the_backend_is_asked() {
+fn invalid_arguments_are_errors_before_the_backend_is_called() {
     let mock = MockBackend::new();
     for algorithm in Algorithm::ALL {
         let limiter = Limiter::new(mock.clone()).algorithm(algorithm).on_error(OnError::Allow);
@@ -88,7 +99,7 @@ fn bad_input_is_an_error_before_the_backend_is_asked() {
 }
 
 #[test]
-fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
+fn failed_backend_is_an_error_unless_on_error_decides() {
     for algorithm in Algorithm::ALL {
         let mock = MockBackend::new();
         let limiter = Limiter::new(mock.clone()).algorithm(algorithm).quota(Quota::per_minute(5));
@@ -110,7 +121,7 @@ fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
             fail();
             assert!(block_on(limiter.peek("key")).unwrap().is_degraded());
             fail();
-            // A reset is no decision: nobody can pretend that it was done.
+            // A reset is no decision, so `OnError` does not apply.
             assert!(block_on(limiter.reset("key")).is_err());
             assert!(!block_on(limiter.allow("key")).unwrap().is_degraded());
         }
@@ -118,48 +129,7 @@ fn an_outage_is_an_error_unless_the_caller_chose_otherwise() {
 }
 
 #[test]
-fn at_once_or_waited_for_is_the_same() {
-    for algorithm in Algorithm::ALL {
-        // The mock has the defaults of the contract, the memory backend its own way.
-        at_once_is_the_same(Limiter::new(MemoryBackend::new()).algorithm(algorithm));
-        at_once_is_the_same(Limiter::new(MockBackend::new()).algorithm(algorithm));
-    }
-}
-
-fn at_once_is_the_same<B: Immediate>(limiter: Limiter<B>) {
-    let clock = ManualClock::new();
-    let limiter = limiter.quota(Quota::per_minute(9)).clock(clock.clone());
-    for cost in [1, 2, 3, 4, 1, 5] {
-        let waited = block_on(limiter.allow_n("waited", cost)).unwrap();
-        assert_eq!(limiter.allow_n_now("at once", cost).unwrap(), waited);
-        assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
-        clock.advance(Duration::from_secs(25));
-    }
-    block_on(limiter.reset("waited")).unwrap();
-    limiter.reset_now("at once").unwrap();
-    assert_eq!(limiter.peek_now("at once").unwrap().used(), 0);
-    assert_eq!(limiter.peek_now("at once").unwrap(), block_on(limiter.peek("waited")).unwrap());
-
-    let other = Quota::per_hour(3);
-    for _ in 0..2 {
-        let waited = block_on(limiter.with_quota(other).allow_n("waited", 2)).unwrap();
-        assert_eq!(limiter.with_quota(other).allow_n_now("at once", 2).unwrap(), waited);
-        let waited = block_on(limiter.with_quota(other).allow("waited")).unwrap();
-        assert_eq!(limiter.with_quota(other).allow_now("at once").unwrap(), waited);
-        assert_eq!(
-            limiter.with_quota(other).peek_now("at once").unwrap(),
-            block_on(limiter.with_quota(other).peek("waited")).unwrap()
-        );
-    }
-    block_on(limiter.with_quota(other).reset("waited")).unwrap();
-    limiter.with_quota(other).reset_now("at once").unwrap();
-    for key in ["waited", "at once"] {
-        assert_eq!(limiter.with_quota(other).peek_now(key).unwrap().remaining(), 3);
-    }
-}
-
-#[test]
-fn a_clone_is_the_same_limiter() {
+fn clone_shares_the_counters() {
     everywhere(Quota::per_minute(2), |limiter, _| {
         let clone = limiter.clone();
         assert!(allow_n(&limiter, "key", 1).is_allowed());
@@ -169,11 +139,11 @@ fn a_clone_is_the_same_limiter() {
 }
 
 #[test]
-fn a_limiter_can_be_sent_shared_shown_and_its_futures_spawned() {
+fn limiter_is_send_sync_and_debug_and_its_futures_are_send() {
     fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
     fn is_spawnable<F: Future + Send>(_: F) {}
 
-    /// Not `Clone`, not `Debug`: neither is asked of a backend.
+    /// Neither `Clone` nor `Debug`: a backend needs none of them.
     struct Plain(MemoryBackend);
     impl std::ops::Deref for Plain {
         type Target = MemoryBackend;
@@ -194,21 +164,21 @@ fn a_limiter_can_be_sent_shared_shown_and_its_futures_spawned() {
     is_spawnable(async move { shared.allow("key").await });
     assert!(format!("{limiter:?}").contains("100/min"), "{limiter:?}");
 
-    // A borrowed backend will do, and need not live for ever.
+    // A borrowed backend is a backend. It need not be `'static`.
     let borrowed = Limiter::new(&*plain);
     assert!(block_on(borrowed.allow("key")).unwrap().is_allowed());
 }
 
 #[test]
-fn one_decision_is_one_operation() {
+fn decision_is_one_call_of_the_backend() {
     use limited_mock::Operation;
     for (algorithm, reads) in
         [(Algorithm::FixedWindow, 0), (Algorithm::TokenBucket, 0), (Algorithm::SlidingWindow, 3)]
     {
         let mock = MockBackend::new();
         let limiter = Limiter::new(mock.clone()).algorithm(algorithm).quota(Quota::per_minute(2));
-        // The first hit, an ordinary one, a refusal: nothing is read to explain it. The mock has the two-step default
-        // of a sliding window, which reads the window before.
+        // The first hit, another hit, and a refusal. No state is read to explain the refusal. The mock
+        // counts a sliding window in two steps, and reads the previous window first.
         for _ in 0..3 {
             let _ = block_on(limiter.allow("key")).unwrap();
         }
