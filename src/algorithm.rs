@@ -1,9 +1,9 @@
 //! The algorithms, and their arithmetic.
 //!
-//! The arithmetic is made of functions from numbers to numbers; it calls no backend and reads no
-//! clock. Each algorithm answers four questions: in which window is a hit counted, which hit does
-//! the backend get, how much of the limit is used, and when can a refused hit be retried. Times are
-//! whole nanoseconds, counts are whole numbers, and nothing overflows.
+//! The arithmetic consists of functions from numbers to numbers: it calls no backend and reads no
+//! clock. Each algorithm has four: the window that a hit is counted in, the hit for the backend,
+//! the usage of the limit, and the time until a refused hit can be retried. Times are whole
+//! nanoseconds, counts are whole numbers, and nothing overflows.
 //!
 //! [`attempt_window`] is no [`Algorithm`]: [`LimitedAttempt`](crate::LimitedAttempt) uses it, and
 //! has no quota.
@@ -37,9 +37,9 @@ pub enum Algorithm {
     /// Admits at most `limit` per window. Windows are aligned to the Unix epoch: a minute starts at
     /// second 0.
     ///
-    /// The cheapest algorithm, and the easiest to explain. Around the boundary of two windows, up to
-    /// twice the limit can pass within one length: `limit` at the end of one window, and `limit` at
-    /// the start of the next.
+    /// The cheapest algorithm, and the easiest to explain. Around the boundary of two windows, up
+    /// to twice the limit can pass within one length: `limit` at the end of one window, and `limit`
+    /// at the start of the next.
     #[default]
     FixedWindow,
     /// Admits at most `limit` in the current window and a share of the previous window, the share
@@ -52,13 +52,13 @@ pub enum Algorithm {
     /// The formula treats the hits of the previous window as evenly spread, which they rarely are.
     /// Compared with a log of every hit, it counts
     ///
-    /// - at most `previous · elapsed / length` hits too few, if all hits of the previous window came
-    ///   at its very end,
+    /// - at most `previous · elapsed / length` hits too few, if all hits of the previous window
+    ///   came at its very end,
     /// - at most `previous · (length − elapsed) / length` hits too many, if all came at its very
     ///   start.
     ///
-    /// So fewer than twice the limit pass in any stretch of one length, and the hits above the limit
-    /// pass gradually. It never admits a hit that a fixed window would refuse.
+    /// So fewer than twice the limit pass in any stretch of one length, and the hits above the
+    /// limit pass gradually. It never admits a hit that a fixed window would refuse.
     SlidingWindow,
     /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens. `limit` tokens
     /// flow in per window, evenly.
@@ -121,8 +121,8 @@ impl Algorithm {
         }
     }
 
-    /// Returns the nanoseconds until `cost`, refused at `now`, is admitted if nothing else is. Returns
-    /// `None` if it never is.
+    /// Returns the nanoseconds until `cost`, refused at `now`, is admitted if nothing else is.
+    /// Returns `None` if it never is.
     #[inline(always)]
     pub(crate) fn retry_after(
         self,

@@ -57,9 +57,9 @@ use crate::telemetry::{self, Instrumented};
 /// # Guarantees
 ///
 /// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
-///   shared backend) processes try at the same time. Each attempt is counted and decided in one atomic
-///   step of the backend, before the guarded action begins. Counting only after a failure would let
-///   concurrent attempts exceed the limit.
+///   shared backend) processes try at the same time. Each attempt is counted and decided in one
+///   atomic step of the backend, before the guarded action begins. Counting only after a failure
+///   would let concurrent attempts exceed the limit.
 /// - **Refused attempts are not counted**, and do not extend the window. After `retry_after` an
 ///   attempt passes.
 /// - **A window ends one validity after its first attempt**, to the nanosecond. Then `max` attempts
@@ -69,10 +69,10 @@ use crate::telemetry::{self, Instrumented};
 /// - **A crash frees nothing.** A counted attempt is used, whether its outcome is known or not.
 /// - **A lost response is an error.** The attempt may have been counted, once and not twice, and is
 ///   then used. Fewer than `max` attempts may pass, never more.
-/// - **Clock skew** between processes moves the end of a window by that much. A clock that jumps back
-///   still finds the window, if the jump is no longer than the
-///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) and one validity. The window then ends later,
-///   by the length of the jump.
+/// - **Clock skew** between processes moves the end of a window by that much. A clock that jumps
+///   back still finds the window, if the jump is no longer than the
+///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) and one validity. The window then ends
+///   later, by the length of the jump.
 /// - **A failure of the backend is an error**, neither a refusal nor an attempt.
 ///
 /// # Cost
@@ -98,8 +98,8 @@ impl<B> LimitedAttempt<B> {
     /// Creates a limit of `max` attempts within `validity` of the first one. Defaults: the system
     /// clock, and the empty namespace.
     ///
-    /// A maximum of 0 refuses every attempt. If the validity is shorter than 1 ms or longer than 100
-    /// years, every call returns [`AttemptError::InvalidWindowLength`].
+    /// A maximum of 0 refuses every attempt. If the validity is shorter than 1 ms or longer than
+    /// 100 years, every call returns [`AttemptError::InvalidWindowLength`].
     pub fn new(backend: B, max: u64, validity: Duration) -> Self {
         Self {
             backend: Instrumented::new(backend),

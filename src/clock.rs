@@ -34,8 +34,8 @@ impl LimiterClock {
         }
     }
 
-    /// Returns whether to read the coarse one of the two system clocks for this quota. A custom clock
-    /// is always read itself.
+    /// Returns whether to read the coarse one of the two system clocks for this quota. A custom
+    /// clock is always read itself.
     #[inline]
     pub(crate) fn is_coarse(&self, algorithm: Algorithm, quota: &Quota) -> bool {
         matches!(self, Self::System) && coarse_is_enough(algorithm, quota, || CoarseClock.resolution())
@@ -65,8 +65,8 @@ impl LimiterClock {
 
 /// The least number of clock ticks in which a bucket may fill up, if a coarse clock is to be used.
 ///
-/// Tokens that would flow into a full bucket are lost. By a coarse clock, a token is taken up to one
-/// tick late. A caller that takes every token at once therefore loses at most one tick of each
+/// Tokens that would flow into a full bucket are lost. By a coarse clock, a token is taken up to
+/// one tick late. A caller that takes every token at once therefore loses at most one tick of each
 /// refill, which is one part in this number.
 const MIN_TICKS_PER_REFILL: u64 = 100;
 

@@ -57,8 +57,8 @@ impl Decision {
         self.allowed
     }
 
-    /// Returns the largest cost that can ever be admitted: the limit of the quota, or the capacity of
-    /// the token bucket.
+    /// Returns the largest cost that can ever be admitted: the limit of the quota, or the capacity
+    /// of the token bucket.
     pub const fn limit(&self) -> u64 {
         self.limit
     }
@@ -88,8 +88,8 @@ impl Decision {
     /// - if waiting never helps, because the cost is above the limit,
     /// - if the decision was made [without the backend](Self::is_degraded).
     ///
-    /// By a clock that reads every nanosecond it is exact: after this time the hit is admitted, and a
-    /// nanosecond earlier it is refused. For a coarser clock its
+    /// By a clock that reads every nanosecond it is exact: after this time the hit is admitted, and
+    /// a nanosecond earlier it is refused. For a coarser clock its
     /// [resolution](crate::Clock::resolution) is added, so that this time is always enough. Hits
     /// that were counted ahead of the clock, before it jumped back, are not foreseen.
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -98,15 +98,15 @@ impl Decision {
 
     /// Returns how long until the limit resets, if nothing else is admitted in the meantime.
     ///
-    /// A fixed window resets at its end. A sliding window resets when no counted hit weighs anything.
-    /// A token bucket resets when it is full.
+    /// A fixed window resets at its end. A sliding window resets when no counted hit weighs
+    /// anything. A token bucket resets when it is full.
     pub const fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.reset_after.0)
     }
 
-    /// Returns whether the backend failed, and [`OnError`](crate::OnError) decided instead. Nothing is
-    /// known about the key then: `used`, `remaining` and `reset_after` are 0, and `retry_after` is
-    /// `None`.
+    /// Returns whether the backend failed, and [`OnError`](crate::OnError) decided instead. Nothing
+    /// is known about the key then: `used`, `remaining` and `reset_after` are 0, and `retry_after`
+    /// is `None`.
     pub const fn is_degraded(&self) -> bool {
         self.degraded
     }

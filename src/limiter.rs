@@ -48,16 +48,16 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// A decision is one [`Backend::increment`], one reading of the clock, and no allocation besides
 /// those of the backend. A `&str` key is not copied.
 ///
-/// If the backend can count [without waiting](Backend::try_increment), as the memory backend usually
-/// can, [`allow`](Self::allow) costs as much as [`allow_now`](Self::allow_now). A program that
-/// awaits `allow` in several places pays some nanoseconds more, because the compiler then calls it
-/// instead of inlining it.
+/// If the backend can count [without waiting](Backend::try_increment), as the memory backend
+/// usually can, [`allow`](Self::allow) costs as much as [`allow_now`](Self::allow_now). A program
+/// that awaits `allow` in several places pays some nanoseconds more, because the compiler then
+/// calls it instead of inlining it.
 ///
 /// # Clock
 ///
-/// Reading the precise [`SystemClock`](crate::SystemClock) can cost more than the rest of a decision
-/// in memory. A limiter reads the [`CoarseClock`](crate::CoarseClock) instead if its ticks are short
-/// compared with the quota. That clock lags by up to one tick, usually 4 ms:
+/// Reading the precise [`SystemClock`](crate::SystemClock) can cost more than the rest of a
+/// decision in memory. A limiter reads the [`CoarseClock`](crate::CoarseClock) instead if its ticks
+/// are short compared with the quota. That clock lags by up to one tick, usually 4 ms:
 ///
 /// | algorithm | condition for the coarse clock |
 /// |---|---|
@@ -65,10 +65,10 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// | token bucket | the window is a second or longer, and the bucket takes 100 ticks or more to fill up |
 ///
 /// By the coarse clock, a limiter decides as it would have decided by the precise clock up to one
-/// tick earlier. In any stretch of time it admits no more than the precise clock could admit in that
-/// stretch and one tick. [`retry_after`](Decision::retry_after) includes the tick, so waiting that
-/// long is enough. A caller that takes every token of a bucket as soon as it is there loses at most
-/// one in a hundred.
+/// tick earlier. In any stretch of time it admits no more than the precise clock could admit in
+/// that stretch and one tick. [`retry_after`](Decision::retry_after) includes the tick, so waiting
+/// that long is enough. A caller that takes every token of a bucket as soon as it is there loses at
+/// most one in a hundred.
 ///
 /// [`clock(SystemClock)`](Self::clock) selects the precise clock for every quota.
 pub struct Limiter<B> {
@@ -154,8 +154,8 @@ impl<B> Limiter<B> {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidKey`] and [`Error::ZeroCost`] before the backend is called. [`Error::Backend`] if
-/// the backend fails and [`OnError::Return`] is set.
+/// [`Error::InvalidKey`] and [`Error::ZeroCost`] before the backend is called. [`Error::Backend`]
+/// if the backend fails and [`OnError::Return`] is set.
 impl<B: Backend> Limiter<B> {
     // `allow` and `allow_n` repeat the fast path, because a future inside their own would cost more
     // than the rest of it. See `decide_waiting` for what they leave to the slow path.

@@ -23,10 +23,10 @@ use crate::duration;
 ///
 /// # Text format
 ///
-/// `{limit}/{window}`, followed by ` burst {burst}` if a burst is set. Examples: `5/s`, `1000/hour`,
-/// `10/30s`, `100/min burst 20`. A window is a unit, or a whole number and a unit. The units are `ns`,
-/// `us`, `ms`, `s` (`sec`, `second`), `min` (`m`, `minute`), `h` (`hour`), `d` (`day`), and their
-/// plurals.
+/// `{limit}/{window}`, followed by ` burst {burst}` if a burst is set. Examples: `5/s`,
+/// `1000/hour`, `10/30s`, `100/min burst 20`. A window is a unit, or a whole number and a unit. The
+/// units are `ns`, `us`, `ms`, `s` (`sec`, `second`), `min` (`m`, `minute`), `h` (`hour`), `d`
+/// (`day`), and their plurals.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] round-trip. The feature `serde` reads and writes the
 /// same text.
@@ -73,8 +73,8 @@ impl Quota {
         Ok(Self::with_length(limit, WindowLength::try_from(window)?))
     }
 
-    /// Sets the burst: how many tokens a token bucket holds, and so how much it admits at once after it
-    /// has been idle. Default: the limit. Fixed and sliding windows ignore it.
+    /// Sets the burst: how many tokens a token bucket holds, and so how much it admits at once
+    /// after it has been idle. Default: the limit. Fixed and sliding windows ignore it.
     #[must_use]
     pub const fn burst(self, burst: u64) -> Self {
         Self { burst: Some(burst), ..self }
@@ -98,8 +98,8 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// [`QuotaError::Environment`] if a variable is not a whole number. [`QuotaError::Window`] if the
-    /// window is out of range.
+    /// [`QuotaError::Environment`] if a variable is not a whole number. [`QuotaError::Window`] if
+    /// the window is out of range.
     pub fn from_env() -> Result<Self, QuotaError> {
         let seconds = number_from_env(Self::WINDOW_VARIABLE)?.unwrap_or(60);
         let limit = number_from_env(Self::LIMIT_VARIABLE)?.unwrap_or(100);
@@ -119,8 +119,8 @@ impl Quota {
         self.length.as_duration()
     }
 
-    /// Returns how many tokens a token bucket holds: the burst if it is set, else the limit. A limit of
-    /// 0 leaves the bucket empty.
+    /// Returns how many tokens a token bucket holds: the burst if it is set, else the limit. A
+    /// limit of 0 leaves the bucket empty.
     pub const fn capacity(&self) -> u64 {
         match self.burst {
             Some(burst) if self.limit > 0 => burst,
@@ -222,8 +222,8 @@ impl FromStr for Quota {
     }
 }
 
-/// Reads a unit, or a whole number and a unit. A number that would overflow becomes a window that is
-/// too long.
+/// Reads a unit, or a whole number and a unit. A number that would overflow becomes a window that
+/// is too long.
 fn parse_window(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);

@@ -1,7 +1,7 @@
 #![doc = include_str!("telemetry.md")]
 // The only module that uses the crates `tracing` and `metrics`. Without both features the functions
-// of this module do nothing. They are inlined, because the code that calls them is compiled in other
-// crates. `telemetry.md` lists what is recorded, and a test compares it with the code.
+// of this module do nothing. They are inlined, because the code that calls them is compiled in
+// other crates. `telemetry.md` lists what is recorded, and a test compares it with the code.
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod instrumented;
@@ -22,8 +22,8 @@ use self::operation::RunKind;
 use crate::Outcome;
 use crate::{Algorithm, Decision, Done, Error, RunError};
 
-/// Describes every metric to the installed recorder, with its unit. Call it once, after the recorder
-/// is installed. It is optional: metrics are recorded without it.
+/// Describes every metric to the installed recorder, with its unit. Call it once, after the
+/// recorder is installed. It is optional: metrics are recorded without it.
 #[cfg(feature = "metrics")]
 pub fn describe_metrics() {
     metrics::describe();
@@ -46,8 +46,8 @@ pub fn key_hash(key: &Key<'_>) -> String {
 
 /// A shared backend. With one of the features it is a backend itself, which records each call.
 ///
-/// Without them it is none, and calls go to `B` through `Deref`. An `Arc<B>` would be a backend too,
-/// and would box the future of each call a second time.
+/// Without them it is none, and calls go to `B` through `Deref`. An `Arc<B>` would be a backend
+/// too, and would box the future of each call a second time.
 pub(crate) struct Instrumented<B>(Arc<B>);
 
 impl<B> Instrumented<B> {

@@ -1,4 +1,5 @@
-//! Allocations of a decision in memory. A binary of its own: the counter is global to the process.
+//! Allocations of a decision in memory. A separate binary, because the counter is global to a
+//! process.
 
 mod common;
 

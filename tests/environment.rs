@@ -1,4 +1,5 @@
-//! The quota that the environment asks for. Each case is a process of its own, since the environment is a process's.
+//! `Quota::from_env`. Each case runs in its own process, because the environment is global to a
+//! process.
 
 use std::process::Command;
 
@@ -6,10 +7,10 @@ use limited::{Quota, QuotaError};
 
 const CASE: &str = "LIMITED_TEST_CASE";
 
-/// What `Quota::from_env` makes of the variables, as text.
+/// Returns the quota for these variables, or the error, as text.
 fn quota_in(variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "prints_what_the_environment_asks_for", "--nocapture"])
+        .args(["--exact", "print_quota_from_env", "--nocapture"])
         .env_remove(Quota::WINDOW_VARIABLE)
         .env_remove(Quota::LIMIT_VARIABLE)
         .env(CASE, "1")
@@ -22,7 +23,7 @@ fn quota_in(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn prints_what_the_environment_asks_for() {
+fn print_quota_from_env() {
     if std::env::var_os(CASE).is_some() {
         match Quota::from_env() {
             Ok(quota) => println!("quota<{quota}>"),
@@ -33,20 +34,20 @@ fn prints_what_the_environment_asks_for() {
 }
 
 #[test]
-fn the_default_is_a_hundred_a_minute() {
+fn default_is_100_per_minute() {
     assert_eq!(quota_in(&[]), "100/min");
     assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", ""), ("RATE_LIMIT_MAX_REQUESTS", "")]), "100/min");
 }
 
 #[test]
-fn each_variable_counts_by_itself() {
+fn variables_are_independent() {
     assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", "3600")]), "100/hour");
     assert_eq!(quota_in(&[("RATE_LIMIT_MAX_REQUESTS", "7")]), "7/min");
     assert_eq!(quota_in(&[("RATE_LIMIT_WINDOW_SIZE", "30"), ("RATE_LIMIT_MAX_REQUESTS", "0")]), "0/30s");
 }
 
 #[test]
-fn a_variable_that_is_no_number_is_an_error_and_not_a_default() {
+fn value_that_is_not_a_number_is_an_error_instead_of_a_default() {
     for value in ["1m", "-1", "1.5", "many"] {
         assert_eq!(
             quota_in(&[("RATE_LIMIT_WINDOW_SIZE", value)]),

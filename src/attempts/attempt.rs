@@ -53,14 +53,15 @@ impl<B> Attempt<B> {
 
 /// # Clearing after a success
 impl<B: Backend> Attempt<B> {
-    /// Ends the window of this attempt, with all attempts in it. The next attempt is the first again.
+    /// Ends the window of this attempt, with all attempts in it. The next attempt is the first
+    /// again.
     ///
     /// A window that started later stays as it is. Clearing twice is no error.
     ///
     /// # Errors
     ///
-    /// [`AttemptError::Backend`] if the backend fails. The window may have been cleared; the call can be
-    /// repeated.
+    /// [`AttemptError::Backend`] if the backend fails. The window may have been cleared; the call
+    /// can be repeated.
     pub async fn clear(&self) -> Result<(), AttemptError> {
         self.attempts.delete(&self.key, Some(self.meta.id)).await
     }

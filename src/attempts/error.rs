@@ -6,8 +6,8 @@ use limited_core::{BackendError, InvalidKey, InvalidWindowLength};
 
 /// Why there is no attempt: it is refused, or nothing could be decided.
 ///
-/// Only [`TooManyAttempts`](Self::TooManyAttempts) is a refusal. A guarded action must not run after
-/// any of these errors; they differ in what to tell the user.
+/// Only [`TooManyAttempts`](Self::TooManyAttempts) is a refusal. A guarded action must not run
+/// after any of these errors; they differ in what to tell the user.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {
@@ -17,17 +17,17 @@ pub enum AttemptError {
         /// How long to wait until an attempt passes, if no other caller takes it: until the window
         /// ends.
         ///
-        /// By a clock that reads every nanosecond it is exact: after this time an attempt passes, and
-        /// a nanosecond earlier it is refused. For a coarser clock its
-        /// [resolution](crate::Clock::resolution) is added, so that this time is always enough. With
-        /// a maximum of 0, for which no waiting helps, it is the validity.
+        /// By a clock that reads every nanosecond it is exact: after this time an attempt passes,
+        /// and a nanosecond earlier it is refused. For a coarser clock its
+        /// [resolution](crate::Clock::resolution) is added, so that this time is always enough.
+        /// With a maximum of 0, for which no waiting helps, it is the validity.
         retry_after: Duration,
     },
     /// The key is empty or too long. The backend was not called.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
-    /// The validity passed to [`LimitedAttempt::new`](crate::LimitedAttempt::new) is out of range. The
-    /// backend was not called.
+    /// The validity passed to [`LimitedAttempt::new`](crate::LimitedAttempt::new) is out of range.
+    /// The backend was not called.
     #[error("the validity of attempts is out of range: {0}")]
     InvalidWindowLength(#[from] InvalidWindowLength),
     /// The backend failed, and nothing was decided. The attempt may have been counted.

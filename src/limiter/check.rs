@@ -1,4 +1,5 @@
-//! One decision as data: its parameters, what the backend is called with, and what the result means.
+//! One decision as data: its parameters, what the backend is called with, and what the result
+//! means.
 
 use limited_core::{Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
 

@@ -9,8 +9,8 @@ use crate::immediate::poll_once;
 use crate::{Decision, Error, OnError, telemetry};
 
 impl<B: Backend> Limiter<B> {
-    /// Decides without waiting, if the backend can. Returns `None` also for invalid arguments, which
-    /// the slow path reports.
+    /// Decides without waiting, if the backend can. Returns `None` also for invalid arguments,
+    /// which the slow path reports.
     #[inline(always)]
     pub(super) fn try_decide(&self, key: &Key<'_>, check: Check<'_>) -> Option<Result<Decision, Error>> {
         // One specialized copy per algorithm, which saves a third of the instructions.

@@ -81,7 +81,8 @@ pub(super) fn claim_span(key: &ClaimKey<'_>, fencing_token: u64) -> Span {
     debug_span!(target: CLAIM, "claim", kind, namespace, %key, fencing_token)
 }
 
-/// Emits an event about a claim. A macro, because the level and the message of an event are constants.
+/// Emits an event about a claim. A macro, because the level and the message of an event are
+/// constants.
 macro_rules! claim_event {
     ($level:ident, $key:expr, $message:literal $(, $field:ident)*) => {{
         let key = KeyHash($key.key());

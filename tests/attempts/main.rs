@@ -1,4 +1,5 @@
-//! Limited attempts: exactly the maximum passes per window, and a success clears only its own window.
+//! Limited attempts: exactly the maximum passes per window, and a success clears only its own
+//! window.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -120,7 +121,8 @@ fn window_is_found_after_the_clock_jumps_back() {
         let wait = refuse(&attempts, "key");
         assert_eq!(wait, HOUR + Duration::from_secs(4));
         clock.advance(wait + HOUR);
-        // The window has expired, but is still known, and for a clock that jumps back it has not ended.
+        // The window has expired, but is still known, and for a clock that jumps back it has not
+        // ended.
         clock.rewind(HOUR + NANOSECOND);
         assert_eq!(refuse(&attempts, "key"), NANOSECOND);
     });

@@ -76,7 +76,8 @@ fn no_window_passes_more_than_the_maximum_while_others_clear_it() {
                 assert!(attempt.number() <= 2);
                 passed.fetch_add(1, Ordering::SeqCst);
                 if attempt.number() == 2 {
-                    // The second call may find a window that another thread has started, and leaves it.
+                    // The second call may find a window that another thread has started, and leaves
+                    // it.
                     ends.fetch_add(1, Ordering::SeqCst);
                     block_on(attempt.clear()).unwrap();
                     block_on(attempt.clear()).unwrap();

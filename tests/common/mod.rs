@@ -1,4 +1,5 @@
-//! Shared by the integration tests: every backend that needs no server, and strategies for proptest.
+//! Shared by the integration tests: every backend that needs no server, and strategies for
+//! proptest.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod claim_model;
@@ -87,8 +88,8 @@ impl Clock for SteppedClock {
 
 const THREADS: u64 = 16;
 
-/// Runs `call` in 16 threads, so many times in each, and returns the sum of the results. The arguments
-/// are the number of the thread and the number of the call in it.
+/// Runs `call` in 16 threads, so many times in each, and returns the sum of the results. The
+/// arguments are the number of the thread and the number of the call in it.
 pub(crate) fn in_parallel(calls_per_thread: u64, call: impl Fn(u64, u64) -> u64 + Sync) -> u64 {
     let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
     std::thread::scope(|scope| {
@@ -173,8 +174,8 @@ pub(crate) fn calls() -> impl Strategy<Value = Vec<Call>> {
 }
 
 impl Call {
-    /// Advances the clock by the pause, and sometimes by one more nanosecond, so that calls do not only
-    /// happen at round times.
+    /// Advances the clock by the pause, and sometimes by one more nanosecond, so that calls do not
+    /// only happen at round times.
     pub(crate) fn wait(self, clock: &ManualClock, quota: Quota) {
         let pause =
             quota.window().as_nanos() * u128::from(self.pause) / 1_000 + u128::from(self.pause % 3 == 1);

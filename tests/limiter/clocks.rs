@@ -10,8 +10,8 @@ use crate::common::{SteppedClock, any_algorithm, calls, in_memory, nanos, small_
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// Windows of 10 ms. They are shorter than the maximum clock skew, so that the backend forgets some of
-/// them before a clock could jump back to them.
+/// Windows of 10 ms. They are shorter than the maximum clock skew, so that the backend forgets some
+/// of them before a clock could jump back to them.
 fn quota() -> Quota {
     Quota::new(5, Duration::from_millis(10)).unwrap()
 }
@@ -91,8 +91,8 @@ fn sum(admitted: &Admitted, from: u64, until: u64) -> u128 {
     admitted.iter().filter(|(at, _)| (from..until).contains(at)).map(|(_, cost)| u128::from(*cost)).sum()
 }
 
-/// Checks that any stretch of time admits no more than a precise clock may admit in that stretch and one
-/// step.
+/// Checks that any stretch of time admits no more than a precise clock may admit in that stretch
+/// and one step.
 fn check_bounds(
     algorithm: Algorithm,
     quota: Quota,
@@ -155,8 +155,8 @@ proptest! {
     }
 }
 
-/// Returns how many different times the backend got in a thousand decisions, and how many ticks of the
-/// coarse clock passed meanwhile.
+/// Returns how many different times the backend got in a thousand decisions, and how many ticks of
+/// the coarse clock passed meanwhile.
 fn distinct_times(limiter: &Limiter<MockBackend>, quota: Quota) -> (usize, u128) {
     let first = limiter.backend().calls().len();
     let before = SystemClock.now();

@@ -107,7 +107,8 @@ fn advancing_clock_admits_the_rate_of_each_algorithm() {
 fn every_backend_admits_exactly_the_limit_by_futures() {
     for algorithm in Algorithm::ALL {
         for (name, backend) in backends() {
-            // The mock counts a sliding window in two steps. The second step is atomic, and decides.
+            // The mock counts a sliding window in two steps. The second step is atomic, and
+            // decides.
             let limiter = Limiter::new(backend)
                 .algorithm(algorithm)
                 .quota(Quota::per_minute(100))

@@ -177,8 +177,8 @@ fn decision_is_one_call_of_the_backend() {
     {
         let mock = MockBackend::new();
         let limiter = Limiter::new(mock.clone()).algorithm(algorithm).quota(Quota::per_minute(2));
-        // The first hit, another hit, and a refusal. No state is read to explain the refusal. The mock
-        // counts a sliding window in two steps, and reads the previous window first.
+        // The first hit, another hit, and a refusal. No state is read to explain the refusal. The
+        // mock counts a sliding window in two steps, and reads the previous window first.
         for _ in 0..3 {
             let _ = block_on(limiter.allow("key")).unwrap();
         }

@@ -1,5 +1,5 @@
-//! Bugs of published rate limiters. Each test is named after the bug, and shows that it does not occur
-//! here.
+//! Bugs of published rate limiters. Each test is named after the bug, and shows that it does not
+//! occur here.
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -403,7 +403,8 @@ fn secret_is_stored_as_a_key() {
 
 #[test]
 fn mock_backend_hides_races() {
-    // The mock is a real store: it passes the conformance suite, and races occur on it as on any other.
+    // The mock is a real store: it passes the conformance suite, and races occur on it as on any
+    // other.
     let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(1)).clock(ManualClock::new());
     for round in 0..100 {
         let (key, barrier) = (format!("key {round}"), Barrier::new(4));

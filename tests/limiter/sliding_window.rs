@@ -87,7 +87,8 @@ fn weight_of_the_previous_window_decreases() {
     on_every_backend(Algorithm::SlidingWindow, Quota::per_minute(100), |limiter, clock| {
         assert!(allow_n(&limiter, "key", 100).is_allowed());
         clock.advance(Duration::from_secs(60));
-        // At the start of the next window everything still counts. A quarter later, a quarter is free.
+        // At the start of the next window everything still counts. A quarter later, a quarter is
+        // free.
         let refused = allow_n(&limiter, "key", 1);
         assert_eq!((refused.is_allowed(), refused.used(), refused.remaining()), (false, 100, 0));
         assert_eq!(refused.retry_after(), Some(Duration::from_millis(600)));

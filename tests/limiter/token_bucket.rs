@@ -25,8 +25,8 @@ proptest! {
             }
             let now = u128::from(clock.now().as_nanos());
             admitted.push((now, call.cost.into()));
-            // Every stretch that ends now. Both sides are multiplied by the length, so that nothing is
-            // rounded.
+            // Every stretch that ends now. Both sides are multiplied by the length, so that nothing
+            // is rounded.
             let mut sum = 0;
             for &(from, cost) in admitted.iter().rev() {
                 sum += cost;

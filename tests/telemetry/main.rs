@@ -21,7 +21,7 @@ use limited_mock::{Fault, MockBackend, Operation};
 use recorder::StoringRecorder;
 use subscriber::{Entry, StoringSubscriber};
 
-/// A part of every key. It must not be recorder.
+/// A part of every key. It must not be recorded.
 const SECRET: &str = "alice@example.org";
 const LEASE: Duration = Duration::from_secs(30);
 
