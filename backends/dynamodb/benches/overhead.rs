@@ -1,13 +1,14 @@
-//! What a decision takes over a bare `UpdateItem` of the same size through the same client.
+//! The time of a decision compared with a bare `UpdateItem` of the same size through the same
+//! client.
 //!
 //! ```sh
 //! cargo bench -p limited-dynamodb --bench overhead
 //! ```
 //!
-//! The calls take turns, in one run against one emulator in this process, so that whatever else the machine does falls
-//! on all of them alike; what is printed is medians, and how they compare to the bare call. The second call shows which
-//! part of the overhead is the SDK's own, for settings that belong to a request. Over a network all of it is a smaller
-//! part of the time.
+//! The calls alternate in one run against one emulator in this process, so that other load on the
+//! machine affects all of them equally. The output is the median of each call, and its ratio to the
+//! bare call. The second call shows which part of the overhead belongs to the SDK, for settings per
+//! request. Over a network, the overhead is a smaller part of the time.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const CALLS: [&str; 4] =
     ["a bare UpdateItem", "the same with deadlines", "backend.increment", "Limiter::allow"];
 
 fn main() -> Result<(), Failure> {
-    // `cargo test` runs benches too, without this argument: then a few rounds show that it works.
+    // `cargo test` runs benches too, without this argument. A few rounds are enough then.
     let measured = std::env::args().any(|argument| argument == "--bench");
     let (warm_up, rounds) = if measured { (500, 5_000) } else { (1, 10) };
     Runtime::new()?.block_on(async {
@@ -44,10 +45,10 @@ fn main() -> Result<(), Failure> {
 
         let mut times = CALLS.map(|_| Vec::with_capacity(rounds));
         for round in 0..warm_up + rounds {
-            for turn in 0..CALLS.len() {
-                // Each begins equally often, and each follows each other.
-                let turn = if round % 2 == 0 { turn } else { CALLS.len() - 1 - turn };
-                let call = (round / 2 + turn) % CALLS.len();
+            for position in 0..CALLS.len() {
+                // Each call is first equally often, and follows each other call.
+                let position = if round % 2 == 0 { position } else { CALLS.len() - 1 - position };
+                let call = (round / 2 + position) % CALLS.len();
                 let started = Instant::now();
                 match call {
                     0 => drop(bare(&client, 2 * round).send().await?),
@@ -82,7 +83,7 @@ fn report(times: [Vec<Duration>; 4]) {
     }
 }
 
-/// What the backend sends for an ordinary hit, its texts made beforehand.
+/// Returns the request that the backend sends for an ordinary hit, from constant strings.
 fn bare(client: &Client, number: usize) -> UpdateItemFluentBuilder {
     const TIME: &str = "2026-11-21T12:00:00.000000000Z";
     let text = |text: &str| AttributeValue::S(text.to_owned());
@@ -115,7 +116,7 @@ fn bare(client: &Client, number: usize) -> UpdateItemFluentBuilder {
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
 }
 
-/// What the backend sets for each of its requests, whose kind the second call pays for too.
+/// Returns the settings that the backend overrides for each request; the second call has them too.
 fn deadlines() -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::config::Builder::new()
         .retry_config(RetryConfig::standard().with_max_attempts(2))
@@ -127,12 +128,12 @@ async fn increment(backend: &DynamoDbBackend) -> Result<(), Failure> {
     let now = SystemClock.now();
     let key = Key::from("overhead-2");
     let counter = Counter::new("", &key, Window::aligned(now, WindowLength::DAY))?;
-    let tally = backend.increment(&counter, &Hit::new(1, u64::MAX.into()), now).await?;
-    assert!(tally.counted);
+    let state = backend.increment(&counter, &Hit::new(1, u64::MAX.into()), now).await?;
+    assert!(state.counted);
     Ok(())
 }
 
-/// A client to an emulator on a port of its own.
+/// Returns a client to an emulator on a free port.
 async fn client() -> Result<Client, Failure> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let config = aws_sdk_dynamodb::Config::builder()

@@ -1,13 +1,14 @@
-//! Rate limits in a DynamoDB table: made, used, shared by two processes, and how many requests that takes.
+//! Rate limits in a DynamoDB table: creates the table, decides, lets two processes share a limit,
+//! and counts the requests.
 //!
 //! ```sh
-//! cargo run -p limited-dynamodb --example dynamodb           # an emulator, inside this process
+//! cargo run -p limited-dynamodb --example dynamodb           # an emulator inside this process
 //! cargo run -p limited-dynamodb --example dynamodb -- --aws  # AWS, by the usual environment, profile or role
 //! ```
 //!
-//! It goes to AWS, or what stands for it, also where `AWS_ENDPOINT_URL` or `LIMITED_DYNAMODB_ENDPOINT` is set. There it
-//! makes the table `RATE_LIMIT_TABLE_NAME` (`limited-example` unless set), on demand, and leaves it: what it costs is
-//! below a cent, and you may delete it.
+//! If `AWS_ENDPOINT_URL` or `LIMITED_DYNAMODB_ENDPOINT` is set, the requests go to that endpoint.
+//! There, or on AWS, the example creates the table `RATE_LIMIT_TABLE_NAME` on demand and does not
+//! delete it. Default: `limited-example`. The run costs less than a cent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Failure> {
     let requests = Requests::default();
     let client = client(requests.clone()).await?;
     let table = std::env::var("RATE_LIMIT_TABLE_NAME").unwrap_or_else(|_| "limited-example".to_owned());
-    // A developer's machine may be far from the region: more time than a service in it would allow.
+    // A developer's machine may be far from the region, so it needs more time than the default.
     let process = || {
         DynamoDbBackend::builder(client.clone())
             .table_name(&table)
@@ -43,25 +44,25 @@ async fn main() -> Result<(), Failure> {
     backend.create_rate_limit_table().await?;
     match backend.check_rate_limit_table().await?.as_slice() {
         [] => println!("The table `{table}` is ready."),
-        missing => missing.iter().for_each(|missing| println!("The table lacks something: {missing}.")),
+        issues => issues.iter().for_each(|issue| println!("The table is not ready: {issue}.")),
     }
-    requests.taken();
+    requests.take();
 
-    // So that each run has keys of its own.
+    // Each run has its own keys.
     let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis().to_string();
     let user = |name: &str| Key::new().tenant("example").user(format!("{name}-{run}"));
 
-    println!("\nThree an hour, asked four times:");
+    println!("\nFour hits, of three allowed an hour:");
     let limiter = Limiter::new(backend.clone()).namespace("example").quota(Quota::per_hour(3));
     for _ in 0..4 {
         show("allow", &limiter.allow(user("ada")).await?, &requests);
     }
     show("peek", &limiter.peek(user("ada")).await?, &requests);
     limiter.reset(user("ada")).await?;
-    println!("  reset: {} request", requests.taken());
+    println!("  reset: {} request", requests.take());
     show("allow", &limiter.allow(user("ada")).await?, &requests);
 
-    println!("\nA bucket of five tokens, one more each minute:");
+    println!("\nA bucket of five tokens, with one more each minute:");
     let bucket = Limiter::new(backend.clone())
         .namespace("example")
         .quota(Quota::per_hour(60).burst(5))
@@ -69,7 +70,7 @@ async fn main() -> Result<(), Failure> {
     show("allow_n(4)", &bucket.allow_n(user("bob"), 4).await?, &requests);
     show("allow_n(2)", &bucket.allow_n(user("bob"), 2).await?, &requests);
 
-    println!("\nTwo processes, 100 tasks each, at most 150 an hour between them:");
+    println!("\nTwo processes with 100 tasks each, of 150 hits allowed an hour together:");
     let quota = Quota::per_hour(150);
     let processes = [process(), process()].map(|it| Limiter::new(it).namespace("example").quota(quota));
     let tasks: Vec<_> = (0..200)
@@ -82,7 +83,7 @@ async fn main() -> Result<(), Failure> {
     for task in tasks {
         allowed += u32::from(task.await??.is_allowed());
     }
-    println!("  {allowed} allowed, {} refused: {} requests", 200 - allowed, requests.taken());
+    println!("  {allowed} allowed, {} refused: {} requests", 200 - allowed, requests.take());
     Ok(())
 }
 
@@ -92,10 +93,10 @@ fn show(call: &str, decision: &Decision, requests: &Requests) {
     } else {
         format!("no, retry after {:?}", decision.retry_after())
     };
-    println!("  {call}: {outcome}: {} request", requests.taken());
+    println!("  {call}: {outcome}: {} request", requests.take());
 }
 
-/// A client, to AWS where that is asked for, or else to an emulator on a port of its own.
+/// Returns a client to AWS if requested, or else to an emulator on a free port.
 async fn client(requests: Requests) -> Result<Client, Failure> {
     let endpoint = std::env::var("LIMITED_DYNAMODB_ENDPOINT").ok();
     let to_aws = std::env::args().any(|argument| argument == "--aws");
@@ -120,18 +121,18 @@ async fn client(requests: Requests) -> Result<Client, Failure> {
     Ok(Client::from_conf(config))
 }
 
-/// `aws-config` brings an HTTPS client of its own by default; this package leaves that feature out.
+/// Returns an HTTPS client, because this package disables the default one of `aws-config`.
 fn https() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// Counts what goes to the wire.
+/// Counts the requests that are sent.
 #[derive(Clone, Debug, Default)]
 struct Requests(Arc<AtomicU32>);
 
 impl Requests {
-    /// How many there were since this was last asked.
-    fn taken(&self) -> u32 {
+    /// Returns the number of requests since the last call.
+    fn take(&self) -> u32 {
         self.0.swap(0, Ordering::Relaxed)
     }
 }

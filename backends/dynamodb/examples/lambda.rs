@@ -1,12 +1,17 @@
-//! A Lambda function behind an HTTP API (API Gateway, payload format 2.0) that limits each API key, and each address
-//! that brings none.
+//! A Lambda function behind an HTTP API (API Gateway, payload format 2.0) that limits each API key,
+//! and the address of each request without one.
 //!
-//! It needs the table (`RATE_LIMIT_TABLE_NAME`; see the example `dynamodb` for making one), a role that may
-//! `dynamodb:UpdateItem` and `dynamodb:GetItem` on it, and a choice, `WITHOUT_DECISION` = `pass` or `unavailable`. Built and deployed by `cargo lambda`, or as any other Lambda on `provided.al2023`.
+//! It needs:
 //!
-//! The client is made once, outside the handler, so that all invocations of one environment share its connections and
-//! are one writer. The handler gives up in time to answer before Lambda's own deadline, and says itself what happens
-//! when there is no decision.
+//! - the table (`RATE_LIMIT_TABLE_NAME`; the example `dynamodb` creates one),
+//! - a role that may `dynamodb:UpdateItem` and `dynamodb:GetItem` on it,
+//! - `WITHOUT_DECISION` = `pass` or `unavailable`: what happens if there is no decision.
+//!
+//! Build and deploy it with `cargo lambda`, or like any other Lambda on `provided.al2023`.
+//!
+//! The client is created once, outside the handler, so that all invocations of one environment
+//! share its connections and are one writer. The handler stops waiting for a decision in time to
+//! respond before Lambda's deadline.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -19,21 +24,22 @@ use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
 use limited::{Backend, Decision, Key, Limiter, Quota};
 use limited_dynamodb::DynamoDbBackend;
 
-/// What is kept of the invocation's time for sending the answer.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
+/// The time that is reserved for sending the response.
+const TIME_TO_RESPOND: Duration = Duration::from_millis(50);
 
-/// What happens to a request that could not be decided about. There is no default: it is the service's choice.
+/// What happens to a request without a decision. There is no default, because the service must
+/// choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WithoutDecision {
-    /// It passes unlimited: an outage of the table does not become one of the service.
+    /// It passes without a limit: an outage of the table is not an outage of the service.
     Pass,
-    /// It is answered with 503: nothing passes unlimited.
+    /// It gets a 503: no request passes without a limit.
     Unavailable,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    // `aws-config` brings an HTTPS client of its own by default; this package leaves that feature out.
+    // This package disables the default HTTPS client of `aws-config`.
     let https =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_config::defaults(BehaviorVersion::latest()).http_client(https).load().await;
@@ -45,7 +51,8 @@ async fn main() -> Result<(), Error> {
         Ok("unavailable") => WithoutDecision::Unavailable,
         _ => {
             return Err(
-                "set `WITHOUT_DECISION` to `pass` or `unavailable`: what happens when the table fails".into(),
+                "set `WITHOUT_DECISION` to `pass` or `unavailable`: what happens if there is no decision"
+                    .into(),
             );
         }
     };
@@ -53,14 +60,14 @@ async fn main() -> Result<(), Error> {
     lambda_http::run(service_fn(|request| handle(&limiter, without, request))).await
 }
 
-/// Answers a request, if its key may make one now.
+/// Responds to a request: 200 if its key is within the limit, 429 otherwise.
 pub(crate) async fn handle<B: Backend>(
     limiter: &Limiter<B>,
     without: WithoutDecision,
     request: Request,
 ) -> Result<Response<Body>, Error> {
     let Some(key) = key_of(&request) else {
-        return answer(StatusCode::BAD_REQUEST, "neither an API key nor an address");
+        return respond(StatusCode::BAD_REQUEST, "the request has neither an API key nor an address");
     };
     let decision = match tokio::time::timeout(time_left(&request), limiter.allow(key)).await {
         Ok(Ok(decision)) => Ok(decision),
@@ -68,20 +75,20 @@ pub(crate) async fn handle<B: Backend>(
         Err(_) => Err("no decision before the deadline".to_owned()),
     };
     match decision {
-        Ok(decision) if decision.is_allowed() => welcome(),
-        Ok(decision) => refusal(&decision),
+        Ok(decision) if decision.is_allowed() => allowed(),
+        Ok(decision) => refused(&decision),
         Err(reason) => {
-            // What goes to the standard error is in the function's log.
+            // The standard error is the function's log.
             eprintln!("no decision: {reason}");
             match without {
-                WithoutDecision::Pass => welcome(),
-                WithoutDecision::Unavailable => answer(StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+                WithoutDecision::Pass => allowed(),
+                WithoutDecision::Unavailable => respond(StatusCode::SERVICE_UNAVAILABLE, "try again later"),
             }
         }
     }
 }
 
-/// The API key, of which only a fingerprint goes to the table, or else the caller's address.
+/// Returns the API key, of which the table gets only a hash, or else the caller's address.
 fn key_of(request: &Request) -> Option<Key<'static>> {
     if let Some(api_key) = request.headers().get("x-api-key") {
         return Some(Key::new().secret("api_key", api_key.as_bytes()));
@@ -91,20 +98,20 @@ fn key_of(request: &Request) -> Option<Key<'static>> {
     Some(Key::new().ip(address))
 }
 
-/// How long the decision may take, so that there is still an answer before Lambda's deadline.
+/// Returns how long the decision may take, so that the response is sent before Lambda's deadline.
 fn time_left(request: &Request) -> Duration {
     let deadline = request.lambda_context().deadline();
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    left.saturating_sub(TIME_TO_ANSWER)
+    left.saturating_sub(TIME_TO_RESPOND)
 }
 
-fn welcome() -> Result<Response<Body>, Error> {
-    answer(StatusCode::OK, "welcome")
+fn allowed() -> Result<Response<Body>, Error> {
+    respond(StatusCode::OK, "welcome")
 }
 
-/// 429, with the time to wait in whole seconds, rounded up.
-fn refusal(decision: &Decision) -> Result<Response<Body>, Error> {
-    let mut response = answer(StatusCode::TOO_MANY_REQUESTS, "too many requests")?;
+/// Returns 429 with `Retry-After` in whole seconds, rounded up.
+fn refused(decision: &Decision) -> Result<Response<Body>, Error> {
+    let mut response = respond(StatusCode::TOO_MANY_REQUESTS, "too many requests")?;
     if let Some(wait) = decision.retry_after() {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
@@ -112,6 +119,6 @@ fn refusal(decision: &Decision) -> Result<Response<Body>, Error> {
     Ok(response)
 }
 
-fn answer(status: StatusCode, text: &str) -> Result<Response<Body>, Error> {
+fn respond(status: StatusCode, text: &str) -> Result<Response<Body>, Error> {
     Ok(Response::builder().status(status).header(header::CONTENT_TYPE, "text/plain").body(text.into())?)
 }

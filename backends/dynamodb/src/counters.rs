@@ -159,7 +159,7 @@ impl Counters {
     }
 
     /// Returns a number for the next write: higher than any before, and near the time in
-    /// microseconds, so that the slots of different writers show which of them has been silent for
+    /// microseconds. So the slots of different writers show which of them has been silent for
     /// longest.
     fn next_number(&self, now: Timestamp) -> u64 {
         let micros = now.as_nanos() / 1_000;

@@ -8,8 +8,8 @@ use crate::attributes::{
 /// An index of the table of rate limits, to find usage by the parts of a key.
 ///
 /// It projects keys only, and its sort key is part of the item's own key and never changes. So an
-/// index costs one more write unit for the first hit of a window on a key with that part, and
-/// nothing for later hits.
+/// index costs one more write unit for the first hit of a window on a key with that part. Later
+/// hits cost nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Index {

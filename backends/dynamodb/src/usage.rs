@@ -146,8 +146,8 @@ impl fmt::Debug for UsageStream {
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) if the table does not have the index, if the index is still
-/// being filled, or if the value is the empty string, which no index holds.
+/// [`Invalid`](BackendError::Invalid) if the table does not have the index, or if it is still being
+/// filled. It is also the error for the empty string, which no index contains.
 /// [`MissingTable`](BackendError::MissingTable) if the table does not exist.
 /// [`Throttled`](BackendError::Throttled) if DynamoDB repeatedly leaves keys unprocessed.
 /// [`Corrupt`](BackendError::Corrupt) for an item that is not in the documented format. Other

@@ -39,10 +39,10 @@ struct Batch(Mutex<Option<Vec<Option<PendingHit>>>>);
 impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
     /// Submits `hit` to the next write to `key`, and waits for its result.
     ///
-    /// `write` is called once per batch, after the previous write to `key` has ended, with the hits
-    /// of the batch in the order in which they arrived. It returns one result for each of them, in
-    /// the same order. It is called for the first hit of a batch only, so every caller must pass an
-    /// equivalent `write` for equal keys.
+    /// `write` is called once per batch, after the previous write to `key` has ended. It gets the
+    /// hits of the batch in the order in which they arrived. It returns one result for each of
+    /// them, in the same order. It is called for the first hit of a batch only, so every caller
+    /// must pass an equivalent `write` for equal keys.
     ///
     /// # Cancellation
     ///

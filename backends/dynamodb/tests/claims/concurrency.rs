@@ -130,7 +130,7 @@ async fn at_most_one_claim_is_granted_under_faults_and_its_owner_finishes() {
         let mut race = Race::new(&table, String::from("key"));
         let results = race.claim_all(NOON).await;
         table.wire.clear_faults();
-        table.wire.settled().await;
+        table.wire.drained().await;
         let mut granted = Vec::new();
         for (owner, result) in results {
             match result {

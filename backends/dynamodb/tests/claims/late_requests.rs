@@ -58,7 +58,7 @@ async fn late_claim_after_finish_changes_nothing() {
         let completion = limited_core::Completion { expires, ..done(ALICE, "1") };
         assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
         let before = table.item().await;
-        table.wire.settled().await;
+        table.wire.drained().await;
         assert_eq!(table.item().await, before);
     }
 }
@@ -72,7 +72,7 @@ async fn late_claim_after_release_changes_nothing() {
     granted(claim(&backend, ALICE, NOON).await);
     backend.release(&order(&key()), ALICE, NOON).await.unwrap();
     let before = table.item().await;
-    table.wire.settled().await;
+    table.wire.drained().await;
     assert_eq!(table.item().await, before);
 }
 
@@ -88,7 +88,7 @@ async fn late_claim_after_another_owner_holds_the_key_for_one_lease() {
     backend.release(&order(&key()), ALICE, NOON).await.unwrap();
     let second = granted(claim(&backend, BOB, NOON).await);
     backend.release(&order(&key()), BOB, NOON).await.unwrap();
-    table.wire.settled().await;
+    table.wire.drained().await;
     let Record::InProgress(late) = held(claim(&backend, BOB, seconds(1)).await) else {
         panic!("the claim is in progress")
     };
@@ -114,7 +114,7 @@ async fn late_requests_of_an_owner_do_not_change_the_next_claim() {
     backend.release(&on, ALICE, NOON).await.unwrap_err();
     granted(claim(&backend, BOB, after(LEASE)).await);
     let before = table.item().await;
-    table.wire.settled().await;
+    table.wire.drained().await;
     assert_eq!(table.item().await, before);
     assert_eq!(backend.finish(&on, &done(BOB, "\"his\""), after(LEASE)).await.unwrap(), FinishResult::Stored);
     let Acquisition::Held(Record::Finished(finished)) = claim(&backend, ALICE, after(LEASE)).await else {
@@ -133,7 +133,7 @@ async fn late_renewal_does_not_shorten_the_lease() {
     backend.renew(&on, ALICE, seconds(40), NOON).await.unwrap_err();
     backend.renew(&on, ALICE, seconds(50), NOON).await.unwrap();
     let before = table.item().await;
-    table.wire.settled().await;
+    table.wire.drained().await;
     assert_eq!(table.item().await, before);
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct RecordedRequest {
     /// The fault that it met.
     pub(crate) fault: Fault,
     /// Whether the server has run it. A delayed request runs later; see
-    /// [`Wire::settled`](super::Wire::settled).
+    /// [`Wire::drained`](super::Wire::drained).
     pub(crate) reached: bool,
     /// Whether the client received the whole response.
     pub(crate) completed: bool,

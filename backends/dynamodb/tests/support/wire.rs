@@ -156,7 +156,7 @@ impl Wire {
     }
 
     /// Waits until every request in flight has reached the server, late writes included.
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn drained(&self) {
         let mut in_flight = self.0.in_flight.subscribe();
         in_flight.wait_for(|requests| *requests == 0).await.expect("the wire holds the sender");
     }
