@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Grant, LeaseStatus, Owner, Record,
-    RequestHash, Timestamp, has_passed,
+    RequestHash, Result, Timestamp, has_passed,
 };
 
 use super::manager::{ClaimOptions, LeaseGuard, LeaseManager};
@@ -31,7 +31,7 @@ impl<B: Backend> LeaseManager<B> {
         &self,
         key: ClaimKey<'a>,
         options: ClaimOptions<'a>,
-    ) -> Result<AcquireOutcome<'a>, BackendError> {
+    ) -> Result<AcquireOutcome<'a>> {
         if self.settings.read_before_claim {
             match self.backend.find(&key, self.now()).await {
                 Ok(Some(record @ Record::Finished(_))) => return Ok(AcquireOutcome::Held(record)),
@@ -68,12 +68,7 @@ impl<B: Backend> LeaseManager<B> {
     /// Sends a claim, and repeats it once if its outcome is unknown. If the outcome is still
     /// unknown, releases the key: otherwise the key might be in progress without a handler until
     /// the lease expires.
-    async fn claim(
-        &self,
-        key: ClaimKey<'_>,
-        owner: Owner,
-        options: ClaimOptions<'_>,
-    ) -> Result<Acquisition, BackendError> {
+    async fn claim(&self, key: ClaimKey<'_>, owner: Owner, options: ClaimOptions<'_>) -> Result<Acquisition> {
         let ClaimOptions { request_hash, metadata } = options;
         let mut is_first = true;
         loop {
@@ -93,12 +88,7 @@ impl<B: Backend> LeaseManager<B> {
     /// Returns the grant with a lease that has not expired. If it expired before the response
     /// arrived, renews it first, so that no handler starts without a lease. Returns `None` if
     /// another owner has taken the key.
-    async fn ensure_live(
-        &self,
-        key: ClaimKey<'_>,
-        owner: Owner,
-        grant: Grant,
-    ) -> Result<Option<Grant>, BackendError> {
+    async fn ensure_live(&self, key: ClaimKey<'_>, owner: Owner, grant: Grant) -> Result<Option<Grant>> {
         let now = self.now();
         if now < grant.expires_at {
             return Ok(Some(grant));
@@ -120,7 +110,7 @@ impl<B: Backend> LeaseManager<B> {
         request_hash: Option<RequestHash>,
         mut record: Record,
         backoff: &mut PollBackoff,
-    ) -> Result<Option<Record>, BackendError> {
+    ) -> Result<Option<Record>> {
         while let Some(pause) = backoff.next_pause(self.now(), &record, request_hash) {
             self.settings.clock.sleep(pause).await;
             let now = self.now();

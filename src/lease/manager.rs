@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimMetadata, Completion, FinishResult, InProgress,
-    InvalidKey, Key, LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp,
+    Backend, ClaimKey, ClaimKind, ClaimMetadata, Completion, FinishResult, InProgress, InvalidKey, Key,
+    LeaseStatus, Owner, Record, RequestHash, Result, StoredResult, Timestamp,
 };
 
 use super::settings::MIN_LEASE;
@@ -130,7 +130,7 @@ impl<B: Backend> LeaseManager<B> {
         guard: &LeaseGuard<'_>,
         result: StoredResult,
         status_code: Option<u16>,
-    ) -> Result<(FinishResult, Timestamp), BackendError> {
+    ) -> Result<(FinishResult, Timestamp)> {
         guard.claim.close();
         // All attempts send the same time, so that they are the same write.
         let now = self.now();
@@ -153,9 +153,9 @@ impl<B: Backend> LeaseManager<B> {
     }
 
     /// Sends a write until its outcome is known, [`MAX_WRITE_ATTEMPTS`] times at most.
-    async fn retry_write<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, BackendError>
+    async fn retry_write<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T>
     where
-        F: Future<Output = Result<T, BackendError>>,
+        F: Future<Output = Result<T>>,
     {
         let mut pause = RETRY_BACKOFF;
         for _ in 1..MAX_WRITE_ATTEMPTS {

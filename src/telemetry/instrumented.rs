@@ -1,8 +1,8 @@
 //! A backend that records each call: its duration, its error, and what became of a claim.
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Timestamp, WindowId, async_trait,
+    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
+    Immediate, LeaseStatus, Operation, Owner, Record, Result, Timestamp, WindowId, async_trait,
 };
 
 use super::Instrumented;
@@ -13,10 +13,7 @@ use super::operation::Call;
 use super::tracing;
 
 /// Awaits a call in its span, and records it.
-async fn record<T>(
-    call: Call<'_>,
-    future: impl Future<Output = Result<T, BackendError>> + Send,
-) -> Result<T, BackendError> {
+async fn record<T>(call: Call<'_>, future: impl Future<Output = Result<T>> + Send) -> Result<T> {
     #[cfg(feature = "tracing")]
     let future = ::tracing::Instrument::instrument(future, tracing::call_span(&call));
     let result = future.await;
@@ -24,7 +21,7 @@ async fn record<T>(
     result
 }
 
-fn record_result<T>(call: &Call<'_>, result: &Result<T, BackendError>) {
+fn record_result<T>(call: &Call<'_>, result: &Result<T>) {
     let error = result.as_ref().err();
     #[cfg(feature = "metrics")]
     metrics::record_call(call, error);
@@ -41,7 +38,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         let call = Call::on_counter(Operation::Increment, counter);
         // If the call would have to wait, `increment` follows, and is recorded.
         let result = B::try_increment(self, counter, hit, now)?;
@@ -51,25 +48,15 @@ impl<B: Backend> Backend for Instrumented<B> {
         Some(result)
     }
 
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         record(Call::on_counter(Operation::Increment, counter), B::increment(self, counter, hit, now)).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         record(Call::on_counter(Operation::Get, counter), B::get(self, counter, now)).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         record(Call::on_counter(Operation::Reset, counter), B::reset(self, counter, window, now)).await
     }
 
@@ -78,7 +65,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         let result = record(Call::on_claim(Operation::Claim, key), B::claim(self, key, request, now)).await;
         #[cfg(feature = "tracing")]
         tracing::record_claim(key, &result);
@@ -90,7 +77,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         let result =
             record(Call::on_claim(Operation::Finish, key), B::finish(self, key, completion, now)).await;
         #[cfg(feature = "tracing")]
@@ -104,7 +91,7 @@ impl<B: Backend> Backend for Instrumented<B> {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         let result =
             record(Call::on_claim(Operation::Renew, key), B::renew(self, key, owner, expires_at, now)).await;
         #[cfg(feature = "tracing")]
@@ -112,23 +99,18 @@ impl<B: Backend> Backend for Instrumented<B> {
         result
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         let result = record(Call::on_claim(Operation::Release, key), B::release(self, key, owner, now)).await;
         #[cfg(feature = "tracing")]
         tracing::record_release(key, &result);
         result
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         record(Call::on_claim(Operation::Find, key), B::find(self, key, now)).await
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         let result = record(Call::on_claim(Operation::Forget, key), B::forget(self, key, now)).await;
         #[cfg(feature = "tracing")]
         tracing::record_forget(key, &result);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use limited_core::{
     Acquisition, BackendError, ClaimKey, Counter, CounterState, FinishResult, Key, LeaseStatus, Record,
+    Result,
 };
 use sha2::{Digest, Sha256};
 use tracing::{Span, debug, debug_span, info, trace, trace_span, warn};
@@ -91,7 +92,7 @@ macro_rules! claim_event {
     }};
 }
 
-pub(super) fn record_claim(key: &ClaimKey<'_>, result: &Result<Acquisition, BackendError>) {
+pub(super) fn record_claim(key: &ClaimKey<'_>, result: &Result<Acquisition>) {
     match result {
         Ok(Acquisition::Acquired(grant)) => {
             let fencing_token = grant.fencing_token.0;
@@ -109,7 +110,7 @@ pub(super) fn record_claim(key: &ClaimKey<'_>, result: &Result<Acquisition, Back
     }
 }
 
-pub(super) fn record_finish(key: &ClaimKey<'_>, result: &Result<FinishResult, BackendError>) {
+pub(super) fn record_finish(key: &ClaimKey<'_>, result: &Result<FinishResult>) {
     match result {
         Ok(FinishResult::Stored) => claim_event!(debug, key, "finished"),
         Ok(FinishResult::Omitted { .. }) => claim_event!(warn, key, "finished, result not stored"),
@@ -118,7 +119,7 @@ pub(super) fn record_finish(key: &ClaimKey<'_>, result: &Result<FinishResult, Ba
     }
 }
 
-pub(super) fn record_renewal(key: &ClaimKey<'_>, result: &Result<LeaseStatus, BackendError>) {
+pub(super) fn record_renewal(key: &ClaimKey<'_>, result: &Result<LeaseStatus>) {
     match result {
         Ok(LeaseStatus::Owned) => claim_event!(trace, key, "renewed"),
         Ok(LeaseStatus::Lost(_)) => claim_event!(warn, key, "lost"),
@@ -126,7 +127,7 @@ pub(super) fn record_renewal(key: &ClaimKey<'_>, result: &Result<LeaseStatus, Ba
     }
 }
 
-pub(super) fn record_release(key: &ClaimKey<'_>, result: &Result<LeaseStatus, BackendError>) {
+pub(super) fn record_release(key: &ClaimKey<'_>, result: &Result<LeaseStatus>) {
     match result {
         // A repeated release may find no record.
         Ok(LeaseStatus::Owned | LeaseStatus::Lost(None)) => claim_event!(debug, key, "released"),
@@ -135,7 +136,7 @@ pub(super) fn record_release(key: &ClaimKey<'_>, result: &Result<LeaseStatus, Ba
     }
 }
 
-pub(super) fn record_forget(key: &ClaimKey<'_>, result: &Result<(), BackendError>) {
+pub(super) fn record_forget(key: &ClaimKey<'_>, result: &Result<()>) {
     if result.is_ok() {
         claim_event!(info, key, "forgotten");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use limited::ManualClock;
 use limited::backend::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait,
 };
 
 use super::claim_model::Model;
@@ -37,7 +37,7 @@ impl<B> Stepping<B> {
         self.model.lock().unwrap()
     }
 
-    async fn respond<T>(&self, result: Result<T, BackendError>) -> Result<T, BackendError> {
+    async fn respond<T>(&self, result: Result<T>) -> Result<T> {
         let is_lost = self.lost.lock().unwrap().pop().unwrap_or_default();
         step().await;
         if is_lost { Err(BackendError::timed_out("the test loses this response")) } else { result }
@@ -72,25 +72,15 @@ pub(crate) fn drive<T>(clock: &ManualClock, pace: Duration, future: impl Future<
 
 #[async_trait]
 impl<B: Backend> Backend for Stepping<B> {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.backend.increment(counter, hit, now).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         self.backend.get(counter, now).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) -> Result<()> {
         self.backend.reset(counter, window_id, now).await
     }
 
@@ -99,7 +89,7 @@ impl<B: Backend> Backend for Stepping<B> {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         step().await;
         let result = self.backend.claim(key, request, now).await;
         let returned = result.as_ref().unwrap();
@@ -113,7 +103,7 @@ impl<B: Backend> Backend for Stepping<B> {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         step().await;
         let result = self.backend.finish(key, completion, now).await;
         let returned = result.as_ref().unwrap();
@@ -128,7 +118,7 @@ impl<B: Backend> Backend for Stepping<B> {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         step().await;
         let result = self.backend.renew(key, owner, expires_at, now).await;
         let returned = result.as_ref().unwrap();
@@ -137,12 +127,7 @@ impl<B: Backend> Backend for Stepping<B> {
         self.respond(result).await
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         step().await;
         let result = self.backend.release(key, owner, now).await;
         let returned = result.as_ref().unwrap();
@@ -156,7 +141,7 @@ impl<B: Backend> Backend for Stepping<B> {
         self.respond(result).await
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         step().await;
         let result = self.backend.find(key, now).await;
         let returned = result.as_ref().unwrap();
@@ -165,7 +150,7 @@ impl<B: Backend> Backend for Stepping<B> {
         self.respond(result).await
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         step().await;
         let result = self.backend.forget(key, now).await;
         self.model().note_time(key, now, true);

@@ -1,6 +1,9 @@
 //! The examples and the README: what they print is right, and they fail with a reason.
 
-#![allow(clippy::duplicate_mod, reason = "both examples share `lines.rs`, and each is tested with its own copy")]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "both examples share `lines.rs`, and each is tested with its own copy"
+)]
 #![cfg(feature = "memory")]
 
 mod attempts;

@@ -7,7 +7,7 @@ use limited::{
     Algorithm, Backend, BackendError, Decision, Error, Immediate, Limiter, ManualClock, OnError, Quota,
     Timestamp,
 };
-use limited_core::{Counter, CounterState, Hit, WindowId, async_trait};
+use limited_core::{Counter, CounterState, Hit, Result, WindowId, async_trait};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 
@@ -18,25 +18,15 @@ struct FastPathOnly(MockBackend);
 
 #[async_trait]
 impl Backend for FastPathOnly {
-    async fn increment(
-        &self,
-        _: &Counter<'_>,
-        _: &Hit<'_>,
-        _: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, _: &Counter<'_>, _: &Hit<'_>, _: Timestamp) -> Result<CounterState> {
         panic!("the fast path should have counted the hit")
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         self.0.get(counter, now).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) -> Result<()> {
         self.0.reset(counter, window_id, now).await
     }
 
@@ -45,7 +35,7 @@ impl Backend for FastPathOnly {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         Some(block_on(self.0.increment(counter, hit, now)))
     }
 }

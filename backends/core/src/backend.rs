@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    LeaseStatus, Owner, Record, Timestamp, WindowId,
+    LeaseStatus, Owner, Record, Result, Timestamp, WindowId,
 };
 
 /// Stores counters and claims, in memory or in a database.
@@ -179,7 +179,7 @@ pub trait Backend: Send + Sync {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         let _ = (counter, hit, now);
         None
     }
@@ -199,12 +199,7 @@ pub trait Backend: Send + Sync {
     /// and [`Unavailable`](BackendError::Unavailable) the hit may have been counted; after all
     /// other errors it was not. [`Invalid`](BackendError::Invalid) if the counter is sliding and
     /// its window is not aligned.
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError>;
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState>;
 
     /// Reads the counter and changes nothing.
     ///
@@ -219,7 +214,7 @@ pub trait Backend: Send + Sync {
     ///
     /// Returns an error if the backend could not read. [`Invalid`](BackendError::Invalid) if the
     /// counter is sliding and its window is not aligned.
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError>;
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState>;
 
     /// Deletes the counter. If `window` is given, deletes only the window from the first hit that
     /// has this id.
@@ -229,12 +224,7 @@ pub trait Backend: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if the backend could not write. The counter may have been deleted.
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError>;
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()>;
 
     /// Acquires the key for an owner until a lease ends, if it is free. Otherwise returns the
     /// record that holds it.
@@ -253,7 +243,7 @@ pub trait Backend: Send + Sync {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         let _ = (key, request, now);
         no_claims()
     }
@@ -274,7 +264,7 @@ pub trait Backend: Send + Sync {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         let _ = (key, completion, now);
         no_claims()
     }
@@ -291,7 +281,7 @@ pub trait Backend: Send + Sync {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         let _ = (key, owner, expires_at, now);
         no_claims()
     }
@@ -302,12 +292,7 @@ pub trait Backend: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if the backend could not decide. The key may have been released.
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         let _ = (key, owner, now);
         no_claims()
     }
@@ -321,7 +306,7 @@ pub trait Backend: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if the backend could not read.
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         let _ = (key, now);
         no_claims()
     }
@@ -333,7 +318,7 @@ pub trait Backend: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if the backend could not write. The record may have been deleted.
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         let _ = (key, now);
         no_claims()
     }
@@ -345,6 +330,6 @@ pub trait Backend: Send + Sync {
 /// The harness `limited_core::conformance::PollOnce` tests the promise.
 pub trait Immediate: Backend {}
 
-fn no_claims<T>() -> Result<T, BackendError> {
+fn no_claims<T>() -> Result<T> {
     Err(BackendError::unsupported("this backend supports counters, but not claims"))
 }

@@ -49,6 +49,9 @@ pub enum BackendError {
     Other(Cause),
 }
 
+/// The result of an operation of a backend.
+pub type Result<T, E = BackendError> = std::result::Result<T, E>;
+
 impl BackendError {
     /// Creates [`Throttled`](Self::Throttled).
     pub fn throttled(cause: impl Into<Cause>) -> Self {

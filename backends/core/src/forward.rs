@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Timestamp, WindowId,
+    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
+    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId,
 };
 
 // A method that is missing here would run the default of the trait instead of the method of the
@@ -22,7 +22,7 @@ macro_rules! forward {
                 counter: &Counter<'_>,
                 hit: &Hit<'_>,
                 now: Timestamp,
-            ) -> Option<Result<CounterState, BackendError>> {
+            ) -> Option<Result<CounterState>> {
                 (**self).try_increment(counter, hit, now)
             }
 
@@ -31,11 +31,11 @@ macro_rules! forward {
                 counter: &Counter<'_>,
                 hit: &Hit<'_>,
                 now: Timestamp,
-            ) -> Result<CounterState, BackendError> {
+            ) -> Result<CounterState> {
                 (**self).increment(counter, hit, now).await
             }
 
-            async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+            async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
                 (**self).get(counter, now).await
             }
 
@@ -44,7 +44,7 @@ macro_rules! forward {
                 counter: &Counter<'_>,
                 window: Option<WindowId>,
                 now: Timestamp,
-            ) -> Result<(), BackendError> {
+            ) -> Result<()> {
                 (**self).reset(counter, window, now).await
             }
 
@@ -53,7 +53,7 @@ macro_rules! forward {
                 key: &ClaimKey<'_>,
                 request: &ClaimRequest<'_>,
                 now: Timestamp,
-            ) -> Result<Acquisition, BackendError> {
+            ) -> Result<Acquisition> {
                 (**self).claim(key, request, now).await
             }
 
@@ -62,7 +62,7 @@ macro_rules! forward {
                 key: &ClaimKey<'_>,
                 completion: &Completion<'_>,
                 now: Timestamp,
-            ) -> Result<FinishResult, BackendError> {
+            ) -> Result<FinishResult> {
                 (**self).finish(key, completion, now).await
             }
 
@@ -72,7 +72,7 @@ macro_rules! forward {
                 owner: Owner,
                 expires_at: Timestamp,
                 now: Timestamp,
-            ) -> Result<LeaseStatus, BackendError> {
+            ) -> Result<LeaseStatus> {
                 (**self).renew(key, owner, expires_at, now).await
             }
 
@@ -81,15 +81,15 @@ macro_rules! forward {
                 key: &ClaimKey<'_>,
                 owner: Owner,
                 now: Timestamp,
-            ) -> Result<LeaseStatus, BackendError> {
+            ) -> Result<LeaseStatus> {
                 (**self).release(key, owner, now).await
             }
 
-            async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+            async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
                 (**self).find(key, now).await
             }
 
-            async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+            async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
                 (**self).forget(key, now).await
             }
         }

@@ -49,7 +49,7 @@ pub use claim::{
 };
 pub use clock::{Clock, CoarseClock, ManualClock, Sleep, SystemClock};
 pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
-pub use error::{BackendError, Cause};
+pub use error::{BackendError, Cause, Result};
 pub use key::{Dimensions, InvalidKey, Key};
 pub use operation::Operation;
 pub use timestamp::Timestamp;

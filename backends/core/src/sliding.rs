@@ -6,7 +6,7 @@
 //! weight of the previous window are whole. So this is `current + cost ≤ limit − weight`, with the
 //! weight rounded up: one hit with a lower ceiling. Nothing else is rounded, and nothing overflows.
 
-use crate::{Backend, BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowLength};
+use crate::{Backend, BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowLength};
 
 /// Returns the weight of the previous window, `elapsed` nanoseconds after the start of the current
 /// one: `previous · (length − elapsed) / length`, rounded up.
@@ -63,7 +63,7 @@ pub async fn increment<B: Backend + ?Sized>(
     counter: &Counter<'_>,
     hit: &Hit<'_>,
     now: Timestamp,
-) -> Result<CounterState, BackendError> {
+) -> Result<CounterState> {
     let previous = previous_value(backend, counter, now).await?;
     let hit = with_previous(hit, previous, counter.window(), now);
     let state = backend.increment(&counter.fixed(), &hit, now).await?;
@@ -80,7 +80,7 @@ pub async fn get<B: Backend + ?Sized>(
     backend: &B,
     counter: &Counter<'_>,
     now: Timestamp,
-) -> Result<CounterState, BackendError> {
+) -> Result<CounterState> {
     let previous = previous_value(backend, counter, now).await?;
     Ok(merge_previous(previous, counter.window(), backend.get(&counter.fixed(), now).await?))
 }
@@ -89,7 +89,7 @@ async fn previous_value<B: Backend + ?Sized>(
     backend: &B,
     counter: &Counter<'_>,
     now: Timestamp,
-) -> Result<u128, BackendError> {
+) -> Result<u128> {
     match previous_window(counter)? {
         Some(previous) => Ok(backend.get(&previous, now).await?.value),
         None => Ok(0),
@@ -101,7 +101,7 @@ async fn previous_value<B: Backend + ?Sized>(
 /// # Errors
 ///
 /// [`Invalid`](BackendError::Invalid) if the window is not aligned, and so has no previous one.
-pub fn previous_window<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>, BackendError> {
+pub fn previous_window<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>> {
     match counter.window() {
         window @ Window::Aligned { .. } => {
             Ok(window.previous().map(|previous| counter.with_window(previous).fixed()))

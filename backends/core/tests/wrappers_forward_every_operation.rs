@@ -7,8 +7,8 @@ use std::thread;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, InvalidKey, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId,
-    WindowLength, async_trait,
+    FinishResult, Hit, Immediate, InvalidKey, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window,
+    WindowId, WindowLength, async_trait,
 };
 
 /// Returns an error from every operation that names the operation and its arguments. No default
@@ -34,20 +34,20 @@ macro_rules! operations {
         impl Backend for Named {
             fn try_increment(
                 &self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp,
-            ) -> Option<Result<CounterState, BackendError>> {
+            ) -> Option<Result<CounterState>> {
                 Some(Err(named("try_increment", counter, hit, now)))
             }
         $(
             async fn $operation(
                 &self, counter: &Counter<'_>, $($argument: $type,)? now: Timestamp,
-            ) -> Result<$result, BackendError> {
+            ) -> Result<$result> {
                 Err(named(stringify!($operation), counter, ($($argument,)?), now))
             }
         )+
         $(
             async fn $claims(
                 &self, key: &ClaimKey<'_>, $($what: $what_type,)* now: Timestamp,
-            ) -> Result<$claims_result, BackendError> {
+            ) -> Result<$claims_result> {
                 Err(named(stringify!($claims), key, ($($what,)*), now))
             }
         )+}

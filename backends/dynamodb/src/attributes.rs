@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::{BackendError, Timestamp};
+use limited_core::{BackendError, Result, Timestamp};
 
 use crate::format::parse_timestamp;
 
@@ -60,18 +60,18 @@ pub(crate) fn key_attributes(partition: (&str, &str), sort: (&str, &str)) -> Ite
 }
 
 /// Reads a string; `None` if the attribute is missing.
-pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<Option<&'a str>, BackendError> {
+pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<Option<&'a str>> {
     item.get(name).map(|value| value.as_s().map(String::as_str).map_err(|_| unreadable(name))).transpose()
 }
 
 /// Reads a time; `None` if the attribute is missing.
-pub(crate) fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, BackendError> {
+pub(crate) fn time(item: &Item, name: &str) -> Result<Option<Timestamp>> {
     let text = text(item, name)?;
     text.map(|text| parse_timestamp(text).ok_or_else(|| unreadable(name))).transpose()
 }
 
 /// Reads a whole number; `None` if the attribute is missing.
-pub(crate) fn number<N: FromStr>(item: &Item, name: &str) -> Result<Option<N>, BackendError> {
+pub(crate) fn number<N: FromStr>(item: &Item, name: &str) -> Result<Option<N>> {
     let parse = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
     item.get(name).map(|value| parse(value).ok_or_else(|| unreadable(name))).transpose()
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait,
+    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
+    LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait,
 };
 
 use crate::claims::Claims;
@@ -53,25 +53,15 @@ impl fmt::Debug for DynamoDbBackend {
 
 #[async_trait]
 impl Backend for DynamoDbBackend {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.counters.increment(counter, hit, now).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         self.counters.get(counter, now).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        _now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, _now: Timestamp) -> Result<()> {
         self.counters.reset(counter, window_id).await
     }
 
@@ -80,7 +70,7 @@ impl Backend for DynamoDbBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         self.claims.claim(key, request, now).await
     }
 
@@ -89,7 +79,7 @@ impl Backend for DynamoDbBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         self.claims.finish(key, completion, now).await
     }
 
@@ -99,24 +89,19 @@ impl Backend for DynamoDbBackend {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         self.claims.renew(key, owner, expires_at, now).await
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         self.claims.release(key, owner, now).await
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         self.claims.find(key, now).await
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         self.claims.forget(key, now).await
     }
 }

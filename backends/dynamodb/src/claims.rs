@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::ReturnValue;
 use limited_core::{
     Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, FinishResult, Grant, LeaseStatus, Owner,
-    Record, StoredResult, Timestamp,
+    Record, Result, StoredResult, Timestamp,
 };
 
 use self::item::ClaimItem;
@@ -38,7 +38,7 @@ impl Claims {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         let item = ClaimItem::of(key);
         let tenant = tenant(key, request.metadata.tenant);
         ItemSize::of_claim(item.bytes(), tenant, &request.metadata).check()?;
@@ -71,7 +71,7 @@ impl Claims {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         let item = ClaimItem::of(key);
         let tenant = tenant(key, completion.metadata.tenant);
         let size = ItemSize::of_claim(item.bytes(), tenant, &completion.metadata);
@@ -105,7 +105,7 @@ impl Claims {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         let old = match self.change(key, expressions::renew(owner, expires_at, now)).await? {
             UpdateOutcome::Applied(_) => return Ok(LeaseStatus::Owned),
             UpdateOutcome::ConditionFailed(old) => old.map(StoredClaim),
@@ -125,7 +125,7 @@ impl Claims {
         key: &ClaimKey<'_>,
         owner: Owner,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         let old = match self.change(key, expressions::release(owner, now)).await? {
             UpdateOutcome::Applied(_) => return Ok(LeaseStatus::Owned),
             UpdateOutcome::ConditionFailed(old) => old.map(StoredClaim),
@@ -140,25 +140,21 @@ impl Claims {
         Ok(LeaseStatus::Lost(record_instead(old, now)?))
     }
 
-    pub(crate) async fn find(
-        &self,
-        key: &ClaimKey<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Record>, BackendError> {
+    pub(crate) async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         record_instead(self.read(&ClaimItem::of(key)).await?, now)
     }
 
-    pub(crate) async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    pub(crate) async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         // If the condition fails, there is no item.
         self.change(key, expressions::forget(now)).await.map(drop)
     }
 
-    async fn read(&self, item: &ClaimItem) -> Result<Option<StoredClaim>, BackendError> {
+    async fn read(&self, item: &ClaimItem) -> Result<Option<StoredClaim>> {
         let table = &self.client.settings.idempotency_table;
         Ok(self.client.get_item(table, item.attributes()).await?.map(StoredClaim))
     }
 
-    async fn change(&self, key: &ClaimKey<'_>, update: Update) -> Result<UpdateOutcome, BackendError> {
+    async fn change(&self, key: &ClaimKey<'_>, update: Update) -> Result<UpdateOutcome> {
         self.write(&ClaimItem::of(key), update, ReturnValue::None).await
     }
 
@@ -167,7 +163,7 @@ impl Claims {
         item: &ClaimItem,
         update: Update,
         return_values: ReturnValue,
-    ) -> Result<UpdateOutcome, BackendError> {
+    ) -> Result<UpdateOutcome> {
         let table = &self.client.settings.idempotency_table;
         self.client.update_item(table, item.attributes(), update, return_values).await
     }
@@ -181,7 +177,7 @@ fn tenant<'a>(key: &ClaimKey<'a>, named: Option<&'a str>) -> Option<&'a str> {
 }
 
 /// Returns the record that is there instead of the owner's claim, if any.
-fn record_instead(old: Option<StoredClaim>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+fn record_instead(old: Option<StoredClaim>, now: Timestamp) -> Result<Option<Record>> {
     old.map_or(Ok(None), |old| old.record(now))
 }
 

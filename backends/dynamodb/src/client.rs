@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
-use limited_core::{BackendError, Cause};
+use limited_core::{BackendError, Cause, Result};
 
 use crate::attributes::{EXPIRES_AT, Item};
 use crate::capacity::{CapacityObserver, Consumed, Operation};
@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Reads an item, consistently.
-    pub(crate) async fn get_item(&self, table: &str, key: Item) -> Result<Option<Item>, BackendError> {
+    pub(crate) async fn get_item(&self, table: &str, key: Item) -> Result<Option<Item>> {
         let request = self
             .sdk
             .get_item()
@@ -88,7 +88,7 @@ impl Client {
         key: Item,
         update: Update,
         return_values: ReturnValue,
-    ) -> Result<UpdateOutcome, BackendError> {
+    ) -> Result<UpdateOutcome> {
         let request = self
             .sdk
             .update_item()
@@ -119,12 +119,7 @@ impl Client {
     }
 
     /// Deletes an item, if it exists and meets the condition, which may be empty.
-    pub(crate) async fn delete_item(
-        &self,
-        table: &str,
-        key: Item,
-        condition: Update,
-    ) -> Result<(), BackendError> {
+    pub(crate) async fn delete_item(&self, table: &str, key: Item, condition: Update) -> Result<()> {
         let mut request = self
             .sdk
             .delete_item()
@@ -168,10 +163,7 @@ impl Client {
 
     /// Reads items of the table of rate limits, consistently, with the client's own deadlines and
     /// retries. Returns the items that exist, and the keys that DynamoDB has not processed.
-    pub(crate) async fn batch_get_item(
-        &self,
-        keys: Vec<Item>,
-    ) -> Result<(Vec<Item>, Vec<Item>), BackendError> {
+    pub(crate) async fn batch_get_item(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
         let table = &self.settings.table;
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
         let request = self
@@ -187,11 +179,7 @@ impl Client {
     }
 
     /// Creates a table, unless it exists.
-    pub(crate) async fn create_table(
-        &self,
-        table: &str,
-        request: CreateTableInputBuilder,
-    ) -> Result<(), BackendError> {
+    pub(crate) async fn create_table(&self, table: &str, request: CreateTableInputBuilder) -> Result<()> {
         match request.table_name(table).send_with(&self.sdk).await {
             Ok(_) => Ok(()),
             Err(error)
@@ -204,7 +192,7 @@ impl Client {
     }
 
     /// Describes a table. Returns `None` if it does not exist.
-    pub(crate) async fn describe_table(&self, table: &str) -> Result<Option<TableDescription>, BackendError> {
+    pub(crate) async fn describe_table(&self, table: &str) -> Result<Option<TableDescription>> {
         match self.sdk.describe_table().table_name(table).send().await {
             Ok(output) => Ok(output.table),
             Err(error) => match backend_error(error, table) {
@@ -215,7 +203,7 @@ impl Client {
     }
 
     /// Returns whether a table deletes its items by `ExpiresAt`, or is about to.
-    pub(crate) async fn has_time_to_live(&self, table: &str) -> Result<bool, BackendError> {
+    pub(crate) async fn has_time_to_live(&self, table: &str) -> Result<bool> {
         let response = self.sdk.describe_time_to_live().table_name(table).send().await;
         let output = response.map_err(|error| backend_error(error, table))?;
         let enabled = [Some(&TimeToLiveStatus::Enabled), Some(&TimeToLiveStatus::Enabling)];
@@ -226,7 +214,7 @@ impl Client {
     }
 
     /// Lets a table delete its items by `ExpiresAt`, unless it already does.
-    pub(crate) async fn enable_time_to_live(&self, table: &str) -> Result<(), BackendError> {
+    pub(crate) async fn enable_time_to_live(&self, table: &str) -> Result<()> {
         if self.has_time_to_live(table).await? {
             return Ok(());
         }
@@ -246,7 +234,7 @@ impl Client {
         }
     }
 
-    pub(crate) async fn enable_point_in_time_recovery(&self, table: &str) -> Result<(), BackendError> {
+    pub(crate) async fn enable_point_in_time_recovery(&self, table: &str) -> Result<()> {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
         let request = self
             .sdk

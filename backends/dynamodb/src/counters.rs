@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
 use limited_core::{
-    BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, has_passed,
+    BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId, WindowLength, has_passed,
     retained_until, sliding,
 };
 
@@ -55,7 +55,7 @@ impl Counters {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    ) -> Result<CounterState> {
         let previous = self.previous_value(counter, now).await?;
         let hit = sliding::with_previous(hit, previous, counter.window(), now);
         let key = self.key(counter)?;
@@ -70,11 +70,7 @@ impl Counters {
         Ok(state.with_previous(previous))
     }
 
-    pub(crate) async fn get(
-        &self,
-        counter: &Counter<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    pub(crate) async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         let previous = self.previous_value(counter, now).await?;
         let window = counter.window();
         let state = match window {
@@ -89,11 +85,7 @@ impl Counters {
     }
 
     /// Deletes the item of a counter, or of one window from the first hit.
-    pub(crate) async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-    ) -> Result<(), BackendError> {
+    pub(crate) async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>) -> Result<()> {
         let key = self.key(counter)?;
         let condition = window_id.map(Update::window_condition).unwrap_or_default();
         let table = &self.client.settings.table;
@@ -107,7 +99,7 @@ impl Counters {
 
     /// Returns the count of the previous window, if the counter is sliding; 0 otherwise. It is
     /// cached once that window is closed, and read until then.
-    async fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+    async fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128> {
         if !counter.is_sliding() {
             return Ok(0);
         }
@@ -131,7 +123,7 @@ impl Counters {
     }
 
     /// Reads the item of a counter, consistently.
-    async fn read(&self, key: &ItemKey, window: Window) -> Result<ItemState, BackendError> {
+    async fn read(&self, key: &ItemKey, window: Window) -> Result<ItemState> {
         match self.client.get_item(&self.client.settings.table, key.attributes()).await? {
             Some(item) => ItemState::read(&item, window),
             None => Ok(ItemState::default()),
@@ -140,7 +132,7 @@ impl Counters {
 
     /// Returns the key of a counter's item; an error for a second window length in a table that
     /// stores no lengths.
-    fn key(&self, counter: &Counter<'_>) -> Result<ItemKey, BackendError> {
+    fn key(&self, counter: &Counter<'_>) -> Result<ItemKey> {
         let settings = &self.client.settings;
         if let (WindowTimeFormat::Start, Window::Aligned { length, .. }) = (settings.format, counter.window())
         {

@@ -8,7 +8,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use limited_core::BackendError;
+use limited_core::{BackendError, Result};
 
 use crate::{DynamoDbBackend, DynamoDbBackendBuilder};
 
@@ -26,7 +26,7 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// The errors of [`DynamoDbBackendBuilder::from_env`].
-    pub async fn from_env() -> Result<Self, BackendError> {
+    pub async fn from_env() -> Result<Self> {
         DynamoDbBackendBuilder::from_env().await.map(DynamoDbBackendBuilder::build)
     }
 }
@@ -60,7 +60,7 @@ impl DynamoDbBackendBuilder {
     ///
     /// [`Misconfigured`](BackendError::Misconfigured) if a variable is not a number, or if there is
     /// no region. Credentials are looked up by the first request, not here.
-    pub async fn from_env() -> Result<Self, BackendError> {
+    pub async fn from_env() -> Result<Self> {
         let settings = Environment::read(|name| env::var_os(name))?;
         let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
         let config =
@@ -85,7 +85,7 @@ struct Environment {
 }
 
 impl Environment {
-    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BackendError> {
+    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let filled = |name| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
         let text = |name| {
             let value = filled(name).map(|(_, value)| value.into_string());
@@ -137,7 +137,7 @@ fn invalid(name: &str, value: &OsString, expected: &str) -> BackendError {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Environment, BackendError> {
+    fn read(variables: &[(&str, &str)]) -> Result<Environment> {
         Environment::read(|requested| {
             let found = variables.iter().find(|(name, _)| *name == requested);
             found.map(|(_, value)| OsString::from(value))

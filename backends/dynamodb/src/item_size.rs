@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::{BackendError, ClaimMetadata, StoredResult};
+use limited_core::{BackendError, ClaimMetadata, Result, StoredResult};
 
 use crate::attributes::Item;
 
@@ -92,7 +92,7 @@ impl ItemSize {
     }
 
     /// Returns an error if a claim brings more than an item can hold.
-    pub(crate) fn check(self) -> Result<(), BackendError> {
+    pub(crate) fn check(self) -> Result<()> {
         if self.longest_indexed > MAX_INDEXED_BYTES {
             return Err(BackendError::invalid(format!(
                 "the tenant or the function name has {} bytes; DynamoDB indexes at most {MAX_INDEXED_BYTES}",

@@ -5,7 +5,7 @@ mod schema;
 
 use std::time::Duration;
 
-use limited_core::BackendError;
+use limited_core::{BackendError, Result};
 
 pub use self::issue::TableIssue;
 use self::schema::TableSchema;
@@ -30,7 +30,7 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table).
-    pub async fn create_tables(&self) -> Result<(), BackendError> {
+    pub async fn create_tables(&self) -> Result<()> {
         self.create_rate_limit_table().await?;
         self.create_idempotency_table().await
     }
@@ -45,7 +45,7 @@ impl DynamoDbBackend {
     ///
     /// An error if DynamoDB rejects a request. [`TimedOut`](BackendError::TimedOut) if the table is
     /// not active after two minutes; call again to continue waiting.
-    pub async fn create_rate_limit_table(&self) -> Result<(), BackendError> {
+    pub async fn create_rate_limit_table(&self) -> Result<()> {
         create(&self.client, &TableSchema::of_rate_limits(&self.client.settings)).await
     }
 
@@ -55,7 +55,7 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table).
-    pub async fn create_idempotency_table(&self) -> Result<(), BackendError> {
+    pub async fn create_idempotency_table(&self) -> Result<()> {
         create(&self.client, &TableSchema::of_claims(&self.client.settings)).await
     }
 
@@ -65,7 +65,7 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// An error if a table cannot be described.
-    pub async fn check_tables(&self) -> Result<Vec<TableIssue>, BackendError> {
+    pub async fn check_tables(&self) -> Result<Vec<TableIssue>> {
         let mut issues = self.check_rate_limit_table().await?;
         issues.extend(self.check_idempotency_table().await?);
         Ok(issues)
@@ -76,7 +76,7 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// An error if the table cannot be described.
-    pub async fn check_rate_limit_table(&self) -> Result<Vec<TableIssue>, BackendError> {
+    pub async fn check_rate_limit_table(&self) -> Result<Vec<TableIssue>> {
         check(&self.client, &TableSchema::of_rate_limits(&self.client.settings)).await
     }
 
@@ -85,12 +85,12 @@ impl DynamoDbBackend {
     /// # Errors
     ///
     /// An error if the table cannot be described.
-    pub async fn check_idempotency_table(&self) -> Result<Vec<TableIssue>, BackendError> {
+    pub async fn check_idempotency_table(&self) -> Result<Vec<TableIssue>> {
         check(&self.client, &TableSchema::of_claims(&self.client.settings)).await
     }
 }
 
-async fn create(client: &Client, schema: &TableSchema<'_>) -> Result<(), BackendError> {
+async fn create(client: &Client, schema: &TableSchema<'_>) -> Result<()> {
     client.create_table(schema.table, schema.request()?).await?;
     wait_until_active(client, schema.table).await?;
     client.enable_time_to_live(schema.table).await?;
@@ -100,7 +100,7 @@ async fn create(client: &Client, schema: &TableSchema<'_>) -> Result<(), Backend
     Ok(())
 }
 
-async fn wait_until_active(client: &Client, table: &str) -> Result<(), BackendError> {
+async fn wait_until_active(client: &Client, table: &str) -> Result<()> {
     for _ in 0..MAX_POLLS {
         if client.describe_table(table).await?.is_some_and(|description| schema::is_active(&description)) {
             return Ok(());
@@ -110,7 +110,7 @@ async fn wait_until_active(client: &Client, table: &str) -> Result<(), BackendEr
     Err(BackendError::timed_out(format!("the table `{table}` is not active yet")))
 }
 
-async fn check(client: &Client, schema: &TableSchema<'_>) -> Result<Vec<TableIssue>, BackendError> {
+async fn check(client: &Client, schema: &TableSchema<'_>) -> Result<Vec<TableIssue>> {
     match client.describe_table(schema.table).await? {
         Some(description) => {
             let has_time_to_live = client.has_time_to_live(schema.table).await?;

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{BoxStream, Stream, StreamExt, iter, try_unfold};
-use limited_core::{BackendError, Cause, Key, Timestamp};
+use limited_core::{BackendError, Cause, Key, Result, Timestamp};
 
 use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IDENTIFIER, IP_ADDRESS, Item, TENANT_ID, UPDATED_AT, USER_ID,
@@ -61,7 +61,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    fn read(item: &Item) -> Result<Self, BackendError> {
+    fn read(item: &Item) -> Result<Self> {
         let text = |name| Ok::<_, BackendError>(text(item, name)?.map(str::to_owned));
         let expires_at: Option<u128> = number(item, EXPIRES_AT)?;
         Ok(Self {
@@ -90,17 +90,17 @@ impl Usage {
 /// The stream ends after a failed request. An item that cannot be read is an error in its place,
 /// and the other items follow.
 #[must_use = "streams do nothing unless polled"]
-pub struct UsageStream(BoxStream<'static, Result<Usage, BackendError>>);
+pub struct UsageStream(BoxStream<'static, Result<Usage>>);
 
 impl UsageStream {
     /// Returns the next counter, or `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Usage, BackendError>> {
+    pub async fn next(&mut self) -> Option<Result<Usage>> {
         self.0.next().await
     }
 }
 
 impl Stream for UsageStream {
-    type Item = Result<Usage, BackendError>;
+    type Item = Result<Usage>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next_unpin(context)
@@ -196,7 +196,7 @@ impl DynamoDbBackend {
 }
 
 /// Returns the items with these keys, except those that no longer exist.
-async fn items(client: &Client, mut keys: Vec<Item>) -> Result<Vec<Item>, BackendError> {
+async fn items(client: &Client, mut keys: Vec<Item>) -> Result<Vec<Item>> {
     let mut items = Vec::with_capacity(keys.len());
     for round in 0..MAX_ROUNDS {
         if round > 0 {
@@ -233,7 +233,7 @@ struct Pages {
 
 impl Pages {
     /// Returns the keys on the next page, or `None` after the last.
-    async fn next(&mut self) -> Result<Option<Vec<Item>>, BackendError> {
+    async fn next(&mut self) -> Result<Option<Vec<Item>>> {
         let after = match std::mem::replace(&mut self.next_page, NextPage::End) {
             NextPage::First if self.value.is_empty() => {
                 return Err(BackendError::invalid("no index contains the empty string; use another value"));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Timestamp, WindowId, async_trait,
-    sliding,
+    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Result, Timestamp, WindowId,
+    async_trait, sliding,
 };
 
 use crate::claims::Claims;
@@ -223,7 +223,7 @@ impl MockBackend {
 }
 
 impl MockBackend {
-    async fn call(&self, request: Request, now: Timestamp) -> Result<Response, BackendError> {
+    async fn call(&self, request: Request, now: Timestamp) -> Result<Response> {
         let operation = request.operation();
         self.pass_gates(operation, Direction::Request).await;
         let result = self.state().call(request, now);
@@ -241,13 +241,13 @@ impl MockBackend {
 }
 
 impl State {
-    fn call(&mut self, request: Request, now: Timestamp) -> Result<Response, BackendError> {
+    fn call(&mut self, request: Request, now: Timestamp) -> Result<Response> {
         let result = self.decide(&request, now);
         self.calls.push(Call::new(request, now, result.clone()));
         result
     }
 
-    fn decide(&mut self, request: &Request, now: Timestamp) -> Result<Response, BackendError> {
+    fn decide(&mut self, request: &Request, now: Timestamp) -> Result<Response> {
         let write = self.counters.next_write();
         let mut apply = || match request {
             Request::Counter(id, operation) => Ok(self.counters.apply(write, id, operation, now)),
@@ -293,12 +293,7 @@ impl Immediate for MockBackend {}
 
 #[async_trait]
 impl Backend for MockBackend {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         if counter.is_sliding() {
             return sliding::increment(self, counter, hit, now).await;
         }
@@ -306,7 +301,7 @@ impl Backend for MockBackend {
         self.call(request, now).await.map(Response::into_counter_state)
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         if counter.is_sliding() {
             return sliding::get(self, counter, now).await;
         }
@@ -314,12 +309,7 @@ impl Backend for MockBackend {
         self.call(request, now).await.map(Response::into_counter_state)
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         let request = Request::counter(counter, CounterOp::Reset { window });
         self.call(request, now).await.map(drop)
     }
@@ -329,7 +319,7 @@ impl Backend for MockBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         let request = Request::claim(key, ClaimOp::claim(request));
         self.call(request, now).await.map(Response::into_acquisition)
     }
@@ -339,7 +329,7 @@ impl Backend for MockBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         let request = Request::claim(key, ClaimOp::finish(completion));
         self.call(request, now).await.map(Response::into_finish_result)
     }
@@ -350,27 +340,22 @@ impl Backend for MockBackend {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         let request = Request::claim(key, ClaimOp::Renew { owner, expires_at });
         self.call(request, now).await.map(Response::into_lease_status)
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         let request = Request::claim(key, ClaimOp::Release { owner });
         self.call(request, now).await.map(Response::into_lease_status)
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         let request = Request::claim(key, ClaimOp::Find);
         self.call(request, now).await.map(Response::into_record)
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         let request = Request::claim(key, ClaimOp::Forget);
         self.call(request, now).await.map(drop)
     }

@@ -2,7 +2,7 @@
 
 use limited_core::{
     Acquisition, BackendError, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult, Hit,
-    LeaseStatus, Operation, Owner, Record, Timestamp, Window, WindowId,
+    LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
 };
 
 use crate::request::{ClaimOp, CounterOp, Request};
@@ -34,16 +34,12 @@ use crate::response::Response;
 pub struct Call {
     request: Request,
     now: Timestamp,
-    result: Result<Response, BackendError>,
+    result: Result<Response>,
 }
 
 /// # The request
 impl Call {
-    pub(crate) const fn new(
-        request: Request,
-        now: Timestamp,
-        result: Result<Response, BackendError>,
-    ) -> Self {
+    pub(crate) const fn new(request: Request, now: Timestamp, result: Result<Response>) -> Self {
         Self { request, now, result }
     }
 

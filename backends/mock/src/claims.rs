@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use limited_core::{
     Acquisition, BackendError, ClaimRequest, Completion, FencingToken, FinishResult, Finished, Grant,
-    InProgress, LeaseStatus, Owner, Record, RequestHash, StoredResult, Timestamp, has_expired, has_passed,
-    lapsed_claim_expires,
+    InProgress, LeaseStatus, Owner, Record, RequestHash, Result, StoredResult, Timestamp, has_expired,
+    has_passed, lapsed_claim_expires,
 };
 
 use crate::request::{ClaimId, ClaimOp};
@@ -52,12 +52,7 @@ impl Default for Claims {
 
 impl Claims {
     /// Applies one operation.
-    pub(crate) fn apply(
-        &mut self,
-        id: &ClaimId,
-        operation: &ClaimOp,
-        now: Timestamp,
-    ) -> Result<Response, BackendError> {
+    pub(crate) fn apply(&mut self, id: &ClaimId, operation: &ClaimOp, now: Timestamp) -> Result<Response> {
         Ok(match operation {
             ClaimOp::Claim { request, .. } => Response::Acquisition(self.claim(id, request, now)?),
             ClaimOp::Finish { completion, .. } => Response::FinishResult(self.finish(id, completion, now)),
@@ -78,12 +73,7 @@ impl Claims {
         self.states.len()
     }
 
-    fn claim(
-        &mut self,
-        id: &ClaimId,
-        request: &ClaimRequest<'_>,
-        now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    fn claim(&mut self, id: &ClaimId, request: &ClaimRequest<'_>, now: Timestamp) -> Result<Acquisition> {
         let &ClaimRequest { owner, expires_at, request_hash, .. } = request;
         match self.live(id, now) {
             Some(State { stage: Stage::Released, owner: last, .. }) if *last == owner => {

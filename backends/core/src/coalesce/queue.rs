@@ -11,10 +11,10 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
 use super::PendingHit;
-use crate::{BackendError, CounterState};
+use crate::{BackendError, CounterState, Result};
 
 /// The result of each hit of a batch, in the order of the hits.
-pub type Results = Vec<Result<CounterState, BackendError>>;
+pub type Results = Vec<Result<CounterState>>;
 
 type SharedWrite = Shared<BoxFuture<'static, Arc<Results>>>;
 
@@ -62,7 +62,7 @@ impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
         key: &K,
         hit: PendingHit,
         write: impl FnOnce(Vec<PendingHit>) -> F + Send + 'static,
-    ) -> Result<CounterState, BackendError>
+    ) -> Result<CounterState>
     where
         F: Future<Output = Results> + Send + 'static,
     {

@@ -6,7 +6,7 @@ use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
 use super::probe::CounterProbe;
 use super::subject::{MINUTE, NOW, Subject};
-use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
+use crate::{BackendError, CounterState, Result, Timestamp, Window, WindowLength};
 
 pub(super) fn hit_with_a_lost_response_counts_once<H: Harness>(subject: &Subject<'_, H>) {
     for counter in subject.each_kind("lost", NOW) {
@@ -144,7 +144,7 @@ pub(super) fn with_lost_response<H: Harness, T>(
 #[track_caller]
 fn counted_once<H: Harness>(
     counter: &CounterProbe<'_, H>,
-    result: Result<CounterState, BackendError>,
+    result: Result<CounterState>,
     expected: &CounterState,
     before: &CounterState,
     now: Timestamp,

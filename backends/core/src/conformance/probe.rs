@@ -11,8 +11,7 @@ use std::sync::Arc;
 use super::Harness;
 use super::subject::Subject;
 use crate::{
-    Backend, BackendError, Counter, CounterState, Hit, Key, Operation, Timestamp, Window, WindowId,
-    WindowMeta,
+    Backend, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId, WindowMeta,
 };
 
 /// One counter of the backend under test.
@@ -93,7 +92,7 @@ impl<H: Harness> CounterProbe<'_, H> {
     }
 
     /// Counts a hit. Uses the fast path first if the subject does.
-    pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         let fast = self.subject.uses_fast_path.then(|| self.increment_by_fast_path(hit, now)).flatten();
         fast.unwrap_or_else(|| self.increment_by_future(hit, now))
     }
@@ -103,24 +102,20 @@ impl<H: Harness> CounterProbe<'_, H> {
         &self,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         self.with_counter(|counter| self.subject.backend.try_increment(counter, hit, now))
     }
 
     /// Calls `increment` of the backend.
-    pub(super) fn increment_by_future(
-        &self,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    pub(super) fn increment_by_future(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.with_counter(|counter| self.subject.block_on(self.subject.backend.increment(counter, hit, now)))
     }
 
-    pub(super) fn try_get(&self, now: Timestamp) -> Result<CounterState, BackendError> {
+    pub(super) fn try_get(&self, now: Timestamp) -> Result<CounterState> {
         self.with_counter(|counter| self.subject.block_on(self.subject.backend.get(counter, now)))
     }
 
-    pub(super) fn try_reset(&self, window: Option<WindowId>, now: Timestamp) -> Result<(), BackendError> {
+    pub(super) fn try_reset(&self, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         self.with_counter(|counter| self.subject.block_on(self.subject.backend.reset(counter, window, now)))
     }
 
@@ -132,7 +127,7 @@ impl<H: Harness> CounterProbe<'_, H> {
     }
 
     #[track_caller]
-    pub(super) fn expect_ok<T>(&self, operation: Operation, result: Result<T, BackendError>) -> T {
+    pub(super) fn expect_ok<T>(&self, operation: Operation, result: Result<T>) -> T {
         match result {
             Ok(result) => result,
             Err(error) => panic!("`{operation}` has to succeed here, but failed: {error}\n  of {self}"),

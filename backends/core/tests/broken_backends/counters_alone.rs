@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, Counter, CounterState, Hit, Immediate, Record, Timestamp, WindowId,
-    async_trait,
+    Backend, BackendError, ClaimKey, Counter, CounterState, Hit, Immediate, Record, Result, Timestamp,
+    WindowId, async_trait,
 };
 
 use crate::reference::Reference;
@@ -16,25 +16,15 @@ pub(crate) struct CountersAlone(Reference);
 
 #[async_trait]
 impl Backend for CountersAlone {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.0.increment(counter, hit, now).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         self.0.get(counter, now).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         self.0.reset(counter, window, now).await
     }
 }
@@ -48,32 +38,22 @@ impl Immediate for PendingOnce {}
 
 #[async_trait]
 impl Backend for PendingOnce {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         pending_once().await;
         self.0.increment(counter, hit, now).await
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         pending_once().await;
         self.0.get(counter, now).await
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         pending_once().await;
         self.0.reset(counter, window, now).await
     }
 
-    async fn find(&self, _: &ClaimKey<'_>, _: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, _: &ClaimKey<'_>, _: Timestamp) -> Result<Option<Record>> {
         pending_once().await;
         Err(BackendError::unsupported("find"))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    BackendError, FencingToken, Finished, InProgress, Key, Owner, Record, RequestHash, StoredResult,
+    BackendError, FencingToken, Finished, InProgress, Key, Owner, Record, RequestHash, Result, StoredResult,
     Timestamp,
 };
 
@@ -50,7 +50,7 @@ impl StoredClaim {
         matches!(self.0.get(LOCK_TOKEN), Some(AttributeValue::S(token)) if *token == hex_128(owner.0))
     }
 
-    pub(super) fn status(&self) -> Result<Status, BackendError> {
+    pub(super) fn status(&self) -> Result<Status> {
         let found = text(&self.0, STATUS)?.unwrap_or_default();
         Status::ALL.into_iter().find(|status| status.as_str() == found).ok_or_else(|| {
             BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{found}`").into())
@@ -58,7 +58,7 @@ impl StoredClaim {
     }
 
     /// Returns whether the record has expired, in whole seconds, as a condition compares them.
-    pub(super) fn has_expired(&self, now: Timestamp) -> Result<bool, BackendError> {
+    pub(super) fn has_expired(&self, now: Timestamp) -> Result<bool> {
         let Some(value) = self.0.get(EXPIRES_AT) else { return Ok(false) };
         let number = value.as_n().map_err(|_| unreadable(EXPIRES_AT))?;
         // Other programs may write a fraction, or a number too large for a time.
@@ -68,7 +68,7 @@ impl StoredClaim {
 
     /// Returns the record on the key: none if the key is free. A lease that has ended is still
     /// returned.
-    pub(super) fn record(&self, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    pub(super) fn record(&self, now: Timestamp) -> Result<Option<Record>> {
         if self.has_expired(now)? {
             return Ok(None);
         }
@@ -94,7 +94,7 @@ impl StoredClaim {
     /// Returns the result, if the record is completed and has not expired. A record that expired
     /// when it was written is still returned to a repetition of the request that wrote it, which
     /// has the same `now`.
-    pub(super) fn result_finished_at(&self, now: Timestamp) -> Result<Option<StoredResult>, BackendError> {
+    pub(super) fn result_finished_at(&self, now: Timestamp) -> Result<Option<StoredResult>> {
         if self.status()? != Status::Completed || (self.has_expired(now)? && self.completed_at()? != now) {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl StoredClaim {
         })
     }
 
-    fn completed_at(&self) -> Result<Timestamp, BackendError> {
+    fn completed_at(&self) -> Result<Timestamp> {
         let at = match time(&self.0, COMPLETED_AT)? {
             None => time(&self.0, UPDATED_AT)?,
             at => at,
@@ -123,7 +123,7 @@ impl StoredClaim {
         Ok(at.unwrap_or_default())
     }
 
-    fn result(&self) -> Result<StoredResult, BackendError> {
+    fn result(&self) -> Result<StoredResult> {
         let response = || match self.0.get(RESPONSE) {
             None => Ok(None),
             Some(AttributeValue::S(json)) => Ok(Some(Arc::from(json.as_str()))),
@@ -145,7 +145,7 @@ impl StoredClaim {
         }
     }
 
-    fn request_hash(&self) -> Result<Option<RequestHash>, BackendError> {
+    fn request_hash(&self) -> Result<Option<RequestHash>> {
         text(&self.0, REQUEST_HASH)?
             .map(|text| parse_hash(text).ok_or_else(|| unreadable(REQUEST_HASH)))
             .transpose()
@@ -153,7 +153,7 @@ impl StoredClaim {
 }
 
 /// Returns the fencing token of the last grant; 0 if another program wrote none.
-pub(super) fn fencing_token(item: &Item) -> Result<FencingToken, BackendError> {
+pub(super) fn fencing_token(item: &Item) -> Result<FencingToken> {
     Ok(FencingToken(number(item, FENCING_TOKEN)?.unwrap_or(0)))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
-    BackendError, Counter, CounterState, Dimensions, Timestamp, Window, WindowId, WindowMeta, bucket_full_at,
+    Counter, CounterState, Dimensions, Result, Timestamp, Window, WindowId, WindowMeta, bucket_full_at,
     has_ended, retained_until,
 };
 
@@ -58,7 +58,7 @@ pub(super) struct ItemState {
 }
 
 impl ItemState {
-    pub(super) fn read(item: &Item, window: Window) -> Result<Self, BackendError> {
+    pub(super) fn read(item: &Item, window: Window) -> Result<Self> {
         let string = |name| item.get(name).and_then(|value| value.as_s().ok());
         let start = match window {
             Window::FromFirstHit { .. } => time(item, OPENED_AT)?,

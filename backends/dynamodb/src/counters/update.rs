@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::coalesce::{MergedHit, PendingHit};
-use limited_core::{BackendError, Dimensions, Timestamp, Window, WindowId};
+use limited_core::{BackendError, Dimensions, Result, Timestamp, Window, WindowId};
 
 use crate::attributes::{
     BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, METADATA, OPENED_AT, TENANT_ID, UPDATED_AT,
@@ -76,7 +76,7 @@ impl Update {
         expiry: Timestamp,
         write: WriteId<'_>,
         now: Timestamp,
-    ) -> Result<Self, BackendError> {
+    ) -> Result<Self> {
         if merged.min_after >= TOO_LARGE {
             return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
         }

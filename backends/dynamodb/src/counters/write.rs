@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use limited_core::coalesce::{MergedHit, PendingHit, Results, admissible, merge, values_after};
-use limited_core::{BackendError, CounterState, Timestamp, Window};
+use limited_core::{BackendError, CounterState, Result, Timestamp, Window};
 
 use super::Counters;
 use super::item::{CounterItem, ItemKey, ItemState, expiry};
@@ -35,11 +35,7 @@ impl Counters {
         }
     }
 
-    async fn try_write(
-        &self,
-        item: &CounterItem,
-        hits: &[PendingHit],
-    ) -> Result<Vec<CounterState>, BackendError> {
+    async fn try_write(&self, item: &CounterItem, hits: &[PendingHit]) -> Result<Vec<CounterState>> {
         let window = item.window;
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
         let mut seen: Option<ItemState> = None;
@@ -112,7 +108,7 @@ impl Counters {
         merged: &MergedHit,
         expected: &Expected,
         now: Timestamp,
-    ) -> Result<Attempt, BackendError> {
+    ) -> Result<Attempt> {
         let window = item.window;
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
         let highest_ceiling = chosen.iter().map(|&index| hits[index].ceiling).max().unwrap_or_default();
@@ -137,7 +133,7 @@ impl Counters {
         Ok(if is_applied { Attempt::Applied(old) } else { Attempt::ConditionFailed(old) })
     }
 
-    async fn update(&self, key: &ItemKey, update: Update) -> Result<UpdateOutcome, BackendError> {
+    async fn update(&self, key: &ItemKey, update: Update) -> Result<UpdateOutcome> {
         let table = &self.client.settings.table;
         self.client.update_item(table, key.attributes(), update, ReturnValue::AllNew).await
     }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType,
     Projection, ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
 };
-use limited_core::BackendError;
+use limited_core::Result;
 
 use super::TableIssue;
 use crate::attributes::{CLAIM_KIND, IDEMPOTENCY_KEY, IDENTIFIER, WINDOW_TIME};
@@ -57,7 +57,7 @@ impl<'a> TableSchema<'a> {
     }
 
     /// Returns the request that creates the table, on demand.
-    pub(super) fn request(&self) -> Result<CreateTableInputBuilder, BackendError> {
+    pub(super) fn request(&self) -> Result<CreateTableInputBuilder> {
         let mut request = CreateTableInputBuilder::default()
             .billing_mode(BillingMode::PayPerRequest)
             .set_key_schema(Some(key_schema(self.partition, self.sort)?));
@@ -111,7 +111,7 @@ pub(super) fn is_active(description: &TableDescription) -> bool {
         && indexes.all(|index| index.index_status() == Some(&IndexStatus::Active))
 }
 
-fn key_schema(partition: &str, sort: &str) -> Result<Vec<KeySchemaElement>, BackendError> {
+fn key_schema(partition: &str, sort: &str) -> Result<Vec<KeySchemaElement>> {
     [(partition, KeyType::Hash), (sort, KeyType::Range)]
         .into_iter()
         .map(|(name, key_type)| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build())

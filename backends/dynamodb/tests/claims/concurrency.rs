@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken,
-    FinishResult, Key, LeaseStatus, Owner, Record, Timestamp,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken, FinishResult, Key,
+    LeaseStatus, Owner, Record, Result, Timestamp,
 };
 use limited_dynamodb::DynamoDbBackend;
 
@@ -20,7 +20,7 @@ struct Race {
     rounds: usize,
 }
 
-type ClaimResult = (Owner, Result<Acquisition, BackendError>);
+type ClaimResult = (Owner, Result<Acquisition>);
 
 impl Race {
     fn new(table: &Table, name: String) -> Self {

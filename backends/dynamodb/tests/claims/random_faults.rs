@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use limited_core::{Backend, BackendError, Owner, Timestamp};
+use limited_core::{Backend, BackendError, Owner, Result, Timestamp};
 use limited_dynamodb::DynamoDbBackend;
 use proptest::prelude::*;
 
@@ -15,11 +15,7 @@ use crate::support::Fault;
 use crate::table::{Table, key, order, seconds};
 
 /// Runs an operation on the backend.
-async fn run(
-    backend: &DynamoDbBackend,
-    operation: &ClaimOp,
-    now: Timestamp,
-) -> Result<OpResult, BackendError> {
+async fn run(backend: &DynamoDbBackend, operation: &ClaimOp, now: Timestamp) -> Result<OpResult> {
     let key = key();
     let on = order(&key);
     Ok(match *operation {

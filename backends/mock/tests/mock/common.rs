@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner,
-    StoredResult, Timestamp, Window, WindowLength,
+    Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner, Result, StoredResult,
+    Timestamp, Window, WindowLength,
 };
 use limited_mock::{MockBackend, Operation};
 
@@ -53,7 +53,7 @@ pub(crate) fn seven(owner: Owner) -> Completion<'static> {
 }
 
 /// Calls any operation, as [`OWNER`] if it needs one.
-pub(crate) async fn call(mock: &MockBackend, operation: Operation) -> Result<(), BackendError> {
+pub(crate) async fn call(mock: &MockBackend, operation: Operation) -> Result<()> {
     let key = user();
     let (counter, once) = (in_this_minute(&key), once(&key));
     match operation {

@@ -11,7 +11,7 @@ use crate::conformance::parallel::in_parallel;
 use crate::conformance::subject::{NOW, SECOND, Subject};
 use crate::{
     Acquisition, BackendError, ClaimRequest, Completion, FinishResult, InProgress, LeaseStatus, Record,
-    Timestamp,
+    Result, Timestamp,
 };
 
 pub(in crate::conformance) fn claim_with_a_lost_response_belongs_to_its_owner<H: Harness>(
@@ -169,7 +169,7 @@ pub(in crate::conformance) fn parallel_claims_with_lost_responses_have_one_owner
 fn expect_owned<H: Harness>(
     key: &ClaimProbe<'_, H>,
     request: &ClaimRequest<'_>,
-    result: Result<Acquisition, BackendError>,
+    result: Result<Acquisition>,
     now: Timestamp,
     rule: &str,
 ) -> InProgress {
@@ -187,7 +187,7 @@ fn expect_owned<H: Harness>(
 #[track_caller]
 fn expect_or_unknown<H: Harness, T: fmt::Debug>(
     key: &ClaimProbe<'_, H>,
-    result: Result<T, BackendError>,
+    result: Result<T>,
     is_right: impl FnOnce(&T) -> bool,
     rule: &str,
 ) {

@@ -8,7 +8,7 @@ use crate::conformance::Harness;
 use crate::conformance::subject::Subject;
 use crate::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken,
-    FinishResult, Finished, InProgress, Key, LeaseStatus, Operation, Owner, Record, RequestHash,
+    FinishResult, Finished, InProgress, Key, LeaseStatus, Operation, Owner, Record, RequestHash, Result,
     StoredResult, Timestamp, has_expired,
 };
 
@@ -100,19 +100,11 @@ impl<H: Harness> ClaimProbe<'_, H> {
         self.expect_ok(Operation::Forget, self.try_forget(now));
     }
 
-    pub(super) fn try_claim(
-        &self,
-        request: &ClaimRequest<'_>,
-        now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    pub(super) fn try_claim(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Result<Acquisition> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.claim(key, request, now)))
     }
 
-    pub(super) fn try_finish(
-        &self,
-        completion: &Completion<'_>,
-        now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    pub(super) fn try_finish(&self, completion: &Completion<'_>, now: Timestamp) -> Result<FinishResult> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.finish(key, completion, now)))
     }
 
@@ -121,19 +113,19 @@ impl<H: Harness> ClaimProbe<'_, H> {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.renew(key, owner, expires_at, now)))
     }
 
-    pub(super) fn try_release(&self, owner: Owner, now: Timestamp) -> Result<LeaseStatus, BackendError> {
+    pub(super) fn try_release(&self, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.release(key, owner, now)))
     }
 
-    pub(super) fn try_find(&self, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    pub(super) fn try_find(&self, now: Timestamp) -> Result<Option<Record>> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.find(key, now)))
     }
 
-    pub(super) fn try_forget(&self, now: Timestamp) -> Result<(), BackendError> {
+    pub(super) fn try_forget(&self, now: Timestamp) -> Result<()> {
         self.with_key(|key| self.subject.block_on(self.subject.backend.forget(key, now)))
     }
 
@@ -144,7 +136,7 @@ impl<H: Harness> ClaimProbe<'_, H> {
     }
 
     #[track_caller]
-    fn expect_ok<T>(&self, operation: Operation, result: Result<T, BackendError>) -> T {
+    fn expect_ok<T>(&self, operation: Operation, result: Result<T>) -> T {
         match result {
             Ok(result) => result,
             Err(error) => panic!("`{operation}` has to succeed here, but failed: {error}\n  of {self}"),

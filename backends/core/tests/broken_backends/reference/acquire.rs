@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use limited_core::{
     Acquisition, BackendError, ClaimKey, ClaimKind, ClaimRequest, FencingToken, Finished, Grant, InProgress,
-    MAX_CLOCK_SKEW, Owner, Record, RequestHash, StoredResult, Timestamp, has_expired, has_passed,
+    MAX_CLOCK_SKEW, Owner, Record, RequestHash, Result, StoredResult, Timestamp, has_expired, has_passed,
     lapsed_claim_expires,
 };
 
@@ -120,7 +120,7 @@ impl Reference {
         request: &ClaimRequest<'_>,
         now: Timestamp,
         repeated: bool,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         let texts = [request.metadata.function_name, request.metadata.tenant, request.metadata.request];
         if self.has(RefusesEmptyMetadata) && texts.contains(&Some("")) {
             return Err(BackendError::invalid("the text is empty"));

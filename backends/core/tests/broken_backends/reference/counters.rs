@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, TryLockError};
 
-use limited_core::{BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowMeta};
+use limited_core::{
+    BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId, WindowMeta,
+};
 
 use super::{Id, Reference, State, yield_to_others};
 use crate::Defect::*;
@@ -157,11 +159,7 @@ impl Reference {
         self.state(false, window, returned)
     }
 
-    pub(super) fn delete_counter(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-    ) -> Result<(), BackendError> {
+    pub(super) fn delete_counter(&self, counter: &Counter<'_>, window_id: Option<WindowId>) -> Result<()> {
         let id = self.id(counter);
         let mut states = self.states();
         let meta = states.get(&id).and_then(|state| state.meta.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use limited_core::{
     BackendError, ClaimKey, Completion, FinishResult, Finished, InProgress, LeaseStatus, Owner, Record,
-    StoredResult, Timestamp, has_passed, lapsed_claim_expires,
+    Result, StoredResult, Timestamp, has_passed, lapsed_claim_expires,
 };
 
 use super::acquire::{Slots, Stored};
@@ -207,7 +207,7 @@ impl Reference {
         })
     }
 
-    pub(super) fn forget_record(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    pub(super) fn forget_record(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         let (id, now) = (self.claim_id(key), self.time(now));
         let mut slots = self.slots();
         let live = self.live_record(slots.get(&id), now);

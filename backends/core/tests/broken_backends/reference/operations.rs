@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Timestamp, Window, WindowId, async_trait,
-    sliding,
+    FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window, WindowId,
+    async_trait, sliding,
 };
 
 use super::Reference;
@@ -20,7 +20,7 @@ impl Backend for Reference {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         if !self.is_live(counter, now) {
             return None;
         }
@@ -40,17 +40,12 @@ impl Backend for Reference {
         })
     }
 
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         let fast = if self.prefers_fast_path { self.try_increment(counter, hit, now) } else { None };
         fast.unwrap_or_else(|| self.increment_any(counter, hit, now))
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         if !self.slides(counter) {
             return Ok(self.read_counter(counter, now));
         }
@@ -58,12 +53,7 @@ impl Backend for Reference {
         Ok(self.read_counter(counter, now).with_previous(previous))
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window_id: Option<WindowId>,
-        _now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, _now: Timestamp) -> Result<()> {
         self.write(|| self.delete_counter(counter, window_id))
     }
 
@@ -72,7 +62,7 @@ impl Backend for Reference {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         self.write_claim(|repeated| self.claim_key(key, request, now, repeated))
     }
 
@@ -81,7 +71,7 @@ impl Backend for Reference {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         self.write_claim(|repeated| Ok(self.finish_claim(key, completion, now, repeated)))
     }
 
@@ -91,24 +81,19 @@ impl Backend for Reference {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         self.write_claim(|_| Ok(self.renew_lease(key, owner, expires_at, now)))
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         self.write_claim(|_| Ok(self.release_claim(key, owner, now)))
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         Ok(self.find_record(key, now))
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         self.write_claim(|_| self.forget_record(key, now))
     }
 }
@@ -122,12 +107,7 @@ impl Reference {
     }
 
     /// Counts a hit on a fixed or on a sliding counter.
-    fn increment_any(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    fn increment_any(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         if !self.slides(counter) {
             return self.write(|| Ok(self.count_hit(counter, hit, now)));
         }
@@ -167,7 +147,7 @@ impl Reference {
     }
 
     /// Returns the value of the previous window.
-    fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128, BackendError> {
+    fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128> {
         let previous = match sliding::previous_window(counter) {
             Err(_) if self.has(SlidesAnyWindow) => None,
             previous => previous?,
@@ -186,10 +166,7 @@ impl Reference {
 impl Reference {
     /// Repeats a write until its response arrives. The store recognizes a write that it has already
     /// applied, and returns its first result.
-    pub(super) fn write<T: Clone>(
-        &self,
-        apply: impl Fn() -> Result<T, BackendError>,
-    ) -> Result<T, BackendError> {
+    pub(super) fn write<T: Clone>(&self, apply: impl Fn() -> Result<T>) -> Result<T> {
         let mut applied = None;
         for _ in 0..3 {
             let result = match applied.take() {
@@ -210,10 +187,7 @@ impl Reference {
 
     /// Repeats a write until its response arrives. The record itself shows whether the write was
     /// applied. The argument of `apply` is whether this is a repetition.
-    pub(super) fn write_claim<T>(
-        &self,
-        apply: impl Fn(bool) -> Result<T, BackendError>,
-    ) -> Result<T, BackendError> {
+    pub(super) fn write_claim<T>(&self, apply: impl Fn(bool) -> Result<T>) -> Result<T> {
         for attempt in 0..3 {
             let result = apply(attempt > 0);
             if !self.loses_next_response.swap(false, Ordering::Relaxed) {
