@@ -5,6 +5,7 @@ mod expiry_queue;
 mod key;
 mod map;
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use limited_core::{
@@ -27,10 +28,6 @@ const SCANS_PER_CALL: usize = 4;
 /// full store.
 const SCANS_WHEN_FULL: usize = 256;
 
-/// Number of shards. Fewer than for counters, because a claim comes with work that takes far
-/// longer.
-const SHARDS: usize = 256;
-
 /// One claimed key.
 struct ClaimEntry {
     claim: Claim,
@@ -51,7 +48,7 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) fn new(max_claims: usize, skew: Duration) -> Self {
         Self {
-            map: Map::with_shards(SHARDS),
+            map: Map::new(),
             queue: ExpiryQueue::default(),
             capacity: Capacity::new(max_claims),
             last_fencing_token: AtomicU64::new(0),
@@ -73,23 +70,21 @@ impl Claims {
         let key = StoredKey::from(key);
         let mut scans_left = SCANS_WHEN_FULL;
         loop {
-            let update = |entry: &mut ClaimEntry| {
-                let acquisition = entry.claim.claim(request, now, || self.next_fencing_token(now));
-                self.reschedule(&key, entry);
-                Some(acquisition)
-            };
-            let insert = |key: &StoredKey| {
-                if !self.capacity.reserve() {
-                    return (None, None);
+            match self.map.shard(&key).entry(key.clone()) {
+                Entry::Occupied(mut entry) => {
+                    let entry = entry.get_mut();
+                    let acquisition = entry.claim.claim(request, now, || self.next_fencing_token(now));
+                    self.reschedule(&key, entry);
+                    return Ok(acquisition);
                 }
-                let fencing_token = self.next_fencing_token(now);
-                let mut entry = ClaimEntry { claim: Claim::granted(request, fencing_token), expiry: None };
-                self.reschedule(key, &mut entry);
-                let grant = Grant { fencing_token, expires_at: request.expires_at };
-                (Some(entry), Some(Acquisition::Acquired(grant)))
-            };
-            if let Some(acquisition) = self.map.update_or_insert(key.clone(), update, insert) {
-                return Ok(acquisition);
+                Entry::Vacant(vacant) if self.capacity.reserve() => {
+                    let fencing_token = self.next_fencing_token(now);
+                    let claim = Claim::granted(request, fencing_token);
+                    self.reschedule(&key, vacant.insert(ClaimEntry { claim, expiry: None }));
+                    let grant = Grant { fencing_token, expires_at: request.expires_at };
+                    return Ok(Acquisition::Acquired(grant));
+                }
+                Entry::Vacant(_) => {}
             }
             if scans_left == 0 {
                 return Err(BackendError::Full { max_keys: self.capacity.max() });
@@ -128,7 +123,8 @@ impl Claims {
 
     pub(crate) fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
         self.sweep(now);
-        self.map.read(&StoredKey::from(key), |entry| entry.claim.find(now).cloned()).flatten()
+        let key = StoredKey::from(key);
+        self.map.shard(&key).get(&key).and_then(|entry| entry.claim.find(now).cloned())
     }
 
     pub(crate) fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) {
@@ -143,7 +139,7 @@ impl Claims {
     ) -> Option<R> {
         self.sweep(now);
         let key = StoredKey::from(key);
-        self.map.update(&key, |entry| {
+        self.map.shard(&key).get_mut(&key).map(|entry| {
             let result = update(&mut entry.claim);
             self.reschedule(&key, entry);
             result
@@ -152,16 +148,15 @@ impl Claims {
 
     fn remove_if(&self, key: &ClaimKey<'_>, now: Timestamp, condition: impl FnOnce(&Claim) -> bool) {
         self.sweep(now);
-        self.map.remove_if(&StoredKey::from(key), |entry| {
-            let removes = condition(&entry.claim);
-            if removes {
-                if let Some(expiry) = entry.expiry {
-                    self.queue.remove(expiry);
-                }
-                self.capacity.release(1);
+        let key = StoredKey::from(key);
+        if let Entry::Occupied(entry) = self.map.shard(&key).entry(key)
+            && condition(&entry.get().claim)
+        {
+            if let Some(expiry) = entry.remove().expiry {
+                self.queue.remove(expiry);
             }
-            removes
-        });
+            self.capacity.release(1);
+        }
     }
 
     /// Returns a fencing token that is higher than all before it.
@@ -195,7 +190,7 @@ impl Claims {
             let Some(popped) = self.queue.try_pop(now) else {
                 return;
             };
-            self.process(&popped, now);
+            self.process(popped, now);
         }
     }
 
@@ -203,7 +198,7 @@ impl Claims {
     /// that only capacity released by another thread can help.
     fn make_room(&self, now: Timestamp, scans_left: usize) -> usize {
         match self.queue.pop(now) {
-            Some(popped) => self.process(&popped, now),
+            Some(popped) => self.process(popped, now),
             // Another thread may be about to remove a record.
             None if self.queue.has_in_flight() => yield_now(),
             None => return 0,
@@ -213,21 +208,20 @@ impl Claims {
 
     /// Removes the record of a popped expiry entry if it is removable. Otherwise pushes a new entry
     /// for it.
-    fn process(&self, popped: &Popped<'_, StoredKey>, now: Timestamp) {
-        self.map.remove_if(&popped.key, |entry| {
-            if entry.expiry != Some(popped.entry) {
-                // A newer record of this key, or one with a newer expiry entry.
-                return false;
-            }
-            let removable_at = entry.claim.removable_at(self.skew);
-            let expired = removable_at.is_some_and(|due| has_passed(due, now));
-            if expired {
-                self.capacity.release(1);
-            } else {
-                entry.expiry = removable_at.map(|due| self.queue.push(popped.key.clone(), due));
-            }
-            expired
-        });
+    fn process(&self, popped: Popped<'_, StoredKey>, now: Timestamp) {
+        let mut shard = self.map.shard(&popped.key);
+        // A newer record of this key has a newer expiry entry.
+        let Some(entry) = shard.get_mut(&popped.key).filter(|entry| entry.expiry == Some(popped.entry))
+        else {
+            return;
+        };
+        let removable_at = entry.claim.removable_at(self.skew);
+        if removable_at.is_some_and(|due| has_passed(due, now)) {
+            shard.remove(&popped.key);
+            self.capacity.release(1);
+        } else {
+            entry.expiry = removable_at.map(|due| self.queue.push(popped.key.clone(), due));
+        }
     }
 }
 
@@ -269,12 +263,13 @@ mod tests {
                 5 => drop(claims.finish(key, &Completion::new(owner), now)),
                 _ => drop(claims.claim(key, &ClaimRequest::new(owner, expires_at), now).unwrap()),
             }
-            let entries = keys
-                .iter()
-                .filter_map(|key| claims.map.read(&StoredKey::from(key), |entry| entry.expiry.is_some()));
-            let entries: Vec<_> = entries.collect();
+            let expires = |key| {
+                let key = StoredKey::from(key);
+                claims.map.shard(&key).get(&key).map(|entry| entry.expiry.is_some())
+            };
+            let entries: Vec<_> = keys.iter().filter_map(expires).collect();
             assert_eq!(claims.len(), entries.len(), "round {round}");
-            let expire = entries.into_iter().filter(|has_expiry| *has_expiry).count();
+            let expire = entries.into_iter().filter(|expires| *expires).count();
             assert_eq!(claims.queue.len(), expire, "round {round}");
         }
     }

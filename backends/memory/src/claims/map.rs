@@ -1,102 +1,34 @@
-//! The map of claims. Each of its operations is one atomic step on one entry.
+//! A sharded hash map.
 
-pub(crate) use imp::Map;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 
-#[cfg(not(shuttle))]
-mod imp {
-    use std::hash::Hash;
+use foldhash::quality::RandomState;
 
-    use dashmap::DashMap;
-    use dashmap::mapref::entry::Entry;
-    use foldhash::quality::RandomState;
+use crate::sync::{Mutex, MutexGuard, lock};
 
-    /// A sharded map. An operation locks the shard of its entry. The hash has a random seed,
-    /// because clients choose the keys.
-    pub(crate) struct Map<K, V>(DashMap<K, V, RandomState>);
+/// Number of shards. Fewer than for counters, because a claim comes with work that takes far
+/// longer. The scheduler explores one shard, where operations meet most often.
+const SHARDS: usize = if cfg!(shuttle) { 1 } else { 256 };
 
-    impl<K: Eq + Hash, V> Map<K, V> {
-        /// Creates an empty map with this many shards, a power of two.
-        pub(crate) fn with_shards(shards: usize) -> Self {
-            Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), shards))
-        }
-
-        pub(crate) fn read<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
-            self.0.get(key).map(|entry| read(&entry))
-        }
-
-        pub(crate) fn update<R>(&self, key: &K, update: impl FnOnce(&mut V) -> R) -> Option<R> {
-            self.0.get_mut(key).map(|mut entry| update(&mut entry))
-        }
-
-        pub(crate) fn update_or_insert<R>(
-            &self,
-            key: K,
-            update: impl FnOnce(&mut V) -> R,
-            insert: impl FnOnce(&K) -> (Option<V>, R),
-        ) -> R {
-            match self.0.entry(key) {
-                Entry::Occupied(mut occupied) => update(occupied.get_mut()),
-                Entry::Vacant(vacant) => {
-                    let (entry, result) = insert(vacant.key());
-                    if let Some(entry) = entry {
-                        vacant.insert(entry);
-                    }
-                    result
-                }
-            }
-        }
-
-        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) {
-            self.0.remove_if_mut(key, |_, entry| condition(entry));
-        }
-    }
+/// Both hashes have a random seed, because clients choose the keys. The seeds differ, so that the
+/// keys of one shard are spread in its map.
+pub(crate) struct Map<K, V> {
+    shards: Box<[Mutex<Shard<K, V>>]>,
+    hasher: RandomState,
 }
 
-/// One lock instead of many, so that the scheduler explores the interleavings of the operations.
-#[cfg(shuttle)]
-mod imp {
-    use std::collections::HashMap;
-    use std::hash::Hash;
+type Shard<K, V> = HashMap<K, V, RandomState>;
 
-    use crate::sync::{Mutex, lock};
+impl<K: Eq + Hash, V> Map<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::default() }
+    }
 
-    pub(crate) struct Map<K, V>(Mutex<HashMap<K, V>>);
-
-    impl<K: Eq + Hash, V> Map<K, V> {
-        pub(crate) fn with_shards(_shards: usize) -> Self {
-            Self(Mutex::new(HashMap::new()))
-        }
-
-        pub(crate) fn read<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
-            lock(&self.0).get(key).map(read)
-        }
-
-        pub(crate) fn update<R>(&self, key: &K, update: impl FnOnce(&mut V) -> R) -> Option<R> {
-            lock(&self.0).get_mut(key).map(update)
-        }
-
-        pub(crate) fn update_or_insert<R>(
-            &self,
-            key: K,
-            update: impl FnOnce(&mut V) -> R,
-            insert: impl FnOnce(&K) -> (Option<V>, R),
-        ) -> R {
-            let mut map = lock(&self.0);
-            if let Some(entry) = map.get_mut(&key) {
-                return update(entry);
-            }
-            let (entry, result) = insert(&key);
-            if let Some(entry) = entry {
-                map.insert(key, entry);
-            }
-            result
-        }
-
-        pub(crate) fn remove_if(&self, key: &K, condition: impl FnOnce(&mut V) -> bool) {
-            let mut map = lock(&self.0);
-            if map.get_mut(key).is_some_and(condition) {
-                map.remove(key);
-            }
-        }
+    /// Locks the shard of a key.
+    pub(crate) fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
+        let hash = self.hasher.hash_one(key);
+        #[expect(clippy::cast_possible_truncation, reason = "below the number of shards")]
+        lock(&self.shards[(hash % SHARDS as u64) as usize])
     }
 }

@@ -1,14 +1,16 @@
 //! Entries that do not fit into a slot: windows from the first hit, counts above 2^32, and window
 //! kinds that are not interned.
 
+use limited_core::Window;
+
 use super::fingerprint::Fingerprint;
 use super::state::StoredState;
-use super::window_kind::WindowKind;
 
 #[derive(Debug)]
 pub(crate) struct OverflowEntry {
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) kind: WindowKind,
+    /// A window of the counter. Its start does not matter.
+    pub(crate) kind: Window,
     pub(crate) state: StoredState,
 }
 

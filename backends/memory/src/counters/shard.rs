@@ -7,9 +7,9 @@ use super::expiry::NextExpiry;
 use super::fingerprint::Fingerprint;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
-use super::state::{FirstHitWindow, StoredState, bucket_retained_until, increment_bucket, value_unless_full};
+use super::state::{FirstHitWindow, StoredState, increment_bucket, value_unless_full};
 use super::table::Table;
-use super::window_kind::{KindId, KindTable, UNINTERNED, WindowKind};
+use super::window_kind::{KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
 
 /// What an operation acts on, and when.
@@ -120,49 +120,28 @@ impl Shard {
         if let Some(state) = try_increment_slot(slot, window, hit, reading.now, mode) {
             return Some(state);
         }
-        Some(match slot.content() {
-            SlotContent::Packed(kind_id) => self.increment_windows(at, kind_id, lookup, hit, next_expiry),
-            _ => self.increment_overflow(at, lookup, hit, next_expiry),
-        })
-    }
-
-    /// Counts a hit that starts a new window, or whose count does not fit into the slot.
-    fn increment_windows(
-        &mut self,
-        at: usize,
-        kind_id: KindId,
-        lookup: &Lookup,
-        hit: &Hit<'_>,
-        next_expiry: &NextExpiry,
-    ) -> CounterState {
-        let Window::Aligned { start, length } = lookup.window else {
-            return CounterState::default();
-        };
-        let known = self.table.slot_mut(at).known(length);
-        let window_at = lookup.reading.in_window(start, length, lookup.mode);
-        let (state, after) = known.increment(hit, window_at);
-        if let Some(after) = after {
-            *self.table.slot_mut(at) = Slot::windows(lookup.fingerprint, kind_id, &after)
-                .unwrap_or_else(|| self.spill(lookup, StoredState::Aligned(Box::new(after))));
-            self.schedule(after.retained_until(length, lookup.reading), lookup, next_expiry);
+        match (slot.content(), window) {
+            // The hit starts a new window, or its count does not fit into the slot.
+            (SlotContent::Packed(kind_id), Window::Aligned { start, length }) => {
+                let at_window = reading.in_window(start, length, mode);
+                let (state, after) = slot.known(length).increment(hit, at_window);
+                if let Some(after) = after {
+                    *self.table.slot_mut(at) = Slot::windows(lookup.fingerprint, kind_id, &after)
+                        .unwrap_or_else(|| self.spill(lookup, StoredState::Aligned(Box::new(after))));
+                    self.schedule(after.retained_until(length, reading), lookup, next_expiry);
+                }
+                Some(state)
+            }
+            _ => {
+                let Some(entry) = self.overflow_at(at) else {
+                    return Some(CounterState::default());
+                };
+                let state = entry.state.increment(window, hit, reading, mode);
+                let expiry = entry.state.retained_until(entry.kind, reading);
+                self.schedule(expiry, lookup, next_expiry);
+                Some(state)
+            }
         }
-        state
-    }
-
-    fn increment_overflow(
-        &mut self,
-        at: usize,
-        lookup: &Lookup,
-        hit: &Hit<'_>,
-        next_expiry: &NextExpiry,
-    ) -> CounterState {
-        let Some(entry) = self.overflow_at(at) else {
-            return CounterState::default();
-        };
-        let state = entry.state.increment(lookup.window, hit, lookup.reading, lookup.mode);
-        let expiry = entry.state.retained_until(entry.kind, lookup.reading);
-        self.schedule(expiry, lookup, next_expiry);
-        state
     }
 
     /// Adds a counter that is absent.
@@ -173,7 +152,7 @@ impl Shard {
         kinds: &KindTable,
         next_expiry: &NextExpiry,
     ) {
-        let kind_id = kinds.intern(lookup.window.into());
+        let kind_id = kinds.intern(lookup.window);
         let packed = match &new {
             _ if kind_id == UNINTERNED => None,
             NewCounter::Windows(windows) => Slot::windows(lookup.fingerprint, kind_id, windows),
@@ -308,29 +287,18 @@ impl Shard {
     /// Returns the expiry of the entry in a slot, and when to scan it again if that is in the
     /// future.
     fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
-        match slot.content() {
-            SlotContent::Packed(kind_id) => match kinds.kind(kind_id) {
-                Some(WindowKind::Aligned { length }) => {
-                    let expiry = slot.known(length).retained_until(length, reading);
-                    (expiry, expiry)
-                }
-                Some(kind @ WindowKind::Bucket { limit, length }) => {
-                    let expiry = bucket_retained_until(slot.value(), limit, length, reading);
-                    (expiry, round_up_expiry(expiry, kind, reading))
-                }
-                _ => (Timestamp::EPOCH, Timestamp::EPOCH),
-            },
-            SlotContent::Overflow(position) => {
-                match self.overflow.as_ref().and_then(|overflow| overflow.get(position)) {
-                    Some(OverflowEntry { kind, state, .. }) => {
-                        let expiry = state.retained_until(*kind, reading);
-                        (expiry, round_up_expiry(expiry, *kind, reading))
-                    }
-                    None => (Timestamp::EPOCH, Timestamp::EPOCH),
-                }
+        let found = match slot.content() {
+            SlotContent::Packed(kind_id) => {
+                kinds.kind(kind_id).map(|kind| (kind, slot.retained_until(kind, reading)))
             }
-            SlotContent::Empty => (Timestamp::MAX, Timestamp::MAX),
-        }
+            SlotContent::Overflow(position) => {
+                let entry = self.overflow.as_ref().and_then(|overflow| overflow.get(position));
+                entry.map(|entry| (entry.kind, entry.state.retained_until(entry.kind, reading)))
+            }
+        };
+        found.map_or((Timestamp::EPOCH, Timestamp::EPOCH), |(kind, expiry)| {
+            (expiry, round_up_expiry(expiry, kind, reading))
+        })
     }
 
     /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
@@ -357,7 +325,7 @@ impl Shard {
 
     /// Stores a state in the overflow, and returns the slot that points to it.
     fn spill(&mut self, lookup: &Lookup, state: StoredState) -> Slot {
-        let entry = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window.into(), state };
+        let entry = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window, state };
         Slot::overflow(lookup.fingerprint, self.overflow.get_or_insert_default().push(entry))
     }
 
@@ -395,12 +363,11 @@ fn try_increment_slot(
 /// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first
 /// hit can expire at any time, so their expiry is rounded up to the next of a few moments. Many
 /// entries then expire together.
-fn round_up_expiry(expiry: Timestamp, kind: WindowKind, reading: Reading) -> Timestamp {
-    let (WindowKind::FromFirstHit { length } | WindowKind::Bucket { length, .. }) = kind else {
+fn round_up_expiry(expiry: Timestamp, kind: Window, reading: Reading) -> Timestamp {
+    if matches!(kind, Window::Aligned { .. }) {
         return expiry;
-    };
-    let retention =
-        Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew).as_nanos();
-    let step = 1 << (retention / 16).ilog2();
+    }
+    let retention = Timestamp::EPOCH.saturating_add(kind.length().as_duration()).saturating_add(reading.skew);
+    let step = 1 << (retention.as_nanos() / 16).ilog2();
     expiry.as_nanos().checked_next_multiple_of(step).map_or(Timestamp::MAX, Timestamp::from_nanos)
 }

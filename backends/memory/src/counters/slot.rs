@@ -1,10 +1,11 @@
 //! One entry of a table: 32 bytes with the identity of a counter and its counts.
 
-use limited_core::{CounterState, Hit, Timestamp, WindowLength};
+use limited_core::{CounterState, Hit, Timestamp, Window, WindowLength};
 
 use super::fingerprint::Fingerprint;
+use super::state::bucket_retained_until;
 use super::window_kind::{KindId, UNINTERNED};
-use super::windows::{KNOWN, WindowMode, Windows};
+use super::windows::{KNOWN, Reading, WindowMode, Windows};
 
 /// The counts of a counter if they fit, or the position of its [overflow](super::overflow) entry.
 ///
@@ -33,10 +34,9 @@ const OVERFLOW: KindId = UNINTERNED;
 /// Number of bits of a start that are not stored.
 const DROPPED_BITS: u32 = 16;
 
-/// What a slot holds, according to its kind id.
+/// What a slot that is not empty holds, according to its kind id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotContent {
-    Empty,
     Overflow(usize),
     Packed(KindId),
 }
@@ -84,7 +84,6 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn content(&self) -> SlotContent {
         match self.kind_id() {
-            0 => SlotContent::Empty,
             #[expect(clippy::cast_possible_truncation, reason = "the position was stored from a usize")]
             OVERFLOW => SlotContent::Overflow(self.0[2] as usize),
             kind_id => SlotContent::Packed(kind_id),
@@ -134,6 +133,15 @@ impl Slot {
         let counts = [(two >> 32) as u128, (three & 0xFFFF_FFFF) as u128, (three >> 32) as u128];
         const { assert!(KNOWN == 3) };
         Windows { newest, counts }
+    }
+
+    /// Returns when the entry may be removed, if its window is of this kind.
+    pub(crate) fn retained_until(&self, kind: Window, reading: Reading) -> Timestamp {
+        match kind {
+            Window::Aligned { length, .. } => self.known(length).retained_until(length, reading),
+            Window::Bucket { limit, length } => bucket_retained_until(self.value(), limit, length, reading),
+            Window::FromFirstHit { .. } => Timestamp::EPOCH,
+        }
     }
 
     /// Counts a hit in the newest window like [`Windows::increment`], if the counts fit. Returns
@@ -192,7 +200,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::counters::windows::Reading;
 
     const FINGERPRINT: Fingerprint = Fingerprint { hash: 0x1234_5678_9ABC_DEF0, tag: 0xFF_FFFF_FFFF };
 

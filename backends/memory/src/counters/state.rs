@@ -7,7 +7,6 @@ use limited_core::{
     retained_until,
 };
 
-use super::window_kind::WindowKind;
 use super::windows::{Reading, WindowMode, Windows};
 
 /// What is stored for one key in windows of one kind and length.
@@ -96,15 +95,15 @@ impl StoredState {
 
     /// Returns when the entry may be removed: from then on it equals an absent one, also for a
     /// clock that jumps back within the maximum clock skew.
-    pub(crate) fn retained_until(&self, kind: WindowKind, reading: Reading) -> Timestamp {
+    pub(crate) fn retained_until(&self, kind: Window, reading: Reading) -> Timestamp {
         match (self, kind) {
-            (Self::Aligned(windows), WindowKind::Aligned { length }) => {
+            (Self::Aligned(windows), Window::Aligned { length, .. }) => {
                 windows.retained_until(length, reading)
             }
-            (Self::FromFirstHit(first_hit), WindowKind::FromFirstHit { length }) => {
+            (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
                 retained_until(first_hit.start, length, reading.skew)
             }
-            (Self::Bucket { value }, WindowKind::Bucket { limit, length }) => {
+            (Self::Bucket { value }, Window::Bucket { limit, length }) => {
                 bucket_retained_until(*value, limit, length, reading)
             }
             _ => Timestamp::EPOCH,

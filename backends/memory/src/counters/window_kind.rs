@@ -1,27 +1,12 @@
 //! Interns window kinds, so that a slot stores one byte instead of the kind.
+//!
+//! The kind of a window is what the successive windows of a counter have in common: its variant,
+//! its length, and the limit of a bucket. It is written as a [`Window`] whose start does not
+//! matter.
 
 use std::sync::OnceLock;
 
-use limited_core::{Window, WindowLength};
-
-/// The window of a counter without its start: what the successive windows of a counter have in
-/// common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum WindowKind {
-    Aligned { length: WindowLength },
-    FromFirstHit { length: WindowLength },
-    Bucket { limit: u64, length: WindowLength },
-}
-
-impl From<Window> for WindowKind {
-    fn from(window: Window) -> Self {
-        match window {
-            Window::Aligned { length, .. } => Self::Aligned { length },
-            Window::FromFirstHit { length } => Self::FromFirstHit { length },
-            Window::Bucket { limit, length } => Self::Bucket { limit, length },
-        }
-    }
-}
+use limited_core::{Timestamp, Window};
 
 /// The id of a kind in one store: from 1 to [`CAPACITY`], or [`UNINTERNED`].
 pub(crate) type KindId = u8;
@@ -41,36 +26,38 @@ const CAPACITY: usize = FIRST_CHOICES + (PROBES - 1) * STEP;
 
 /// A table of kinds that only grows. A kind that finds no room stays uninterned, and its entries
 /// store the kind themselves.
-pub(crate) struct KindTable(Box<[OnceLock<WindowKind>]>);
+pub(crate) struct KindTable(Box<[OnceLock<Window>]>);
 
 impl KindTable {
     pub(crate) fn new() -> Self {
         Self((0..CAPACITY).map(|_| OnceLock::new()).collect())
     }
 
-    /// Returns the id of a kind, the same one each time. Adds the kind if there is room.
-    pub(crate) fn intern(&self, kind: WindowKind) -> KindId {
+    /// Returns the id of the kind of a window, the same one each time. Adds the kind if there is
+    /// room.
+    pub(crate) fn intern(&self, window: Window) -> KindId {
+        let kind = match window {
+            Window::Aligned { length, .. } => Window::Aligned { start: Timestamp::EPOCH, length },
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => window,
+        };
         let first = Self::first_choice(kind);
         let mut positions = (0..PROBES).map(|probe| first + probe * STEP);
-        positions.find(|at| *self.0[*at].get_or_init(|| kind) == kind).map_or(UNINTERNED, Self::id)
+        let found = positions.find(|at| *self.0[*at].get_or_init(|| kind) == kind);
+        found.and_then(|position| KindId::try_from(position + 1).ok()).unwrap_or(UNINTERNED)
     }
 
-    fn first_choice(kind: WindowKind) -> usize {
-        let (tag, length, limit) = match kind {
-            WindowKind::Aligned { length } => (0, length, 0),
-            WindowKind::FromFirstHit { length } => (1, length, 0),
-            WindowKind::Bucket { limit, length } => (2, length, limit),
+    fn first_choice(kind: Window) -> usize {
+        let (tag, limit) = match kind {
+            Window::Aligned { .. } => (0, 0),
+            Window::FromFirstHit { .. } => (1, 0),
+            Window::Bucket { limit, .. } => (2, limit),
         };
-        let mixed = length.as_nanos() ^ limit.rotate_left(32) ^ tag;
+        let mixed = kind.length().as_nanos() ^ limit.rotate_left(32) ^ tag;
         usize::from(mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[0]) % FIRST_CHOICES
     }
 
-    fn id(position: usize) -> KindId {
-        KindId::try_from(position + 1).unwrap_or(UNINTERNED)
-    }
-
     /// Returns the kind with this id, if it is interned.
-    pub(crate) fn kind(&self, kind_id: KindId) -> Option<WindowKind> {
+    pub(crate) fn kind(&self, kind_id: KindId) -> Option<Window> {
         self.0.get(usize::from(kind_id).wrapping_sub(1))?.get().copied()
     }
 }
@@ -78,6 +65,8 @@ impl KindTable {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::time::Duration;
+
+    use limited_core::WindowLength;
 
     use super::*;
 
@@ -88,10 +77,10 @@ mod tests {
             .flat_map(|millis| {
                 let length = WindowLength::try_from(Duration::from_millis(millis)).unwrap();
                 [
-                    WindowKind::Aligned { length },
-                    WindowKind::FromFirstHit { length },
-                    WindowKind::Bucket { limit: 1, length },
-                    WindowKind::Bucket { limit: 2, length },
+                    Window::Aligned { start: Timestamp::EPOCH, length },
+                    Window::FromFirstHit { length },
+                    Window::Bucket { limit: 1, length },
+                    Window::Bucket { limit: 2, length },
                 ]
             })
             .collect();
