@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Timestamp, WindowId, async_trait, sliding,
+    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
+    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, sliding,
 };
 
 use crate::MemoryBackendBuilder;
@@ -158,31 +158,21 @@ impl Backend for MemoryBackend {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Option<Result<CounterState, BackendError>> {
+    ) -> Option<Result<CounterState>> {
         self.0.counters.try_increment(counter, hit, now).map(Ok)
     }
 
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         check_window(counter)?;
         self.0.counters.increment(counter, hit, now)
     }
 
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState, BackendError> {
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         check_window(counter)?;
         Ok(self.0.counters.get(counter, now))
     }
 
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> Result<(), BackendError> {
+    async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         self.0.counters.reset(counter, window, now);
         Ok(())
     }
@@ -192,7 +182,7 @@ impl Backend for MemoryBackend {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         self.0.claims.claim(key, request, now)
     }
 
@@ -201,7 +191,7 @@ impl Backend for MemoryBackend {
         key: &ClaimKey<'_>,
         completion: &Completion<'_>,
         now: Timestamp,
-    ) -> Result<FinishResult, BackendError> {
+    ) -> Result<FinishResult> {
         Ok(self.0.claims.finish(key, completion, now))
     }
 
@@ -211,24 +201,19 @@ impl Backend for MemoryBackend {
         owner: Owner,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    ) -> Result<LeaseStatus> {
         Ok(self.0.claims.renew(key, owner, expires_at, now))
     }
 
-    async fn release(
-        &self,
-        key: &ClaimKey<'_>,
-        owner: Owner,
-        now: Timestamp,
-    ) -> Result<LeaseStatus, BackendError> {
+    async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
         Ok(self.0.claims.release(key, owner, now))
     }
 
-    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>, BackendError> {
+    async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
         Ok(self.0.claims.find(key, now))
     }
 
-    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<(), BackendError> {
+    async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
         self.0.claims.forget(key, now);
         Ok(())
     }
@@ -239,7 +224,7 @@ impl Backend for MemoryBackend {
 /// # Errors
 ///
 /// [`Invalid`](BackendError::Invalid) if it does not.
-fn check_window(counter: &Counter<'_>) -> Result<(), BackendError> {
+fn check_window(counter: &Counter<'_>) -> Result<()> {
     if counter.is_sliding() {
         sliding::previous_window(counter)?;
     }

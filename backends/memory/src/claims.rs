@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use limited_core::{
     Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, FencingToken, FinishResult, Grant,
-    LeaseStatus, Owner, Record, Timestamp, has_passed,
+    LeaseStatus, Owner, Record, Result, Timestamp, has_passed,
 };
 
 use self::claim::Claim;
@@ -65,7 +65,7 @@ impl Claims {
         key: &ClaimKey<'_>,
         request: &ClaimRequest<'_>,
         now: Timestamp,
-    ) -> Result<Acquisition, BackendError> {
+    ) -> Result<Acquisition> {
         self.sweep(now);
         let key = StoredKey::from(key);
         let mut scans_left = SCANS_WHEN_FULL;

@@ -13,7 +13,7 @@ mod windows;
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowId};
+use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId};
 
 use self::expiry::NextExpiry;
 use self::fingerprint::{Fingerprint, SHARDS, Secret};
@@ -112,7 +112,7 @@ impl Counters {
         counter: &Counter<'_>,
         hit: &Hit<'_>,
         now: Timestamp,
-    ) -> Result<CounterState, BackendError> {
+    ) -> Result<CounterState> {
         let lookup = self.lookup(counter, now);
         let mut shard = self.shard(lookup.fingerprint.shard());
         if let Some(state) = shard.increment(&lookup, hit, &self.next_expiry) {
@@ -127,7 +127,7 @@ impl Counters {
         lookup: &Lookup,
         hit: &Hit<'_>,
         mut shard: SpinLockGuard<'_, Shard>,
-    ) -> Result<CounterState, BackendError> {
+    ) -> Result<CounterState> {
         let (state, after) = new_counter(lookup, hit);
         if let Some(after) = after {
             if !self.capacity.reserve() {
@@ -143,7 +143,7 @@ impl Counters {
     ///
     /// Serialized, so that freed capacity is never invisible to all threads at once.
     #[cold]
-    fn increment_when_full(&self, lookup: &Lookup, hit: &Hit<'_>) -> Result<CounterState, BackendError> {
+    fn increment_when_full(&self, lookup: &Lookup, hit: &Hit<'_>) -> Result<CounterState> {
         let mut sweeper = lock(&self.sweeper);
         let mut has_reserved = false;
         loop {

@@ -14,7 +14,7 @@ use common::{
 };
 use limited_core::{
     Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit, Key,
-    LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Timestamp, Window, WindowId, WindowLength,
+    LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Result, Timestamp, Window, WindowId, WindowLength,
 };
 use limited_memory::{MemoryBackend, WhenFull};
 use pollster::block_on;
@@ -29,13 +29,7 @@ fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     shuttle::check_pct(move || scenario(), ROUNDS, 3);
 }
 
-fn hit(
-    backend: &MemoryBackend,
-    key: &str,
-    window: Window,
-    cost: u128,
-    now: Timestamp,
-) -> Result<bool, BackendError> {
+fn hit(backend: &MemoryBackend, key: &str, window: Window, cost: u128, now: Timestamp) -> Result<bool> {
     let key = Key::from(key);
     let counter = Counter::new("", &key, window).unwrap();
     let hit = Hit::new(cost, 3).with_window_meta(WindowId(7), None);

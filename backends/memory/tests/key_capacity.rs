@@ -3,18 +3,13 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use limited_core::{Backend, BackendError, Counter, Hit, Key, Timestamp, Window, WindowLength};
+use limited_core::{Backend, BackendError, Counter, Hit, Key, Result, Timestamp, Window, WindowLength};
 use limited_memory::{MemoryBackend, WhenFull};
 use pollster::block_on;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-fn count(
-    backend: &MemoryBackend,
-    key: &str,
-    length: WindowLength,
-    now: Timestamp,
-) -> Result<bool, BackendError> {
+fn count(backend: &MemoryBackend, key: &str, length: WindowLength, now: Timestamp) -> Result<bool> {
     let key = Key::from(key);
     let counter = Counter::new("", &key, Window::aligned(now, length)).unwrap();
     Ok(block_on(backend.increment(&counter, &Hit::new(1, 5), now))?.counted)

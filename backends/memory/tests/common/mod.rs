@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FinishResult, Grant,
-    Key, LeaseStatus, Owner, Record, Timestamp,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, FinishResult, Grant, Key,
+    LeaseStatus, Owner, Record, Result, Timestamp,
 };
 use limited_memory::MemoryBackend;
 use pollster::block_on;
@@ -31,12 +31,7 @@ pub(crate) fn done(owner: Owner, ttl: Duration) -> Completion<'static> {
     Completion { expires: Some(after(START, ttl)), ..Completion::new(owner) }
 }
 
-pub(crate) fn claim(
-    backend: &MemoryBackend,
-    key: &str,
-    owner: Owner,
-    now: Timestamp,
-) -> Result<Acquisition, BackendError> {
+pub(crate) fn claim(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Result<Acquisition> {
     let request = ClaimRequest::new(owner, after(now, LEASE));
     with(key, |key| block_on(backend.claim(key, &request, now)))
 }
