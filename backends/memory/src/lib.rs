@@ -31,3 +31,7 @@ mod sync;
 
 pub use backend::MemoryBackend;
 pub use builder::{MemoryBackendBuilder, WhenFull};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
