@@ -128,7 +128,7 @@ impl FromStr for By {
         let field = |name| {
             Field::ALL.into_iter().find(|field| field.name() == name).ok_or_else(|| {
                 let names = Field::ALL.map(Field::name).join(", ");
-                format!("`{name}` is no field: write {names}, or several joined by `+`")
+                format!("unknown field `{name}`; expected {names}, or several joined by `+`")
             })
         };
         text.split('+').map(field).collect::<Result<_, _>>().map(Self)
