@@ -322,7 +322,7 @@ fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
         (&["no-such-file.log"], "replay: cannot read no-such-file.log: "),
         (&["-"], "gunzip -c access.log.gz | "),
         (&["--quota", "100"], "invalid quota `100`"),
-        (&["--algorithm", "leaky"], "sliding-window, token-bucket, or all"),
+        (&["--algorithm", "leaky"], "sliding-window or token-bucket, or all"),
         (&["--by", "ip+cookie"], "`cookie` is no field"),
         (&["--top", "few"], "--top"),
         (&["one.log", "two.log"], "two.log"),
