@@ -46,7 +46,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// # Cost
 ///
 /// A decision is one [`Backend::increment`], one reading of the clock, and no allocation besides
-/// those of the backend. A `&str` key is not copied.
+/// those of the backend. A `&str` key is not copied. With the feature `metrics` or `tracing`, a
+/// call that may wait allocates one more future.
 ///
 /// If the backend can count [without waiting](Backend::try_increment), as the memory backend
 /// usually can, [`allow`](Self::allow) costs as much as [`allow_now`](Self::allow_now). A program

@@ -28,7 +28,7 @@ pub enum AttemptError {
     InvalidKey(#[from] InvalidKey),
     /// The validity passed to [`LimitedAttempt::new`](crate::LimitedAttempt::new) is out of range.
     /// The backend was not called.
-    #[error("the validity of attempts is out of range: {0}")]
+    #[error("validity of attempts: {0}")]
     InvalidWindowLength(#[from] InvalidWindowLength),
     /// The backend failed, and nothing was decided. The attempt may have been counted.
     #[error(transparent)]

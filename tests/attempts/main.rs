@@ -367,7 +367,7 @@ fn invalid_validity_is_an_error_of_every_call_before_the_backend_is_called() {
                 "{error:?}"
             );
             assert!(!error.is_retryable() && error.retry_after().is_none());
-            assert!(error.to_string().contains("from 1 ms to 100 years"), "{error}");
+            assert!(error.to_string().contains("1 ms to 100 years"), "{error}");
         }
         assert_eq!(mock.total(), 0);
         assert!(format!("{attempts:?}").contains(&format!("{validity:?}")));
