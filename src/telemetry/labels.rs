@@ -24,8 +24,8 @@ pub(super) const fn idempotent_run<T, E>(result: &Result<Outcome<T>, RunError<E,
 
 pub(super) const fn do_once_run<T, U, E>(result: &Result<Done<T>, RunError<E, U>>) -> &'static str {
     match result {
-        Ok(Done::Executed { .. }) => "done",
-        Ok(Done::AlreadyDone { .. }) => "done_before",
+        Ok(Done::Executed { .. }) => "executed",
+        Ok(Done::AlreadyDone { .. }) => "already_done",
         Err(error) => run_error(error),
     }
 }
@@ -36,15 +36,15 @@ const fn run_error<T, E>(error: &RunError<E, T>) -> &'static str {
         RunError::KeyReused => "key_reused",
         RunError::InProgress { .. } => "in_progress",
         RunError::Failed(_) => "failed",
-        RunError::NotStored { outcome: Some(_), .. } => "not_kept",
-        RunError::NotStored { outcome: None, .. } => "replayed_not_kept",
-        RunError::LeaseLost { .. } => "lost",
-        RunError::NotRecorded { .. } => "unrecorded",
+        RunError::NotStored { outcome: Some(_), .. } => "not_stored",
+        RunError::NotStored { outcome: None, .. } => "replayed_not_stored",
+        RunError::LeaseLost { .. } => "lease_lost",
+        RunError::NotRecorded { .. } => "not_recorded",
         RunError::InvalidKey(_) => "invalid",
         #[cfg(feature = "idempotency")]
         RunError::InvalidRequest(_) => "invalid",
         #[cfg(feature = "idempotency")]
-        RunError::Decode(_) => "unreadable",
+        RunError::Decode(_) => "decode",
         RunError::Backend(_) => "backend_failed",
     }
 }
