@@ -111,19 +111,19 @@ fn denied<'f>(
     failures: &'f [Failure],
     max: usize,
     within: u64,
-    who: impl Fn(&'f Failure) -> &'f str,
+    subject: impl Fn(&'f Failure) -> &'f str,
 ) -> Denied<'f> {
     let mut windows = BTreeMap::<&str, Vec<u64>>::new();
     let mut denied = Denied::new();
     for failure in failures {
-        let window = windows.entry(who(failure)).or_default();
+        let window = windows.entry(subject(failure)).or_default();
         if window.first().is_some_and(|first| failure.0 >= first + within) {
             window.clear();
         }
         if window.len() < max {
             window.push(failure.0);
         } else {
-            let (seconds, until) = denied.entry(who(failure)).or_default();
+            let (seconds, until) = denied.entry(subject(failure)).or_default();
             seconds.push(failure.0);
             *until = window[0] + within;
         }

@@ -170,7 +170,7 @@ fn figures_agree_with_a_brute_force_model() {
 fn sample_log_shows_how_the_algorithms_differ() {
     let output = PROGRAM.run(&[], "");
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(output.stderr, b"", "no progress bar where nobody looks");
+    assert_eq!(output.stderr, b"", "no progress bar without a terminal");
     let printed = String::from_utf8(output.stdout).unwrap();
     let requests = sample_requests().len() as u64;
     assert!(printed.starts_with(&format!("Sample log (made up): {requests} requests, 19 addresses, ")));
