@@ -48,9 +48,10 @@ impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
     ///
     /// If this future is dropped before the write of its batch has begun, the hit is not written.
     /// If it is dropped later, the hit may be written; the other hits of the batch are not
-    /// affected. If all waiters of a write are dropped, the write is dropped too, and the next hit
-    /// on the key starts a new one. A request that the dropped write had sent may still arrive:
-    /// number the writes of a key, and let the server ignore a lower number.
+    /// affected. If all waiters of a write are dropped and no batch waits behind it, the write is
+    /// dropped too, and the next hit on the key starts a new one. A request that the dropped write
+    /// had sent may still arrive. To be safe from that, number the writes of a key, and let the
+    /// server ignore a lower number.
     ///
     /// # Errors
     ///

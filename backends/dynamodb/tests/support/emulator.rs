@@ -38,17 +38,8 @@ impl Response {
 
 impl Emulator {
     pub(crate) fn new() -> Self {
-        Self::over(Database::memory().expect("SQLite opens a database in memory"))
-    }
-
-    /// Creates a server over the tables of this database.
-    pub(crate) fn over(database: Database) -> Self {
+        let database = Database::memory().expect("SQLite opens a database in memory");
         Self { database, recoverable: Arc::default() }
-    }
-
-    /// Returns the database, which can be served over TCP as well, or inspected.
-    pub(crate) fn database(&self) -> &Database {
-        &self.database
     }
 
     /// Runs an operation (`"UpdateItem"`) with the body of its request.
@@ -234,7 +225,7 @@ impl Metering {
 }
 
 /// Returns the sum over the tables of a batch.
-pub(crate) fn capacity_units(consumed: &Value) -> Option<f64> {
+fn capacity_units(consumed: &Value) -> Option<f64> {
     match consumed {
         Value::Array(tables) => tables.iter().map(capacity_units).sum(),
         table => table["CapacityUnits"].as_f64(),

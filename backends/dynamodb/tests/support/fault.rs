@@ -13,8 +13,6 @@ pub(crate) enum Fault {
     Throttle,
     /// 500 `InternalServerError`; not applied.
     InternalError,
-    /// 503 `ServiceUnavailable`; not applied.
-    ServiceUnavailable,
     /// 400 `AccessDeniedException`; not applied.
     AccessDenied,
     /// Any other error: its status and its full `__type`; not applied.
@@ -49,7 +47,6 @@ impl Fault {
             | Self::HangAfter => true,
             Self::Throttle
             | Self::InternalError
-            | Self::ServiceUnavailable
             | Self::AccessDenied
             | Self::Error(..)
             | Self::CutBefore
@@ -70,11 +67,6 @@ impl Fault {
                 500,
                 "com.amazonaws.dynamodb.v20120810#InternalServerError",
                 "The request processing has failed",
-            ),
-            Self::ServiceUnavailable => (
-                503,
-                "com.amazonaws.dynamodb.v20120810#ServiceUnavailable",
-                "The service is currently unavailable",
             ),
             Self::AccessDenied => (
                 400,

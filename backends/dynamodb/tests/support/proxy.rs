@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -33,8 +32,6 @@ struct Shared {
     upstream: String,
     cuts: Mutex<VecDeque<Cut>>,
     connections: Mutex<Vec<AbortHandle>>,
-    connected: AtomicUsize,
-    forwarded: AtomicUsize,
 }
 
 impl Proxy {
@@ -44,13 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
         let upstream = upstream.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared {
-            upstream,
-            cuts: Mutex::default(),
-            connections: Mutex::default(),
-            connected: AtomicUsize::new(0),
-            forwarded: AtomicUsize::new(0),
-        });
+        let shared = Arc::new(Shared { upstream, cuts: Mutex::default(), connections: Mutex::default() });
         let accepting = tokio::spawn(shared.clone().accept(listener));
         Self { endpoint, shared, accepting }
     }
@@ -70,16 +61,6 @@ impl Proxy {
             connection.abort();
         }
     }
-
-    /// Returns the number of requests that the server received.
-    pub(crate) fn forwarded(&self) -> usize {
-        self.shared.forwarded.load(Ordering::Relaxed)
-    }
-
-    /// Returns the number of connections that clients have opened.
-    pub(crate) fn connected(&self) -> usize {
-        self.shared.connected.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Proxy {
@@ -92,7 +73,6 @@ impl Drop for Proxy {
 impl Shared {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         while let Ok((client, _)) = listener.accept().await {
-            self.connected.fetch_add(1, Ordering::Relaxed);
             let shared = self.clone();
             // A connection that fails is closed on both sides, which needs no further handling.
             let connection = tokio::spawn(async move { drop(shared.forward(client).await) });
@@ -108,7 +88,6 @@ impl Shared {
             if cut == Cut::BeforeForwarding {
                 return Ok(());
             }
-            self.forwarded.fetch_add(1, Ordering::Relaxed);
             server.write_all(&request.head).await?;
             server.write_all(&request.body).await?;
             let Some(response) = message(&mut server).await? else { return Ok(()) };

@@ -29,7 +29,7 @@ use super::record::RecordedRequest;
 /// A connection to an [`Emulator`] with a configurable latency and injected faults. It records each
 /// request.
 ///
-/// Clones are the same wire. Several wires over one emulator are several processes with one table.
+/// Clones are the same wire. Several clients over one wire are several processes with one table.
 #[derive(Clone)]
 pub(crate) struct Wire(Arc<Inner>);
 
@@ -82,16 +82,8 @@ pub(crate) fn separate_retries() -> RetryPartition {
 impl Wire {
     /// Creates a wire to a new emulator.
     pub(crate) fn new() -> Self {
-        Self::to(Emulator::new())
-    }
-
-    pub(crate) fn to(emulator: Emulator) -> Self {
         let in_flight = watch::Sender::new(0);
-        Self(Arc::new(Inner { emulator, state: Mutex::default(), in_flight }))
-    }
-
-    pub(crate) fn emulator(&self) -> &Emulator {
-        &self.0.emulator
+        Self(Arc::new(Inner { emulator: Emulator::new(), state: Mutex::default(), in_flight }))
     }
 
     /// Returns the HTTP client for an SDK client; see [`client`] and [`config`].
@@ -231,8 +223,6 @@ impl Inner {
         let mut text = received.body.to_string().into_bytes();
         if fault == Fault::Truncate {
             text.truncate(text.len() / 2);
-        } else {
-            self.fill(number, |recorded| recorded.completed = true);
         }
         Ok(http_response(received.status, text, number))
     }
