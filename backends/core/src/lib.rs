@@ -19,7 +19,10 @@
 //!
 //! # Features
 //!
-//! - `conformance`: the conformance suite, for tests of a backend. Off by default.
+//! Both are off by default.
+//!
+//! - `conformance`: the conformance suite, for tests of a backend.
+//! - `coalesce`: one write in flight per key, for backends behind a network. Adds `futures-util`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
