@@ -1,14 +1,11 @@
 //! The logins in a log: failed or successful, and when.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead};
-use std::time::Duration;
-
-use limited::Timestamp;
+use std::io::BufRead;
 
 use super::connections::{Connections, Login};
 use super::line::{Event, Malformed, Says, parse};
-use super::lines::Lines;
+use super::lines::{Late, Lines, MalformedLines, Unreadable};
 use super::stamp::Stamps;
 
 /// The password logins of a log, in order of time.
@@ -22,49 +19,20 @@ pub(crate) struct Log {
     /// Lines about a failure that another line reports too.
     pub(crate) duplicates: u64,
     pub(crate) late: Late,
-    pub(crate) malformed: MalformedLines,
+    pub(crate) malformed: MalformedLines<Malformed>,
     /// Whether the timestamps have years and offsets.
     pub(crate) has_years: bool,
 }
 
-/// Login lines that come after the line of a later login.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Late {
-    pub(crate) lines: u64,
-    pub(crate) at_most: Duration,
-}
-
-/// Lines that cannot be parsed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct MalformedLines {
-    pub(crate) count: u64,
-    /// The first of them, with their line numbers.
-    pub(crate) first: Vec<(u64, Malformed)>,
-}
-
-/// Why a log cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
-    #[error("the log is compressed; decompress it first, as in `zcat auth.log.gz | … -`")]
-    Gzip,
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 impl Log {
     /// Reads a log. `year`: the year of the first line, if its timestamp has none.
-    pub(crate) fn read(mut input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
-        const GZIP: &[u8] = &[0x1f, 0x8b];
-
-        if input.fill_buf()?.starts_with(GZIP) {
-            return Err(Unreadable::Gzip);
-        }
+    pub(crate) fn read(input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
         let mut log = Self::default();
         let mut events = Vec::new();
         // The login that the last line of each host reported, if it reported one.
         let mut last = HashMap::<String, Option<Event>>::new();
         let mut stamps = Stamps::new(year);
-        let mut lines = Lines::new(input);
+        let mut lines = Lines::new(input, "zcat auth.log.gz")?;
         while let Some(line) = lines.next()? {
             if line.bytes.is_empty() {
                 continue;
@@ -92,7 +60,7 @@ impl Log {
                 None => _ = last.insert(line.host.to_owned(), event),
             }
         }
-        log.late = Late::of(&events);
+        events.iter().for_each(|event| log.late.add(event.time));
         events.sort_by_key(|event| event.time);
         let mut connections = Connections::default();
         for event in events {
@@ -105,32 +73,10 @@ impl Log {
     }
 }
 
-impl Late {
-    fn of(events: &[Event]) -> Self {
-        let (mut late, mut latest) = (Self::default(), Timestamp::EPOCH);
-        for event in events {
-            latest = latest.max(event.time);
-            let by = latest.saturating_since(event.time);
-            late.lines += u64::from(!by.is_zero());
-            late.at_most = late.at_most.max(by);
-        }
-        late
-    }
-}
-
-impl MalformedLines {
-    const SHOWN: usize = 5;
-
-    fn add(&mut self, number: u64, wrong: Malformed) {
-        self.count += 1;
-        if self.first.len() < Self::SHOWN {
-            self.first.push((number, wrong));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::connections::Outcome;
     use super::*;
 
@@ -155,7 +101,7 @@ mod tests {
         let one = Outcome::Failed(1);
         let log = read(&[line("a", 7), line("b", 9), line("c", 3), line("d", 7)].concat());
         assert_eq!(accounts(&log), [("c", one), ("a", one), ("d", one), ("b", one)]);
-        assert_eq!(log.late, Late { lines: 2, at_most: Duration::from_secs(6) });
+        assert_eq!((log.late.lines, log.late.at_most), (2, Duration::from_secs(6)));
     }
 
     #[test]
@@ -184,6 +130,6 @@ mod tests {
     #[test]
     fn compressed_log_is_an_error() {
         let compressed: &[u8] = &[0x1f, 0x8b, 8, 0, 0];
-        assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Gzip)));
+        assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Gzip(_))));
     }
 }

@@ -13,6 +13,8 @@
 //! which lines are counted.
 
 mod connections;
+#[path = "../replay/layout.rs"]
+mod layout;
 mod line;
 #[path = "../replay/lines.rs"]
 mod lines;
@@ -34,8 +36,9 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::{Span, SpanRelativeTo};
 
+use crate::lines::Unreadable;
 use crate::lockouts::Limit;
-use crate::log::{Log, Unreadable};
+use crate::log::Log;
 use crate::report::Report;
 
 /// Runs the failed logins of an SSH server's log through a limit, at the times in the log

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use limited::Timestamp;
 
+use super::layout::{table, write_malformed, write_table};
 use super::lockouts::{Limit, Lockouts, Tried, Tries};
 use super::log::Log;
 use super::wording::{count, printable, wait};
@@ -78,23 +78,13 @@ impl Report<'_> {
             "first locked out",
             "last locked until",
         ];
-        let rule = LineStyle::none().fill('─');
-        let mut table = Table::new();
-        table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
-        for column in 1..=3 {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
+        let mut table = table(header, 1..=3);
         for (name, Tries { failed, denied, lockouts, .. }, first, until) in locked_out.iter().take(self.top) {
             let name = if name.is_empty() { "(empty)".to_owned() } else { printable(name, 40) };
             let [failed, denied, lockouts] = [failed, denied, lockouts].map(u64::to_string);
             table.add_row([name, failed, denied, lockouts, self.time(*first), self.time_up(*until)]);
         }
-        writeln!(out)?;
-        for line in table.lines() {
-            writeln!(out, "{}", line.trim_end())?;
-        }
+        write_table(out, &table)?;
         match locked_out.len().saturating_sub(self.top) {
             0 => Ok(()),
             more => writeln!(out, " and {}", nouns(more, &format!("more {one}"), &format!("more {several}"))),
@@ -141,17 +131,8 @@ impl Report<'_> {
             let lines = count(late.lines, "line");
             writeln!(out, "\n{lines} out of order, by {} at most, and sorted by time.", wait(late.at_most))?;
         }
-        if malformed.count > 0 {
-            writeln!(out, "\n{} left out:", count(malformed.count, "malformed line"))?;
-            for (number, wrong) in &malformed.first {
-                writeln!(out, "  line {number}: {wrong}")?;
-            }
-            let more = malformed.count - malformed.first.len() as u64;
-            if more > 0 {
-                writeln!(out, "  and {more} more")?;
-            }
-        }
-        Ok(())
+        // The reasons quote nothing from the log.
+        write_malformed(out, malformed, usize::MAX)
     }
 
     /// Formats a time as in the log, without a year if the log has none.

@@ -1,13 +1,12 @@
 //! The requests of a log: their keys and times.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead};
-use std::time::Duration;
+use std::io::BufRead;
 
 use limited::{Key, Timestamp};
 
 use super::keys::By;
-use super::lines::Lines;
+use super::lines::{Late, Lines, MalformedLines, Unreadable};
 use super::log_format::{Entry, Malformed, parse};
 
 /// The requests of a log, in order of time.
@@ -24,7 +23,7 @@ pub(crate) struct Log {
     /// How many requests have no key, because a field of it is unknown.
     pub(crate) unidentified: u64,
     pub(crate) late: Late,
-    pub(crate) malformed: MalformedLines,
+    pub(crate) malformed: MalformedLines<Malformed>,
 }
 
 /// A request: small, because a log has many.
@@ -35,45 +34,17 @@ pub(crate) struct Request {
     pub(crate) key: usize,
 }
 
-/// Lines that come after the line of a later request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Late {
-    pub(crate) lines: u64,
-    pub(crate) at_most: Duration,
-}
-
-/// Lines with neither format.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct MalformedLines {
-    pub(crate) count: u64,
-    /// The first of them, with their line numbers.
-    pub(crate) first: Vec<(u64, Malformed)>,
-}
-
-/// Why a log cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
-    #[error("the log is compressed; decompress it first, as in `gunzip -c access.log.gz | … -`")]
-    Gzip,
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 impl Log {
     /// Reads a log, and reports from time to time how many bytes it has read.
     pub(crate) fn read(
-        mut input: impl BufRead,
+        input: impl BufRead,
         by: &By,
         mut progress: impl FnMut(u64),
     ) -> Result<Self, Unreadable> {
-        const GZIP: &[u8] = &[0x1f, 0x8b];
         const LINES_PER_PROGRESS: u64 = 1 << 12;
 
-        if input.fill_buf()?.starts_with(GZIP) {
-            return Err(Unreadable::Gzip);
-        }
         let mut reading = Reading::default();
-        let mut lines = Lines::new(input);
+        let mut lines = Lines::new(input, "gunzip -c access.log.gz")?;
         while let Some(line) = lines.next()? {
             if line.number.is_multiple_of(LINES_PER_PROGRESS) {
                 progress(line.bytes_read);
@@ -94,14 +65,12 @@ impl Log {
 struct Reading {
     log: Log,
     places: HashMap<Key<'static>, usize>,
-    latest: Timestamp,
 }
 
 impl Reading {
     fn add(&mut self, by: &By, entry: &Entry<'_>) {
         let time = entry.time;
-        self.latest = self.latest.max(time);
-        self.log.late.add(self.latest.saturating_since(time));
+        self.log.late.add(time);
 
         let Some(key) = by.key(entry) else {
             self.log.unidentified += 1;
@@ -124,26 +93,10 @@ impl Reading {
     }
 }
 
-impl Late {
-    fn add(&mut self, late: Duration) {
-        self.lines += u64::from(!late.is_zero());
-        self.at_most = self.at_most.max(late);
-    }
-}
-
-impl MalformedLines {
-    const SHOWN: usize = 5;
-
-    fn add(&mut self, number: u64, wrong: Malformed) {
-        self.count += 1;
-        if self.first.len() < Self::SHOWN {
-            self.first.push((number, wrong));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(by: &str, input: &[u8]) -> Result<Log, Unreadable> {
@@ -166,8 +119,7 @@ mod tests {
         let order: Vec<_> = log.requests.iter().map(|request| &*log.labels[request.key]).collect();
         assert_eq!(order, ["c", "a", "d", "b", "a"]);
         assert_eq!(log.keys, ["a", "b", "c", "d"].map(|user| Key::new().user(user)));
-        let late = Late { lines: 2, at_most: Duration::from_secs(6) };
-        assert_eq!(log.late, late);
+        assert_eq!((log.late.lines, log.late.at_most), (2, Duration::from_secs(6)));
     }
 
     #[test]
@@ -191,6 +143,6 @@ mod tests {
     #[test]
     fn compressed_log_is_an_error() {
         let compressed = [0x1f, 0x8b, 8, 0, 0];
-        assert!(matches!(read("ip", &compressed), Err(Unreadable::Gzip)));
+        assert!(matches!(read("ip", &compressed), Err(Unreadable::Gzip(_))));
     }
 }

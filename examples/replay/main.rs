@@ -12,6 +12,7 @@
 //! behave differently from then on, which no log can show.
 
 mod keys;
+mod layout;
 mod lines;
 mod log;
 mod log_format;
@@ -32,7 +33,8 @@ use clap::Parser;
 use limited::{Algorithm, Quota};
 
 use crate::keys::By;
-use crate::log::{Log, Unreadable};
+use crate::lines::Unreadable;
+use crate::log::Log;
 use crate::progress::Progress;
 use crate::replay::replay;
 use crate::report::Report;
@@ -82,57 +84,6 @@ impl FromStr for Algorithms {
     }
 }
 
-/// The source of a log.
-enum Source {
-    Sample,
-    StandardInput,
-    File(PathBuf),
-}
-
-impl Source {
-    fn of(file: Option<PathBuf>) -> Self {
-        match file {
-            None => Self::Sample,
-            Some(path) if path == Path::new("-") => Self::StandardInput,
-            Some(path) => Self::File(path),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Sample => "Sample log (made up)".to_owned(),
-            Self::StandardInput => "Standard input".to_owned(),
-            Self::File(path) => path.display().to_string(),
-        }
-    }
-
-    fn default_quota(&self) -> Quota {
-        match self {
-            Self::Sample => Quota::per_minute(20),
-            Self::StandardInput | Self::File(_) => Quota::per_minute(100),
-        }
-    }
-
-    fn read(&self, by: &By) -> Result<Log, Unreadable> {
-        const SAMPLE: &[u8] = include_bytes!("sample.log");
-
-        match self {
-            Self::Sample => Log::read(SAMPLE, by, |_| ()),
-            Self::StandardInput => {
-                let progress = Progress::of_bytes(None);
-                Log::read(io::stdin().lock(), by, |bytes| progress.set(bytes))
-            }
-            Self::File(path) => {
-                let file = File::open(path)?;
-                // A pipe has a path too, but no length.
-                let metadata = file.metadata()?;
-                let progress = Progress::of_bytes(metadata.is_file().then_some(metadata.len()));
-                Log::read(BufReader::new(file), by, |bytes| progress.set(bytes))
-            }
-        }
-    }
-}
-
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,27 +95,48 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let source = Source::of(arguments.file);
-    let name = source.name();
-    let by = arguments.by;
-    let quota = arguments.quota.unwrap_or_else(|| source.default_quota());
-    let log = source.read(&by).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let Arguments { file, quota, algorithm, by, top } = arguments;
+    let (name, log) = read(file.as_deref(), &by);
+    let log = log.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let quota = quota.unwrap_or(Quota::per_minute(if file.is_some() { 100 } else { 20 }));
 
     let progress = Progress::of_requests(log.requests.len() as u64);
-    let outcomes = replay(&log, quota, &arguments.algorithm.0, |requests| progress.set(requests))?;
+    let outcomes = replay(&log, quota, &algorithm.0, |requests| progress.set(requests))?;
     drop(progress);
 
-    let report = Report { source: &name, log: &log, by: &by, quota, outcomes: &outcomes, top: arguments.top };
+    let report = Report { source: &name, log: &log, by: &by, quota, outcomes: &outcomes, top };
     let mut out = io::stdout().lock();
-    let written = report.write(&mut out).and_then(|()| match source {
-        Source::Sample => out.write_all(ABOUT_THE_SAMPLE.as_bytes()),
-        Source::StandardInput | Source::File(_) => Ok(()),
+    let written = report.write(&mut out).and_then(|()| match file {
+        None => out.write_all(ABOUT_THE_SAMPLE.as_bytes()),
+        Some(_) => Ok(()),
     });
     match written {
         // The reader closed the pipe, as in `replay | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+/// Returns the name of the log, and its content.
+fn read(file: Option<&Path>, by: &By) -> (String, Result<Log, Unreadable>) {
+    const SAMPLE: &[u8] = include_bytes!("sample.log");
+
+    match file {
+        None => ("Sample log (made up)".to_owned(), Log::read(SAMPLE, by, |_| ())),
+        Some(path) if path == Path::new("-") => {
+            let progress = Progress::of_bytes(None);
+            ("Standard input".to_owned(), Log::read(io::stdin().lock(), by, |bytes| progress.set(bytes)))
+        }
+        Some(path) => (path.display().to_string(), read_file(path, by)),
+    }
+}
+
+fn read_file(path: &Path, by: &By) -> Result<Log, Unreadable> {
+    let file = File::open(path)?;
+    // A pipe has a path too, but no length.
+    let metadata = file.metadata()?;
+    let progress = Progress::of_bytes(metadata.is_file().then_some(metadata.len()));
+    Log::read(BufReader::new(file), by, |bytes| progress.set(bytes))
 }
 
 const ABOUT_THE_SAMPLE: &str = "

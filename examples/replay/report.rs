@@ -2,13 +2,12 @@
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
-use std::ops::RangeInclusive;
 
-use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
 use indicatif::HumanCount;
 use limited::Quota;
 
 use super::keys::By;
+use super::layout::{table, write_malformed, write_table};
 use super::log::Log;
 use super::replay::{Outcome, Wait};
 use super::wording::{count, period, printable, share, wait};
@@ -122,38 +121,6 @@ impl Report<'_> {
                 "\n{lines} out of order, by {at_most} at most, and sorted by time: servers write when a request ends."
             )?;
         }
-        if malformed.count > 0 {
-            let lines = count(malformed.count, "malformed line");
-            writeln!(out, "\n{lines} left out:")?;
-            for (number, wrong) in &malformed.first {
-                writeln!(out, "  line {number}: {}", printable(&wrong.to_string(), 80))?;
-            }
-            let more = malformed.count - malformed.first.len() as u64;
-            if more > 0 {
-                writeln!(out, "  and {} more", HumanCount(more))?;
-            }
-        }
-        Ok(())
+        write_malformed(out, malformed, 80)
     }
-}
-
-/// Creates a table. `figures` are the columns of numbers.
-fn table(header: impl Into<Row>, figures: RangeInclusive<usize>) -> Table {
-    let rule = LineStyle::none().fill('─');
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
-    for column in figures {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
-    writeln!(out)?;
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
 }

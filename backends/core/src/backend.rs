@@ -164,6 +164,7 @@ use crate::{
 ///
 /// `&B`, `Box<B>` and `Arc<B>` of a backend are backends. `Arc<dyn Backend>` is one too, for
 /// programs that choose their backend at run time.
+#[expect(unused_variables, reason = "the defaults ignore their arguments")]
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// Counts `hit` without waiting, if the backend can do that.
@@ -180,7 +181,6 @@ pub trait Backend: Send + Sync {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState>> {
-        let _ = (counter, hit, now);
         None
     }
 
@@ -244,7 +244,6 @@ pub trait Backend: Send + Sync {
         request: &ClaimRequest<'_>,
         now: Timestamp,
     ) -> Result<Acquisition> {
-        let _ = (key, request, now);
         no_claims()
     }
 
@@ -265,7 +264,6 @@ pub trait Backend: Send + Sync {
         completion: &Completion<'_>,
         now: Timestamp,
     ) -> Result<FinishResult> {
-        let _ = (key, completion, now);
         no_claims()
     }
 
@@ -282,7 +280,6 @@ pub trait Backend: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<LeaseStatus> {
-        let _ = (key, owner, expires_at, now);
         no_claims()
     }
 
@@ -293,7 +290,6 @@ pub trait Backend: Send + Sync {
     ///
     /// Returns an error if the backend could not decide. The key may have been released.
     async fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> Result<LeaseStatus> {
-        let _ = (key, owner, now);
         no_claims()
     }
 
@@ -307,7 +303,6 @@ pub trait Backend: Send + Sync {
     ///
     /// Returns an error if the backend could not read.
     async fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<Option<Record>> {
-        let _ = (key, now);
         no_claims()
     }
 
@@ -319,7 +314,6 @@ pub trait Backend: Send + Sync {
     ///
     /// Returns an error if the backend could not write. The record may have been deleted.
     async fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) -> Result<()> {
-        let _ = (key, now);
         no_claims()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::probe::CounterProbe;
-use super::subject::{NANOSECOND, NOW, Random, START, Subject, each_kind};
+use super::subject::{NANOSECOND, NOW, Random, START, Subject, each_kind, just_before};
 use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength};
 
 /// The largest number of 38 decimal digits. Every backend has to store values up to it.
@@ -150,12 +150,11 @@ pub(super) fn windows_last_from_a_millisecond_to_a_century<H: Harness>(subject: 
             let (last, next) = match window {
                 Window::Aligned { start, .. } => {
                     let end = start.saturating_add(length.as_duration());
-                    (end.saturating_sub(NANOSECOND), counter.with_window(Window::aligned(end, length)))
+                    (just_before(end), counter.with_window(Window::aligned(end, length)))
                 }
-                Window::FromFirstHit { .. } => (
-                    NOW.saturating_add(length.as_duration()).saturating_sub(NANOSECOND),
-                    counter.with_window(window),
-                ),
+                Window::FromFirstHit { .. } => {
+                    (just_before(NOW.saturating_add(length.as_duration())), counter.with_window(window))
+                }
                 // A bucket has no end.
                 Window::Bucket { .. } => continue,
             };
@@ -169,7 +168,7 @@ pub(super) fn windows_last_from_a_millisecond_to_a_century<H: Harness>(subject: 
 pub(super) fn first_and_last_timestamp_count_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: at the first and last timestamps counting works as at any other time";
     let last = Timestamp::MAX;
-    let times = [Timestamp::EPOCH, Timestamp::from_nanos(1), last.saturating_sub(NANOSECOND), last];
+    let times = [Timestamp::EPOCH, Timestamp::from_nanos(1), just_before(last), last];
     for now in times {
         for length in [WindowLength::MIN, WindowLength::MINUTE, WindowLength::MAX] {
             for window in each_kind(now, length) {

@@ -5,6 +5,7 @@ pub(super) mod clock_skew;
 pub(super) mod concurrency;
 pub(super) mod expiry;
 pub(super) mod fencing;
+mod freed;
 pub(super) mod identity;
 pub(super) mod lost_responses;
 pub(super) mod model;

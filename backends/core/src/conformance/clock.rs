@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Harness;
-use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, Random, START, Subject, each_kind};
+use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, Random, START, Subject, each_kind, just_before};
 use crate::{
     CounterState, Timestamp, Window, WindowLength, bucket_full_at, has_ended, has_passed, retained_until,
 };
@@ -22,7 +22,7 @@ pub(super) fn time_is_the_argument_now<H: Harness>(subject: &Subject<'_, H>) {
             counter.expect(&counter.get(now), &unchanged, rule);
             if let Window::FromFirstHit { .. } = window {
                 let end = now.saturating_add(MINUTE);
-                counter.expect(&counter.get(end.saturating_sub(NANOSECOND)), &unchanged, rule);
+                counter.expect(&counter.get(just_before(end)), &unchanged, rule);
                 counter.expect(&counter.get(end), &counter.absent(), rule);
             }
         }
@@ -79,9 +79,9 @@ pub(super) fn aligned_window_is_retained_for_one_length_and_the_skew_after_its_e
         let end = start.saturating_add(length.as_duration());
         // A window shorter than the skew may be forgotten once the window after it has ended too.
         let last = if length.as_duration() < skew {
-            end.saturating_add(length.as_duration()).saturating_sub(NANOSECOND)
+            just_before(end.saturating_add(length.as_duration()))
         } else {
-            retained_until(start, length, skew).saturating_sub(NANOSECOND)
+            just_before(retained_until(start, length, skew))
         };
         let first = counter.first_hit(3, 5, start);
         for now in [end, end.saturating_add(length.as_duration()), last] {
@@ -92,10 +92,10 @@ pub(super) fn aligned_window_is_retained_for_one_length_and_the_skew_after_its_e
         count_on_other_keys(&subject, length, last);
 
         let known = counter.uncounted(&first, 0);
-        for now in [end, end.saturating_add(length.as_duration()).saturating_sub(NANOSECOND), last] {
+        for now in [end, just_before(end.saturating_add(length.as_duration())), last] {
             counter.expect(&counter.get(now), &known, rule);
         }
-        counter.expect(&counter.hit(3, 5, end.saturating_sub(NANOSECOND)), &known, rule);
+        counter.expect(&counter.hit(3, 5, just_before(end)), &known, rule);
         counter.expect(&counter.hit(2, 5, start), &counter.counted(&first, 2), rule);
     }
 }
@@ -107,11 +107,10 @@ pub(super) fn window_from_first_hit_is_retained_for_one_length_and_the_skew_afte
                 it is found again if the clock jumps back before the end";
     let counter = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from first hit");
     let known = counter.uncounted(&counter.first_hit(5, 5, NOW), 0);
-    let last = retained_until(NOW, WindowLength::MINUTE, subject.harness.max_clock_skew())
-        .saturating_sub(NANOSECOND);
+    let last = just_before(retained_until(NOW, WindowLength::MINUTE, subject.harness.max_clock_skew()));
     count_on_other_keys(subject, WindowLength::MINUTE, last);
     counter.expect(&counter.get(last), &counter.absent(), "rule 2: an expired window is absent");
-    let live = NOW.saturating_add(MINUTE).saturating_sub(NANOSECOND);
+    let live = just_before(NOW.saturating_add(MINUTE));
     counter.expect(&counter.get(live), &known, rule);
     counter.expect(&counter.hit(1, 5, live), &known, rule);
 }
@@ -122,9 +121,9 @@ pub(super) fn bucket_is_retained_for_the_skew_after_it_is_full<H: Harness>(subje
     let counter = subject.counter(Window::Bucket { limit, length: WindowLength::MINUTE }, "bucket");
     let known = counter.uncounted(&counter.first_hit(5, 5, NOW), 0);
     let full_again = bucket_full_at(known.value, limit);
-    let last = full_again.saturating_add(subject.harness.max_clock_skew()).saturating_sub(NANOSECOND);
+    let last = just_before(full_again.saturating_add(subject.harness.max_clock_skew()));
     count_on_other_keys(subject, WindowLength::MINUTE, last);
-    counter.expect(&counter.get(full_again.saturating_sub(NANOSECOND)), &known, rule);
+    counter.expect(&counter.get(just_before(full_again)), &known, rule);
     counter.expect(&counter.hit(1, 5, NOW), &known, rule);
 }
 

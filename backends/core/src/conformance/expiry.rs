@@ -1,7 +1,7 @@
 //! Rule 2: expired state is absent state, to the nanosecond.
 
 use super::Harness;
-use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, START, Subject};
+use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, START, Subject, just_before};
 use crate::{CounterState, Hit, Window, WindowLength, bucket_full_at};
 
 pub(super) fn window_from_first_hit_ends_one_length_after_that_hit<H: Harness>(subject: &Subject<'_, H>) {
@@ -9,7 +9,7 @@ pub(super) fn window_from_first_hit_ends_one_length_after_that_hit<H: Harness>(s
     let counter = subject.counter(window, "from first hit");
     let first = counter.first_hit(2, 5, NOW);
     let end = NOW.saturating_add(MINUTE);
-    let before_end = end.saturating_sub(NANOSECOND);
+    let before_end = just_before(end);
 
     let live = "rule 2: 1 ns before its end a window from the first hit still counts";
     counter.expect(&counter.hit(3, 5, before_end), &counter.counted(&first, 3), live);
@@ -24,11 +24,7 @@ pub(super) fn window_from_first_hit_ends_one_length_after_that_hit<H: Harness>(s
     let second = counter.after_first(&hit, end);
     counter.expect(&counter.increment(&hit, end), &second, next);
     let end_of_second = end.saturating_add(MINUTE);
-    counter.expect(
-        &counter.get(end_of_second.saturating_sub(NANOSECOND)),
-        &counter.uncounted(&second, 0),
-        next,
-    );
+    counter.expect(&counter.get(just_before(end_of_second)), &counter.uncounted(&second, 0), next);
     counter.expect(&counter.get(end_of_second), &counter.absent(), ended);
 
     let ended = "rule 2: a window from the first hit that ended long ago is absent";
@@ -40,7 +36,7 @@ pub(super) fn window_from_first_hit_ends_one_length_after_that_hit<H: Harness>(s
 pub(super) fn adjacent_aligned_windows_count_separately<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 2: adjacent aligned windows count separately, to the nanosecond";
     let end = START.saturating_add(MINUTE);
-    let before_end = end.saturating_sub(NANOSECOND);
+    let before_end = just_before(end);
     let one = subject.counter(Window::aligned(before_end, WindowLength::MINUTE), "aligned");
     let other = one.with_window(Window::aligned(end, WindowLength::MINUTE));
     let full = one.first_hit(5, 5, before_end);
@@ -88,7 +84,7 @@ pub(super) fn bucket_counts_from_the_higher_of_floor_and_value<H: Harness>(subje
             counter.expect(&counter.increment(&hit, NOW), &counted, rule);
         }
         let full_at = bucket_full_at(value, limit);
-        let times = [full_at.saturating_sub(NANOSECOND), full_at, full_at.saturating_add(NANOSECOND)];
+        let times = [just_before(full_at), full_at, full_at.saturating_add(NANOSECOND)];
         let counters = times.map(|now| subject.counter(window, format!("{window:?}, {now:?}")));
         for counter in &counters {
             counter.first_hit(3, 3, NOW);

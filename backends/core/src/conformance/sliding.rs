@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
-use super::subject::{MINUTE, NANOSECOND, NOW, Random, SECOND, START, Subject};
+use super::subject::{MINUTE, NOW, Random, SECOND, START, Subject, just_before};
 use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
 
 /// The window that starts at [`START`].
 const WINDOW: Window = Window::aligned(START, WindowLength::MINUTE);
 
 /// The last nanosecond of the window before [`WINDOW`].
-const BEFORE_START: Timestamp = START.saturating_sub(NANOSECOND);
+const BEFORE_START: Timestamp = just_before(START);
 
 pub(super) fn sliding_hit_is_limited_by_the_weighted_previous_window<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "a sliding counter admits a cost if and only if \
@@ -54,12 +54,12 @@ pub(super) fn weight_of_the_previous_window_falls_to_the_nanosecond<H: Harness>(
     counter.expect(&counter.hit(1, 60, START), &state(false, 0), rule);
     for passed in 1..5 {
         let due = START.saturating_add(passed * SECOND);
-        let early = counter.hit(1, 60, due.saturating_sub(NANOSECOND));
+        let early = counter.hit(1, 60, just_before(due));
         counter.expect(&early, &state(false, u128::from(passed) - 1), rule);
         counter.expect(&counter.hit(1, 60, due), &state(true, u128::from(passed)), rule);
         counter.expect(&counter.hit(1, 60, due), &state(false, u128::from(passed)), rule);
     }
-    let last = START.saturating_add(MINUTE).saturating_sub(NANOSECOND);
+    let last = just_before(START.saturating_add(MINUTE));
     counter.expect(&counter.hit(56, 60, last), &state(false, 4), rule);
     counter.expect(&counter.hit(55, 60, last), &state(true, 59), rule);
 }

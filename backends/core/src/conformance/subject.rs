@@ -117,6 +117,11 @@ pub(super) const fn each_kind(now: Timestamp, length: WindowLength) -> [Window; 
     ]
 }
 
+/// Returns the time one nanosecond earlier.
+pub(super) const fn just_before(time: Timestamp) -> Timestamp {
+    time.saturating_sub(NANOSECOND)
+}
+
 /// A pseudo-random sequence (xorshift64*, Vigna 2016) that is the same in every run.
 pub(super) struct Random(u64);
 

@@ -4,41 +4,34 @@ use std::time::Duration;
 
 use super::probe::{ClaimProbe, LEASE, completion};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject};
+use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
 use crate::{
     Acquisition, ClaimMetadata, ClaimRequest, Completion, LeaseStatus, Owner, Record, RequestHash,
     StoredResult, Timestamp,
 };
 
-pub(in crate::conformance) fn free_key_is_acquired<H: Harness>(subject: &Subject<'_, H>) {
-    let later = NOW.saturating_add(LEASE);
-
+pub(crate) fn free_key_is_acquired<H: Harness>(subject: &Subject<'_, H>) {
     let absent = subject.key("absent");
     let rule = "rule 7: a key without a record is free";
     absent.expect_record(None, NOW, rule);
-    absent.expect_acquired(&absent.new_request(later), NOW, rule);
+    absent.expect_free(NOW, rule);
 
     let released = subject.key("released");
     let rule = "rule 7: a released key is free immediately";
     let held = released.acquire(NOW);
     released.expect(&released.release(held.owner, NOW), &LeaseStatus::Owned, rule);
-    released.expect_acquired(&released.new_request(later), NOW, rule);
+    released.expect_free(NOW, rule);
 
     let [lapsed, expired] = ["lapsed", "expired"].map(|key| subject.key(key));
-    lapsed.acquire_until(later, NOW);
+    let later = lapsed.acquire(NOW).expires_at;
     let held = expired.acquire(NOW);
     let expires = Some(NOW.saturating_add(SECOND));
     expired.expect_finished(&held, &Completion { expires, ..completion(held.owner, "1") }, NOW);
-    let next = later.saturating_add(LEASE);
-    lapsed.expect_acquired(&lapsed.new_request(next), later, "rule 7: a key whose lease has ended is free");
-    expired.expect_acquired(
-        &expired.new_request(next),
-        later,
-        "rule 7: a key whose finished record has expired is free",
-    );
+    lapsed.expect_free(later, "rule 7: a key whose lease has ended is free");
+    expired.expect_free(later, "rule 7: a key whose finished record has expired is free");
 }
 
-pub(in crate::conformance) fn lease_ends_to_the_nanosecond<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn lease_ends_to_the_nanosecond<H: Harness>(subject: &Subject<'_, H>) {
     let leases = [
         NANOSECOND,
         Duration::from_nanos(1_001),
@@ -56,26 +49,14 @@ pub(in crate::conformance) fn lease_ends_to_the_nanosecond<H: Harness>(subject: 
     });
     for (key, held) in keys {
         let rule = "rule 7: 1 ns before its lease ends, the key is held";
-        key.expect_refused(
-            &Record::InProgress(held.clone()),
-            held.expires_at.saturating_sub(NANOSECOND),
-            rule,
-        );
+        key.expect_held(&held, just_before(held.expires_at), rule);
         let rule = "rule 7: from the end of its lease on, the key is free";
-        let next = key.expect_acquired(
-            &key.new_request(held.expires_at.saturating_add(LEASE)),
-            held.expires_at,
-            rule,
-        );
-        key.expect_refused(
-            &Record::InProgress(next),
-            held.expires_at,
-            "rule 7: at most one owner acquires a key",
-        );
+        let next = key.expect_free(held.expires_at, rule);
+        key.expect_held(&next, held.expires_at, "rule 7: at most one owner acquires a key");
     }
 }
 
-pub(in crate::conformance) fn refused_claim_returns_the_holder<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn refused_claim_returns_the_holder<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "rule 7: a refused claim returns the owner, fencing token, lease and request hash of the holder";
     let mut mixed = [0; 32];
@@ -89,14 +70,12 @@ pub(in crate::conformance) fn refused_claim_returns_the_holder<H: Harness>(subje
             let expires_at = NOW.saturating_add(LEASE).saturating_add(Duration::from_nanos(position as u64));
             let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
             let held = key.expect_acquired(&request, NOW, rule);
-            key.expect_refused(&Record::InProgress(held), NOW, rule);
+            key.expect_held(&held, NOW, rule);
         }
     }
 }
 
-pub(in crate::conformance) fn claim_of_a_finished_key_returns_its_result<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn claim_of_a_finished_key_returns_its_result<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: a claim of a finished key returns the result, owner, fencing token and request hash";
     let expires = Some(NOW.saturating_add(100 * LEASE));
     for (position, request_hash) in [None, Some(RequestHash([7; 32]))].into_iter().enumerate() {
@@ -121,7 +100,7 @@ pub(in crate::conformance) fn claim_of_a_finished_key_returns_its_result<H: Harn
     }
 }
 
-pub(in crate::conformance) fn refused_claim_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn refused_claim_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: a refused claim changes neither owner, lease, request hash nor result";
     let metadata = ClaimMetadata { function_name: Some("steal"), tenant: Some("other"), request: Some("{}") };
     let claim_in_vain = |key: &ClaimProbe<'_, H>, record: &Record| {
@@ -148,18 +127,14 @@ pub(in crate::conformance) fn refused_claim_changes_nothing<H: Harness>(subject:
     let completion = Completion { expires: Some(end), ..completion(owned.owner, "\"mine\"") };
     let record = expires.expect_finished(&owned, &completion, NOW);
     claim_in_vain(&expires, &record);
-    expires.expect_refused(&record, end.saturating_sub(NANOSECOND), rule);
-    expires.expect_acquired(&expires.new_request(end.saturating_add(LEASE)), end, rule);
+    expires.expect_refused(&record, just_before(end), rule);
+    expires.expect_free(end, rule);
 
-    lapses.expect_refused(
-        &Record::InProgress(held.clone()),
-        held.expires_at.saturating_sub(NANOSECOND),
-        rule,
-    );
-    lapses.expect_acquired(&lapses.new_request(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
+    lapses.expect_held(&held, just_before(held.expires_at), rule);
+    lapses.expect_free(held.expires_at, rule);
 }
 
-pub(in crate::conformance) fn new_claim_inherits_nothing<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn new_claim_inherits_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: a new claim has no request hash, result or expiry of the previous record";
     // 2500-01-01.
     let far = Timestamp::from_secs(16_725_225_600);
@@ -186,7 +161,7 @@ pub(in crate::conformance) fn new_claim_inherits_nothing<H: Harness>(subject: &S
     }
 }
 
-pub(in crate::conformance) fn metadata_affects_no_decision<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn metadata_affects_no_decision<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: metadata affects no decision";
     let long = "caf\u{e9} ".repeat(200);
     for (position, text) in ["", "#", "a \"quoted\"\nline 💥 \0", "COMPLETED", &long].into_iter().enumerate()
@@ -196,7 +171,7 @@ pub(in crate::conformance) fn metadata_affects_no_decision<H: Harness>(subject: 
         let metadata = ClaimMetadata { function_name: text, tenant: text, request: text };
         let request = ClaimRequest { metadata, ..key.new_request(NOW.saturating_add(LEASE)) };
         let held = key.expect_acquired(&request, NOW, rule);
-        key.expect_refused(&Record::InProgress(held.clone()), NOW, rule);
+        key.expect_held(&held, NOW, rule);
         let result = StoredResult::Error("\"out of stock\"".into());
         let completion = Completion { metadata, result, ..Completion::new(held.owner) };
         let record = key.expect_finished(&held, &completion, NOW);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject};
+use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject, just_before};
 use crate::{Completion, InProgress, LeaseStatus, Record, lapsed_claim_expires};
 
-pub(in crate::conformance) fn clock_jump_back_keeps_held_keys_held<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn clock_jump_back_keeps_held_keys_held<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 11: if the clock jumps back, also to before the claim, the key is still held";
     let skew = subject.harness.max_clock_skew();
     let key = subject.key("held");
@@ -48,7 +48,7 @@ pub(in crate::conformance) fn clock_jump_back_keeps_held_keys_held<H: Harness>(s
     key.expect_lost(stale.owner, Some(&record), earlier, rule);
 }
 
-pub(in crate::conformance) fn clock_jump_back_finds_finished_records<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn clock_jump_back_finds_finished_records<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 11: if the clock jumps back to before its expiry, a record is found again, \
                 whatever operation ran in between";
     let skew = subject.harness.max_clock_skew();
@@ -56,7 +56,7 @@ pub(in crate::conformance) fn clock_jump_back_finds_finished_records<H: Harness>
         return;
     }
     let expires = NOW.saturating_add(LEASE);
-    let last = expired_at(expires).saturating_sub(NANOSECOND);
+    let last = just_before(expired_at(expires));
     let keys = ["untouched", "read", "ended by another owner"].map(|way| {
         let key = subject.key(way);
         let held = key.acquire(NOW);
@@ -76,7 +76,7 @@ pub(in crate::conformance) fn clock_jump_back_finds_finished_records<H: Harness>
     }
 }
 
-pub(in crate::conformance) fn clock_jump_back_finds_lapsed_claims<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn clock_jump_back_finds_lapsed_claims<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "rule 11: if the clock jumps back to before its expiry, a lapsed claim belongs to its owner again";
     let skew = subject.harness.max_clock_skew();
@@ -85,7 +85,7 @@ pub(in crate::conformance) fn clock_jump_back_finds_lapsed_claims<H: Harness>(su
     }
     let [untouched, read] = ["untouched", "read"].map(|key| subject.key(key));
     let held = [&untouched, &read].map(|key| key.acquire(NOW));
-    let last = expired_at(lapsed_claim_expires(held[0].expires_at)).saturating_sub(NANOSECOND);
+    let last = just_before(expired_at(lapsed_claim_expires(held[0].expires_at)));
     let later = last.saturating_add(skew);
     read.expect_record(None, later, "rule 8: a claim that has expired is absent");
     subject.claim_other_keys(later);
@@ -94,7 +94,7 @@ pub(in crate::conformance) fn clock_jump_back_finds_lapsed_claims<H: Harness>(su
         let expires_at = last.saturating_add(Duration::from_secs(60));
         key.expect(&key.renew(held.owner, expires_at, last), &LeaseStatus::Owned, rule);
         let held = InProgress { expires_at, ..held };
-        key.expect_refused(&Record::InProgress(held.clone()), last, rule);
+        key.expect_held(&held, last, rule);
         key.expect_finished(&held, &completion(held.owner, "\"late\""), last);
     }
 }

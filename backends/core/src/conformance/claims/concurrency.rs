@@ -1,45 +1,33 @@
 //! Every operation is one atomic step: of many parallel claims one acquires the key, and all
 //! results agree on it.
 
-use super::probe::{ClaimProbe, LEASE, completion, finished_record, in_progress};
+use super::freed::Freed::{Expired, Forgotten, Lapsed, Released};
+use super::probe::{ClaimProbe, LEASE, completion, finished_record, granted, in_progress};
 use crate::conformance::Harness;
 use crate::conformance::parallel::in_parallel;
 use crate::conformance::subject::{NANOSECOND, NOW, Subject};
 use crate::{
-    Acquisition, ClaimRequest, Completion, FinishResult, Grant, InProgress, LeaseStatus, Record, Timestamp,
+    Acquisition, ClaimRequest, Completion, FinishResult, InProgress, LeaseStatus, Record, Timestamp,
 };
 
 const THREADS: usize = 64;
 const ROUNDS: usize = 2;
 
-pub(in crate::conformance) fn parallel_claims_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn parallel_claims_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: of 64 parallel claims one acquires the key, and the others get its record";
     for round in 0..ROUNDS {
-        for before in ["absent", "released", "lapsed", "expired", "forgotten"] {
-            let key = subject.key(format!("{before}, round {round}"));
-            match before {
-                "released" => drop(key.release(key.acquire(NOW).owner, NOW)),
-                "lapsed" => drop(key.acquire_until(NOW, NOW)),
-                "expired" => {
-                    let held = key.acquire(NOW);
-                    let expires = Some(Timestamp::from_secs(NOW.as_secs()));
-                    key.expect_finished(&held, &Completion { expires, ..completion(held.owner, "1") }, NOW);
-                }
-                "forgotten" => {
-                    key.acquire(NOW);
-                    key.forget(NOW);
-                }
-                _ => {}
+        for before in [None, Some(Released), Some(Lapsed), Some(Expired), Some(Forgotten)] {
+            let key = subject.key(format!("{before:?}, round {round}"));
+            if let Some(freed) = before {
+                freed.acquire_and_free(&key, NOW, NOW);
             }
             let results = in_parallel(THREADS, |_| claim(&key));
-            expect_one_acquired(&key, &results, &format!("{rule}; here of a key that was {before}"));
+            expect_one_acquired(&key, &results, &format!("{rule}; here of a key freed before: {before:?}"));
         }
     }
 }
 
-pub(in crate::conformance) fn parallel_claims_on_many_keys_have_one_owner_each<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn parallel_claims_on_many_keys_have_one_owner_each<H: Harness>(subject: &Subject<'_, H>) {
     const KEYS: usize = 8;
     let key = |thread| subject.key(format!("key {}", thread % KEYS));
     let results = in_parallel(THREADS, |thread| claim(&key(thread)));
@@ -53,9 +41,7 @@ pub(in crate::conformance) fn parallel_claims_on_many_keys_have_one_owner_each<H
     }
 }
 
-pub(in crate::conformance) fn parallel_repetitions_of_a_claim_are_one_claim<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn parallel_repetitions_of_a_claim_are_one_claim<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: one claim that arrives many times in parallel has one result";
     for round in 0..ROUNDS {
         let key = subject.key(format!("round {round}"));
@@ -63,15 +49,12 @@ pub(in crate::conformance) fn parallel_repetitions_of_a_claim_are_one_claim<H: H
         let results = in_parallel(THREADS / 4, |_| key.claim(&request, NOW));
         let held = key.expect_acquired(&request, NOW, rule);
         for result in results {
-            let grant = Grant { fencing_token: held.fencing_token, expires_at: held.expires_at };
-            key.expect(&result, &Acquisition::Acquired(grant), rule);
+            key.expect(&result, &granted(&held), rule);
         }
     }
 }
 
-pub(in crate::conformance) fn lapsed_claim_is_either_ended_or_taken_over<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn lapsed_claim_is_either_ended_or_taken_over<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: if a late owner ends its claim while others claim the key, one of them wins, \
                 and all results agree on it";
     let expires_at = NOW.saturating_add(LEASE);
@@ -123,7 +106,7 @@ pub(in crate::conformance) fn lapsed_claim_is_either_ended_or_taken_over<H: Harn
     }
 }
 
-pub(in crate::conformance) fn successive_owners_never_overlap<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn successive_owners_never_overlap<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 7: in parallel, each acquisition follows the end of the claim before it";
     let key = subject.key("many owners");
     let tokens = in_parallel(THREADS / 4, |thread| {
@@ -174,7 +157,7 @@ fn claim<H: Harness>(key: &ClaimProbe<'_, H>) -> (ClaimRequest<'static>, Acquisi
 /// Fails the check with `rule` unless exactly one of these claims acquired the key, and all others
 /// got its record.
 #[track_caller]
-fn expect_one_acquired<H: Harness>(
+pub(super) fn expect_one_acquired<H: Harness>(
     key: &ClaimProbe<'_, H>,
     results: &[(ClaimRequest<'_>, Acquisition)],
     rule: &str,
@@ -182,9 +165,7 @@ fn expect_one_acquired<H: Harness>(
     let acquired: Vec<_> = results
         .iter()
         .filter_map(|(request, result)| match result {
-            Acquisition::Acquired(grant) => {
-                Some(InProgress { expires_at: grant.expires_at, ..in_progress(request, grant.fencing_token) })
-            }
+            Acquisition::Acquired(grant) => Some(in_progress(request, grant.fencing_token)),
             Acquisition::Held(_) => None,
         })
         .collect();

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject};
+use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
 use crate::{InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Record, Timestamp, lapsed_claim_expires};
 
-pub(in crate::conformance) fn lapsed_claim_still_belongs_to_its_owner<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn lapsed_claim_still_belongs_to_its_owner<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: after its lease, an owner without a successor still finishes, renews and releases";
     let expires_at = NOW.saturating_add(LEASE);
     let expired = expired_at(lapsed_claim_expires(expires_at));
-    let times = [
-        expires_at,
-        expires_at.saturating_add(Duration::from_secs(3_600)),
-        expired.saturating_sub(NANOSECOND),
-    ];
+    let times = [expires_at, expires_at.saturating_add(Duration::from_secs(3_600)), just_before(expired)];
     let keys = times.map(|now| {
         ["finished", "renewed", "released"].map(|way| {
             let key = subject.key(format!("{way} at {}", now.as_nanos()));
@@ -39,11 +35,11 @@ pub(in crate::conformance) fn lapsed_claim_still_belongs_to_its_owner<H: Harness
 
         released.expect(&released.release(to_release.owner, now), &LeaseStatus::Owned, rule);
         released.expect_record(None, now, rule);
-        released.expect_acquired(&released.new_request(expires_at), now, rule);
+        released.expect_free(now, rule);
     }
 }
 
-pub(in crate::conformance) fn lapsed_claim_expires_after_its_ttl<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn lapsed_claim_expires_after_its_ttl<H: Harness>(subject: &Subject<'_, H>) {
     let kept = "rule 8: a lapsed claim is found, and belongs to its owner, until `lapsed_claim_expires`";
     let gone = "rule 8: a claim that has expired is absent, also for its owner";
     // A lease that ends within a second, and one that ends at the start of a second.
@@ -54,23 +50,19 @@ pub(in crate::conformance) fn lapsed_claim_expires_after_its_ttl<H: Harness>(sub
             .map(|first| subject.key(format!("{first} first, until {}", expires_at.as_nanos())));
         let owners = [&found, &ended, &claimed].map(|key| {
             let held = key.acquire_until(expires_at, NOW);
-            key.expect_record(
-                Some(&Record::InProgress(held.clone())),
-                expired.saturating_sub(NANOSECOND),
-                kept,
-            );
+            key.expect_record(Some(&Record::InProgress(held.clone())), just_before(expired), kept);
             held.owner
         });
         found.expect_record(None, expired, gone);
         ended.expect_lost(owners[1], None, expired, gone);
         for (key, owner) in [&claimed, &found, &ended].into_iter().zip([owners[2], owners[0], owners[1]]) {
-            let next = key.expect_acquired(&key.new_request(expired.saturating_add(LEASE)), expired, gone);
+            let next = key.expect_free(expired, gone);
             key.expect_lost(owner, Some(&Record::InProgress(next)), expired, gone);
         }
     }
 }
 
-pub(in crate::conformance) fn renewed_lease_ends_at_its_new_end<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn renewed_lease_ends_at_its_new_end<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`renew` extends the lease: the key is held until exactly its new end";
     let key = subject.key("renewed");
     let mut held = key.acquire(NOW);
@@ -79,37 +71,32 @@ pub(in crate::conformance) fn renewed_lease_ends_at_its_new_end<H: Harness>(subj
         let expires_at = held.expires_at.saturating_add(extension);
         key.expect(&key.renew(held.owner, expires_at, now), &LeaseStatus::Owned, rule);
         let old = std::mem::replace(&mut held.expires_at, expires_at);
-        key.expect_refused(&Record::InProgress(held.clone()), now, rule);
+        key.expect_held(&held, now, rule);
         now = old;
         if old < expires_at {
-            key.expect_refused(&Record::InProgress(held.clone()), old, rule);
+            key.expect_held(&held, old, rule);
         }
     }
-    key.expect_refused(&Record::InProgress(held.clone()), held.expires_at.saturating_sub(NANOSECOND), rule);
-    key.expect_acquired(&key.new_request(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
+    key.expect_held(&held, just_before(held.expires_at), rule);
+    key.expect_free(held.expires_at, rule);
 }
 
-pub(in crate::conformance) fn lease_is_never_shortened<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn lease_is_never_shortened<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`renew` never shortens a lease; to its owner it returns `Owned` in any case";
     let key = subject.key("renewed to an earlier end");
     let held = key.acquire(NOW);
     let record = Record::InProgress(held.clone());
-    let earlier = [
-        held.expires_at,
-        held.expires_at.saturating_sub(NANOSECOND),
-        NOW,
-        NOW.saturating_sub(LEASE),
-        Timestamp::EPOCH,
-    ];
+    let earlier =
+        [held.expires_at, just_before(held.expires_at), NOW, NOW.saturating_sub(LEASE), Timestamp::EPOCH];
     for expires_at in earlier {
         key.expect(&key.renew(held.owner, expires_at, NOW), &LeaseStatus::Owned, rule);
         key.expect_refused(&record, NOW, rule);
     }
-    key.expect_refused(&record, held.expires_at.saturating_sub(NANOSECOND), rule);
-    key.expect_acquired(&key.new_request(held.expires_at.saturating_add(LEASE)), held.expires_at, rule);
+    key.expect_refused(&record, just_before(held.expires_at), rule);
+    key.expect_free(held.expires_at, rule);
 }
 
-pub(in crate::conformance) fn renewal_postpones_the_expiry<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn renewal_postpones_the_expiry<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`renew` postpones the expiry of the record with the end of the lease";
     let [finishes, expires] = ["finishes", "expires"].map(|key| subject.key(key));
     let [to_finish, to_expire] = [&finishes, &expires].map(|key| {
@@ -121,7 +108,7 @@ pub(in crate::conformance) fn renewal_postpones_the_expiry<H: Harness>(subject: 
     });
     let before = expired_at(lapsed_claim_expires(NOW.saturating_add(LEASE)));
     for (key, held) in [(&finishes, &to_finish), (&expires, &to_expire)] {
-        key.expect_refused(&Record::InProgress(held.clone()), before, rule);
+        key.expect_held(held, before, rule);
     }
     finishes.expect_finished(
         &to_finish,
@@ -130,6 +117,6 @@ pub(in crate::conformance) fn renewal_postpones_the_expiry<H: Harness>(subject: 
     );
     let expired = expired_at(lapsed_claim_expires(to_expire.expires_at));
     let last = Record::InProgress(to_expire);
-    expires.expect_record(Some(&last), expired.saturating_sub(NANOSECOND), rule);
+    expires.expect_record(Some(&last), just_before(expired), rule);
     expires.expect_record(None, expired, rule);
 }

@@ -2,65 +2,13 @@
 
 use std::time::Duration;
 
-use super::probe::{ClaimProbe, LEASE, completion};
+use super::freed::Freed;
+use super::probe::{ClaimProbe, completion};
+use crate::FencingToken;
 use crate::conformance::Harness;
 use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject};
-use crate::{Completion, FencingToken, InProgress, Record, Timestamp};
 
-/// How a key becomes free again without time passing.
-#[derive(Clone, Copy, Debug)]
-enum Freed {
-    Released,
-    Forgotten,
-    ForgottenWhenFinished,
-    /// Its lease had ended when it was acquired.
-    Lapsed,
-    /// Its record had expired when it was finished.
-    Expired,
-}
-
-impl Freed {
-    const ALL: [Self; 5] =
-        [Self::Released, Self::Forgotten, Self::ForgottenWhenFinished, Self::Lapsed, Self::Expired];
-
-    /// Acquires the key, which has to be free, and frees it again so that it is free from `since`
-    /// on.
-    #[track_caller]
-    fn acquire_and_free<H: Harness>(
-        self,
-        key: &ClaimProbe<'_, H>,
-        now: Timestamp,
-        since: Timestamp,
-    ) -> FencingToken {
-        let rule = "rule 7: a claim acquires a free key";
-        let expires_at = if let Self::Lapsed = self { since } else { now.saturating_add(LEASE) };
-        let held = key.expect_acquired_unread(&key.new_request(expires_at), now, rule);
-        self.free(key, &held, now, since);
-        held.fencing_token
-    }
-
-    #[track_caller]
-    fn free<H: Harness>(self, key: &ClaimProbe<'_, H>, held: &InProgress, now: Timestamp, since: Timestamp) {
-        let done = completion(held.owner, "1");
-        match self {
-            Self::Lapsed => {}
-            Self::Released => drop(key.release(held.owner, now)),
-            Self::Forgotten => key.forget(now),
-            Self::ForgottenWhenFinished => {
-                key.expect_finished(held, &done, now);
-                key.forget(now);
-            }
-            Self::Expired => {
-                let expires = Some(Timestamp::from_secs(since.as_secs()));
-                key.expect_finished(held, &Completion { expires, ..done }, now);
-            }
-        }
-    }
-}
-
-pub(in crate::conformance) fn every_acquisition_has_a_higher_fencing_token<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn every_acquisition_has_a_higher_fencing_token<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 9: each acquisition of a key has a higher fencing token than all before it";
     for freed in Freed::ALL {
         let key = subject.key(format!("{freed:?}"));
@@ -90,7 +38,7 @@ pub(in crate::conformance) fn every_acquisition_has_a_higher_fencing_token<H: Ha
     let held = key.acquire(NOW.saturating_add(2 * SECOND));
     expect_higher(&key, last, held.fencing_token, rule);
     let rule = "rule 9: the record has the fencing token of the acquisition, also after it is finished";
-    key.expect_refused(&Record::InProgress(held.clone()), NOW.saturating_add(2 * SECOND), rule);
+    key.expect_held(&held, NOW.saturating_add(2 * SECOND), rule);
     key.expect_refused(
         &key.expect_finished(&held, &completion(held.owner, "1"), NOW.saturating_add(2 * SECOND)),
         NOW.saturating_add(3 * SECOND),
@@ -98,7 +46,7 @@ pub(in crate::conformance) fn every_acquisition_has_a_higher_fencing_token<H: Ha
     );
 }
 
-pub(in crate::conformance) fn clock_jump_back_lowers_no_fencing_token<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn clock_jump_back_lowers_no_fencing_token<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 9: an acquisition has a higher fencing token than all before it, also if the clock has jumped back";
     let skew = subject.harness.max_clock_skew();
     for back in [NANOSECOND, skew / 2, skew] {
@@ -122,9 +70,7 @@ pub(in crate::conformance) fn clock_jump_back_lowers_no_fencing_token<H: Harness
     }
 }
 
-pub(in crate::conformance) fn fencing_tokens_rise_after_the_record_is_gone<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn fencing_tokens_rise_after_the_record_is_gone<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 9: after the backend has forgotten a record, the next acquisition still has a higher fencing \
                 token, also if the clock jumps back within the maximum skew";
     let skew = subject.harness.max_clock_skew();

@@ -4,47 +4,35 @@
 
 use std::fmt;
 
-use super::probe::{ClaimProbe, LEASE, completion, finished_record, in_progress};
+use super::concurrency::expect_one_acquired;
+use super::freed::Freed::{Expired, Lapsed, Released};
+use super::probe::{ClaimProbe, LEASE, completion, finished_record};
 use crate::conformance::Harness;
 use crate::conformance::lost_responses::with_lost_response;
 use crate::conformance::parallel::in_parallel;
 use crate::conformance::subject::{NOW, SECOND, Subject};
 use crate::{
-    Acquisition, BackendError, ClaimRequest, Completion, FinishResult, InProgress, LeaseStatus, Record,
-    Result, Timestamp,
+    Acquisition, BackendError, ClaimRequest, FinishResult, InProgress, LeaseStatus, Record, Result, Timestamp,
 };
 
-pub(in crate::conformance) fn claim_with_a_lost_response_belongs_to_its_owner<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn claim_with_a_lost_response_belongs_to_its_owner<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a claim with a lost response acquires the key once, for its owner";
-    let now = NOW.saturating_add(LEASE);
-    for before in ["absent", "released", "lapsed", "expired"] {
-        let key = subject.key(before);
-        let at = now.saturating_sub(LEASE);
-        match before {
-            "released" => drop(key.release(key.acquire(now).owner, now)),
-            "lapsed" => drop(key.acquire_until(now, now)),
-            "expired" => {
-                let held = key.acquire(now);
-                let expires = Some(Timestamp::from_secs(at.as_secs()));
-                key.expect_finished(&held, &Completion { expires, ..completion(held.owner, "\"old\"") }, now);
-            }
-            _ => {}
+    for before in [None, Some(Released), Some(Lapsed), Some(Expired)] {
+        let key = subject.key(format!("{before:?}"));
+        if let Some(freed) = before {
+            freed.acquire_and_free(&key, NOW, NOW);
         }
-        let request = key.new_request(now.saturating_add(LEASE));
-        let Some(result) = with_lost_response(subject, || key.try_claim(&request, now)) else {
+        let request = key.new_request(NOW.saturating_add(LEASE));
+        let Some(result) = with_lost_response(subject, || key.try_claim(&request, NOW)) else {
             return;
         };
-        let held = expect_owned(&key, &request, result, now, rule);
-        key.expect_refused(&Record::InProgress(held.clone()), now, rule);
-        key.expect_finished(&held, &completion(held.owner, "\"mine\""), now);
+        let held = expect_owned(&key, &request, result, NOW, rule);
+        key.expect_held(&held, NOW, rule);
+        key.expect_finished(&held, &completion(held.owner, "\"mine\""), NOW);
     }
 }
 
-pub(in crate::conformance) fn refusal_with_a_lost_response_stays_a_refusal<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn refusal_with_a_lost_response_stays_a_refusal<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a refused claim with a lost response stays refused";
     let [held, finished] = ["held", "finished"].map(|key| subject.key(key));
     let in_progress = held.acquire(NOW);
@@ -68,9 +56,7 @@ pub(in crate::conformance) fn refusal_with_a_lost_response_stays_a_refusal<H: Ha
     }
 }
 
-pub(in crate::conformance) fn finish_with_a_lost_response_is_stored_once<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn finish_with_a_lost_response_is_stored_once<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a `finish` with a lost response is stored once";
     for (name, now) in [("held", NOW.saturating_add(SECOND)), ("lapsed", NOW.saturating_add(2 * LEASE))] {
         let key = subject.key(name);
@@ -85,7 +71,7 @@ pub(in crate::conformance) fn finish_with_a_lost_response_is_stored_once<H: Harn
     }
 }
 
-pub(in crate::conformance) fn renewal_with_a_lost_response_is_applied<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn renewal_with_a_lost_response_is_applied<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a `renew` with a lost response is applied";
     for (name, now) in [("held", NOW.saturating_add(SECOND)), ("lapsed", NOW.saturating_add(2 * LEASE))] {
         let key = subject.key(name);
@@ -100,9 +86,7 @@ pub(in crate::conformance) fn renewal_with_a_lost_response_is_applied<H: Harness
     }
 }
 
-pub(in crate::conformance) fn release_and_forget_with_a_lost_response_free_the_key<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn release_and_forget_with_a_lost_response_free_the_key<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a `release` or `forget` with a lost response is applied once";
     let key = subject.key("released");
     let held = key.acquire(NOW);
@@ -113,7 +97,7 @@ pub(in crate::conformance) fn release_and_forget_with_a_lost_response_free_the_k
     expect_or_unknown(&key, result, released, rule);
     expect_or_unknown(&key, Ok(key.release(held.owner, NOW)), released, rule);
     key.expect_record(None, NOW, rule);
-    key.expect_acquired(&key.new_request(NOW.saturating_add(LEASE)), NOW, rule);
+    key.expect_free(NOW, rule);
 
     let key = subject.key("forgotten");
     key.acquire(NOW);
@@ -123,12 +107,10 @@ pub(in crate::conformance) fn release_and_forget_with_a_lost_response_free_the_k
     expect_or_unknown(&key, result, |()| true, rule);
     key.forget(NOW);
     key.expect_record(None, NOW, rule);
-    key.expect_acquired(&key.new_request(NOW.saturating_add(LEASE)), NOW, rule);
+    key.expect_free(NOW, rule);
 }
 
-pub(in crate::conformance) fn parallel_claims_with_lost_responses_have_one_owner<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn parallel_claims_with_lost_responses_have_one_owner<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "rule 10: of parallel claims with lost responses one acquires the key, and all results agree on it";
     for round in 0..3 {
@@ -145,21 +127,7 @@ pub(in crate::conformance) fn parallel_claims_with_lost_responses_have_one_owner
         let Some(results) = results.into_iter().collect::<Option<Vec<_>>>() else {
             return;
         };
-        let acquired: Vec<_> = results
-            .iter()
-            .filter_map(|(request, result)| match result {
-                Acquisition::Acquired(grant) => Some(in_progress(request, grant.fencing_token)),
-                Acquisition::Held(_) => None,
-            })
-            .collect();
-        key.expect(&acquired.len(), &1, rule);
-        let record = Record::InProgress(acquired[0].clone());
-        for (request, result) in &results {
-            if request.owner != acquired[0].owner {
-                key.expect(result, &Acquisition::Held(record.clone()), rule);
-            }
-        }
-        key.expect_refused(&record, NOW, rule);
+        expect_one_acquired(&key, &results, rule);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::probe::{ClaimProbe, LEASE, completion, finished_record, in_progress};
+use super::probe::{ClaimProbe, LEASE, completion, finished_record, granted, in_progress};
 use crate::conformance::Harness;
 use crate::conformance::clock::visit_jumping_times;
 use crate::conformance::subject::{Random, Subject};
@@ -11,9 +11,7 @@ use crate::{
     Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,
 };
 
-pub(in crate::conformance) fn claims_under_a_jumping_clock_match_a_model<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn claims_under_a_jumping_clock_match_a_model<H: Harness>(subject: &Subject<'_, H>) {
     for forward in [2 * LEASE, Duration::from_secs(30 * 3_600)] {
         let subject = subject.with_new_backend();
         let key = subject.key(format!("{forward:?}"));
@@ -117,8 +115,7 @@ impl<H: Harness> Model<'_, '_, H> {
             request_hash: held.request_hash,
             ..ClaimRequest::new(held.owner, held.expires_at)
         };
-        let expected =
-            Acquisition::Acquired(Grant { fencing_token: held.fencing_token, expires_at: held.expires_at });
+        let expected = granted(&held);
         self.key.expect(&self.key.claim(&again, now), &expected, RULE);
     }
 

@@ -8,8 +8,8 @@ use crate::conformance::Harness;
 use crate::conformance::subject::Subject;
 use crate::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken,
-    FinishResult, Finished, InProgress, Key, LeaseStatus, Operation, Owner, Record, RequestHash, Result,
-    StoredResult, Timestamp, has_expired,
+    FinishResult, Finished, Grant, InProgress, Key, LeaseStatus, Operation, Owner, Record, RequestHash,
+    Result, StoredResult, Timestamp, has_expired,
 };
 
 /// The lease of most claims.
@@ -17,7 +17,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 impl<H: Harness> Subject<'_, H> {
     /// Returns whether the backend has claims: it has all operations of claims, or none.
-    pub(in crate::conformance) fn has_claims(&self) -> bool {
+    pub(crate) fn has_claims(&self) -> bool {
         // The earliest time, so that the backend forgets nothing because of it.
         !matches!(self.key("any").try_find(Timestamp::EPOCH), Err(BackendError::Unsupported(_)))
     }
@@ -150,13 +150,19 @@ impl<H: Harness> ClaimProbe<'_, H> {
     /// free.
     #[track_caller]
     pub(super) fn acquire(&self, now: Timestamp) -> InProgress {
-        self.acquire_until(now.saturating_add(LEASE), now)
+        self.expect_free(now, "rule 7: a claim acquires a free key")
     }
 
     /// Claims the key for a new owner, until `expires_at`. Fails the check unless the key is free.
     #[track_caller]
     pub(super) fn acquire_until(&self, expires_at: Timestamp, now: Timestamp) -> InProgress {
         self.expect_acquired(&self.new_request(expires_at), now, "rule 7: a claim acquires a free key")
+    }
+
+    /// Fails the check with `rule` unless a new owner acquires the key, with a lease of [`LEASE`].
+    #[track_caller]
+    pub(super) fn expect_free(&self, now: Timestamp, rule: &str) -> InProgress {
+        self.expect_acquired(&self.new_request(now.saturating_add(LEASE)), now, rule)
     }
 
     /// Fails the check with `rule` unless this claim acquires the key, and the record says so from
@@ -199,6 +205,12 @@ impl<H: Harness> ClaimProbe<'_, H> {
         let result = self.claim(&self.new_request(now.saturating_add(LEASE)), now);
         self.expect(&result, &Acquisition::Held(record.clone()), rule);
         self.expect_record(Some(record), now, rule);
+    }
+
+    /// Fails the check with `rule` unless the key is still held with this record.
+    #[track_caller]
+    pub(super) fn expect_held(&self, held: &InProgress, now: Timestamp, rule: &str) {
+        self.expect_refused(&Record::InProgress(held.clone()), now, rule);
     }
 
     /// Finishes a held claim. Fails the check unless the result is stored, and found until it
@@ -258,6 +270,11 @@ pub(super) const fn in_progress(request: &ClaimRequest<'_>, fencing_token: Fenci
         expires_at: request.expires_at,
         request_hash: request.request_hash,
     }
+}
+
+/// Returns the result of the claim that acquired the key.
+pub(super) const fn granted(held: &InProgress) -> Acquisition {
+    Acquisition::Acquired(Grant { fencing_token: held.fencing_token, expires_at: held.expires_at })
 }
 
 /// Creates a completion with this JSON and a status code, which never expires.

@@ -2,10 +2,10 @@
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject};
+use crate::conformance::subject::{NOW, SECOND, Subject, just_before};
 use crate::{Acquisition, BackendError, ClaimRequest, Completion, FinishResult, LeaseStatus, Owner, Record};
 
-pub(in crate::conformance) fn only_the_owner_ends_a_claim<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn only_the_owner_ends_a_claim<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "rule 8: an owner that did not acquire the key changes nothing, and gets the record of the key";
     let key = subject.key("held");
@@ -27,7 +27,7 @@ pub(in crate::conformance) fn only_the_owner_ends_a_claim<H: Harness>(subject: &
     }
 }
 
-pub(in crate::conformance) fn stale_owner_ends_nothing<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn stale_owner_ends_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: an owner that lost the key changes nothing of a newer owner";
     let key = subject.key("taken over");
     let stale = key.acquire(NOW);
@@ -63,13 +63,13 @@ pub(in crate::conformance) fn stale_owner_ends_nothing<H: Harness>(subject: &Sub
     }
 }
 
-pub(in crate::conformance) fn absent_claim_has_no_owner<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn absent_claim_has_no_owner<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: no owner ends an absent claim, and the attempt changes nothing";
     let key = subject.key("absent");
     for owner in [key.new_owner(), Owner(0)] {
         key.expect_lost(owner, None, NOW, rule);
     }
-    key.expect_acquired(&key.new_request(NOW.saturating_add(LEASE)), NOW, rule);
+    key.expect_free(NOW, rule);
 
     let key = subject.key("released");
     let held = key.acquire(NOW);
@@ -80,7 +80,7 @@ pub(in crate::conformance) fn absent_claim_has_no_owner<H: Harness>(subject: &Su
     let stale = key.renew(held.owner, NOW.saturating_add(2 * LEASE), NOW);
     key.expect(&stale, &LeaseStatus::Lost(None), rule);
     key.expect_record(None, NOW, rule);
-    key.expect_acquired(&key.new_request(NOW.saturating_add(LEASE)), NOW, rule);
+    key.expect_free(NOW, rule);
 
     let key = subject.key("expired");
     let held = key.acquire(NOW);
@@ -89,9 +89,7 @@ pub(in crate::conformance) fn absent_claim_has_no_owner<H: Harness>(subject: &Su
     key.expect_lost(key.new_owner(), None, expired_at(expires), rule);
 }
 
-pub(in crate::conformance) fn finished_record_is_neither_renewed_nor_released<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn finished_record_is_neither_renewed_nor_released<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: a finished record is neither renewed nor released, not even by its owner";
     let key = subject.key("finished");
     let held = key.acquire(NOW);
@@ -103,17 +101,17 @@ pub(in crate::conformance) fn finished_record_is_neither_renewed_nor_released<H:
     key.expect(&renewed, &lost, rule);
     key.expect(&key.release(held.owner, NOW), &lost, rule);
     key.expect_refused(&record, NOW, rule);
-    key.expect_refused(&record, expired_at(expires).saturating_sub(NANOSECOND), rule);
+    key.expect_refused(&record, just_before(expired_at(expires)), rule);
     key.expect_record(None, expired_at(expires), rule);
 }
 
-pub(in crate::conformance) fn released_key_is_free<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn released_key_is_free<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 8: a released key is as if it had never been claimed";
     let key = subject.key("released");
     for round in 0..3 {
         let now = NOW.saturating_add(round * SECOND);
         let held = key.acquire(now);
-        key.expect_refused(&Record::InProgress(held.clone()), now, "rule 7: a held key is refused");
+        key.expect_held(&held, now, "rule 7: a held key is refused");
         key.expect(&key.release(held.owner, now), &LeaseStatus::Owned, rule);
         key.expect_record(None, now, rule);
     }
@@ -123,9 +121,7 @@ pub(in crate::conformance) fn released_key_is_free<H: Harness>(subject: &Subject
     key.expect_finished(&held, &completion(held.owner, "\"another\""), NOW.saturating_add(3 * SECOND));
 }
 
-pub(in crate::conformance) fn claim_repeated_after_release_is_invalid_or_new<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn claim_repeated_after_release_is_invalid_or_new<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 9: a claim that is repeated after its `release` is `Invalid`, or is a new claim";
     let key = subject.key("released");
     let request = key.new_request(NOW.saturating_add(LEASE));
@@ -141,7 +137,7 @@ pub(in crate::conformance) fn claim_repeated_after_release_is_invalid_or_new<H: 
             result => panic!("{rule}\n  but saw {result:?}\n  of {key}"),
         }
     }
-    let next = key.expect_acquired(&key.new_request(NOW.saturating_add(LEASE)), NOW, rule);
+    let next = key.expect_free(NOW, rule);
     assert!(
         next.fencing_token > last,
         "{rule}\n  but saw {:?} after {last:?}\n  of {key}",
@@ -153,7 +149,7 @@ pub(in crate::conformance) fn claim_repeated_after_release_is_invalid_or_new<H: 
     }
 }
 
-pub(in crate::conformance) fn forgotten_key_is_free<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn forgotten_key_is_free<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`forget` deletes any record, also for its owner, and an absent record is no error";
     let [absent, held, lapsed, finished] =
         ["absent", "held", "lapsed", "finished"].map(|key| subject.key(key));
@@ -170,7 +166,7 @@ pub(in crate::conformance) fn forgotten_key_is_free<H: Harness>(subject: &Subjec
             key.expect_record(None, later, rule);
         }
         key.expect_lost(former, None, later, rule);
-        let next = key.expect_acquired(&key.new_request(later.saturating_add(LEASE)), later, rule);
+        let next = key.expect_free(later, rule);
         key.expect_lost(former, Some(&Record::InProgress(next)), later, rule);
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::probe::{ClaimProbe, LEASE, completion, expired_at, finished_record};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject};
+use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
 use crate::{
     Acquisition, ClaimMetadata, Completion, FinishResult, Finished, InProgress, Record, StoredResult,
     Timestamp,
 };
 
-pub(in crate::conformance) fn every_result_is_returned_unchanged<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn every_result_is_returned_unchanged<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "the result, the status code and the time of `finish` are returned unchanged, to the nanosecond";
     let json = [
@@ -55,9 +55,7 @@ pub(in crate::conformance) fn every_result_is_returned_unchanged<H: Harness>(sub
     }
 }
 
-pub(in crate::conformance) fn large_results_are_stored_or_reported_as_omitted<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn large_results_are_stored_or_reported_as_omitted<H: Harness>(subject: &Subject<'_, H>) {
     let metadata = ClaimMetadata { request: Some("{\"large\":true}"), ..ClaimMetadata::default() };
     for (bytes, may_be_omitted) in [(100_000, false), (1_000_000, true)] {
         // No two parts are equal, so that a cut or a repetition shows.
@@ -98,9 +96,7 @@ pub(in crate::conformance) fn large_results_are_stored_or_reported_as_omitted<H:
     }
 }
 
-pub(in crate::conformance) fn finished_record_expires_at_the_end_of_its_second<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn finished_record_expires_at_the_end_of_its_second<H: Harness>(subject: &Subject<'_, H>) {
     let kept = "rule 2: a record is found until `has_expired` is true, whichever operation comes first";
     let gone = "rule 2: a record that has expired is absent, whichever operation comes first";
     let times = [
@@ -124,20 +120,18 @@ pub(in crate::conformance) fn finished_record_expires_at_the_end_of_its_second<H
     for (expires, keys) in times.into_iter().zip(keys) {
         let expired = expired_at(expires);
         for (key, record) in &keys {
-            key.expect_refused(record, expired.saturating_sub(NANOSECOND), kept);
+            key.expect_refused(record, just_before(expired), kept);
         }
         let [(found, _), (claimed, _), (ended, _)] = &keys;
         found.expect_record(None, expired, gone);
         ended.expect_lost(ended.new_owner(), None, expired, gone);
         for key in [claimed, found, ended] {
-            key.expect_acquired(&key.new_request(expired.saturating_add(LEASE)), expired, gone);
+            key.expect_free(expired, gone);
         }
     }
 }
 
-pub(in crate::conformance) fn finished_record_without_expiry_is_permanent<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn finished_record_without_expiry_is_permanent<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "a record without an expiry is found in the year 2500, whichever operation comes first";
     // 2500-01-01.
     let far = Timestamp::from_secs(16_725_225_600);

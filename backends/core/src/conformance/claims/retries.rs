@@ -1,6 +1,6 @@
 //! Rule 10: a backend recognizes an operation that its owner repeats.
 
-use super::probe::{LEASE, completion, finished_record};
+use super::probe::{LEASE, completion, finished_record, granted};
 use crate::conformance::Harness;
 use crate::conformance::subject::{NOW, SECOND, Subject};
 use crate::{
@@ -8,13 +8,12 @@ use crate::{
     StoredResult,
 };
 
-pub(in crate::conformance) fn repeated_claim_returns_its_first_result<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn repeated_claim_returns_its_first_result<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a claim that its owner repeats while it holds the key returns its first result";
     let key = subject.key("repeated");
     let request = key.new_request(NOW.saturating_add(LEASE));
     let held = key.expect_acquired(&request, NOW, rule);
-    let acquired =
-        Acquisition::Acquired(Grant { fencing_token: held.fencing_token, expires_at: held.expires_at });
+    let acquired = granted(&held);
     let record = Record::InProgress(held.clone());
     // Also if its lease has ended, and no other owner has taken the key over.
     for now in [NOW, NOW.saturating_add(SECOND), held.expires_at, held.expires_at.saturating_add(LEASE)] {
@@ -31,7 +30,7 @@ pub(in crate::conformance) fn repeated_claim_returns_its_first_result<H: Harness
     key.expect_record(Some(&Record::InProgress(newer)), now, late);
 }
 
-pub(in crate::conformance) fn repeated_claim_returns_the_stored_lease<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn repeated_claim_returns_the_stored_lease<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a repeated claim returns the fencing token and the lease of the record";
     let key = subject.key("another lease");
     let held = key.acquire(NOW);
@@ -51,9 +50,7 @@ pub(in crate::conformance) fn repeated_claim_returns_the_stored_lease<H: Harness
     }
 }
 
-pub(in crate::conformance) fn claim_repeated_after_finish_returns_the_result<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn claim_repeated_after_finish_returns_the_result<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a claim that arrives again after `finish` returns the result";
     let key = subject.key("finished");
     let request = key.new_request(NOW.saturating_add(LEASE));
@@ -65,7 +62,7 @@ pub(in crate::conformance) fn claim_repeated_after_finish_returns_the_result<H: 
     }
 }
 
-pub(in crate::conformance) fn repeated_finish_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn repeated_finish_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a repeated `finish` returns its first result, and changes nothing";
     for (name, result) in [
         ("nothing", StoredResult::Nothing),
@@ -96,9 +93,7 @@ pub(in crate::conformance) fn repeated_finish_changes_nothing<H: Harness>(subjec
     key.expect_refused(&record, NOW.saturating_add(SECOND), rule);
 }
 
-pub(in crate::conformance) fn repeated_renewal_and_release_are_recognized<H: Harness>(
-    subject: &Subject<'_, H>,
-) {
+pub(crate) fn repeated_renewal_and_release_are_recognized<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 10: a repeated `renew` returns its first result";
     let key = subject.key("renewed");
     let held = key.acquire(NOW);

@@ -2,34 +2,26 @@
 
 use super::probe::{ClaimProbe, LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject};
+use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject, just_before};
 use crate::{Completion, FencingToken, InProgress, LeaseStatus, Record, Timestamp};
 
-pub(in crate::conformance) fn time_of_a_claim_is_the_argument_now<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn time_of_a_claim_is_the_argument_now<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: the time of a claim is `now` alone, in 1970, 2026 and 2500";
     for now in [Timestamp::from_secs(86_400), NOW, Timestamp::from_secs(16_725_225_600)] {
         let subject = subject.with_new_backend();
         let key = subject.key(format!("at {}", now.as_nanos()));
         let held = key.acquire(now);
-        key.expect_refused(
-            &Record::InProgress(held.clone()),
-            held.expires_at.saturating_sub(NANOSECOND),
-            rule,
-        );
-        let next = key.expect_acquired(
-            &key.new_request(held.expires_at.saturating_add(LEASE)),
-            held.expires_at,
-            rule,
-        );
+        key.expect_held(&held, just_before(held.expires_at), rule);
+        let next = key.expect_free(held.expires_at, rule);
         let expires = held.expires_at.saturating_add(10 * LEASE);
         let completion = Completion { expires: Some(expires), ..completion(next.owner, "\"done\"") };
         let record = key.expect_finished(&next, &completion, held.expires_at);
-        key.expect_refused(&record, expired_at(expires).saturating_sub(NANOSECOND), rule);
+        key.expect_refused(&record, just_before(expired_at(expires)), rule);
         key.expect_acquired(&key.new_request(expires.saturating_add(LEASE)), expired_at(expires), rule);
     }
 }
 
-pub(in crate::conformance) fn first_timestamp_claims_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn first_timestamp_claims_like_any_other<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: at `Timestamp::EPOCH` claims work as at any other time";
     let first = Timestamp::EPOCH;
     let key = subject.key("first");
@@ -41,15 +33,15 @@ pub(in crate::conformance) fn first_timestamp_claims_like_any_other<H: Harness>(
     key.expect_finished(&next, &expires, first);
     let held = key.expect_acquired(&key.new_request(first.saturating_add(NANOSECOND)), first, rule);
     expect_rising(&key, &[lapsed.fencing_token, next.fencing_token, held.fencing_token]);
-    key.expect_refused(&Record::InProgress(held.clone()), first, rule);
+    key.expect_held(&held, first, rule);
     key.expect(&key.renew(held.owner, first.saturating_add(SECOND), first), &LeaseStatus::Owned, rule);
     let held = InProgress { expires_at: first.saturating_add(SECOND), ..held };
-    key.expect_refused(&Record::InProgress(held.clone()), first, rule);
+    key.expect_held(&held, first, rule);
     let record = key.expect_finished(&held, &completion(held.owner, "1"), first);
     key.expect_refused(&record, first.saturating_add(SECOND), rule);
 }
 
-pub(in crate::conformance) fn last_timestamp_never_passes<H: Harness>(subject: &Subject<'_, H>) {
+pub(crate) fn last_timestamp_never_passes<H: Harness>(subject: &Subject<'_, H>) {
     let rule =
         "rule 4: a lease until `Timestamp::MAX` never ends, and a record with that expiry never expires";
     let last = Timestamp::MAX;
@@ -65,15 +57,15 @@ pub(in crate::conformance) fn last_timestamp_never_passes<H: Harness>(subject: &
     let completion_of = |held: &InProgress| Completion { expires: Some(last), ..completion(held.owner, "1") };
     let record = finished.expect_finished(&owned, &completion_of(&owned), NOW);
 
-    for now in [last.saturating_sub(NANOSECOND), last] {
-        claimed.expect_refused(&Record::InProgress(endless.clone()), now, rule);
-        renewed.expect_refused(&Record::InProgress(longer.clone()), now, rule);
+    for now in [just_before(last), last] {
+        claimed.expect_held(&endless, now, rule);
+        renewed.expect_held(&longer, now, rule);
         lapsed.expect_record(Some(&Record::InProgress(late.clone())), now, rule);
         finished.expect_refused(&record, now, rule);
     }
     let next = lapsed.expect_acquired(&lapsed.new_request(last), last, rule);
     expect_rising(lapsed, &[late.fencing_token, next.fencing_token]);
-    lapsed.expect_refused(&Record::InProgress(next), last, rule);
+    lapsed.expect_held(&next, last, rule);
     renewed.expect(&renewed.release(longer.owner, last), &LeaseStatus::Owned, rule);
     let again = renewed.expect_acquired(&renewed.new_request(last), last, rule);
     expect_rising(renewed, &[longer.fencing_token, again.fencing_token]);
