@@ -17,8 +17,8 @@ pub use self::error::AttemptError;
 use crate::algorithm::attempt_window;
 use crate::clock::LimiterClock;
 use crate::duration;
-use crate::immediate::poll_once;
 use crate::lease::random_id;
+use crate::poll_once::poll_once;
 use crate::telemetry::{self, Instrumented};
 
 /// Limits how often something may be attempted within a validity: a login, a password reset, a

@@ -34,9 +34,9 @@ mod error;
 pub mod http;
 #[cfg(feature = "idempotency")]
 mod idempotency;
-mod immediate;
 mod lease;
 mod limiter;
+mod poll_once;
 mod quota;
 pub mod telemetry;
 

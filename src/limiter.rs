@@ -12,7 +12,7 @@ use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 use self::check::Check;
 pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
-use crate::immediate::poll_once;
+use crate::poll_once::poll_once;
 use crate::telemetry::Instrumented;
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
@@ -224,7 +224,7 @@ impl<B: Immediate> Limiter<B> {
 
     /// [`peek`](Self::peek) without a future.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.peek(key))
+        self.predict_now(key.into(), self.check(1, self.now(self.is_coarse)))
     }
 
     /// [`reset`](Self::reset) without a future.

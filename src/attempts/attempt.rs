@@ -7,7 +7,7 @@ use std::time::Duration;
 use limited_core::{Backend, Immediate, Key, Timestamp, WindowMeta};
 
 use super::{AttemptError, LimitedAttempt};
-use crate::immediate::poll_once;
+use crate::poll_once::poll_once;
 
 /// An attempt that was counted and may be made.
 ///

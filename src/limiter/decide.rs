@@ -1,11 +1,11 @@
 //! How a limiter calls its backend: the fast path, and the slow path behind it.
 
-use limited_core::{Backend, BackendError, Immediate, Key};
+use limited_core::{Backend, BackendError, Counter, CounterState, Immediate, Key};
 
 use super::Limiter;
 use super::check::Check;
 use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
-use crate::immediate::poll_once;
+use crate::poll_once::poll_once;
 use crate::{Decision, Error, OnError, telemetry};
 
 impl<B: Backend> Limiter<B> {
@@ -41,21 +41,44 @@ impl<B: Backend> Limiter<B> {
     /// Takes the key by value: values that live across an `.await` are stored in the future of the
     /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
-        if check.cost == 0 {
-            return Err(Error::ZeroCost);
-        }
-        let counter = check.counter(&self.namespace, &key)?;
-        let decision = match self.backend.increment(&counter, &check.hit(), check.now).await {
-            Ok(state) => Ok(check.decision_after_hit(state, &self.clock)),
-            Err(error) => self.on_backend_error(check, error),
-        };
-        telemetry::record_decision(check.algorithm, check.cost, &counter, &decision);
-        decision
+        let counter = self.counter_of_hit(&key, check)?;
+        let result = self.backend.increment(&counter, &check.hit(), check.now).await;
+        self.decision_after_hit(check, &counter, result)
     }
 
     pub(super) async fn predict(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         let counter = check.counter(&self.namespace, &key)?;
-        match self.backend.get(&counter, check.now).await {
+        let result = self.backend.get(&counter, check.now).await;
+        self.decision_after_read(check, result)
+    }
+
+    fn counter_of_hit<'a>(&'a self, key: &'a Key<'a>, check: Check<'_>) -> Result<Counter<'a>, Error> {
+        if check.cost == 0 {
+            return Err(Error::ZeroCost);
+        }
+        Ok(check.counter(&self.namespace, key)?)
+    }
+
+    fn decision_after_hit(
+        &self,
+        check: Check<'_>,
+        counter: &Counter<'_>,
+        result: limited_core::Result<CounterState>,
+    ) -> Result<Decision, Error> {
+        let decision = match result {
+            Ok(state) => Ok(check.decision_after_hit(state, &self.clock)),
+            Err(error) => self.on_backend_error(check, error),
+        };
+        telemetry::record_decision(check.algorithm, check.cost, counter, &decision);
+        decision
+    }
+
+    fn decision_after_read(
+        &self,
+        check: Check<'_>,
+        result: limited_core::Result<CounterState>,
+    ) -> Result<Decision, Error> {
+        match result {
             Ok(state) => Ok(check.decision_after_read(state, &self.clock)),
             Err(error) => self.on_backend_error(check, error),
         }
@@ -91,6 +114,14 @@ impl<B: Immediate> Limiter<B> {
 
     #[inline(never)]
     fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
-        poll_once(self.decide_waiting(key, check))
+        let counter = self.counter_of_hit(&key, check)?;
+        let result = poll_once(self.backend.increment(&counter, &check.hit(), check.now));
+        self.decision_after_hit(check, &counter, result)
+    }
+
+    pub(super) fn predict_now(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        let counter = check.counter(&self.namespace, &key)?;
+        let result = poll_once(self.backend.get(&counter, check.now));
+        self.decision_after_read(check, result)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use limited_core::{Backend, Immediate, Key, Timestamp};
 
 use super::check::Check;
-use crate::immediate::poll_once;
+use crate::poll_once::poll_once;
 use crate::{Decision, Error, Limiter, Quota};
 
 /// A [`Limiter`] with another quota, returned by [`Limiter::with_quota`].
@@ -91,7 +91,7 @@ impl<B: Immediate> WithQuota<'_, B> {
 
     /// [`Limiter::peek_now`] by this quota.
     pub fn peek_now<'k>(&self, key: impl Into<Key<'k>>) -> Result<Decision, Error> {
-        poll_once(self.peek(key))
+        self.limiter.predict_now(key.into(), self.check(1, self.now()))
     }
 
     /// [`Limiter::reset_now`] by this quota.

@@ -9,7 +9,7 @@ use limited::{
 };
 use limited_core::{Counter, CounterState, Hit, Result, WindowId, async_trait};
 use limited_memory::MemoryBackend;
-use limited_mock::MockBackend;
+use limited_mock::{MockBackend, Operation};
 
 use crate::common::block_on;
 
@@ -126,5 +126,31 @@ fn compare_with_futures<B: Immediate>(limiter: Limiter<B>) {
     limiter.with_quota(other).reset_now("immediate").unwrap();
     for key in ["awaited", "immediate"] {
         assert_eq!(limiter.with_quota(other).peek_now(key).unwrap().remaining(), 3);
+    }
+}
+
+#[test]
+fn call_without_a_future_that_would_wait_is_a_failure_of_the_backend() {
+    for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
+        for algorithm in Algorithm::ALL {
+            let mock = MockBackend::new();
+            let limiter = Limiter::new(mock.clone()).algorithm(algorithm).on_error(on_error);
+            let _gates = [Operation::Increment, Operation::Get].map(|operation| mock.hold(operation));
+            let results = [
+                limiter.allow_now("key"),
+                limiter.peek_now("key"),
+                limiter.with_quota(Quota::per_day(1)).peek_now("key"),
+            ];
+            for result in results {
+                match (on_error, result) {
+                    (OnError::Return, Err(Error::Backend(BackendError::TimedOut(_)))) => {}
+                    (OnError::Allow | OnError::Deny, Ok(decision)) => {
+                        assert!(decision.is_degraded());
+                        assert_eq!(decision.is_allowed(), matches!(on_error, OnError::Allow));
+                    }
+                    (_, result) => panic!("{on_error:?}: {result:?}"),
+                }
+            }
+        }
     }
 }

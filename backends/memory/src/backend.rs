@@ -8,7 +8,6 @@ use limited_core::{
     Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, sliding,
 };
 
-use crate::MemoryBackendBuilder;
 use crate::claims::Claims;
 use crate::counters::Counters;
 
@@ -20,8 +19,8 @@ use crate::counters::Counters;
 /// to a new window and counting the first hit in it is one step. So is weighting the previous
 /// window of a [sliding](Counter::is_sliding) counter and counting in the current one.
 ///
-/// A hit on a known key allocates nothing and copies no key. Every future is ready at its first
-/// poll. An operation waits only for operations on the same shard, which take some nanoseconds, and
+/// [`try_increment`](Backend::try_increment) counts every hit, without a future. A hit on a known
+/// key allocates nothing and copies no key. Every future is ready at its first poll. An operation waits only for operations on the same shard, which take some nanoseconds, and
 /// in a full store for operations that make room.
 ///
 /// # Keys are fingerprints
@@ -42,9 +41,8 @@ use crate::counters::Counters;
 /// still finds it.
 ///
 /// Later operations remove expired keys, up to four each, whatever key they are about. No operation
-/// scans more than 128 keys for that, and each continues where the last one stopped. A decision
-/// that [`try_increment`](Backend::try_increment) cannot make, such as one about a new key or in a
-/// new window, is two operations.
+/// scans more than 128 keys for that, and each continues where the last one stopped. A hit on a new
+/// key, in a new window or in a window from the first hit counts as two operations.
 ///
 /// Buckets and windows from the first hit can expire at any time. They may stay for up to a
 /// sixteenth longer, so that several of them are removed together. Without operations nothing is
@@ -95,16 +93,6 @@ struct Stores {
 }
 
 impl MemoryBackend {
-    /// Creates a backend without a maximum number of keys or claims.
-    pub fn new() -> Self {
-        Self::builder().build()
-    }
-
-    /// Returns a builder with the default settings.
-    pub const fn builder() -> MemoryBackendBuilder {
-        MemoryBackendBuilder::new()
-    }
-
     /// Returns the number of known keys, including expired ones that are not removed yet.
     ///
     /// A key counts once for each kind and length of window that it is used with.
@@ -128,14 +116,16 @@ impl MemoryBackend {
         self.0.claims.len()
     }
 
+    /// Counts a hit of any kind. Apart, so that the short path for known keys stays short.
+    #[cold]
+    #[inline(never)]
+    fn increment_any(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
+        check_window(counter)?;
+        self.0.counters.increment(counter, hit, now)
+    }
+
     pub(crate) fn from_stores(counters: Counters, claims: Claims) -> Self {
         Self(Arc::new(Stores { counters, claims }))
-    }
-}
-
-impl Default for MemoryBackend {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -159,12 +149,14 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState>> {
-        self.0.counters.try_increment(counter, hit, now).map(Ok)
+        Some(match self.0.counters.try_increment(counter, hit, now) {
+            Some(state) => Ok(state),
+            None => self.increment_any(counter, hit, now),
+        })
     }
 
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
-        check_window(counter)?;
-        self.0.counters.increment(counter, hit, now)
+        self.increment_any(counter, hit, now)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use limited_core::MAX_CLOCK_SKEW;
 
-use crate::MemoryBackend;
+use crate::backend::MemoryBackend;
+use crate::capacity::WhenFull;
 use crate::claims::Claims;
 use crate::counters::Counters;
 
-/// What to do with a counter's new key if the store is full. Claims are never evicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// Fails with [`Full`](limited_core::BackendError::Full). Known keys are not affected.
-    ///
-    /// An expired key makes room, unless it comes after more than 256 keys whose expiry later hits
-    /// have extended. That bound keeps every call short. The next calls continue the search.
-    #[default]
-    Refuse,
-    /// Evicts an expired key, or else the key that expires first among the next 64 keys. The search
-    /// continues from call to call, and covers all keys if there are at most 64.
-    ///
-    /// **An evicted key starts over with its whole limit when it returns**, so more hits than the
-    /// limit may be admitted to it. A client that can invent keys can evict the keys of all others.
-    /// [`MemoryBackend::evicted`] counts the evictions.
-    EvictSoonest,
+impl MemoryBackend {
+    /// Creates a backend without a maximum number of keys or claims.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder with the default settings.
+    pub const fn builder() -> MemoryBackendBuilder {
+        MemoryBackendBuilder::new()
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Settings of a [`MemoryBackend`].

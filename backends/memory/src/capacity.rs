@@ -1,6 +1,25 @@
-//! A maximum number of entries, counted without a lock.
+//! The maximum number of entries, counted without a lock, and what to do at it.
 
 use crate::sync::{AtomicUsize, Ordering};
+
+/// What to do with a counter's new key if the store is full. Claims are never evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Fails with [`Full`](limited_core::BackendError::Full). Known keys are not affected.
+    ///
+    /// An expired key makes room, unless it comes after more than 256 keys whose expiry later hits
+    /// have extended. That bound keeps every call short. The next calls continue the search.
+    #[default]
+    Refuse,
+    /// Evicts an expired key, or else the key that expires first among the next 64 keys. The search
+    /// continues from call to call, and covers all keys if there are at most 64.
+    ///
+    /// **An evicted key starts over with its whole limit when it returns**, so more hits than the
+    /// limit may be admitted to it. A client that can invent keys can evict the keys of all others.
+    /// [`MemoryBackend::evicted`](crate::MemoryBackend::evicted) counts the evictions.
+    EvictSoonest,
+}
 
 /// Counts the entries of a store: each reserves one unit before it is added, and releases it when
 /// it is removed.

@@ -21,8 +21,7 @@ use self::shard::{Budget, Lookup, Shard, new_counter};
 use self::spin_lock::{SpinLock, SpinLockGuard};
 use self::window_kind::KindTable;
 use self::windows::{Reading, WindowMode, Windows};
-use crate::WhenFull;
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, WhenFull};
 use crate::random;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 

@@ -30,7 +30,8 @@ mod random;
 mod sync;
 
 pub use backend::MemoryBackend;
-pub use builder::{MemoryBackendBuilder, WhenFull};
+pub use builder::MemoryBackendBuilder;
+pub use capacity::WhenFull;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

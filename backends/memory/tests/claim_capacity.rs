@@ -31,7 +31,7 @@ fn live_claims_are_never_evicted() {
         for _ in 0..3 {
             let error = claim(&backend, "new", OTHER, START).unwrap_err();
             assert!(matches!(error, BackendError::Full { max_keys: 2 }), "{error}");
-            assert!(error.to_string().contains("raise its cap"), "{error}");
+            assert!(error.to_string().contains("raise the maximum"), "{error}");
         }
         assert!(matches!(held(&backend, "at work", OTHER, START), Record::InProgress(_)));
         assert!(matches!(held(&backend, "done", OTHER, START), Record::Finished(_)));

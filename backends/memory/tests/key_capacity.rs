@@ -28,7 +28,7 @@ fn new_key_in_a_full_store_is_refused() {
     assert!(count(&backend, "b", WindowLength::MINUTE, START).unwrap());
     let error = count(&backend, "c", WindowLength::MINUTE, START).unwrap_err();
     assert!(matches!(error, BackendError::Full { max_keys: 2 }), "{error}");
-    assert!(error.to_string().contains("raise its cap"), "{error}");
+    assert!(error.to_string().contains("raise the maximum"), "{error}");
     // Known keys are not affected.
     for _ in 0..4 {
         assert!(count(&backend, "a", WindowLength::MINUTE, START).unwrap());
