@@ -163,9 +163,7 @@ pub enum QuotaError {
 }
 
 fn number_from_env(variable: &'static str) -> Result<Option<u64>, QuotaError> {
-    let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
+    let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) else { return Ok(None) };
     match value.to_str().map(|text| text.trim().parse()) {
         Some(Ok(number)) => Ok(Some(number)),
         _ => Err(QuotaError::Environment { variable, value: value.to_string_lossy().into_owned() }),

@@ -121,9 +121,7 @@ struct Message<'a> {
 }
 
 fn read_message(text: &str) -> Result<Option<Message<'_>>, Malformed> {
-    let Some(rest) = text.strip_prefix("message repeated ") else {
-        return read_single(text);
-    };
+    let Some(rest) = text.strip_prefix("message repeated ") else { return read_single(text) };
     let (times, rest) = rest.split_once(" times: [").ok_or(Malformed::Repetition)?;
     let inner = rest.strip_suffix(']').ok_or(Malformed::Repetition)?;
     let times = repetitions(times)?;

@@ -155,39 +155,30 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let run = self.run_or_replay(handler, on_failure);
+        let run = async {
+            let CanonicalJson { json, request_hash } =
+                CanonicalJson::new(self.request).map_err(RunError::InvalidRequest)?;
+            let request = self.store_request.then_some(json.as_str());
+            let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
+            let tenant = self.tenant.or_else(key_tenant);
+            let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
+            let options = ClaimOptions { request_hash: Some(request_hash), metadata };
+            let key = self.leases.key(&self.key)?;
+            match self.leases.acquire(key, options).await? {
+                AcquireOutcome::Held(record)
+                    if !is_same_request(record.request_hash(), Some(request_hash)) =>
+                {
+                    Err(RunError::KeyReused)
+                }
+                AcquireOutcome::Held(Record::InProgress(other)) => Err(self.leases.in_progress(&other)),
+                AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
+                AcquireOutcome::Acquired(guard) => {
+                    let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await;
+                    self.finish(&guard, outcome, &on_failure).await
+                }
+            }
+        };
         telemetry::record_idempotent_run(&self.leases.settings.namespace, &self.key, run).await
-    }
-
-    async fn run_or_replay<T, E, F, Fut>(
-        &self,
-        handler: F,
-        on_failure: OnFailure<E>,
-    ) -> Result<Outcome<T>, RunError<E, T>>
-    where
-        T: Serialize + DeserializeOwned,
-        F: FnOnce(Claim) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let CanonicalJson { json, request_hash } =
-            CanonicalJson::new(self.request).map_err(RunError::InvalidRequest)?;
-        let request = self.store_request.then_some(json.as_str());
-        let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
-        let tenant = self.tenant.or_else(key_tenant);
-        let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
-        let options = ClaimOptions { request_hash: Some(request_hash), metadata };
-        let key = self.leases.key(&self.key)?;
-        match self.leases.acquire(key, options).await? {
-            AcquireOutcome::Held(record) if !is_same_request(record.request_hash(), Some(request_hash)) => {
-                Err(RunError::KeyReused)
-            }
-            AcquireOutcome::Held(Record::InProgress(other)) => Err(self.leases.in_progress(&other)),
-            AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
-            AcquireOutcome::Acquired(guard) => {
-                let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await;
-                self.finish(&guard, outcome, &on_failure).await
-            }
-        }
     }
 
     /// Records what the handler returned, or releases the key.

@@ -84,16 +84,7 @@ impl BackendError {
     /// be counted in addition to the first one. Then too much is counted, which is the safe side
     /// for a limit.
     pub const fn is_retryable(&self) -> bool {
-        match self {
-            Self::Throttled(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::Full { .. } => true,
-            Self::MissingTable(_)
-            | Self::AccessDenied(_)
-            | Self::Misconfigured(_)
-            | Self::Invalid(_)
-            | Self::Unsupported(_)
-            | Self::Corrupt(_)
-            | Self::Other(_) => false,
-        }
+        matches!(self, Self::Throttled(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::Full { .. })
     }
 
     /// Returns the cause; `None` for [`Full`](Self::Full), which has none.

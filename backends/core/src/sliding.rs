@@ -36,9 +36,7 @@ const fn weight_in_128_bits(previous: u128, left: u128, length: u128) -> u128 {
 /// previous window.
 #[inline]
 pub fn with_previous<'a>(hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
-    let Window::Aligned { start, length } = window else {
-        return *hit;
-    };
+    let Window::Aligned { start, length } = window else { return *hit };
     let elapsed = now.as_nanos().saturating_sub(start.as_nanos());
     let weight = weight(previous, elapsed, length);
     match hit.ceiling.checked_sub(weight) {

@@ -182,12 +182,10 @@ impl Client {
     pub(crate) async fn create_table(&self, table: &str, request: CreateTableInputBuilder) -> Result<()> {
         match request.table_name(table).send_with(&self.sdk).await {
             Ok(_) => Ok(()),
-            Err(error)
-                if matches!(error.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(backend_error(error, table)),
+            Err(error) => match error.as_service_error() {
+                Some(CreateTableError::ResourceInUseException(_)) => Ok(()),
+                _ => Err(backend_error(error, table)),
+            },
         }
     }
 

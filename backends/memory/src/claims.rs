@@ -187,9 +187,7 @@ impl Claims {
             return;
         }
         for _ in 0..SCANS_PER_CALL {
-            let Some(popped) = self.queue.try_pop(now) else {
-                return;
-            };
+            let Some(popped) = self.queue.try_pop(now) else { return };
             self.process(popped, now);
         }
     }

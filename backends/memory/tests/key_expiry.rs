@@ -22,9 +22,7 @@ const KINDS: [WindowAt; 3] = [
 
 /// Returns a hit on a window of any kind. On a bucket, it takes all that is refilled in one length.
 fn hit(window: Window, now: Timestamp) -> Hit<'static> {
-    let Window::Bucket { limit, length } = window else {
-        return Hit::new(1, 10);
-    };
+    let Window::Bucket { limit, length } = window else { return Hit::new(1, 10) };
     let now = u128::from(now.as_nanos()) * u128::from(limit);
     let full = u128::from(length.as_nanos()) * u128::from(limit);
     Hit::new(full, now + full).with_floor(now)

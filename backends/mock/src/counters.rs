@@ -135,9 +135,7 @@ impl State {
 ///
 /// The contract's `retained_until`, but exact at the last timestamp, where that saturates.
 fn earliest_known(window: Window, now: Timestamp) -> Option<Timestamp> {
-    let Window::Aligned { start, length } = window else {
-        return None;
-    };
+    let Window::Aligned { start, length } = window else { return None };
     let known_for = 2 * length.as_duration() + MAX_CLOCK_SKEW;
     if now.saturating_since(start) < known_for {
         return None;

@@ -156,7 +156,7 @@ fn main() -> anyhow::Result<()> {
     }
     eprintln!("finished in {} s", start.elapsed().as_secs());
 
-    let text = report.to_markdown();
+    let text = report.to_string();
     print!("{text}");
     if let Some(path) = &arguments.output {
         fs::write(path, text)?;

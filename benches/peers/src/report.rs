@@ -1,6 +1,6 @@
 //! Formats the results as Markdown.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter};
 
 use crate::child_process::{Figures, Scenario};
 use crate::latencies::Summary;
@@ -76,98 +76,74 @@ impl Report {
         }
     }
 
-    /// Formats the report.
-    pub fn to_markdown(&self) -> String {
-        let mut text = String::from("# `limited` compared with other rate limiters\n\n");
-        self.introduction(&mut text);
-        self.entries(&mut text);
-        if !self.calls.is_empty() {
-            self.overview(&mut text);
-        }
-        self.memory(&mut text);
-        let keys = abbreviated(self.keys);
-        stalls(&mut text, &format!("while {keys} new keys are added"), &self.filled, false);
-        stalls(&mut text, &format!("while {keys} keys expire"), &self.expired, true);
-        self.details(&mut text);
-        text
-    }
-
-    fn introduction(&self, text: &mut String) {
+    fn introduction(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let load = |load: Option<f64>| load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
+        let [before, after] = [self.load_before, machine::load()].map(load);
         let versions = PACKAGES.map(|package| format!("{package} {}", machine::version(package))).join(", ");
-        line(
-            text,
-            "Written by `benches/peers`. Its README explains what is measured and how to read the results.\n",
-        );
-        line(text, &format!("- Machine: {}.", machine::description()));
-        line(
-            text,
-            &format!(
-                "- Load average of the last minute: {} before, {} after.",
-                load(self.load_before),
-                load(machine::load())
-            ),
-        );
-        line(
-            text,
-            &format!("- {} rounds, samples of {} ms.", self.plan.rounds, self.plan.sample.as_millis()),
-        );
-        line(text, &format!("- {versions}.\n"));
+        writeln!(f, "# `limited` compared with other rate limiters\n")?;
+        writeln!(
+            f,
+            "Written by `benches/peers`. Its README explains what is measured and how to read the results.\n"
+        )?;
+        writeln!(f, "- Machine: {}.", machine::description())?;
+        writeln!(f, "- Load average of the last minute: {before} before, {after} after.")?;
+        let Plan { rounds, sample } = self.plan;
+        writeln!(f, "- {rounds} rounds, samples of {} ms.", sample.as_millis())?;
+        writeln!(f, "- {versions}.\n")
     }
 
-    fn entries(&self, text: &mut String) {
+    fn entries(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for entry in subjects::all() {
             if self.calls.is_empty() || self.calls.iter().any(|result| result.names.contains(&entry.name)) {
-                line(text, &format!("- `{}`: {}.", entry.name, entry.about));
+                writeln!(f, "- `{}`: {}.", entry.name, entry.about)?;
             }
         }
+        Ok(())
     }
 
     /// Writes the median ratio of each limiter in each workload.
-    fn overview(&self, text: &mut String) {
-        line(text, "\n## Calls: median of time relative to governor in the same round\n");
-        line(text, "Below 1 is faster than governor.");
+    fn overview(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n## Calls: median of time relative to governor in the same round\n")?;
+        writeln!(f, "Below 1 is faster than governor.")?;
         for (outcome, threads) in self.groups() {
             let results: Vec<_> = self.group(outcome, threads).collect();
-            line(text, &format!("\n{}:\n", title(outcome, threads)));
+            writeln!(f, "\n{}:\n", title(outcome, threads))?;
             let header = results.iter().map(|result| result.workload.keys_label());
             let mut table = Table::new(std::iter::once("limiter".to_owned()).chain(header));
             for (index, name) in results[0].names.iter().enumerate() {
                 let ratios = results.iter().map(|result| figure(result.ratio(index).median));
                 table.row(std::iter::once((*name).to_owned()).chain(ratios));
             }
-            write(text, &table);
+            write!(f, "{table}")?;
         }
+        Ok(())
     }
 
     /// Writes a table for each workload.
-    fn details(&self, text: &mut String) {
+    fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (outcome, threads) in self.groups() {
             let title = title(outcome, threads).to_lowercase();
-            line(text, &format!("\n## Details of calls: {title}\n"));
-            line(text, "Nanoseconds per call on each thread, and the ratio to governor in the same round.");
+            writeln!(f, "\n## Details of calls: {title}\n")?;
+            writeln!(f, "Nanoseconds per call on each thread, and the ratio to governor in the same round.")?;
             for result in self.group(outcome, threads) {
-                line(text, &format!("\n### {}, {title}\n", result.workload.keys_label()));
-                write(text, &result.table());
+                write!(f, "\n### {}, {title}\n\n{}", result.workload.keys_label(), result.table())?;
                 for (name, samples) in result.names.iter().zip(&result.samples) {
                     if samples.wrong > 0 && *name != EMPTY_LOOP {
                         let share = 100.0 * samples.wrong as f64 / samples.calls as f64;
-                        line(
-                            text,
-                            &format!(
-                                "\n**{name}: {share:.2} % of the calls were not {}.**",
-                                outcome.as_str()
-                            ),
-                        );
+                        let expected = outcome.as_str();
+                        writeln!(f, "\n**{name}: {share:.2} % of the calls were not {expected}.**")?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
-    fn memory(&self, text: &mut String) {
-        let Some(reference) = self.filled.iter().find(|result| result.name == REFERENCE) else { return };
-        line(text, &format!("\n## Memory: bytes per key, at {} keys\n", abbreviated(self.keys)));
+    fn memory(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(reference) = self.filled.iter().find(|result| result.name == REFERENCE) else {
+            return Ok(());
+        };
+        writeln!(f, "\n## Memory: bytes per key, at {} keys\n", abbreviated(self.keys))?;
         let mut table = Table::new(["limiter", "min", "median", "max", "ratio: min", "median", "max"]);
         let bytes = |result: &ScenarioResult| result.figures.iter().map(|figures| figures.bytes).collect();
         let reference: Vec<f64> = bytes(reference);
@@ -177,7 +153,7 @@ impl Report {
             let ratio = Spread::of_ratios(&bytes, &reference);
             table.row([result.name.to_owned()].into_iter().chain(cells(per_key)).chain(cells(ratio)));
         }
-        write(text, &table);
+        write!(f, "{table}")
     }
 
     /// Returns the measured combinations of outcome and threads, in the order of the report.
@@ -199,12 +175,28 @@ impl Report {
     }
 }
 
-/// Writes the slowest calls of a scenario, unless it was not run.
-fn stalls(text: &mut String, scenario: &str, results: &[ScenarioResult], expiring: bool) {
-    if results.is_empty() {
-        return;
+/// Writes the report as Markdown.
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.introduction(f)?;
+        self.entries(f)?;
+        if !self.calls.is_empty() {
+            self.overview(f)?;
+        }
+        self.memory(f)?;
+        let keys = abbreviated(self.keys);
+        stalls(f, &format!("while {keys} new keys are added"), &self.filled, false)?;
+        stalls(f, &format!("while {keys} keys expire"), &self.expired, true)?;
+        self.details(f)
     }
-    line(text, &format!("\n## Stalls: {scenario}\n"));
+}
+
+/// Writes the slowest calls of a scenario, unless it was not run.
+fn stalls(f: &mut Formatter<'_>, scenario: &str, results: &[ScenarioResult], expiring: bool) -> fmt::Result {
+    if results.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n## Stalls: {scenario}\n")?;
     let mut header = vec![
         "limiter",
         "mean",
@@ -245,7 +237,7 @@ fn stalls(text: &mut String, scenario: &str, results: &[ScenarioResult], expirin
         }
         table.row(row);
     }
-    write(text, &table);
+    write!(f, "{table}")
 }
 
 impl WorkloadResult {
@@ -279,13 +271,4 @@ fn title(outcome: Outcome, threads: usize) -> String {
 
 fn cells(spread: Spread) -> impl Iterator<Item = String> {
     [spread.min, spread.median, spread.max].into_iter().map(figure)
-}
-
-fn line(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
-}
-
-fn write(text: &mut String, table: &Table) {
-    write!(text, "{table}").expect("writing to a string cannot fail");
 }

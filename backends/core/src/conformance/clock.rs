@@ -54,10 +54,7 @@ pub(super) fn clock_jump_back_before_a_newer_window_admits_no_extra_hits<H: Harn
     for counter in subject.each_kind("two windows", NOW) {
         let full = counter.first_hit(3, 3, NOW);
         let later = NOW.saturating_add(MINUTE);
-        let next = counter.with_window(match counter.window {
-            Window::Aligned { length, .. } => Window::aligned(later, length),
-            window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => window,
-        });
+        let next = counter.at(later);
         let newer = next.hit(3, 3, later);
         assert!(newer.counted, "a newer window admits up to its ceiling\n  but saw {newer:?}\n  of {next}");
         let known = if let Window::Aligned { .. } = counter.window { &full } else { &newer };

@@ -57,10 +57,7 @@ pub(super) fn ended_window_is_replaced_in_one_step<H: Harness>(subject: &Subject
     for round in 0..ROUNDS {
         for counter in subject.each_kind(&format!("round {round}"), NOW) {
             counter.first_hit(5, 5, NOW);
-            let next = match counter.window {
-                Window::Aligned { length, .. } => counter.with_window(Window::aligned(later, length)),
-                window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => counter.with_window(window),
-            };
+            let next = counter.at(later);
             let results = in_parallel(THREADS / 2, |_| {
                 let hit = next.new_hit(1, 5, later);
                 (hit, next.increment(&hit, later))

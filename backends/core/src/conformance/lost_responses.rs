@@ -31,9 +31,7 @@ pub(super) fn filling_hit_with_a_lost_response_is_not_refused<H: Harness>(subjec
     for counter in subject.each_kind("filled by one hit", NOW) {
         let hit = counter.new_hit(5, 5, NOW);
         let expected = counter.after_first(&hit, NOW);
-        let Some(result) = with_lost_response(subject, || counter.try_increment(&hit, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || counter.try_increment(&hit, NOW)) else { return };
         counted_once(&counter, result, &expected, &counter.absent(), NOW);
     }
     // The repetition of the hit that filled the counter does not fit any more.
@@ -41,9 +39,7 @@ pub(super) fn filling_hit_with_a_lost_response_is_not_refused<H: Harness>(subjec
         let before = counter.uncounted(&counter.first_hit(3, 5, NOW), 0);
         let hit = counter.new_hit(2, 5, NOW);
         let expected = counter.counted(&before, 2);
-        let Some(result) = with_lost_response(subject, || counter.try_increment(&hit, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || counter.try_increment(&hit, NOW)) else { return };
         let state = counted_once(&counter, result, &expected, &before, NOW);
         let next = counter.new_hit(2, 5, NOW);
         let rule =
@@ -60,9 +56,7 @@ pub(super) fn sliding_hit_with_a_lost_response_counts_once<H: Harness>(subject: 
     let mut state = counter.absent();
     for _ in 0..3 {
         let hit = sliding.new_hit(2, 100, NOW);
-        let Some(result) = with_lost_response(subject, || sliding.try_increment(&hit, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || sliding.try_increment(&hit, NOW)) else { return };
         let expected = counter.counted(&state, 2);
         let result = result.map(|seen| {
             assert!(
@@ -111,9 +105,7 @@ pub(super) fn parallel_hits_with_lost_responses_count_once<H: Harness>(subject: 
             })
         });
         // A harness can lose all of these responses, or none.
-        let Some(results) = results.into_iter().flatten().collect::<Option<Vec<_>>>() else {
-            return;
-        };
+        let Some(results) = results.into_iter().flatten().collect::<Option<Vec<_>>>() else { return };
         let (known, unknown): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, result)| result.is_ok());
         let known: Vec<_> = known.into_iter().filter_map(|(hit, result)| Some((hit, result.ok()?))).collect();
         if unknown.is_empty() {

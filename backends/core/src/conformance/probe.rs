@@ -39,6 +39,14 @@ impl<'s, H: Harness> CounterProbe<'s, H> {
         Self { namespace, key, window, ..*self }
     }
 
+    /// Returns the counter of the same key at another time: an aligned window is that of the time.
+    pub(super) fn at(&self, now: Timestamp) -> Self {
+        self.with_window(match self.window {
+            Window::Aligned { length, .. } => Window::aligned(now, length),
+            window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => window,
+        })
+    }
+
     /// Returns the same counter as a sliding one.
     pub(super) fn sliding(&self) -> Self {
         Self { is_sliding: true, ..self.with_window(self.window) }

@@ -133,9 +133,7 @@ impl Shard {
                 Some(state)
             }
             _ => {
-                let Some(entry) = self.overflow_at(at) else {
-                    return Some(CounterState::default());
-                };
+                let Some(entry) = self.overflow_at(at) else { return Some(CounterState::default()) };
                 let state = entry.state.increment(window, hit, reading, mode);
                 let expiry = entry.state.retained_until(entry.kind, reading);
                 self.schedule(expiry, lookup, next_expiry);
@@ -186,9 +184,7 @@ impl Shard {
     /// Resets the window, or only the window with this id if one is given. Returns whether that
     /// removed the entry.
     pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
-        let Some(at) = self.table.find(lookup.fingerprint) else {
-            return false;
-        };
+        let Some(at) = self.table.find(lookup.fingerprint) else { return false };
         let slot = self.table.slot_mut(at);
         let is_empty = match (slot.content(), lookup.window) {
             (SlotContent::Overflow(_), window) => {
@@ -310,9 +306,7 @@ impl Shard {
     fn remove(&mut self, at: usize) {
         let content = self.table.slot_mut(at).content();
         self.table.remove(at);
-        let (SlotContent::Overflow(position), Some(overflow)) = (content, &mut self.overflow) else {
-            return;
-        };
+        let (SlotContent::Overflow(position), Some(overflow)) = (content, &mut self.overflow) else { return };
         if let Some(moved) = overflow.remove(position)
             && let Some(at) = self.table.find(moved)
         {

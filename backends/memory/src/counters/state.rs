@@ -148,9 +148,7 @@ pub(crate) fn value_unless_full(value: u128, limit: u64, now: Timestamp) -> u128
 impl FirstHitWindow {
     /// Returns the result of a first hit, and the window that it opens if it is counted.
     pub(crate) fn open(hit: &Hit<'_>, now: Timestamp) -> (CounterState, Option<Self>) {
-        let Some(value) = hit.apply(0) else {
-            return (CounterState::default(), None);
-        };
+        let Some(value) = hit.apply(0) else { return (CounterState::default(), None) };
         let meta = WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Arc::from) };
         let window = Self { start: now, value, meta: Arc::new(meta) };
         (window.state(true), Some(window))

@@ -140,9 +140,7 @@ impl Table {
     /// needs the last slot, and changes nothing.
     fn try_insert(&mut self, slot: Slot) -> bool {
         let at = self.position(slot.hash());
-        let Some(gap) = self.slots(at).position(Slot::is_empty).map(|gap| at + gap) else {
-            return false;
-        };
+        let Some(gap) = self.slots(at).position(Slot::is_empty).map(|gap| at + gap) else { return false };
         if gap + 1 >= self.size() {
             return false;
         }

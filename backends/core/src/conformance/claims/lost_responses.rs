@@ -23,9 +23,7 @@ pub(crate) fn claim_with_a_lost_response_belongs_to_its_owner<H: Harness>(subjec
             freed.acquire_and_free(&key, NOW, NOW);
         }
         let request = key.new_request(NOW.saturating_add(LEASE));
-        let Some(result) = with_lost_response(subject, || key.try_claim(&request, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || key.try_claim(&request, NOW)) else { return };
         let held = expect_owned(&key, &request, result, NOW, rule);
         key.expect_held(&held, NOW, rule);
         key.expect_finished(&held, &completion(held.owner, "\"mine\""), NOW);
@@ -40,17 +38,13 @@ pub(crate) fn refusal_with_a_lost_response_stays_a_refusal<H: Harness>(subject: 
     let done = finished.expect_finished(&owned, &completion(owned.owner, "\"done\""), NOW);
     for (key, record) in [(held, Record::InProgress(in_progress)), (finished, done)] {
         let request = key.new_request(NOW.saturating_add(10 * LEASE));
-        let Some(result) = with_lost_response(subject, || key.try_claim(&request, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || key.try_claim(&request, NOW)) else { return };
         let refused = Acquisition::Held(record.clone());
         expect_or_unknown(&key, result, |result| *result == refused, rule);
         key.expect(&key.claim(&request, NOW), &refused, rule);
         key.expect_record(Some(&record), NOW, rule);
         let stolen = completion(request.owner, "\"stolen\"");
-        let Some(result) = with_lost_response(subject, || key.try_finish(&stolen, NOW)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || key.try_finish(&stolen, NOW)) else { return };
         expect_or_unknown(&key, result, |result| *result == FinishResult::Lost(Some(record.clone())), rule);
         key.expect_record(Some(&record), NOW, rule);
     }
@@ -62,9 +56,7 @@ pub(crate) fn finish_with_a_lost_response_is_stored_once<H: Harness>(subject: &S
         let key = subject.key(name);
         let held = key.acquire(NOW);
         let completion = completion(held.owner, "\"done\"");
-        let Some(result) = with_lost_response(subject, || key.try_finish(&completion, now)) else {
-            return;
-        };
+        let Some(result) = with_lost_response(subject, || key.try_finish(&completion, now)) else { return };
         expect_or_unknown(&key, result, |result| *result == FinishResult::Stored, rule);
         key.expect(&key.finish(&completion, now), &FinishResult::Stored, rule);
         key.expect_refused(&finished_record(&held, &completion, now), now, rule);
@@ -90,9 +82,7 @@ pub(crate) fn release_and_forget_with_a_lost_response_free_the_key<H: Harness>(s
     let rule = "rule 10: a `release` or `forget` with a lost response is applied once";
     let key = subject.key("released");
     let held = key.acquire(NOW);
-    let Some(result) = with_lost_response(subject, || key.try_release(held.owner, NOW)) else {
-        return;
-    };
+    let Some(result) = with_lost_response(subject, || key.try_release(held.owner, NOW)) else { return };
     let released = |result: &LeaseStatus| matches!(result, LeaseStatus::Owned | LeaseStatus::Lost(None));
     expect_or_unknown(&key, result, released, rule);
     expect_or_unknown(&key, Ok(key.release(held.owner, NOW)), released, rule);
@@ -101,9 +91,7 @@ pub(crate) fn release_and_forget_with_a_lost_response_free_the_key<H: Harness>(s
 
     let key = subject.key("forgotten");
     key.acquire(NOW);
-    let Some(result) = with_lost_response(subject, || key.try_forget(NOW)) else {
-        return;
-    };
+    let Some(result) = with_lost_response(subject, || key.try_forget(NOW)) else { return };
     expect_or_unknown(&key, result, |()| true, rule);
     key.forget(NOW);
     key.expect_record(None, NOW, rule);
@@ -124,9 +112,7 @@ pub(crate) fn parallel_claims_with_lost_responses_have_one_owner<H: Harness>(sub
             expect_or_unknown(&key, first, |first| *first == again, rule);
             Some((request, again))
         });
-        let Some(results) = results.into_iter().collect::<Option<Vec<_>>>() else {
-            return;
-        };
+        let Some(results) = results.into_iter().collect::<Option<Vec<_>>>() else { return };
         expect_one_acquired(&key, &results, rule);
     }
 }
