@@ -17,9 +17,13 @@ use crate::{
 /// # Writing a backend
 ///
 /// Three methods make a backend of counters: [`increment`](Self::increment), [`get`](Self::get) and
-/// [`reset`](Self::reset). All others have a default. Implementations carry the attribute
-/// [`#[async_trait]`](crate::async_trait), which boxes each future;
-/// [`try_increment`](Self::try_increment) allocates nothing.
+/// [`reset`](Self::reset). All others have a default. The first two must read
+/// [`Counter::is_sliding`]: a backend that ignores it turns each sliding limiter into a fixed one,
+/// without an error. [`sliding::increment`](crate::sliding::increment) and
+/// [`sliding::get`](crate::sliding::get) do the work.
+///
+/// Implementations carry the attribute [`#[async_trait]`](crate::async_trait), which boxes each
+/// future; [`try_increment`](Self::try_increment) allocates nothing.
 ///
 /// This example keeps its counters in a map behind a lock. It never deletes a counter; a real
 /// backend deletes those that are [no longer needed](crate::retained_until).
@@ -35,63 +39,50 @@ use crate::{
 /// /// The identity of a counter: its namespace, its key and its window, kept separate.
 /// type Id = (String, String, Window);
 ///
-/// #[derive(Clone, Default)]
-/// struct Entry {
-///     value: u128,
-///     start: Option<Timestamp>,
-///     meta: Option<Arc<WindowMeta>>,
-/// }
-///
 /// #[derive(Default)]
-/// struct Simple(Mutex<HashMap<Id, Entry>>);
+/// struct MapBackend(Mutex<HashMap<Id, CounterState>>);
 ///
 /// fn id(counter: &Counter<'_>) -> Id {
 ///     (counter.namespace().to_owned(), counter.key().to_owned(), counter.window())
 /// }
 ///
-/// /// Returns the stored entry, or an empty one if nothing is stored or if it has expired.
-/// fn live(entry: Option<&Entry>, window: Window, now: Timestamp) -> Entry {
-///     let is_live = |entry: &&Entry| match (window, entry.start) {
+/// /// Returns the stored state, or an empty one if nothing is stored or if it has expired.
+/// fn live(stored: Option<&CounterState>, window: Window, now: Timestamp) -> CounterState {
+///     let is_live = |state: &&CounterState| match (window, state.start) {
 ///         (Window::FromFirstHit { length }, Some(start)) => !has_ended(start, length, now),
 ///         (Window::Aligned { start, length }, _) => {
 ///             !has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
 ///         }
 ///         _ => true,
 ///     };
-///     let empty = || Entry {
-///         start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
-///         ..Entry::default()
-///     };
-///     entry.filter(is_live).cloned().unwrap_or_else(empty)
-/// }
-///
-/// fn state(counted: bool, entry: Entry) -> CounterState {
-///     let mut state = CounterState::new(counted, entry.value);
-///     state.start = entry.start;
-///     state.meta = entry.meta;
-///     state
+///     let mut empty = CounterState::default();
+///     if let Window::Aligned { start, .. } = window {
+///         empty.start = Some(start);
+///     }
+///     stored.filter(is_live).cloned().unwrap_or(empty)
 /// }
 ///
 /// #[async_trait]
-/// impl Backend for Simple {
+/// impl Backend for MapBackend {
 ///     async fn increment(
 ///         &self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp,
 ///     ) -> Result<CounterState, BackendError> {
 ///         if counter.is_sliding() {
 ///             return sliding::increment(self, counter, hit, now).await;
 ///         }
-///         let mut entries = self.0.lock().expect("no panic under the lock");
-///         let mut entry = live(entries.get(&id(counter)), counter.window(), now);
+///         let mut counters = self.0.lock().expect("no panic under the lock");
+///         let mut state = live(counters.get(&id(counter)), counter.window(), now);
 ///         // Decide and count under one lock. A refused hit changes nothing.
-///         let Some(value) = hit.apply(entry.value) else { return Ok(state(false, entry)) };
-///         entry.value = value;
-///         if matches!(counter.window(), Window::FromFirstHit { .. }) && entry.start.is_none() {
-///             entry.start = Some(now);
+///         let Some(value) = hit.apply(state.value) else { return Ok(state) };
+///         state.value = value;
+///         if matches!(counter.window(), Window::FromFirstHit { .. }) && state.start.is_none() {
+///             state.start = Some(now);
 ///             let metadata = hit.metadata.map(Into::into);
-///             entry.meta = Some(Arc::new(WindowMeta { id: hit.window_id, metadata }));
+///             state.meta = Some(Arc::new(WindowMeta { id: hit.window_id, metadata }));
 ///         }
-///         entries.insert(id(counter), entry.clone());
-///         Ok(state(true, entry))
+///         counters.insert(id(counter), state.clone());
+///         state.counted = true;
+///         Ok(state)
 ///     }
 ///
 ///     async fn get(
@@ -100,23 +91,23 @@ use crate::{
 ///         if counter.is_sliding() {
 ///             return sliding::get(self, counter, now).await;
 ///         }
-///         let entries = self.0.lock().expect("no panic under the lock");
-///         Ok(state(false, live(entries.get(&id(counter)), counter.window(), now)))
+///         let counters = self.0.lock().expect("no panic under the lock");
+///         Ok(live(counters.get(&id(counter)), counter.window(), now))
 ///     }
 ///
 ///     async fn reset(
 ///         &self, counter: &Counter<'_>, window: Option<WindowId>, _now: Timestamp,
 ///     ) -> Result<(), BackendError> {
-///         let mut entries = self.0.lock().expect("no panic under the lock");
-///         let stored = entries.get(&id(counter)).and_then(|entry| entry.meta.clone());
+///         let mut counters = self.0.lock().expect("no panic under the lock");
+///         let stored = counters.get(&id(counter)).and_then(|state| state.meta.clone());
 ///         if window.is_none() || stored.map(|meta| meta.id) == window {
-///             entries.remove(&id(counter));
+///             counters.remove(&id(counter));
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// # #[cfg(feature = "conformance")]
-/// # limited_core::conformance::run(&Simple::default).unwrap();
+/// # limited_core::conformance::run(&MapBackend::default).unwrap();
 /// ```
 ///
 /// Run the conformance suite on your backend. It is `limited_core::conformance`, behind the feature
@@ -133,7 +124,9 @@ use crate::{
 ///    clock. The key then starts over.
 /// 2. Expired state is absent state, deleted or not. Reads that decide are consistent reads.
 /// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same counter; all
-///    others are distinct.
+///    others are distinct. [`Counter::is_sliding`] is not part of the identity; it changes the
+///    operation. `increment`, `try_increment` and `get` of a sliding counter include the previous
+///    window, or return [`Invalid`](BackendError::Invalid) if the window is not aligned.
 /// 4. Arithmetic is checked: no cost, floor, ceiling or time makes a backend panic, wrap or admit
 ///    too much.
 /// 5. A refused hit changes nothing.
@@ -167,11 +160,11 @@ use crate::{
 #[expect(unused_variables, reason = "the defaults ignore their arguments")]
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Counts `hit` without waiting, if the backend can do that.
+    /// Counts `hit` without waiting, if the backend has a fast path for it.
     ///
-    /// Returns `None` (the default) if the backend would have to wait. Nothing has been counted
-    /// then, and the caller calls [`increment`](Self::increment). Otherwise the result is the one
-    /// that `increment` would return.
+    /// Returns `None` (the default) if the fast path does not handle this hit; nothing was counted,
+    /// and the caller calls [`increment`](Self::increment). Otherwise the result is the one that
+    /// `increment` would return, also for a [sliding](Counter::is_sliding) counter.
     ///
     /// This is the fast path of a decision: it creates no future. Keep it short and mark it
     /// `#[inline]`, so that the compiler can merge it with the arithmetic of the limiter.
@@ -220,6 +213,9 @@ pub trait Backend: Send + Sync {
     /// has this id.
     ///
     /// An absent counter is no error.
+    ///
+    /// Ignores whether the counter is [sliding](Counter::is_sliding); the limiter may pass a
+    /// sliding one. Resets only the counter's own window, never the previous one.
     ///
     /// # Errors
     ///
@@ -322,6 +318,10 @@ pub trait Backend: Send + Sync {
 ///
 /// The methods of `Limiter` that end in `_now` require it: they poll once, and so need no runtime.
 /// The harness `limited_core::conformance::PollOnce` tests the promise.
+///
+/// A test double is the one exception: the mock backend of `limited` holds a call at a gate if a
+/// test asks for that. A caller that polls such a future once gets
+/// [`TimedOut`](BackendError::TimedOut).
 pub trait Immediate: Backend {}
 
 fn no_claims<T>() -> Result<T> {

@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use super::Harness;
+use super::kinds::each_kind;
 use super::probe::CounterProbe;
-use super::subject::{NANOSECOND, NOW, Random, START, Subject, each_kind, just_before};
+use super::random::Random;
+use super::subject::Subject;
+use super::times::{NANOSECOND, NOW, START, just_before};
 use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength};
 
 /// The largest number of 38 decimal digits. Every backend has to store values up to it.

@@ -16,7 +16,8 @@ pub(super) mod retries;
 pub(super) mod timestamps;
 
 use super::Harness;
-use super::subject::{NOW, Subject};
+use super::subject::Subject;
+use super::times::NOW;
 use crate::BackendError;
 use probe::{LEASE, completion};
 

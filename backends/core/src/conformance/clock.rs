@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Harness;
-use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, Random, START, Subject, each_kind, just_before};
+use super::kinds::{BUCKET_LIMIT, each_kind};
+use super::random::Random;
+use super::subject::Subject;
+use super::times::{MINUTE, NANOSECOND, NOW, START, just_before};
 use crate::{
     CounterState, Timestamp, Window, WindowLength, bucket_full_at, has_ended, has_passed, retained_until,
 };

@@ -3,7 +3,8 @@
 use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
 use super::probe::CounterProbe;
-use super::subject::{MINUTE, NOW, START, Subject};
+use super::subject::Subject;
+use super::times::{MINUTE, NOW, START};
 use crate::{CounterState, Hit, Window, WindowLength};
 
 const THREADS: usize = 64;

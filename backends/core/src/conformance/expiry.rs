@@ -1,7 +1,9 @@
 //! Rule 2: expired state is absent state, to the nanosecond.
 
 use super::Harness;
-use super::subject::{BUCKET_LIMIT, MINUTE, NANOSECOND, NOW, START, Subject, just_before};
+use super::kinds::BUCKET_LIMIT;
+use super::subject::Subject;
+use super::times::{MINUTE, NANOSECOND, NOW, START, just_before};
 use crate::{CounterState, Hit, Window, WindowLength, bucket_full_at};
 
 pub(super) fn window_from_first_hit_ends_one_length_after_that_hit<H: Harness>(subject: &Subject<'_, H>) {

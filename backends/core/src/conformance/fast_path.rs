@@ -3,9 +3,41 @@
 use std::time::Duration;
 
 use super::Harness;
+use super::kinds::{KINDS, each_kind};
 use super::probe::CounterProbe;
-use super::subject::{KINDS, NOW, Random, Subject, each_kind};
-use crate::{Hit, Operation, Timestamp, WindowLength};
+use super::random::Random;
+use super::subject::Subject;
+use super::times::NOW;
+use crate::{Hit, Operation, Timestamp, Window, WindowLength};
+
+impl<'h, H: Harness> Subject<'h, H> {
+    /// Creates a subject that counts through `try_increment` first; `None` if the backend has no
+    /// fast path.
+    ///
+    /// The harness may return the same backend again, so the namespace has to differ from that of
+    /// the first subject.
+    pub(super) fn with_fast_path(&self, namespace: &'static str) -> Option<Self> {
+        self.has_fast_path().then(|| {
+            let mut subject = Subject::new(self.harness, namespace);
+            subject.uses_fast_path = true;
+            subject
+        })
+    }
+
+    /// Returns whether `try_increment` handles a hit on a stored counter of any kind.
+    fn has_fast_path(&self) -> bool {
+        // The earliest time, so that the backend forgets nothing because of it.
+        let now = Timestamp::EPOCH;
+        let key = "has a fast path";
+        let sliding =
+            self.counter(Window::aligned(now, WindowLength::MINUTE), format!("{key}, sliding")).sliding();
+        self.each_kind(key, now).into_iter().chain([sliding]).any(|counter| {
+            // An error here shows in the checks too.
+            let _ = counter.increment_by_future(&counter.new_hit(1, 5, now), now);
+            counter.increment_by_fast_path(&counter.new_hit(1, 5, now), now).is_some()
+        })
+    }
+}
 
 /// Counts the same hits on two counters: on one through `try_increment` if it handles the hit, on
 /// the other through `increment` alone.

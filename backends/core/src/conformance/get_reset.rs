@@ -1,7 +1,8 @@
 //! What `get` and `reset` do, and what they leave unchanged.
 
 use super::Harness;
-use super::subject::{MINUTE, NOW, START, Subject};
+use super::subject::Subject;
+use super::times::{MINUTE, NOW, START};
 use crate::{Window, WindowId, WindowLength};
 
 pub(super) fn get_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {

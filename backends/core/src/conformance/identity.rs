@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::Harness;
+use super::kinds::each_kind;
 use super::probe::CounterProbe;
-use super::subject::{NOW, START, Subject, each_kind};
+use super::subject::Subject;
+use super::times::{NOW, START};
 use crate::{Backend, Counter, Hit, Key, Window, WindowLength};
 
 pub(super) fn namespace_and_key_are_separate<H: Harness>(subject: &Subject<'_, H>) {

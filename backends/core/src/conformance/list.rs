@@ -2,7 +2,16 @@
 //! each.
 
 use super::Harness;
-use super::report::Check;
+
+/// A check of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Check {
+    /// The name of the function in [`checks`], and of the test.
+    pub name: &'static str,
+    /// The rule that it tests.
+    pub rule: &'static str,
+}
 
 /// Calls a macro with the list of checks: the name, the module and the rule of each. The checks in
 /// `claims` run only for a backend that has claims.

@@ -5,7 +5,8 @@
 use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
 use super::probe::CounterProbe;
-use super::subject::{MINUTE, NOW, Subject};
+use super::subject::Subject;
+use super::times::{MINUTE, NOW};
 use crate::{BackendError, CounterState, Result, Timestamp, Window, WindowLength};
 
 pub(super) fn hit_with_a_lost_response_counts_once<H: Harness>(subject: &Subject<'_, H>) {

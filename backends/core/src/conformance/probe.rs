@@ -5,14 +5,46 @@
 //! window: a bucket counts from a time, in fractions of a nanosecond. The probe converts, so that
 //! one check covers all kinds of window.
 
+use std::array;
 use std::fmt;
 use std::sync::Arc;
 
 use super::Harness;
+use super::kinds::{KINDS, each_kind};
 use super::subject::Subject;
 use crate::{
-    Backend, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId, WindowMeta,
+    Backend, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId, WindowLength,
+    WindowMeta,
 };
+
+impl<H: Harness> Subject<'_, H> {
+    pub(super) fn counter(&self, window: Window, key: impl Into<String>) -> CounterProbe<'_, H> {
+        self.counter_in(self.namespace, window, key)
+    }
+
+    /// Returns a counter in another namespace, which no other check may use.
+    pub(super) fn counter_in(
+        &self,
+        namespace: impl Into<String>,
+        window: Window,
+        key: impl Into<String>,
+    ) -> CounterProbe<'_, H> {
+        CounterProbe {
+            subject: self,
+            namespace: namespace.into(),
+            key: key.into(),
+            window,
+            is_sliding: false,
+        }
+    }
+
+    /// Returns a counter for each kind of window, with a length of one minute. Their keys differ,
+    /// because only one check tests that the kinds are distinct.
+    pub(super) fn each_kind(&self, key: &str, now: Timestamp) -> [CounterProbe<'_, H>; 3] {
+        let windows = each_kind(now, WindowLength::MINUTE);
+        array::from_fn(|kind| self.counter(windows[kind], format!("{key}, {}", KINDS[kind])))
+    }
+}
 
 /// One counter of the backend under test.
 pub(super) struct CounterProbe<'s, H: Harness> {
@@ -24,15 +56,6 @@ pub(super) struct CounterProbe<'s, H: Harness> {
 }
 
 impl<'s, H: Harness> CounterProbe<'s, H> {
-    pub(super) const fn new(
-        subject: &'s Subject<'s, H>,
-        namespace: String,
-        key: String,
-        window: Window,
-    ) -> Self {
-        Self { subject, namespace, key, window, is_sliding: false }
-    }
-
     /// Returns the counter of the same namespace and key in another window.
     pub(super) fn with_window(&self, window: Window) -> Self {
         let (namespace, key) = (self.namespace.clone(), self.key.clone());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Harness;
-use super::subject::{NOW, SECOND, START, Subject};
+use super::subject::Subject;
+use super::times::{NOW, SECOND, START};
 use crate::{CounterState, Hit, Window, WindowId, WindowLength, WindowMeta};
 
 pub(super) fn refused_hit_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {

@@ -5,18 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::list::for_each_check;
-use super::{CHECKS, Harness};
-
-/// A check of the suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Check {
-    /// The name of the function in [`checks`](super::checks), and of the test.
-    pub name: &'static str,
-    /// The rule that it tests.
-    pub rule: &'static str,
-}
+use super::Harness;
+use super::list::{CHECKS, for_each_check};
 
 /// A check that a backend failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

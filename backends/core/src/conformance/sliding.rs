@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
-use super::subject::{MINUTE, NOW, Random, SECOND, START, Subject, just_before};
+use super::random::Random;
+use super::subject::Subject;
+use super::times::{MINUTE, NOW, SECOND, START, just_before};
 use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
 
 /// The window that starts at [`START`].

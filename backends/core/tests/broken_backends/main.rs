@@ -3,6 +3,7 @@
 
 mod counters_alone;
 mod defects;
+mod partial_fast_path;
 mod reference;
 
 use std::sync::Arc;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::probe::{ClaimProbe, LEASE, completion};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, START, just_before};
 use crate::{
     Acquisition, ClaimMetadata, ClaimRequest, Completion, LeaseStatus, Owner, Record, RequestHash,
     StoredResult, Timestamp,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, just_before};
 use crate::{Completion, InProgress, LeaseStatus, Record, lapsed_claim_expires};
 
 pub(crate) fn clock_jump_back_keeps_held_keys_held<H: Harness>(subject: &Subject<'_, H>) {

@@ -5,7 +5,8 @@ use super::freed::Freed::{Expired, Forgotten, Lapsed, Released};
 use super::probe::{ClaimProbe, LEASE, completion, finished_record, granted, in_progress};
 use crate::conformance::Harness;
 use crate::conformance::parallel::in_parallel;
-use crate::conformance::subject::{NANOSECOND, NOW, Subject};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW};
 use crate::{
     Acquisition, ClaimRequest, Completion, FinishResult, InProgress, LeaseStatus, Record, Timestamp,
 };

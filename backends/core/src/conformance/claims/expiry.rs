@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, START, just_before};
 use crate::{InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Record, Timestamp, lapsed_claim_expires};
 
 pub(crate) fn lapsed_claim_still_belongs_to_its_owner<H: Harness>(subject: &Subject<'_, H>) {

@@ -6,7 +6,8 @@ use super::freed::Freed;
 use super::probe::{ClaimProbe, completion};
 use crate::FencingToken;
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, START};
 
 pub(crate) fn every_acquisition_has_a_higher_fencing_token<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 9: each acquisition of a key has a higher fencing token than all before it";

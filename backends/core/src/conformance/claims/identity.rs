@@ -3,7 +3,9 @@
 use super::probe::{ClaimProbe, LEASE, completion};
 use crate::conformance::Harness;
 use crate::conformance::identity::{long_keys, namespaces_and_keys, tricky_keys, tricky_namespaces};
-use crate::conformance::subject::{NOW, Subject, each_kind};
+use crate::conformance::kinds::each_kind;
+use crate::conformance::subject::Subject;
+use crate::conformance::times::NOW;
 use crate::{
     Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, InProgress, Key, LeaseStatus, Owner, Record,
     Window, WindowLength,

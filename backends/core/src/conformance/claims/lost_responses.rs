@@ -10,7 +10,8 @@ use super::probe::{ClaimProbe, LEASE, completion, finished_record};
 use crate::conformance::Harness;
 use crate::conformance::lost_responses::with_lost_response;
 use crate::conformance::parallel::in_parallel;
-use crate::conformance::subject::{NOW, SECOND, Subject};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NOW, SECOND};
 use crate::{
     Acquisition, BackendError, ClaimRequest, FinishResult, InProgress, LeaseStatus, Record, Result, Timestamp,
 };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::probe::{ClaimProbe, LEASE, completion, finished_record, granted, in_progress};
 use crate::conformance::Harness;
 use crate::conformance::clock::visit_jumping_times;
-use crate::conformance::subject::{Random, Subject};
+use crate::conformance::random::Random;
+use crate::conformance::subject::Subject;
 use crate::{
     Acquisition, ClaimRequest, Completion, FencingToken, FinishResult, Grant, InProgress, LeaseStatus, Owner,
     Record, Timestamp, has_expired, has_passed, lapsed_claim_expires,

@@ -2,7 +2,8 @@
 
 use super::probe::{LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NOW, SECOND, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NOW, SECOND, just_before};
 use crate::{Acquisition, BackendError, ClaimRequest, Completion, FinishResult, LeaseStatus, Owner, Record};
 
 pub(crate) fn only_the_owner_ends_a_claim<H: Harness>(subject: &Subject<'_, H>) {

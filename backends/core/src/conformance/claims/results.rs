@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::probe::{ClaimProbe, LEASE, completion, expired_at, finished_record};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, START, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, START, just_before};
 use crate::{
     Acquisition, ClaimMetadata, Completion, FinishResult, Finished, InProgress, Record, StoredResult,
     Timestamp,

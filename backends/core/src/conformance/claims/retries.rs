@@ -2,7 +2,8 @@
 
 use super::probe::{LEASE, completion, finished_record, granted};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NOW, SECOND, Subject};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NOW, SECOND};
 use crate::{
     Acquisition, ClaimRequest, Completion, FinishResult, Grant, InProgress, LeaseStatus, Record, RequestHash,
     StoredResult,

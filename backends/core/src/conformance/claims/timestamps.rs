@@ -2,7 +2,8 @@
 
 use super::probe::{ClaimProbe, LEASE, completion, expired_at};
 use crate::conformance::Harness;
-use crate::conformance::subject::{NANOSECOND, NOW, SECOND, Subject, just_before};
+use crate::conformance::subject::Subject;
+use crate::conformance::times::{NANOSECOND, NOW, SECOND, just_before};
 use crate::{Completion, FencingToken, InProgress, LeaseStatus, Record, Timestamp};
 
 pub(crate) fn time_of_a_claim_is_the_argument_now<H: Harness>(subject: &Subject<'_, H>) {
