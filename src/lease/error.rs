@@ -145,6 +145,26 @@ impl<E, T> RunError<E, T> {
             Self::Backend(error) => RunError::Backend(error),
         }
     }
+
+    /// Returns the value of the telemetry label `outcome`.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::ReplayedError(_) => "replayed_error",
+            Self::KeyReused => "key_reused",
+            Self::InProgress { .. } => "in_progress",
+            Self::Failed(_) => "failed",
+            Self::NotStored { outcome: Some(_), .. } => "not_stored",
+            Self::NotStored { outcome: None, .. } => "replayed_not_stored",
+            Self::LeaseLost { .. } => "lease_lost",
+            Self::NotRecorded { .. } => "not_recorded",
+            Self::InvalidKey(_) => "invalid",
+            #[cfg(feature = "idempotency")]
+            Self::InvalidRequest(_) => "invalid",
+            #[cfg(feature = "idempotency")]
+            Self::Decode(_) => "decode",
+            Self::Backend(_) => "backend_failed",
+        }
+    }
 }
 
 impl<E: fmt::Display, T> fmt::Display for RunError<E, T> {
