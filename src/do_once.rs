@@ -13,7 +13,8 @@ use limited_core::{Backend, ClaimKind, Clock, FinishResult, Key, Record, StoredR
 pub use self::done::Done;
 use crate::clock::LimiterClock;
 use crate::lease::{AcquireOutcome, ClaimOptions, LeaseManager, Settings, setting_methods};
-use crate::{Claim, Error, RunError, telemetry};
+use crate::telemetry::{self, RunKind};
+use crate::{Claim, Error, RunError};
 
 /// Runs an action at most once at a time, and never again after it succeeded: a welcome mail, a
 /// migration, a prize.
@@ -134,7 +135,7 @@ impl<B: Backend> DoOnce<B> {
                 Err(error) => Err(RunError::NotRecorded { outcome: Ok(value), error }),
             }
         };
-        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, run).await
+        telemetry::record_run(RunKind::DoOnce, &self.leases.settings.namespace, &key, run, Done::label).await
     }
 
     /// Marks the action as done, and then runs it. The action does not run again, whether it
@@ -159,13 +160,14 @@ impl<B: Backend> DoOnce<B> {
                 },
             }
         };
-        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, run).await
+        telemetry::record_run(RunKind::DoOnce, &self.leases.settings.namespace, &key, run, Done::label).await
     }
 
     /// Marks the action as done without running it.
     pub async fn mark_done(&self, scope: &str, name: &str) -> Result<Done<()>, RunError<Infallible>> {
         let key = Key::new().part(scope, name);
-        telemetry::record_do_once_run(&self.leases.settings.namespace, &key, self.mark(&key)).await
+        let run = self.mark(&key);
+        telemetry::record_run(RunKind::DoOnce, &self.leases.settings.namespace, &key, run, Done::label).await
     }
 
     async fn mark<T, E>(&self, key: &Key<'_>) -> Result<Done<()>, RunError<E, T>> {

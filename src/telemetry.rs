@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod instrumented;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 mod labels;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -17,10 +18,8 @@ use std::sync::Arc;
 
 use limited_core::{ClaimKey, Counter, CounterState, Key};
 
-use self::operation::RunKind;
-#[cfg(feature = "idempotency")]
-use crate::Outcome;
-use crate::{Algorithm, Decision, Done, Error, RunError};
+pub(crate) use self::operation::RunKind;
+use crate::{Algorithm, Decision, Error};
 
 /// Describes every metric to the installed recorder, with its unit. Call it once, after the
 /// recorder is installed. It is optional: metrics are recorded without it.
@@ -108,27 +107,9 @@ pub(crate) fn in_claim_span<F: Future>(
     handler
 }
 
-/// Records the outcome of an idempotent run, also if its future is dropped.
-#[cfg(feature = "idempotency")]
-pub(crate) fn record_idempotent_run<T, E>(
-    namespace: &str,
-    key: &Key<'_>,
-    run: impl Future<Output = Result<Outcome<T>, RunError<E, T>>>,
-) -> impl Future<Output = Result<Outcome<T>, RunError<E, T>>> {
-    record_run(RunKind::Idempotency, namespace, key, run, labels::idempotent_run)
-}
-
-/// Records the outcome of a run of do-once, also if its future is dropped.
-pub(crate) fn record_do_once_run<T, U, E>(
-    namespace: &str,
-    key: &Key<'_>,
-    run: impl Future<Output = Result<Done<T>, RunError<E, U>>>,
-) -> impl Future<Output = Result<Done<T>, RunError<E, U>>> {
-    record_run(RunKind::DoOnce, namespace, key, run, labels::do_once_run)
-}
-
+/// Records the outcome of a run, also if its future is dropped.
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-fn record_run<T, F: Future<Output = T>>(
+pub(crate) fn record_run<T, F: Future<Output = T>>(
     _: RunKind,
     _: &str,
     _: &Key<'_>,
@@ -138,8 +119,9 @@ fn record_run<T, F: Future<Output = T>>(
     run
 }
 
+/// Records the outcome of a run, also if its future is dropped.
 #[cfg(any(feature = "tracing", feature = "metrics"))]
-async fn record_run<T, F: Future<Output = T>>(
+pub(crate) async fn record_run<T, F: Future<Output = T>>(
     kind: RunKind,
     namespace: &str,
     key: &Key<'_>,

@@ -2,6 +2,8 @@
 
 use limited_core::Timestamp;
 
+use crate::RunError;
+
 /// The action is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done<T> {
@@ -24,6 +26,15 @@ impl<T> Done<T> {
     pub const fn at(&self) -> Timestamp {
         match self {
             Self::Executed { at, .. } | Self::AlreadyDone { at } => *at,
+        }
+    }
+
+    /// Returns the value of the telemetry label `outcome`.
+    pub(crate) const fn label<E, U>(result: &Result<Self, RunError<E, U>>) -> &'static str {
+        match result {
+            Ok(Self::Executed { .. }) => "executed",
+            Ok(Self::AlreadyDone { .. }) => "already_done",
+            Err(error) => error.label(),
         }
     }
 }

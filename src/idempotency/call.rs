@@ -12,7 +12,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use super::outcome::Outcome;
 use super::request_hash::CanonicalJson;
 use crate::lease::{AcquireOutcome, ClaimOptions, LeaseGuard, LeaseManager, is_same_request};
-use crate::{Claim, RunError, telemetry};
+use crate::telemetry::{self, RunKind};
+use crate::{Claim, RunError};
 
 /// One call of [`Idempotency`](crate::Idempotency) with its own settings. Created by
 /// [`Idempotency::call`](crate::Idempotency::call).
@@ -178,7 +179,8 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
                 }
             }
         };
-        telemetry::record_idempotent_run(&self.leases.settings.namespace, &self.key, run).await
+        let namespace = &self.leases.settings.namespace;
+        telemetry::record_run(RunKind::Idempotency, namespace, &self.key, run, Outcome::label).await
     }
 
     /// Records what the handler returned, or releases the key.

@@ -1,5 +1,7 @@
 //! The result of an idempotent run.
 
+use crate::RunError;
+
 /// The result of the handler, and whether the handler ran now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
@@ -27,5 +29,14 @@ impl<T> Outcome<T> {
     /// Returns whether an earlier run returned the value.
     pub const fn is_replayed(&self) -> bool {
         matches!(self, Self::Replayed(_))
+    }
+
+    /// Returns the value of the telemetry label `outcome`.
+    pub(crate) const fn label<E>(result: &Result<Self, RunError<E, T>>) -> &'static str {
+        match result {
+            Ok(Self::Executed(_)) => "executed",
+            Ok(Self::Replayed(_)) => "replayed",
+            Err(error) => error.label(),
+        }
     }
 }

@@ -15,10 +15,10 @@ use limited_core::{BackendError, InvalidKey};
 /// | [`InvalidKey`](Self::InvalidKey), `InvalidRequest` | did not run | unchanged; no request was sent |
 /// | [`KeyReused`](Self::KeyReused) | did not run | belongs to another request |
 /// | [`InProgress`](Self::InProgress) | did not run | in progress under another owner |
-/// | [`Failed`](Self::Failed) | ran now | free; finished if errors are stored, or if the action runs at most once |
+/// | [`Failed`](Self::Failed) | ran now | free; finished if errors are stored, or if the action runs at most once; or in progress until the lease expires, if the release failed |
 /// | [`ReplayedError`](Self::ReplayedError) | ran before | finished with the error |
 /// | [`NotStored`](Self::NotStored) | ran, now or before | finished without a result |
-/// | [`LeaseLost`](Self::LeaseLost) | ran now | as the new owner leaves it |
+/// | [`LeaseLost`](Self::LeaseLost) | ran now | as the new owner leaves it; free, if an operator removed it |
 /// | [`NotRecorded`](Self::NotRecorded) | ran now | in progress until the lease expires, or finished |
 /// | `Decode` | ran before | finished with a result of another type |
 /// | [`Backend`](Self::Backend) | did not run | unchanged, or in progress until the lease expires |
@@ -143,6 +143,26 @@ impl<E, T> RunError<E, T> {
             #[cfg(feature = "idempotency")]
             Self::Decode(error) => RunError::Decode(error),
             Self::Backend(error) => RunError::Backend(error),
+        }
+    }
+
+    /// Returns the value of the telemetry label `outcome`.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::ReplayedError(_) => "replayed_error",
+            Self::KeyReused => "key_reused",
+            Self::InProgress { .. } => "in_progress",
+            Self::Failed(_) => "failed",
+            Self::NotStored { outcome: Some(_), .. } => "not_stored",
+            Self::NotStored { outcome: None, .. } => "replayed_not_stored",
+            Self::LeaseLost { .. } => "lease_lost",
+            Self::NotRecorded { .. } => "not_recorded",
+            Self::InvalidKey(_) => "invalid",
+            #[cfg(feature = "idempotency")]
+            Self::InvalidRequest(_) => "invalid",
+            #[cfg(feature = "idempotency")]
+            Self::Decode(_) => "decode",
+            Self::Backend(_) => "backend_failed",
         }
     }
 }

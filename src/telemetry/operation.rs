@@ -41,7 +41,7 @@ impl<'a> Call<'a> {
 
 /// What runs under a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunKind {
+pub(crate) enum RunKind {
     #[cfg(feature = "idempotency")]
     Idempotency,
     DoOnce,

@@ -18,7 +18,7 @@ use limited_core::{
 
 use self::item::ClaimItem;
 use self::record::{Status, StoredClaim};
-use crate::client::{Client, UpdateOutcome};
+use crate::client::{Client, UpdateError, UpdateOutcome};
 use crate::expression::Update;
 use crate::item_size::{ItemSize, omission_of_rejected};
 
@@ -43,7 +43,8 @@ impl Claims {
         let tenant = tenant(key, request.metadata.tenant);
         ItemSize::of_claim(item.bytes(), tenant, &request.metadata).check()?;
         let update = expressions::claim(request, tenant, now);
-        let old = match self.write(&item, update, ReturnValue::UpdatedNew).await? {
+        let outcome = self.write(&item, update, ReturnValue::UpdatedNew).await;
+        let old = match outcome.map_err(UpdateError::into_inner)? {
             UpdateOutcome::Applied(new) => {
                 let fencing_token = record::fencing_token(&new)?;
                 return Ok(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at }));
@@ -80,13 +81,13 @@ impl Claims {
         };
         let mut omission = size.omission(&completion.result);
         let mut outcome = write(omission.as_ref().unwrap_or(&completion.result)).await;
-        if omission.is_none() && outcome.as_ref().is_err_and(is_too_large) {
+        if omission.is_none() && outcome.as_ref().is_err_and(|error| error.is_item_too_large) {
             // The item holds more than what the claim has brought.
             let rejected = omission_of_rejected(&completion.result);
             outcome = write(&rejected).await;
             omission = Some(rejected);
         }
-        let old = match outcome? {
+        let old = match outcome.map_err(UpdateError::into_inner)? {
             UpdateOutcome::Applied(_) => return Ok(finish_result(omission, &completion.result)),
             UpdateOutcome::ConditionFailed(old) => old.map(StoredClaim),
         };
@@ -155,7 +156,7 @@ impl Claims {
     }
 
     async fn change(&self, key: &ClaimKey<'_>, update: Update) -> Result<UpdateOutcome> {
-        self.write(&ClaimItem::of(key), update, ReturnValue::None).await
+        self.write(&ClaimItem::of(key), update, ReturnValue::None).await.map_err(UpdateError::into_inner)
     }
 
     async fn write(
@@ -163,7 +164,7 @@ impl Claims {
         item: &ClaimItem,
         update: Update,
         return_values: ReturnValue,
-    ) -> Result<UpdateOutcome> {
+    ) -> Result<UpdateOutcome, UpdateError> {
         let table = &self.client.settings.idempotency_table;
         self.client.update_item(table, item.attributes(), update, return_values).await
     }
@@ -189,11 +190,6 @@ fn finish_result(stored: Option<StoredResult>, result: &StoredResult) -> FinishR
         (Some(StoredResult::Omitted { reason }), _) => FinishResult::Omitted { reason },
         _ => FinishResult::Stored,
     }
-}
-
-/// Returns whether DynamoDB rejected a write because the item would be too large.
-fn is_too_large(error: &BackendError) -> bool {
-    matches!(error, BackendError::Invalid(cause) if cause.message().contains("Item size"))
 }
 
 fn contradiction() -> BackendError {

@@ -61,6 +61,25 @@ pub(crate) enum UpdateOutcome {
     ConditionFailed(Option<Item>),
 }
 
+/// The error of an update.
+pub(crate) struct UpdateError {
+    error: BackendError,
+    /// Whether DynamoDB rejected the update because the item would be too large.
+    pub(crate) is_item_too_large: bool,
+}
+
+impl UpdateError {
+    fn new(error: SdkError<UpdateItemError>, table: &str) -> Self {
+        let is_item_too_large = error.code() == Some("ValidationException")
+            && error.message().is_some_and(|message| message.contains("Item size"));
+        Self { error: backend_error(error, table), is_item_too_large }
+    }
+
+    pub(crate) fn into_inner(self) -> BackendError {
+        self.error
+    }
+}
+
 impl Client {
     pub(crate) fn new(sdk: SdkClient, settings: Settings, overrides: Overrides) -> Self {
         Self { sdk, settings, overrides }
@@ -88,7 +107,7 @@ impl Client {
         key: Item,
         update: Update,
         return_values: ReturnValue,
-    ) -> Result<UpdateOutcome> {
+    ) -> Result<UpdateOutcome, UpdateError> {
         let request = self
             .sdk
             .update_item()
@@ -114,7 +133,7 @@ impl Client {
                 self.record_failed_write(table, Operation::UpdateItem, item.as_ref());
                 Ok(UpdateOutcome::ConditionFailed(item))
             }
-            Err(error) => Err(backend_error(error, table)),
+            Err(error) => Err(UpdateError::new(error, table)),
         }
     }
 

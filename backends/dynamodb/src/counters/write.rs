@@ -9,7 +9,7 @@ use limited_core::{BackendError, CounterState, Result, Timestamp, Window};
 use super::Counters;
 use super::item::{CounterItem, ItemKey, ItemState, expiry};
 use super::update::{Expected, ExpectedValue, ExpectedWindow, WriteId};
-use crate::client::UpdateOutcome;
+use crate::client::{UpdateError, UpdateOutcome};
 use crate::expression::Update;
 
 /// How often a write is tried if the item is not as expected. After that, it counts as throttled.
@@ -135,7 +135,8 @@ impl Counters {
 
     async fn update(&self, key: &ItemKey, update: Update) -> Result<UpdateOutcome> {
         let table = &self.client.settings.table;
-        self.client.update_item(table, key.attributes(), update, ReturnValue::AllNew).await
+        let outcome = self.client.update_item(table, key.attributes(), update, ReturnValue::AllNew).await;
+        outcome.map_err(UpdateError::into_inner)
     }
 
     fn remember_tat(&self, item: &CounterItem, value: u128) {
