@@ -13,8 +13,10 @@
 //!
 //! Each step is one request. If its response is lost, it is sent again with the same owner id, so
 //! that the backend recognises the repetition. A claim is sent twice and then given up with a
-//! release. A final write is sent five times; after that the caller gets [`RunError::NotRecorded`],
-//! and the lease decides.
+//! release. A final write is sent up to five times. If the backend confirms none of them, the lease
+//! decides. After the handler ran, the caller gets [`RunError::NotRecorded`] for a finish and
+//! [`RunError::Failed`] for a release. A call that marks an action as done before it runs gets
+//! [`RunError::Backend`].
 //!
 //! A run may be dropped at any await point. The key is then free, in progress until the lease
 //! expires, or finished. The backend rules out all other states.

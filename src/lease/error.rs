@@ -15,10 +15,10 @@ use limited_core::{BackendError, InvalidKey};
 /// | [`InvalidKey`](Self::InvalidKey), `InvalidRequest` | did not run | unchanged; no request was sent |
 /// | [`KeyReused`](Self::KeyReused) | did not run | belongs to another request |
 /// | [`InProgress`](Self::InProgress) | did not run | in progress under another owner |
-/// | [`Failed`](Self::Failed) | ran now | free; finished if errors are stored, or if the action runs at most once |
+/// | [`Failed`](Self::Failed) | ran now | free; finished if errors are stored, or if the action runs at most once; or in progress until the lease expires, if the release failed |
 /// | [`ReplayedError`](Self::ReplayedError) | ran before | finished with the error |
 /// | [`NotStored`](Self::NotStored) | ran, now or before | finished without a result |
-/// | [`LeaseLost`](Self::LeaseLost) | ran now | as the new owner leaves it |
+/// | [`LeaseLost`](Self::LeaseLost) | ran now | as the new owner leaves it; free, if an operator removed it |
 /// | [`NotRecorded`](Self::NotRecorded) | ran now | in progress until the lease expires, or finished |
 /// | `Decode` | ran before | finished with a result of another type |
 /// | [`Backend`](Self::Backend) | did not run | unchanged, or in progress until the lease expires |

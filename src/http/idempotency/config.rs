@@ -20,7 +20,7 @@ use crate::http::{KeyExtractor, MissingKey};
 use crate::{BackendError, Key};
 
 const MAX_REQUEST_BODY: usize = 1 << 20;
-/// Every backend has room for this.
+/// Every backend has room for this, unless the text is mostly quotes and control characters.
 const MAX_RESPONSE_BODY: usize = 1 << 16;
 
 type OnBackendError = dyn Fn(&BackendError) + Send + Sync;

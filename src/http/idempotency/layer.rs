@@ -78,7 +78,7 @@ use crate::{BackendError, Idempotency};
 /// | differs from the first request with its key | 422 `idempotency-key-reused` |
 /// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `response-not-stored`, without `Retry-After` |
 /// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
-/// | arrives while the backend fails | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
+/// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
 ///
 /// Two requests are the same if method, path, query and body are equal, byte by byte.
 ///
