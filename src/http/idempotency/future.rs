@@ -89,6 +89,12 @@ where
 
 impl<F, Res: Body, E> fmt::Debug for IdempotencyFuture<F, Res, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdempotencyFuture").finish_non_exhaustive()
+        let state = match self.state {
+            State::Calling { .. } => "Calling",
+            State::Running { .. } => "Running",
+            State::Rejected { .. } => "Rejected",
+            State::Done => "Done",
+        };
+        f.debug_tuple("IdempotencyFuture").field(&format_args!("{state}")).finish()
     }
 }

@@ -127,6 +127,12 @@ where
     S: Service<Request<Req>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimitFuture").finish_non_exhaustive()
+        let state = match self.state {
+            State::Deciding { .. } => "Deciding",
+            State::Calling { .. } => "Calling",
+            State::Rejected { .. } => "Rejected",
+            State::Done => "Done",
+        };
+        f.debug_tuple("RateLimitFuture").field(&format_args!("{state}")).finish()
     }
 }
