@@ -177,7 +177,7 @@ impl<B: Backend> LimitedAttempt<B> {
         let (counter, now) = (self.counter(&key)?, self.clock.now());
         let window_id = WindowId(random_id()?);
         let hit = Hit::new(1, self.max.into()).with_window_meta(window_id, context);
-        let state = self.backend.increment(&counter, &hit, now).await?;
+        let state = self.backend.count(&counter, &hit, now).await?;
         telemetry::record_attempt(&counter, self.max, &state);
         if !state.counted {
             let retry_after = self.retry_after(&counter, now, &state);

@@ -16,7 +16,7 @@ mod tracing;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use limited_core::{ClaimKey, Counter, CounterState, Key};
+use limited_core::{Backend, ClaimKey, Counter, CounterState, Hit, Key, Timestamp};
 
 pub(crate) use self::operation::RunKind;
 use crate::{Algorithm, Decision, Error};
@@ -52,6 +52,22 @@ pub(crate) struct Instrumented<B>(Arc<B>);
 impl<B> Instrumented<B> {
     pub(crate) fn new(backend: B) -> Self {
         Self(Arc::new(backend))
+    }
+}
+
+impl<B: Backend> Instrumented<B> {
+    /// Counts a hit that the fast path did not handle: without a future if the backend never waits,
+    /// and otherwise by [`Backend::increment`].
+    pub(crate) async fn count(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> limited_core::Result<CounterState> {
+        if let Some(result) = self.try_increment(&counter.retry(), hit, now) {
+            return result;
+        }
+        self.increment(counter, hit, now).await
     }
 }
 

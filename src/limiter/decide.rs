@@ -42,7 +42,7 @@ impl<B: Backend> Limiter<B> {
     /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         let counter = self.counter_of_hit(&key, check)?;
-        let result = self.backend.increment(&counter, &check.hit(), check.now).await;
+        let result = self.backend.count(&counter, &check.hit(), check.now).await;
         self.decision_after_hit(check, &counter, result)
     }
 
@@ -115,7 +115,7 @@ impl<B: Immediate> Limiter<B> {
     #[inline(never)]
     fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         let counter = self.counter_of_hit(&key, check)?;
-        let result = poll_once(self.backend.increment(&counter, &check.hit(), check.now));
+        let result = poll_once(self.backend.count(&counter, &check.hit(), check.now));
         self.decision_after_hit(check, &counter, result)
     }
 

@@ -168,6 +168,10 @@ pub trait Backend: Send + Sync {
     ///
     /// This is the fast path of a decision: it creates no future. Keep it short and mark it
     /// `#[inline]`, so that the compiler can merge it with the arithmetic of the limiter.
+    ///
+    /// After `None`, the limiter calls it once more before it calls `increment`, with
+    /// [`Counter::is_retry`]. That call is not inlined. A backend that never waits handles every
+    /// other hit there, so that no hit needs a future. All other backends return `None` again.
     fn try_increment(
         &self,
         counter: &Counter<'_>,

@@ -13,6 +13,7 @@ pub struct Counter<'a> {
     key: &'a Key<'a>,
     window: Window,
     is_sliding: bool,
+    is_retry: bool,
 }
 
 impl<'a> Counter<'a> {
@@ -23,7 +24,7 @@ impl<'a> Counter<'a> {
     /// [`InvalidKey`] if the key is empty or too long.
     pub fn new(namespace: &'a str, key: &'a Key<'a>, window: Window) -> Result<Self, InvalidKey> {
         key.validate()?;
-        Ok(Self { namespace, key, window, is_sliding: false })
+        Ok(Self { namespace, key, window, is_sliding: false, is_retry: false })
     }
 
     /// Returns the counter of the same namespace and key in another window.
@@ -52,6 +53,21 @@ impl<'a> Counter<'a> {
     #[inline]
     pub const fn is_sliding(&self) -> bool {
         self.is_sliding
+    }
+
+    /// Returns the counter for a second call of
+    /// [`try_increment`](crate::Backend::try_increment), after the first one returned `None`.
+    ///
+    /// A property of the question, and no part of the counter's identity.
+    #[must_use]
+    pub const fn retry(self) -> Self {
+        Self { is_retry: true, ..self }
+    }
+
+    /// Returns whether this is the [second call](Self::retry) of `try_increment`.
+    #[inline]
+    pub const fn is_retry(&self) -> bool {
+        self.is_retry
     }
 
     /// Returns the namespace, which may be empty. A backend has to keep namespace and key separate:

@@ -20,8 +20,9 @@ use crate::counters::Counters;
 /// window of a [sliding](Counter::is_sliding) counter and counting in the current one.
 ///
 /// [`try_increment`](Backend::try_increment) counts every hit, without a future. A hit on a known
-/// key allocates nothing and copies no key. Every future is ready at its first poll. An operation waits only for operations on the same shard, which take some nanoseconds, and
-/// in a full store for operations that make room.
+/// key allocates nothing and copies no key. Every future is ready at its first poll. An operation
+/// waits only for operations on the same shard, which take some nanoseconds, and in a full store
+/// for operations that make room.
 ///
 /// # Keys are fingerprints
 ///
@@ -116,10 +117,10 @@ impl MemoryBackend {
         self.0.claims.len()
     }
 
-    /// Counts a hit of any kind. Apart, so that the short path for known keys stays short.
+    /// Counts a hit of any kind, also on a new key or in a new window.
     #[cold]
     #[inline(never)]
-    fn increment_any(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
+    fn increment_now(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         check_window(counter)?;
         self.0.counters.increment(counter, hit, now)
     }
@@ -149,14 +150,14 @@ impl Backend for MemoryBackend {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState>> {
-        Some(match self.0.counters.try_increment(counter, hit, now) {
-            Some(state) => Ok(state),
-            None => self.increment_any(counter, hit, now),
-        })
+        if counter.is_retry() {
+            return Some(self.increment_now(counter, hit, now));
+        }
+        self.0.counters.try_increment(counter, hit, now).map(Ok)
     }
 
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
-        self.increment_any(counter, hit, now)
+        self.increment_now(counter, hit, now)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

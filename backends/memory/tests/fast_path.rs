@@ -1,4 +1,4 @@
-//! `try_increment` counts every hit, and returns what `increment` would return.
+//! `try_increment` returns what `increment` would return, or counts nothing.
 
 use limited_core::{
     Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
@@ -86,29 +86,40 @@ proptest! {
             let counter = if step.slides && step.kind < 2 { counter.sliding() } else { counter };
             let hit = hit(step, window, now);
             let increment = |backend: &MemoryBackend| block_on(backend.increment(&counter, &hit, now));
-            let seen = fast.try_increment(&counter, &hit, now).unwrap().unwrap();
+            let counted = fast.try_increment(&counter, &hit, now);
+            let seen = counted.unwrap_or_else(|| increment(&fast)).unwrap();
             prop_assert_eq!(seen, increment(&plain).unwrap(), "{:?}", step);
         }
     }
 }
 
 #[test]
-fn every_hit_takes_the_fast_path() {
+fn known_key_takes_the_fast_path_and_every_other_hit_its_retry() {
     let now = Timestamp::from_nanos(START);
     let key = Key::from("key");
-    for kind in 0..5 {
+    for (kind, is_fast) in [(0, true), (1, true), (2, false), (3, true), (4, true)] {
         let backend = MemoryBackend::new();
         let window = window(kind, now);
         let counter = Counter::new("", &key, window).unwrap();
-        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 2, slides: false };
+        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 3, slides: false };
         let hit = hit(&step, window, now);
-        for counted in [true, true, false] {
-            let state: CounterState = backend.try_increment(&counter, &hit, now).unwrap().unwrap();
+        assert!(backend.try_increment(&counter, &hit, now).is_none(), "{window:?}");
+        assert!(backend.is_empty(), "try_increment counted a new key: {window:?}");
+        assert!(backend.try_increment(&counter.retry(), &hit, now).unwrap().unwrap().counted);
+        assert!(block_on(backend.increment(&counter, &hit, now)).unwrap().counted);
+        // Only an aligned window slides.
+        assert_eq!(
+            backend.try_increment(&counter.sliding(), &Hit::new(0, 9), now).is_some(),
+            kind < 2,
+            "{window:?}"
+        );
+        for counted in [true, false] {
+            let result = backend.try_increment(&counter, &hit, now).map(Result::unwrap);
+            let retried = || backend.try_increment(&counter.retry(), &hit, now).map(Result::unwrap).unwrap();
+            assert_eq!(result.is_some(), is_fast, "{window:?}");
+            let state: CounterState = result.unwrap_or_else(retried);
             assert_eq!(state.counted, counted, "{window:?}");
         }
-        // Only an aligned window slides.
-        let sliding = backend.try_increment(&counter.sliding(), &Hit::new(0, 9), now).unwrap();
-        assert_eq!(sliding.is_ok(), kind < 2, "{window:?}");
     }
 }
 
@@ -123,8 +134,9 @@ fn sliding_counter_without_an_aligned_window_counts_nothing() {
         let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 9, slides: false };
         let hit = hit(&step, window, now);
         let counted = block_on(backend.increment(&counter, &hit, now)).unwrap();
+        assert!(backend.try_increment(&counter.sliding(), &hit, now).is_none(), "{window:?}");
         for error in [
-            backend.try_increment(&counter.sliding(), &hit, now).unwrap().unwrap_err(),
+            backend.try_increment(&counter.sliding().retry(), &hit, now).unwrap().unwrap_err(),
             block_on(backend.increment(&counter.sliding(), &hit, now)).unwrap_err(),
             block_on(backend.get(&counter.sliding(), now)).unwrap_err(),
         ] {

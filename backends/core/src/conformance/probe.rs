@@ -128,13 +128,18 @@ impl<H: Harness> CounterProbe<'_, H> {
         fast.unwrap_or_else(|| self.increment_by_future(hit, now))
     }
 
-    /// Calls `try_increment` of the backend.
+    /// Calls `try_increment` of the backend, and once more if it returns `None`, like a limiter.
     pub(super) fn increment_by_fast_path(
         &self,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Option<Result<CounterState>> {
-        self.with_counter(|counter| self.subject.backend.try_increment(counter, hit, now))
+        let backend = &self.subject.backend;
+        self.with_counter(|counter| {
+            backend
+                .try_increment(counter, hit, now)
+                .or_else(|| backend.try_increment(&counter.retry(), hit, now))
+        })
     }
 
     /// Calls `increment` of the backend.
