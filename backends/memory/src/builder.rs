@@ -72,7 +72,7 @@ impl MemoryBackendBuilder {
     /// A record that may be removed makes room.
     ///
     /// **No record is evicted early**, whatever [`WhenFull`] says, because its action would run a
-    /// second time. Results that are stored for ever therefore use up the maximum for ever.
+    /// second time. Results that are stored forever therefore use up the maximum forever.
     pub const fn max_claims(mut self, max_claims: usize) -> Self {
         self.max_claims = max_claims;
         self
