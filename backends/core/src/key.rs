@@ -1,12 +1,16 @@
 //! Keys: what a limit or a claim applies to.
 
+mod from;
+
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+
+use crate::client_network;
 
 /// What a limit or a claim applies to: a user, an address, a route.
 ///
@@ -16,9 +20,24 @@ use sha2::{Digest, Sha256};
 /// ```
 /// # use limited_core::Key;
 /// assert_eq!(Key::from("signup").as_str(), "signup");
-/// assert_eq!(Key::new().tenant("42").user("7").as_str(), "tenant:42:user:7");
+/// assert_eq!(Key::new().tenant(42).user("7").as_str(), "tenant:42:user:7");
 /// assert_eq!(Key::new().tenant("42:user").user("7").as_str(), "tenant:42%3Auser:user:7");
 /// ```
+///
+/// # Numbers and addresses
+///
+/// An integer is the key of its decimal text, whatever its type: `42_u64`, `42_i32` and `"42"` are
+/// one key. An address is the key that [`Key::ip`] renders. Both allocate one string.
+///
+/// ```
+/// # use limited_core::Key;
+/// # use std::net::{IpAddr, Ipv4Addr};
+/// assert_eq!(Key::from(42_u64), Key::from("42"));
+/// assert_eq!(Key::from(Ipv4Addr::LOCALHOST), Key::new().ip(Ipv4Addr::LOCALHOST));
+/// ```
+///
+/// Two kinds of numbers need a name each, such as `("order", 42)` and `("user", 42)`, or a
+/// namespace each.
 ///
 /// # Different compositions render differently
 ///
@@ -46,7 +65,7 @@ pub struct Dimensions {
     pub tenant: Option<String>,
     /// The user, from [`Key::user`].
     pub user: Option<String>,
-    /// The address, from [`Key::ip`].
+    /// The address, from [`Key::ip`] or [`Key::ip_network`]. Of a network it is the first address.
     pub ip: Option<IpAddr>,
 }
 
@@ -69,19 +88,19 @@ pub enum InvalidKey {
 /// Each method appends one part. A part after a plain string follows it like any other part:
 /// `Key::from("login").user("7")` is `login:user:7`.
 impl Key<'_> {
-    /// Appends a tenant: `tenant:{tenant}`.
+    /// Appends a tenant, by its text or its number: `tenant:{tenant}`.
     #[must_use]
-    pub fn tenant(self, tenant: impl Into<String>) -> Key<'static> {
-        let tenant = tenant.into();
+    pub fn tenant(self, tenant: impl fmt::Display) -> Key<'static> {
+        let tenant = tenant.to_string();
         let mut key = self.part("tenant", &tenant);
         key.dimensions_mut().tenant = Some(tenant);
         key
     }
 
-    /// Appends a user: `user:{user}`.
+    /// Appends a user, by its text or its number: `user:{user}`.
     #[must_use]
-    pub fn user(self, user: impl Into<String>) -> Key<'static> {
-        let user = user.into();
+    pub fn user(self, user: impl fmt::Display) -> Key<'static> {
+        let user = user.to_string();
         let mut key = self.part("user", &user);
         key.dimensions_mut().user = Some(user);
         key
@@ -100,12 +119,46 @@ impl Key<'_> {
     /// assert_eq!(Key::new().ip(mapped), Key::new().ip([192, 0, 2, 1]));
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
+    ///
+    /// An IPv6 client can use any address of its network, and gets a key for each. To limit such
+    /// clients, use [`ip_network`](Self::ip_network).
     #[must_use]
     pub fn ip(self, address: impl Into<IpAddr>) -> Key<'static> {
         let address = address.into().to_canonical();
-        let mut key = self.part("ip", &address.to_string());
+        let mut key = self.part("ip", address);
         key.dimensions_mut().ip = Some(address);
         key
+    }
+
+    /// Appends the network of an address, which identifies the client: `ip:{network}/{bits}` for
+    /// the first `ipv6_prefix` bits of an IPv6 address, and `ip:{address}` for an IPv4 address.
+    ///
+    /// Most providers assign a /64 or larger to each IPv6 customer. With 64 bits, all addresses of
+    /// a customer are one key. Some providers assign a /56 or a /48. IPv4 addresses are never
+    /// grouped. An IPv6 address that [embeds an IPv4 address](crate::embedded_ipv4), such as a
+    /// NAT64 address, counts as that IPv4 address. A prefix of 128 bits or more is the full address,
+    /// as in [`ip`](Self::ip).
+    ///
+    /// ```
+    /// # use limited_core::Key;
+    /// # use std::net::IpAddr;
+    /// let network = |address: &str| address.parse::<IpAddr>().map(|ip| Key::new().ip_network(ip, 64));
+    /// assert_eq!(network("2001:db8::1")?, network("2001:db8::2:3")?);
+    /// assert_ne!(network("2001:db8::1")?, network("2001:db8:0:1::1")?);
+    /// assert_eq!(network("192.0.2.1")?, Key::new().ip([192, 0, 2, 1]));
+    /// assert_eq!(network("64:ff9b::192.0.2.1")?, Key::new().ip([192, 0, 2, 1]));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn ip_network(self, address: impl Into<IpAddr>, ipv6_prefix: u8) -> Key<'static> {
+        match client_network(address.into(), ipv6_prefix) {
+            IpAddr::V6(network) if ipv6_prefix < 128 => {
+                let mut key = self.part("ip", format_args!("{network}/{ipv6_prefix}"));
+                key.dimensions_mut().ip = Some(network.into());
+                key
+            }
+            address => self.ip(address),
+        }
     }
 
     /// Appends the SHA-256 hash of a secret, such as an API key or a bearer token:
@@ -126,16 +179,23 @@ impl Key<'_> {
         key
     }
 
-    /// Appends a named part: `{name}:{value}`.
+    /// Appends a named part: `{name}:{value}`. The value is a text, a number, or any other type
+    /// that displays as one.
+    ///
+    /// ```
+    /// # use limited_core::Key;
+    /// assert_eq!(Key::new().part("order", 981).part("route", "/pay").as_str(), "order:981:route:/pay");
+    /// ```
     #[must_use]
-    pub fn part(self, name: &str, value: &str) -> Key<'static> {
+    pub fn part(self, name: &str, value: impl fmt::Display) -> Key<'static> {
         let mut rendered = self.rendered.into_owned();
         if !rendered.is_empty() {
             rendered.push(':');
         }
         escape_into(&mut rendered, name);
         rendered.push(':');
-        escape_into(&mut rendered, value);
+        // Writing to a string never fails.
+        let _ = write!(Escaped(&mut rendered), "{value}");
         Key { rendered: Cow::Owned(rendered), dimensions: self.dimensions }
     }
 
@@ -193,44 +253,6 @@ impl Default for Key<'static> {
     }
 }
 
-impl<'a> From<&'a str> for Key<'a> {
-    fn from(key: &'a str) -> Self {
-        Self { rendered: Cow::Borrowed(key), dimensions: None }
-    }
-}
-
-impl<'a> From<&'a String> for Key<'a> {
-    fn from(key: &'a String) -> Self {
-        Self::from(key.as_str())
-    }
-}
-
-impl From<String> for Key<'static> {
-    fn from(key: String) -> Self {
-        Self { rendered: Cow::Owned(key), dimensions: None }
-    }
-}
-
-impl<'a> From<Cow<'a, str>> for Key<'a> {
-    fn from(rendered: Cow<'a, str>) -> Self {
-        Self { rendered, dimensions: None }
-    }
-}
-
-impl<'a> From<&'a Key<'_>> for Key<'a> {
-    fn from(key: &'a Key<'_>) -> Self {
-        Self { rendered: Cow::Borrowed(key.as_str()), dimensions: key.dimensions.clone() }
-    }
-}
-
-/// Creates the key of a scope and a name in it with [`Key::part`], such as
-/// `("password-reset", "user-123")`.
-impl<S: AsRef<str>, N: AsRef<str>> From<(S, N)> for Key<'static> {
-    fn from((scope, name): (S, N)) -> Self {
-        Self::new().part(scope.as_ref(), name.as_ref())
-    }
-}
-
 impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -266,6 +288,16 @@ impl Ord for Key<'_> {
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.rendered.hash(state);
+    }
+}
+
+/// Escapes what is written to it.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape_into(self.0, text);
+        Ok(())
     }
 }
 
@@ -310,16 +342,44 @@ mod tests {
     }
 
     #[test]
-    fn scope_and_name_are_a_key() {
-        assert_eq!(Key::from(("password-reset", "user-123")).as_str(), "password-reset:user-123");
-        assert_ne!(Key::from(("a:b", "c")), Key::from(("a", "b:c")));
+    fn number_is_a_value_of_a_part() {
+        let key = Key::new().tenant(4_u64).user(-7).part("order", u128::MAX);
+        assert_eq!(key, Key::new().tenant("4").user("-7").part("order", &u128::MAX.to_string()));
+        assert_eq!(key.dimensions().unwrap().user.as_deref(), Some("-7"));
+        // A value that is displayed in several pieces is escaped in each.
+        let pieces = Key::new().part("path", format_args!("{}:{}", "a=b", '%'));
+        assert_eq!(pieces.as_str(), "path:a%3Db%3A%25");
     }
 
     #[test]
-    fn plain_string_is_borrowed() {
-        let text = String::from("user");
-        let key = Key::from(&text);
-        assert!(std::ptr::eq(key.as_str(), text.as_str()));
+    fn addresses_of_one_network_are_one_key() {
+        let network = |address: &str, bits| Key::new().ip_network(address.parse::<IpAddr>().unwrap(), bits);
+        assert_eq!(network("2001:db8:1:2:ffff::1", 64).as_str(), "ip:2001%3Adb8%3A1%3A2%3A%3A/64");
+        assert_eq!(network("2001:db8:1:2:ffff::1", 64), network("2001:db8:1:2::9", 64));
+        assert_ne!(network("2001:db8:1:2::1", 64), network("2001:db8:1:3::1", 64));
+        assert_eq!(network("2001:db8:1:2::1", 48), network("2001:db8:1:3::1", 48));
+        let key = network("2001:db8::1", 64);
+        assert_eq!(key.dimensions().unwrap().ip, Some("2001:db8::".parse().unwrap()));
+    }
+
+    #[test]
+    fn network_is_no_address_and_no_other_network() {
+        let first: IpAddr = "2001:db8::".parse().unwrap();
+        assert_ne!(Key::new().ip_network(first, 64), Key::new().ip(first));
+        assert_ne!(Key::new().ip_network(first, 64), Key::new().ip_network(first, 48));
+        for bits in [128, 129, 255] {
+            assert_eq!(Key::new().ip_network(first, bits), Key::new().ip(first));
+        }
+    }
+
+    #[test]
+    fn ipv4_address_is_never_grouped() {
+        for address in ["192.0.2.1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1", "::ffff:0:192.0.2.1"] {
+            let address: IpAddr = address.parse().unwrap();
+            for bits in [0, 24, 64, 128] {
+                assert_eq!(Key::new().ip_network(address, bits), Key::new().ip([192, 0, 2, 1]), "{address}");
+            }
+        }
     }
 
     #[test]
