@@ -1,9 +1,13 @@
 //! Errors of backends.
 
+mod debug;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::debug::{debug_error, debug_sources};
 
 /// Why an operation of a backend failed. Each variant is something that a caller can act on.
 ///
@@ -13,9 +17,11 @@ use std::sync::Arc;
 ///
 /// Errors are cheap to clone, because one failed request may be the result of several callers.
 ///
+/// [`Debug`](fmt::Debug) prints one line: the variant, the message, and the message of each source.
+///
 /// [`TimedOut`]: BackendError::TimedOut
 /// [`Unavailable`]: BackendError::Unavailable
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum BackendError {
     /// The backend requires a lower request rate. Nothing was counted; retry later.
@@ -127,6 +133,25 @@ impl fmt::Display for BackendError {
     }
 }
 
+impl fmt::Debug for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Throttled(_) => "Throttled",
+            Self::TimedOut(_) => "TimedOut",
+            Self::Unavailable(_) => "Unavailable",
+            Self::MissingTable(_) => "MissingTable",
+            Self::AccessDenied(_) => "AccessDenied",
+            Self::Misconfigured(_) => "Misconfigured",
+            Self::Invalid(_) => "Invalid",
+            Self::Full { .. } => "Full",
+            Self::Unsupported(_) => "Unsupported",
+            Self::Corrupt(_) => "Corrupt",
+            Self::Other(_) => "Other",
+        };
+        debug_error(f, name, self)
+    }
+}
+
 // Not derived, because the message of a variant contains that of its cause. So the source is that
 // of the cause.
 impl Error for BackendError {
@@ -204,6 +229,18 @@ mod tests {
         assert_eq!(error.to_string(), "the backend is unavailable: no connection to the table's endpoint");
         assert_eq!(error.source().unwrap().to_string(), "connection reset");
         assert_eq!(error.clone().source().unwrap().to_string(), "connection reset");
+    }
+
+    #[test]
+    fn debug_says_variant_message_and_sources() {
+        let source = std::io::Error::other("connection reset");
+        let error = BackendError::unavailable(Cause::with_source("no connection to the endpoint", source));
+        assert_eq!(
+            format!("{error:?}"),
+            "Unavailable: the backend is unavailable: no connection to the endpoint; caused by: connection reset"
+        );
+        let full = format!("{:?}", BackendError::Full { max_keys: 7 });
+        assert!(full.starts_with("Full: the backend is full: it has 7 live keys"), "{full}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::client_network;
+use crate::{client_network, debug_error};
 
 /// What a limit or a claim applies to: a user, an address, a route.
 ///
@@ -70,7 +70,7 @@ pub struct Dimensions {
 }
 
 /// Why no backend accepts a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// The key is the empty string.
     #[error("the key is empty; expected 1 to {max} bytes", max = Key::MAX_LEN)]
@@ -81,6 +81,16 @@ pub enum InvalidKey {
         /// The length in bytes.
         length: usize,
     },
+}
+
+impl fmt::Debug for InvalidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Empty => "Empty",
+            Self::TooLong { .. } => "TooLong",
+        };
+        debug_error(f, name, self)
+    }
 }
 
 /// # Composing a key
@@ -387,6 +397,7 @@ mod tests {
         assert_eq!(Key::from("").validate(), Err(InvalidKey::Empty));
         assert_eq!(Key::from("x".repeat(1024)).validate(), Ok(()));
         assert_eq!(Key::from("é".repeat(513)).validate(), Err(InvalidKey::TooLong { length: 1026 }));
+        assert_eq!(format!("{:?}", InvalidKey::Empty), "Empty: the key is empty; expected 1 to 1024 bytes");
     }
 
     /// One part of a generated composition.

@@ -13,7 +13,7 @@
 //! | identity of a client | [`client_network`], [`embedded_ipv4`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
-//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`] |
+//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`debug_error`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
 //! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
@@ -55,7 +55,7 @@ pub use claim::{
 };
 pub use clock::{Clock, CoarseClock, ManualClock, Sleep, SystemClock};
 pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
-pub use error::{BackendError, Cause, Result};
+pub use error::{BackendError, Cause, Result, debug_error, debug_sources};
 pub use key::{Dimensions, InvalidKey, Key};
 pub use operation::Operation;
 pub use timestamp::Timestamp;

@@ -1,9 +1,10 @@
 //! Windows: when a counter counts, when it ends, and how long a backend retains it.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::timestamp::nanos;
+use crate::{Timestamp, debug_error};
 
 /// The maximum clock skew: how far the clocks of processes that share a backend may differ, and how
 /// far one clock may jump back.
@@ -30,6 +31,19 @@ impl WindowLength {
     /// A hundred years of 366 days.
     pub const MAX: Self = Self(36_600 * Self::DAY.0);
 
+    /// Returns the length that is equal to a duration.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWindowLength`] if the duration is shorter than [`MIN`](Self::MIN) or longer than
+    /// [`MAX`](Self::MAX).
+    pub const fn new(duration: Duration) -> Result<Self, InvalidWindowLength> {
+        match nanos(duration) {
+            length if length < Self::MIN.0 || length > Self::MAX.0 => Err(InvalidWindowLength(duration)),
+            length => Ok(Self(length)),
+        }
+    }
+
     /// Returns the length in nanoseconds; never zero.
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -42,20 +56,21 @@ impl WindowLength {
 }
 
 /// A duration that cannot be the length of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid window length {0:?}; expected 1 ms to 100 years (36,600 days)")]
 pub struct InvalidWindowLength(pub Duration);
+
+impl fmt::Debug for InvalidWindowLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_error(f, "InvalidWindowLength", self)
+    }
+}
 
 impl TryFrom<Duration> for WindowLength {
     type Error = InvalidWindowLength;
 
     fn try_from(duration: Duration) -> Result<Self, InvalidWindowLength> {
-        let length = Self(nanos(duration));
-        if (Self::MIN..=Self::MAX).contains(&length) {
-            Ok(length)
-        } else {
-            Err(InvalidWindowLength(duration))
-        }
+        Self::new(duration)
     }
 }
 
