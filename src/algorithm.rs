@@ -15,9 +15,6 @@ mod sliding_window;
 mod token_bucket;
 mod usage;
 
-use std::fmt;
-use std::str::FromStr;
-
 use limited_core::{Hit, Timestamp, Window};
 
 pub(crate) use self::usage::{CounterValues, Usage};
@@ -31,7 +28,6 @@ use crate::Quota;
 /// Fixed and sliding windows of equal length share their counters. A limiter can therefore change
 /// from one to the other and keep what was counted. Namespaces keep them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Algorithm {
     /// Admits at most `limit` per window. Windows are aligned to the Unix epoch: a minute starts at
@@ -72,15 +68,13 @@ pub enum Algorithm {
 impl Algorithm {
     /// Every algorithm.
     pub const ALL: [Self; 3] = [Self::FixedWindow, Self::SlidingWindow, Self::TokenBucket];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::FixedWindow => "fixed-window",
-            Self::SlidingWindow => "sliding-window",
-            Self::TokenBucket => "token-bucket",
-        }
-    }
 }
+
+limited_core::named_setting!(Algorithm, "algorithm" {
+    FixedWindow => "fixed-window",
+    SlidingWindow => "sliding-window",
+    TokenBucket => "token-bucket",
+});
 
 // Inlined, so that a caller that knows the algorithm contains only the code of that one.
 impl Algorithm {
@@ -139,28 +133,6 @@ impl Algorithm {
     }
 }
 
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A text that is not the name of an [`Algorithm`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown algorithm `{0}`; expected fixed-window, sliding-window or token-bucket")]
-pub struct UnknownAlgorithm(pub String);
-
-impl FromStr for Algorithm {
-    type Err = UnknownAlgorithm;
-
-    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == text)
-            .ok_or_else(|| UnknownAlgorithm(text.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +142,9 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }
-        assert_eq!("leaky".parse::<Algorithm>(), Err(UnknownAlgorithm("leaky".into())));
+        assert_eq!(
+            "leaky".parse::<Algorithm>().unwrap_err().to_string(),
+            "unknown algorithm `leaky`; expected fixed-window, sliding-window or token-bucket"
+        );
     }
 }

@@ -1,9 +1,14 @@
 //! Errors of a limiter, and what to decide if the backend fails.
 
-use limited_core::{BackendError, InvalidKey};
+use std::fmt;
+
+use limited_core::{BackendError, InvalidKey, debug_error};
 
 /// Why there is no decision. An error is neither a refusal nor an admission.
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// [`Debug`](fmt::Debug), which `main` prints, is one line: the variant, the message, and the
+/// message of each source.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The key is empty or too long. The backend was not called.
@@ -28,9 +33,21 @@ impl Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidKey(error) => write!(f, "InvalidKey({error:?})"),
+            Self::ZeroCost => debug_error(f, "ZeroCost", self),
+            Self::Backend(error) => write!(f, "Backend({error:?})"),
+        }
+    }
+}
+
 /// What a limiter decides if its backend fails.
 ///
 /// An invalid key and a cost of 0 are mistakes of the caller, and always errors.
+///
+/// As text, also with the feature `serde`: `return`, `allow` or `deny`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnError {
@@ -41,4 +58,47 @@ pub enum OnError {
     Allow,
     /// Refuses the hit ("fail closed"): nothing passes without a limit.
     Deny,
+}
+
+limited_core::named_setting!(OnError, "decision on errors" {
+    Return => "return",
+    Allow => "allow",
+    Deny => "deny",
+});
+
+#[cfg(test)]
+mod tests {
+    use limited_core::Cause;
+
+    use super::*;
+
+    #[test]
+    fn error_that_main_prints_says_variant_message_and_sources() {
+        let cause = Cause::with_source("no response from the table `limits`", "connection reset");
+        for (error, text) in [
+            (
+                Error::from(BackendError::TimedOut(cause)),
+                "Backend(TimedOut: the backend did not respond in time: no response from the table `limits`; \
+                 caused by: connection reset)",
+            ),
+            (InvalidKey::Empty.into(), "InvalidKey(Empty: the key is empty; expected 1 to 1024 bytes)"),
+            (
+                Error::ZeroCost,
+                "ZeroCost: a cost of 0 decides nothing; pass 1 or more, or call `peek` to read the state",
+            ),
+        ] {
+            assert_eq!(format!("{error:?}"), text);
+        }
+    }
+
+    #[test]
+    fn displayed_setting_parses_to_itself() {
+        for on_error in [OnError::Return, OnError::Allow, OnError::Deny] {
+            assert_eq!(on_error.to_string().parse(), Ok(on_error));
+        }
+        assert_eq!(
+            "open".parse::<OnError>().unwrap_err().to_string(),
+            "unknown decision on errors `open`; expected return, allow or deny"
+        );
+    }
 }

@@ -40,7 +40,7 @@ mod poll_once;
 mod quota;
 pub mod telemetry;
 
-pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use algorithm::Algorithm;
 pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};
 pub use decision::Decision;
 pub use do_once::{DoOnce, Done};
@@ -56,7 +56,7 @@ pub use quota::{Quota, QuotaError};
 pub use limited_core as backend;
 pub use limited_core::{
     Backend, BackendError, Clock, CoarseClock, Dimensions, Immediate, InvalidKey, InvalidWindowLength, Key,
-    ManualClock, SystemClock, Timestamp,
+    ManualClock, SystemClock, Timestamp, UnknownName,
 };
 
 #[cfg(feature = "dynamodb-client")]

@@ -13,17 +13,18 @@
 //! | identity of a client | [`client_network`], [`embedded_ipv4`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
-//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`debug_error`] |
+//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`UnknownName`], [`debug_error`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
 //! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
 //!
 //! # Features
 //!
-//! Both are off by default.
+//! All are off by default.
 //!
 //! - `conformance`: the conformance suite, for tests of a backend.
 //! - `coalesce`: one write in flight per key, for backends behind a network. Adds `futures-util`.
+//! - `serde`: `Serialize` and `Deserialize` for settings, as text. Adds `serde`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
@@ -41,6 +42,7 @@ mod error;
 mod forward;
 mod key;
 mod operation;
+mod setting;
 pub mod sliding;
 mod timestamp;
 mod window;
@@ -58,6 +60,10 @@ pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
 pub use error::{BackendError, Cause, Result, debug_error, debug_sources};
 pub use key::{Dimensions, InvalidKey, Key};
 pub use operation::Operation;
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+pub use serde as __serde;
+pub use setting::UnknownName;
 pub use timestamp::Timestamp;
 pub use window::{
     InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,

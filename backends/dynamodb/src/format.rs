@@ -5,6 +5,8 @@ use jiff::fmt::temporal::DateTimePrinter;
 use limited_core::{Key, Timestamp, Window, WindowLength};
 
 /// The format of the `WindowTime` of aligned windows.
+///
+/// As text, also with serde: `interval` or `start`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WindowTimeFormat {
@@ -15,6 +17,11 @@ pub enum WindowTimeFormat {
     /// Such a table holds one window length only; a second length is an error.
     Start,
 }
+
+limited_core::named_setting!(WindowTimeFormat, "format of window times" {
+    Interval => "interval",
+    Start => "start",
+});
 
 /// Joins namespace and key, so that no two pairs have the same identifier.
 ///

@@ -3,6 +3,8 @@
 use crate::sync::{AtomicUsize, Ordering};
 
 /// What to do with a counter's new key if the store is full. Claims are never evicted.
+///
+/// As text, also with serde: `refuse` or `evict-soonest`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -20,6 +22,11 @@ pub enum WhenFull {
     /// [`MemoryBackend::evicted`](crate::MemoryBackend::evicted) counts the evictions.
     EvictSoonest,
 }
+
+limited_core::named_setting!(WhenFull, "behaviour at the maximum number of keys" {
+    Refuse => "refuse",
+    EvictSoonest => "evict-soonest",
+});
 
 /// Counts the entries of a store: each reserves one unit before it is added, and releases it when
 /// it is removed.
