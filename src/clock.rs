@@ -117,10 +117,11 @@ mod tests {
         {
             assert!(is_enough(Algorithm::TokenBucket, quota), "{quota}");
         }
-        for quota in ["1000/s burst 1", "1000/s burst 399", "1/999ms", "5/s burst 0", "100000/min burst 600"]
-        {
+        for quota in ["1000/s burst 1", "1000/s burst 399", "1/999ms", "100000/min burst 600"] {
             assert!(!is_enough(Algorithm::TokenBucket, quota), "{quota}");
         }
+        let empty = Quota::per_second(5).burst(0);
+        assert!(!coarse_is_enough(Algorithm::TokenBucket, &empty, || Duration::from_millis(4)));
     }
 
     #[test]

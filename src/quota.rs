@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use limited_core::{InvalidWindowLength, WindowLength};
+use limited_core::{InvalidWindowLength, WindowLength, debug_error};
 
 use crate::duration;
 
@@ -28,8 +28,21 @@ use crate::duration;
 /// units are `ns`, `us`, `ms`, `s` (`sec`, `second`), `min` (`m`, `minute`), `h` (`hour`), `d`
 /// (`day`), and their plurals.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] round-trip. The feature `serde` reads and writes the
-/// same text.
+/// The burst is the size of the bucket: `100/min burst 20` admits 20 at once, not 120. See
+/// [`burst`](Self::burst).
+///
+/// [`Display`](fmt::Display) and [`FromStr`] round-trip, except for a burst of 0, which is an error
+/// in a text. The feature `serde` reads and writes the same text.
+///
+/// # Windows and the calendar
+///
+/// Windows have a fixed length and start at multiples of it since 1970-01-01 00:00 UTC. A day
+/// starts at midnight UTC. A window of 7 days starts on Thursdays at 00:00 UTC, because 1970-01-01
+/// was a Thursday. A window of 30 days starts on no particular day. There are no units for weeks,
+/// months and years, because a reader would expect those of a calendar.
+///
+/// Token buckets have no start. The windows of [attempts](crate::LimitedAttempt) start with the
+/// first attempt.
 ///
 /// # Range
 ///
@@ -66,15 +79,69 @@ impl Quota {
 
     /// Creates a quota of `limit` per `window`.
     ///
+    /// In a constant, a window out of range is an error of the compiler:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use limited::Quota;
+    /// const LOGIN: Quota = match Quota::new(5, Duration::from_secs(15 * 60)) {
+    ///     Ok(quota) => quota,
+    ///     Err(_) => panic!("the window of LOGIN is out of range"),
+    /// };
+    /// assert_eq!(LOGIN, "5/15min".parse()?);
+    /// # Ok::<(), limited::QuotaError>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`QuotaError::Window`] if the window is shorter than 1 ms or longer than 100 years.
-    pub fn new(limit: u64, window: Duration) -> Result<Self, QuotaError> {
-        Ok(Self::with_length(limit, WindowLength::try_from(window)?))
+    /// [`InvalidWindowLength`] if the window is shorter than 1 ms or longer than 100 years. It
+    /// converts to [`QuotaError`].
+    pub const fn new(limit: u64, window: Duration) -> Result<Self, InvalidWindowLength> {
+        match WindowLength::new(window) {
+            Ok(length) => Ok(Self::with_length(limit, length)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a quota of one per `interval`.
+    ///
+    /// A token bucket then admits at an even pace, one per interval. With a
+    /// [burst](Self::burst), it admits that many at once and then one per interval:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use limited::{Algorithm, Limiter, Quota, memory::MemoryBackend};
+    /// let quota = Quota::every(Duration::from_millis(200))?.burst(3);
+    /// let limiter = Limiter::new(MemoryBackend::new()).quota(quota).algorithm(Algorithm::TokenBucket);
+    /// for _ in 0..3 {
+    ///     assert!(limiter.allow_now("user:7")?.is_allowed());
+    /// }
+    /// assert!(!limiter.allow_now("user:7")?.is_allowed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Prefer the token bucket: a window of one length admits one at its end and one at the start
+    /// of the next, and a [sliding window](crate::Algorithm::SlidingWindow#small-limits) refuses
+    /// every second hit of this pace.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWindowLength`] if the interval is shorter than 1 ms or longer than 100 years. For a
+    /// shorter interval, use a limit per second: [`Quota::per_second(20_000)`](Self::per_second).
+    pub const fn every(interval: Duration) -> Result<Self, InvalidWindowLength> {
+        Self::new(1, interval)
     }
 
     /// Sets the burst: how many tokens a token bucket holds, and so how much it admits at once
-    /// after it has been idle. Default: the limit. Fixed and sliding windows ignore it.
+    /// after it has been idle. Default: the limit.
+    ///
+    /// The burst is the size of the bucket. It is not added to the limit, and it does not admit
+    /// more in the long run. `100/min burst 20` admits 20 at once, then one every 600 ms, and at
+    /// most 120 in the first minute.
+    ///
+    /// Fixed and sliding windows ignore it. A [`LimiterConfig`](crate::LimiterConfig) reports a
+    /// burst under a window as an error. A burst of 0 admits nothing, and a text with `burst 0` is
+    /// an error. To refuse everything, set the limit to 0.
     #[must_use]
     pub const fn burst(self, burst: u64) -> Self {
         Self { burst: Some(burst), ..self }
@@ -103,7 +170,7 @@ impl Quota {
     pub fn from_env() -> Result<Self, QuotaError> {
         let seconds = number_from_env(Self::WINDOW_VARIABLE)?.unwrap_or(60);
         let limit = number_from_env(Self::LIMIT_VARIABLE)?.unwrap_or(100);
-        Self::new(limit, Duration::from_secs(seconds))
+        Ok(Self::new(limit, Duration::from_secs(seconds))?)
     }
 }
 
@@ -117,6 +184,11 @@ impl Quota {
     /// Returns the length of the window.
     pub const fn window(&self) -> Duration {
         self.length.as_duration()
+    }
+
+    /// Returns the burst, if it is set. [`capacity`](Self::capacity) also returns its default.
+    pub const fn get_burst(&self) -> Option<u64> {
+        self.burst
     }
 
     /// Returns how many tokens a token bucket holds: the burst if it is set, else the limit. A
@@ -141,7 +213,7 @@ impl Default for Quota {
 }
 
 /// Why a quota could not be created or read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The length of the window is out of range.
@@ -152,6 +224,12 @@ pub enum QuotaError {
         "invalid quota `{0}`; expected a limit and a window, such as 100/min, 5/s, 10/30s or 100/min burst 20"
     )]
     Syntax(String),
+    /// The text sets a burst of 0, so that a token bucket would admit nothing.
+    #[error(
+        "invalid quota `{0}`: a burst of 0 admits nothing; set a burst of 1 or more, or a limit of 0 to refuse \
+         everything"
+    )]
+    ZeroBurst(String),
     /// The value of an environment variable is not a whole number.
     #[error("environment variable {variable} is `{value}`; expected a whole number")]
     Environment {
@@ -160,6 +238,18 @@ pub enum QuotaError {
         /// The value of the variable.
         value: String,
     },
+}
+
+impl fmt::Debug for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Window(_) => "Window",
+            Self::Syntax(_) => "Syntax",
+            Self::ZeroBurst(_) => "ZeroBurst",
+            Self::Environment { .. } => "Environment",
+        };
+        debug_error(f, name, self)
+    }
 }
 
 fn number_from_env(variable: &'static str) -> Result<Option<u64>, QuotaError> {
@@ -214,6 +304,7 @@ impl FromStr for Quota {
         let quota = Self::new(limit, window)?;
         match (words.next(), words.next().map(number), words.next()) {
             (None, None, None) => Ok(quota),
+            (Some("burst"), Some(Some(0)), None) => Err(QuotaError::ZeroBurst(text.to_owned())),
             (Some("burst"), Some(Some(burst)), None) => Ok(quota.burst(burst)),
             _ => Err(syntax()),
         }
@@ -235,26 +326,7 @@ fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-#[cfg(feature = "serde")]
-mod text {
-    use std::borrow::Cow;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    use super::Quota;
-
-    impl Serialize for Quota {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_str(self)
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Quota {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-        }
-    }
-}
+limited_core::serde_as_text!(Quota);
 
 #[cfg(test)]
 mod tests {
@@ -324,6 +396,55 @@ mod tests {
         assert_eq!(Quota::per_second(5).burst(0).capacity(), 0);
     }
 
+    #[test]
+    fn burst_of_0_in_a_text_is_an_error() {
+        let error = "5/s burst 0".parse::<Quota>().unwrap_err();
+        assert_eq!(error, QuotaError::ZeroBurst("5/s burst 0".into()));
+        assert!(error.to_string().contains("a limit of 0 to refuse everything"), "{error}");
+        assert_eq!("0/s".parse(), Ok(Quota::per_second(0)));
+        assert_eq!(Quota::per_second(5).burst(0).get_burst(), Some(0));
+    }
+
+    #[test]
+    fn quota_is_a_constant() {
+        const LOGIN: Quota = match Quota::new(5, Duration::from_secs(900)) {
+            Ok(quota) => quota.burst(2),
+            Err(_) => panic!("the window is out of range"),
+        };
+        const PACE: Result<Quota, InvalidWindowLength> = Quota::every(Duration::from_millis(250));
+        assert_eq!(LOGIN.to_string(), "5/15min burst 2");
+        assert_eq!(PACE.unwrap().to_string(), "1/250ms");
+    }
+
+    #[test]
+    fn quota_of_an_interval_out_of_range_is_an_error() {
+        for interval in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
+            assert_eq!(Quota::every(interval), Err(InvalidWindowLength(interval)));
+            assert_eq!(Quota::new(7, interval), Err(InvalidWindowLength(interval)));
+        }
+        assert!(Quota::every(Duration::from_millis(1)).is_ok());
+    }
+
+    #[test]
+    fn error_that_main_prints_says_variant_and_message() {
+        let debug = |text: &str| format!("{:?}", text.parse::<Quota>().unwrap_err());
+        assert_eq!(
+            debug("100/fortnight"),
+            "Syntax: invalid quota `100/fortnight`; expected a limit and a window, such as 100/min, 5/s, 10/30s or \
+             100/min burst 20"
+        );
+        assert_eq!(
+            debug("1/0s"),
+            "Window: invalid window length 0ns; expected 1 ms to 100 years (36,600 days)"
+        );
+        assert!(debug("1/s burst 0").starts_with("ZeroBurst: invalid quota `1/s burst 0`: "));
+        let variable = QuotaError::Environment { variable: Quota::LIMIT_VARIABLE, value: "many".into() };
+        assert_eq!(
+            format!("{variable:?}"),
+            "Environment: environment variable RATE_LIMIT_MAX_REQUESTS is `many`; expected a whole number"
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -331,7 +452,7 @@ mod tests {
         fn displayed_quota_parses_to_itself(
             limit: u64,
             nanos in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
-            burst: Option<u64>,
+            burst in prop::option::of(1..=u64::MAX),
         ) {
             let mut quota = Quota::new(limit, Duration::from_nanos(nanos)).unwrap();
             quota.burst = burst;

@@ -1,11 +1,11 @@
 //! The error of a run under a claim.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{BackendError, InvalidKey};
+use limited_core::{BackendError, InvalidKey, debug_sources};
 
 /// The error of [`Idempotency`](crate::Idempotency) and [`DoOnce`](crate::DoOnce). `E` is the error
 /// of the handler, and `T` its value. The handler of `DoOnce` is its action.
@@ -25,6 +25,9 @@ use limited_core::{BackendError, InvalidKey};
 ///
 /// It implements [`Error`](std::error::Error) if `E` does. If `E` does not, as `String`, take the
 /// handler's error out with [`into_outcome`](Self::into_outcome) or by matching.
+///
+/// [`Debug`](fmt::Debug), which `main` prints, is one line: the variant, the message, and the
+/// message of each source. It never contains the value of the handler.
 #[non_exhaustive]
 pub enum RunError<E, T = ()> {
     /// The key is empty or too long. The handler did not run, and no request was sent to the
@@ -167,10 +170,15 @@ impl<E, T> RunError<E, T> {
     }
 }
 
-impl<E: fmt::Display, T> fmt::Display for RunError<E, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<E, T> RunError<E, T> {
+    /// Writes the message. `write_error` writes the error of the handler.
+    fn write_message<W: Write>(
+        &self,
+        f: &mut W,
+        write_error: impl FnOnce(&E, &mut W) -> fmt::Result,
+    ) -> fmt::Result {
         match self {
-            Self::InvalidKey(error) => error.fmt(f),
+            Self::InvalidKey(error) => write!(f, "{error}"),
             #[cfg(feature = "idempotency")]
             Self::InvalidRequest(error) => write!(f, "the request cannot be serialized as JSON: {error}"),
             Self::KeyReused => {
@@ -179,8 +187,11 @@ impl<E: fmt::Display, T> fmt::Display for RunError<E, T> {
             Self::InProgress { retry_after } => {
                 write!(f, "another call with this key is in progress; retry in {retry_after:?}")
             }
-            Self::Failed(error) => error.fmt(f),
-            Self::ReplayedError(error) => write!(f, "an earlier run failed, and its error was stored: {error}"),
+            Self::Failed(error) => write_error(error, f),
+            Self::ReplayedError(error) => {
+                f.write_str("an earlier run failed, and its error was stored: ")?;
+                write_error(error, f)
+            }
             Self::NotStored { reason, .. } => {
                 write!(f, "the handler ran, but its result could not be stored: {reason}")
             }
@@ -193,41 +204,73 @@ impl<E: fmt::Display, T> fmt::Display for RunError<E, T> {
             }
             #[cfg(feature = "idempotency")]
             Self::Decode(error) => write!(f, "the stored result is not of the expected type: {error}"),
-            Self::Backend(error) => error.fmt(f),
+            Self::Backend(error) => write!(f, "{error}"),
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidKey(_) => "InvalidKey",
+            #[cfg(feature = "idempotency")]
+            Self::InvalidRequest(_) => "InvalidRequest",
+            Self::KeyReused => "KeyReused",
+            Self::InProgress { .. } => "InProgress",
+            Self::Failed(_) => "Failed",
+            Self::ReplayedError(_) => "ReplayedError",
+            Self::NotStored { .. } => "NotStored",
+            Self::LeaseLost { .. } => "LeaseLost",
+            Self::NotRecorded { .. } => "NotRecorded",
+            #[cfg(feature = "idempotency")]
+            Self::Decode(_) => "Decode",
+            Self::Backend(_) => "Backend",
+        }
+    }
+
+    /// Returns the source, unless it is below the error of the handler, which need not be an error
+    /// type.
+    fn own_source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InvalidKey(error) => error.source(),
+            #[cfg(feature = "idempotency")]
+            Self::InvalidRequest(error) | Self::Decode(error) => error.source(),
+            Self::Backend(error) | Self::NotRecorded { error, .. } => error.source(),
+            Self::Failed(_)
+            | Self::ReplayedError(_)
+            | Self::KeyReused
+            | Self::InProgress { .. }
+            | Self::NotStored { .. }
+            | Self::LeaseLost { .. } => None,
+        }
+    }
+
+    /// Returns the result of the handler, if the error is not about that result itself.
+    const fn outcome(&self) -> Option<&Result<T, E>> {
+        match self {
+            Self::NotStored { outcome, .. } => outcome.as_ref(),
+            Self::LeaseLost { outcome } | Self::NotRecorded { outcome, .. } => Some(outcome),
+            _ => None,
         }
     }
 }
 
-// Not derived: `T` need not implement `Debug`, and may be a secret.
+impl<E: fmt::Display, T> fmt::Display for RunError<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_message(f, |error, f| error.fmt(f))
+    }
+}
+
+// Not derived: `T` need not implement `Debug`, and may be a secret. `E` need not implement
+// `Display`.
 impl<E: fmt::Debug, T> fmt::Debug for RunError<E, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let redacted = |outcome: &Result<T, E>| if outcome.is_ok() { "Ok(..)" } else { "Err(..)" };
-        match self {
-            Self::InvalidKey(error) => f.debug_tuple("InvalidKey").field(error).finish(),
-            #[cfg(feature = "idempotency")]
-            Self::InvalidRequest(error) => f.debug_tuple("InvalidRequest").field(error).finish(),
-            Self::KeyReused => f.write_str("KeyReused"),
-            Self::InProgress { retry_after } => {
-                f.debug_struct("InProgress").field("retry_after", retry_after).finish()
-            }
-            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
-            Self::ReplayedError(error) => f.debug_tuple("ReplayedError").field(error).finish(),
-            Self::NotStored { reason, outcome } => f
-                .debug_struct("NotStored")
-                .field("reason", reason)
-                .field("outcome", &format_args!("{}", outcome.as_ref().map_or("None", redacted)))
-                .finish(),
-            Self::LeaseLost { outcome } => {
-                f.debug_struct("LeaseLost").field("outcome", &format_args!("{}", redacted(outcome))).finish()
-            }
-            Self::NotRecorded { outcome, error } => f
-                .debug_struct("NotRecorded")
-                .field("outcome", &format_args!("{}", redacted(outcome)))
-                .field("error", error)
-                .finish(),
-            #[cfg(feature = "idempotency")]
-            Self::Decode(error) => f.debug_tuple("Decode").field(error).finish(),
-            Self::Backend(error) => f.debug_tuple("Backend").field(error).finish(),
+        let mut message = String::new();
+        self.write_message(&mut message, |error, f| write!(f, "{error:?}"))?;
+        write!(f, "{}: {message}", self.name())?;
+        debug_sources(f, message, self.own_source())?;
+        match self.outcome() {
+            Some(Ok(_)) => f.write_str("; the handler returned Ok(..)"),
+            Some(Err(_)) => f.write_str("; the handler returned Err(..)"),
+            None => Ok(()),
         }
     }
 }
@@ -237,14 +280,8 @@ impl<E: fmt::Debug, T> fmt::Debug for RunError<E, T> {
 impl<E: StdError + 'static, T> StdError for RunError<E, T> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::InvalidKey(error) => error.source(),
-            #[cfg(feature = "idempotency")]
-            Self::InvalidRequest(error) | Self::Decode(error) => error.source(),
             Self::Failed(error) | Self::ReplayedError(error) => error.source(),
-            Self::Backend(error) | Self::NotRecorded { error, .. } => error.source(),
-            Self::KeyReused | Self::InProgress { .. } | Self::NotStored { .. } | Self::LeaseLost { .. } => {
-                None
-            }
+            _ => self.own_source(),
         }
     }
 }
@@ -258,5 +295,52 @@ impl<E, T> From<InvalidKey> for RunError<E, T> {
 impl<E, T> From<BackendError> for RunError<E, T> {
     fn from(error: BackendError) -> Self {
         Self::Backend(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limited_core::Cause;
+
+    use super::*;
+
+    #[test]
+    fn error_that_main_prints_says_variant_message_and_sources() {
+        let outage = || BackendError::unavailable(Cause::with_source("an outage", "cable cut"));
+        let text = "the backend is unavailable: an outage; caused by: cable cut";
+        for (error, text) in [
+            (RunError::Backend(outage()), format!("Backend: {text}")),
+            (
+                RunError::NotRecorded { outcome: Ok("a secret"), error: outage() },
+                format!(
+                    "NotRecorded: the handler ran, but its result was not recorded: {text}; the handler returned Ok(..)"
+                ),
+            ),
+            (RunError::Failed("no route"), "Failed: \"no route\"".to_owned()),
+            (
+                RunError::ReplayedError("no route"),
+                "ReplayedError: an earlier run failed, and its error was stored: \"no route\"".to_owned(),
+            ),
+            (
+                RunError::InvalidKey(InvalidKey::Empty),
+                "InvalidKey: the key is empty; expected 1 to 1024 bytes".to_owned(),
+            ),
+            (
+                RunError::InProgress { retry_after: Duration::from_secs(3) },
+                "InProgress: another call with this key is in progress; retry in 3s".to_owned(),
+            ),
+            (
+                RunError::NotStored { reason: Arc::from("too large"), outcome: Some(Err("declined")) },
+                "NotStored: the handler ran, but its result could not be stored: too large; the handler returned \
+                 Err(..)"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(format!("{error:?}"), text);
+        }
+        let reused = format!("{:?}", RunError::<&str>::KeyReused);
+        assert!(reused.starts_with("KeyReused: the idempotency key belongs to another request"), "{reused}");
+        let lost = format!("{:?}", RunError::<&str>::LeaseLost { outcome: Ok(()) });
+        assert!(lost.starts_with("LeaseLost: the lease was lost"), "{lost}");
     }
 }

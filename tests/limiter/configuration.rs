@@ -20,7 +20,7 @@ fn configuration_file_selects_quota_and_algorithm() {
 
 #[test]
 fn serialized_values_deserialize_to_themselves() {
-    for quota in [Quota::per_day(1), Quota::per_second(5).burst(0), "7/90s".parse().unwrap()] {
+    for quota in [Quota::per_day(1), Quota::per_second(5).burst(1), "7/90s".parse().unwrap()] {
         let written = to_value(quota).unwrap();
         assert_eq!(written, json!(quota.to_string()));
         assert_eq!(from_value::<Quota>(written).unwrap(), quota);
