@@ -15,7 +15,7 @@
 //! | `dynamodb` | | the module `dynamodb`: the Amazon DynamoDB backend, its `from_env` and an HTTPS client | about 140, with the AWS SDK and a TLS stack |
 //! | `dynamodb-client` | | the same backend over your own client | about 90, with the AWS SDK |
 //! | `mock` | | the module `mock`: the backend for tests | 1 |
-//! | `serde` | | `Serialize` and `Deserialize` for [`Quota`] and [`Algorithm`] | 3 |
+//! | `serde` | | `Serialize` and `Deserialize` for [`LimiterConfig`], [`AttemptsConfig`], [`Quota`] and every setting with a name | 3 |
 //! | `metrics` | | metrics, listed in [`telemetry`] | 3 |
 //! | `tracing` | | spans and events, listed in [`telemetry`] | 4 |
 //!
@@ -26,6 +26,7 @@
 mod algorithm;
 mod attempts;
 mod clock;
+mod config;
 mod decision;
 mod do_once;
 mod duration;
@@ -42,6 +43,7 @@ pub mod telemetry;
 
 pub use algorithm::Algorithm;
 pub use attempts::{Attempt, AttemptError, AttemptWindow, LimitedAttempt};
+pub use config::{AttemptsConfig, InvalidConfig, LimiterConfig};
 pub use decision::Decision;
 pub use do_once::{DoOnce, Done};
 pub use error::{Error, OnError};

@@ -95,6 +95,26 @@ macro_rules! setting_methods {
             self
         }
 
+        /// Returns the namespace.
+        pub fn get_namespace(&self) -> &str {
+            &self.leases.settings.namespace
+        }
+
+        /// Returns how long a claim holds without renewal.
+        pub const fn get_lease(&self) -> Duration {
+            self.leases.settings.lease()
+        }
+
+        /// Returns how long a finished record is kept; `None` if it is kept forever.
+        pub const fn get_ttl(&self) -> Option<Duration> {
+            self.leases.settings.ttl
+        }
+
+        /// Returns how long a call waits for another call that is in progress.
+        pub const fn get_wait_timeout(&self) -> Duration {
+            self.leases.settings.wait_timeout
+        }
+
         /// Returns the backend.
         pub fn backend(&self) -> &B {
             &self.leases.backend
@@ -103,3 +123,21 @@ macro_rules! setting_methods {
 }
 
 pub(crate) use setting_methods;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DoOnce;
+
+    #[test]
+    fn getters_return_what_the_builders_set() {
+        let minute = Duration::from_secs(60);
+        let once = DoOnce::new(());
+        assert_eq!((once.get_namespace(), once.get_ttl()), ("", None));
+        assert_eq!((once.get_lease(), once.get_wait_timeout()), (Duration::from_secs(30), Duration::ZERO));
+        let once = once.namespace("mails").lease(minute).ttl(minute * 2).wait_timeout(minute * 3);
+        assert_eq!((once.get_namespace(), once.get_ttl()), ("mails", Some(minute * 2)));
+        assert_eq!((once.get_lease(), once.get_wait_timeout()), (minute, minute * 3));
+        assert_eq!(once.lease(Duration::ZERO).get_lease(), MIN_LEASE);
+    }
+}

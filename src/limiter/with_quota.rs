@@ -26,6 +26,16 @@ impl<'l, B> WithQuota<'l, B> {
         Self { limiter, quota, is_coarse }
     }
 
+    /// Returns the quota.
+    pub const fn get_quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Returns the limiter, which has the other settings.
+    pub const fn limiter(&self) -> &'l Limiter<B> {
+        self.limiter
+    }
+
     #[inline(always)]
     fn now(&self) -> Timestamp {
         self.limiter.now(self.is_coarse)

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use common::{AnyBackend, SteppedClock, backends, block_on};
 use limited::{
-    Algorithm, Attempt, AttemptError, Backend, Clock, Immediate, InvalidKey, Key, LimitedAttempt, Limiter,
-    ManualClock, Quota, SystemClock, Timestamp,
+    Algorithm, Attempt, AttemptError, AttemptsConfig, Backend, Clock, Immediate, InvalidKey, Key,
+    LimitedAttempt, Limiter, ManualClock, Quota, SystemClock, Timestamp,
 };
 use limited_memory::MemoryBackend;
 use limited_mock::{MockBackend, Operation};
@@ -500,4 +500,36 @@ fn types_are_send_sync_and_debug_and_futures_are_send() {
     // A borrowed backend is a backend. It need not be `'static`.
     let borrowed = LimitedAttempt::new(&*plain, 3, HOUR);
     assert_eq!(block_on(borrowed.attempt("key")).unwrap().number(), 1);
+}
+
+#[test]
+fn addresses_of_one_network_share_their_attempts() {
+    everywhere(3, |attempts, _| {
+        let attempt = |address: String| {
+            let address: std::net::IpAddr = address.parse().unwrap();
+            block_on(attempts.attempt(Key::new().part("login", "alice").ip_network(address, 64)))
+        };
+        let passed = |network: &str| (1..=20).filter(|n| attempt(format!("{network}{n:x}")).is_ok()).count();
+        assert_eq!(passed("2001:db8:1:2::"), 3);
+        assert_eq!(passed("2001:db8:1:3::"), 3);
+        // IPv4 clients behind a translator have one network, and an attempt each.
+        assert_eq!((1..=20).filter(|n| attempt(format!("64:ff9b::192.0.2.{n}")).is_ok()).count(), 20);
+        assert!(attempt("192.0.2.1".to_owned()).is_ok());
+    });
+}
+
+#[test]
+fn attempts_of_a_quota_are_as_many_within_its_window() {
+    let clock = ManualClock::new();
+    let mut config = AttemptsConfig::new("2/90min".parse().unwrap());
+    config.namespace = "login".into();
+    let attempts = LimitedAttempt::from_config(MemoryBackend::new(), &config).unwrap().clock(clock.clone());
+    assert_eq!((attempts.get_max(), attempts.get_validity()), (2, Duration::from_secs(5_400)));
+    assert_eq!(attempts.get_namespace(), "login");
+    attempts.attempt_now("key").unwrap();
+    clock.advance(Duration::from_secs(60));
+    attempts.attempt_now("key").unwrap();
+    assert_eq!(retry_after(attempts.attempt_now("key")), Duration::from_secs(5_340));
+    config.quota = config.quota.burst(2);
+    assert!(LimitedAttempt::from_config(MemoryBackend::new(), &config).is_err());
 }

@@ -14,9 +14,11 @@ mod peek;
 mod regressions;
 mod retry_after;
 mod sliding_window;
+mod small_limits;
 mod token_bucket;
 
 use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use common::{AnyBackend, allow_n, block_on, everywhere, peek};
@@ -75,6 +77,22 @@ fn key_converts_from_strings_and_parts() {
             assert_eq!(limiter.allow(owned).await.unwrap().used(), 5);
             let _ = limiter.allow(Key::new().ip([192, 0, 2, 1])).await.unwrap();
             let _ = limiter.allow(Key::new().secret("api_key", "hunter2")).await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn numbers_and_addresses_are_keys() {
+    everywhere(Quota::per_minute(100), |limiter, _| {
+        block_on(async {
+            let address = IpAddr::from([192, 0, 2, 1]);
+            let _ = limiter.allow(address).await.unwrap();
+            assert_eq!(limiter.allow(Ipv4Addr::new(192, 0, 2, 1)).await.unwrap().used(), 2);
+            assert_eq!(limiter.allow(Key::new().ip(address)).await.unwrap().used(), 3);
+            let _ = limiter.allow(42).await.unwrap();
+            let _ = limiter.allow(42_u64).await.unwrap();
+            let _ = limiter.allow(("user", 42)).await.unwrap();
+            assert_eq!(limiter.allow("42").await.unwrap().used(), 3);
         });
     });
 }
