@@ -27,11 +27,31 @@ use crate::Quota;
 ///
 /// Fixed and sliding windows of equal length share their counters. A limiter can therefore change
 /// from one to the other and keep what was counted. Namespaces keep them apart.
+///
+/// # Small limits
+///
+/// If the limit is below about 10, a [`SlidingWindow`](Self::SlidingWindow) refuses more than a
+/// user expects:
+///
+/// - `1/10s` refuses for up to 19.999 s after its only hit. The hit counts in full until its window
+///   ends. In the next window its share falls from 1 to 0, and until it is 0 nothing else fits.
+/// - Evenly spaced traffic exactly at the limit loses one hit per window. That is every second hit
+///   at a limit of 1 or 2, one in 10 at a limit of 10, and one in 100 at a limit of 100.
+///
+/// Use the [`TokenBucket`](Self::TokenBucket) for an even pace, or the
+/// [`FixedWindow`](Self::FixedWindow) if a limit per minute or day of the clock is meant. Both admit
+/// such traffic in full.
+///
+/// # Bursts
+///
+/// Only the token bucket has a [burst](crate::Quota::burst). Windows ignore it, and a
+/// [`LimiterConfig`](crate::LimiterConfig) with a burst under a window is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// Admits at most `limit` per window. Windows are aligned to the Unix epoch: a minute starts at
-    /// second 0.
+    /// second 0, a day at midnight UTC, and a window of 7 days on Thursday at midnight UTC. See
+    /// [`Quota`](crate::Quota#windows-and-the-calendar).
     ///
     /// The cheapest algorithm, and the easiest to explain. Around the boundary of two windows, up
     /// to twice the limit can pass within one length: `limit` at the end of one window, and `limit`
@@ -55,9 +75,13 @@ pub enum Algorithm {
     ///
     /// So fewer than twice the limit pass in any stretch of one length, and the hits above the
     /// limit pass gradually. It never admits a hit that a fixed window would refuse.
+    ///
+    /// For limits below about 10, see [small limits](Self#small-limits) first: `1/10s` refuses for
+    /// up to 19.999 s after its only hit.
     SlidingWindow,
-    /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens. `limit` tokens
-    /// flow in per window, evenly.
+    /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens, by default
+    /// `limit` tokens. `limit` tokens flow in per window, evenly. The burst is the size of the
+    /// bucket, not an addition to the limit.
     ///
     /// In any stretch of time `t`, at most `burst + limit · t / window` pass. A key that is used
     /// often enough gets exactly the rate in the long run. Decided by the generic cell rate

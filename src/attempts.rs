@@ -55,6 +55,31 @@ use crate::{AttemptsConfig, InvalidConfig, Quota};
 /// # }).unwrap();
 /// ```
 ///
+/// # Counting by address
+///
+/// An IPv6 client can use any address of its network, so a maximum per address does not limit it.
+/// Count its network with [`Key::ip_network`], usually by the first 64 bits:
+///
+/// ```
+/// use std::net::IpAddr;
+/// use limited::{Key, LimitedAttempt, memory::MemoryBackend};
+///
+/// # pollster::block_on(async {
+/// let attempts = LimitedAttempt::from_quota(MemoryBackend::new(), "3/hour".parse()?);
+/// let key = |address: IpAddr| Key::from("login").ip_network(address, 64);
+///
+/// for address in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
+///     attempts.attempt(key(address.parse()?)).await?;
+/// }
+/// // The fourth address of the network is refused, and an address of another network is not.
+/// assert!(attempts.attempt(key("2001:db8::4".parse()?)).await.is_err());
+/// assert!(attempts.attempt(key("2001:db8:0:1::1".parse()?)).await.is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// Count by account as well, with a limit of its own: one client can have many addresses.
+///
 /// # Guarantees
 ///
 /// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
@@ -111,8 +136,8 @@ impl<B> LimitedAttempt<B> {
         }
     }
 
-    /// Creates a limit of `quota.limit()` attempts within `quota.window()` of the first one, such as
-    /// `"3/hour".parse()?`. A burst has no effect.
+    /// Creates a limit of `quota.limit()` attempts within `quota.window()` of the first one, such
+    /// as `"3/hour".parse()?`. A burst has no effect.
     pub fn from_quota(backend: B, quota: Quota) -> Self {
         Self::new(backend, quota.limit(), quota.window())
     }
@@ -170,8 +195,8 @@ impl<B> LimitedAttempt<B> {
 
 /// # Attempting
 ///
-/// A key is a `&str`, a `String`, a [`Key`], or a scope and a name in it:
-/// `("password-reset", "user-123")`.
+/// A key is a `&str`, a `String`, an integer, an [`IpAddr`](std::net::IpAddr), a composed [`Key`],
+/// or a scope and a name in it: `("password-reset", "user-123")`.
 ///
 /// If the future is dropped, the attempt was either counted or not; nothing is left half done.
 ///

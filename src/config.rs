@@ -46,7 +46,12 @@ use crate::{Algorithm, OnError, Quota};
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]
 /// # use limited::{LimiterConfig, OnError};
 /// let login: LimiterConfig = serde_json::from_str(
-///     r#"{ "namespace": "login", "quota": "5/min", "algorithm": "sliding-window", "on_error": "deny" }"#,
+///     r#"{
+///         "namespace": "login",
+///         "quota": "5/min",
+///         "algorithm": "sliding-window",
+///         "on_error": "deny"
+///     }"#,
 /// )?;
 /// assert_eq!(login.on_error, OnError::Deny);
 /// # Ok::<(), serde_json::Error>(())
@@ -102,8 +107,8 @@ impl LimiterConfig {
 /// The settings of a [`LimitedAttempt`](crate::LimitedAttempt) that a file can hold.
 ///
 /// [`LimitedAttempt::from_config`](crate::LimitedAttempt::from_config) applies it. With the feature
-/// `serde` it implements `Serialize` and `Deserialize`. An unknown field is an error, and the result
-/// is [valid](Self::validate).
+/// `serde` it implements `Serialize` and `Deserialize`. An unknown field is an error, and the
+/// result is [valid](Self::validate).
 ///
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]

@@ -92,6 +92,10 @@ impl Decision {
     /// a nanosecond earlier it is refused. For a coarser clock its
     /// [resolution](crate::Clock::resolution) is added, so that this time is always enough. Hits
     /// that were counted ahead of the clock, before it jumped back, are not foreseen.
+    ///
+    /// A sliding window can ask for almost two of its lengths. After its only hit, `1/10s` returns
+    /// up to 19.999 s, because the hit counts until the end of the next window. See
+    /// [small limits](crate::Algorithm#small-limits) for what to use instead.
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -100,8 +100,8 @@ impl<B> Limiter<B> {
         .with_matching_clock()
     }
 
-    /// Creates a limiter over `backend` from a configuration, such as a part of a file. The clock is
-    /// that of the [system](Self#clock).
+    /// Creates a limiter over `backend` from a configuration, such as a part of a file. The clock
+    /// is that of the [system](Self#clock).
     ///
     /// # Errors
     ///
@@ -200,6 +200,9 @@ impl<B> Limiter<B> {
 }
 
 /// # Deciding
+///
+/// A key is a `&str`, a `String`, an integer, an [`IpAddr`](std::net::IpAddr), a composed [`Key`],
+/// or a name and a value: `("order", 981)`. To limit IPv6 clients, use [`Key::ip_network`].
 ///
 /// If the future is dropped, the hit was either counted or not; nothing is left half done.
 ///

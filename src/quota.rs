@@ -121,8 +121,8 @@ impl Quota {
     /// ```
     ///
     /// Prefer the token bucket: a window of one length admits one at its end and one at the start
-    /// of the next, and a [sliding window](crate::Algorithm::SlidingWindow#small-limits) refuses
-    /// every second hit of this pace.
+    /// of the next, and a [sliding window](crate::Algorithm#small-limits) refuses every
+    /// second hit of this pace.
     ///
     /// # Errors
     ///

@@ -146,8 +146,8 @@ impl Key<'_> {
     /// Most providers assign a /64 or larger to each IPv6 customer. With 64 bits, all addresses of
     /// a customer are one key. Some providers assign a /56 or a /48. IPv4 addresses are never
     /// grouped. An IPv6 address that [embeds an IPv4 address](crate::embedded_ipv4), such as a
-    /// NAT64 address, counts as that IPv4 address. A prefix of 128 bits or more is the full address,
-    /// as in [`ip`](Self::ip).
+    /// NAT64 address, counts as that IPv4 address. A prefix of 128 bits or more is the full
+    /// address, as in [`ip`](Self::ip).
     ///
     /// ```
     /// # use limited_core::Key;
