@@ -2,6 +2,7 @@
 
 mod attempt;
 mod error;
+mod settings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use crate::duration;
 use crate::lease::random_id;
 use crate::poll_once::poll_once;
 use crate::telemetry::{self, Instrumented};
-use crate::{AttemptsConfig, InvalidConfig, Quota};
 
 /// Limits how often something may be attempted within a validity: a login, a password reset, a
 /// one-time code.
@@ -136,22 +136,6 @@ impl<B> LimitedAttempt<B> {
         }
     }
 
-    /// Creates a limit of `quota.limit()` attempts within `quota.window()` of the first one, such
-    /// as `"3/hour".parse()?`. A burst has no effect.
-    pub fn from_quota(backend: B, quota: Quota) -> Self {
-        Self::new(backend, quota.limit(), quota.window())
-    }
-
-    /// Creates a limit from a configuration, such as a part of a file.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidConfig`] if the settings do not fit together.
-    pub fn from_config(backend: B, config: &AttemptsConfig) -> Result<Self, InvalidConfig> {
-        config.validate()?;
-        Ok(Self::from_quota(backend, config.quota).namespace(config.namespace.as_str()))
-    }
-
     /// Sets the namespace. Keys in different namespaces are independent, also over one backend.
     /// Default: empty.
     #[must_use]
@@ -169,27 +153,6 @@ impl<B> LimitedAttempt<B> {
     /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend
-    }
-}
-
-/// # Reading the settings
-impl<B> LimitedAttempt<B> {
-    /// Returns the maximum of attempts per validity.
-    pub const fn get_max(&self) -> u64 {
-        self.max
-    }
-
-    /// Returns the validity, also one that is out of range.
-    pub const fn get_validity(&self) -> Duration {
-        match self.length {
-            Ok(length) => length.as_duration(),
-            Err(InvalidWindowLength(validity)) => validity,
-        }
-    }
-
-    /// Returns the namespace.
-    pub fn get_namespace(&self) -> &str {
-        &self.namespace
     }
 }
 

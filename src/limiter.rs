@@ -2,6 +2,7 @@
 
 mod check;
 mod decide;
+mod settings;
 mod with_quota;
 
 use std::fmt;
@@ -14,7 +15,7 @@ pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
 use crate::poll_once::poll_once;
 use crate::telemetry::Instrumented;
-use crate::{Algorithm, Decision, Error, InvalidConfig, LimiterConfig, OnError, Quota};
+use crate::{Algorithm, Decision, Error, OnError, Quota};
 
 /// Decides, for a key, whether something may happen now.
 ///
@@ -100,21 +101,6 @@ impl<B> Limiter<B> {
         .with_matching_clock()
     }
 
-    /// Creates a limiter over `backend` from a configuration, such as a part of a file. The clock
-    /// is that of the [system](Self#clock).
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidConfig`] if the settings do not fit together.
-    pub fn from_config(backend: B, config: &LimiterConfig) -> Result<Self, InvalidConfig> {
-        config.validate()?;
-        Ok(Self::new(backend)
-            .namespace(config.namespace.as_str())
-            .quota(config.quota)
-            .algorithm(config.algorithm)
-            .on_error(config.on_error))
-    }
-
     /// Sets the quota. Default: 100 per minute. A [burst](Quota::burst) has an effect only under
     /// [`Algorithm::TokenBucket`].
     #[must_use]
@@ -162,40 +148,6 @@ impl<B> Limiter<B> {
     /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend
-    }
-}
-
-/// # Reading the settings
-impl<B> Limiter<B> {
-    /// Returns the quota.
-    pub const fn get_quota(&self) -> Quota {
-        self.quota
-    }
-
-    /// Returns the algorithm.
-    pub const fn get_algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// Returns the namespace.
-    pub fn get_namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// Returns what is decided if the backend fails.
-    pub const fn get_on_error(&self) -> OnError {
-        self.on_error
-    }
-
-    /// Returns the settings that a file can hold. They are [valid](LimiterConfig::validate), unless
-    /// the quota has a burst under a window, or a burst of 0.
-    pub fn get_config(&self) -> LimiterConfig {
-        LimiterConfig {
-            namespace: self.namespace.as_ref().to_owned(),
-            quota: self.quota,
-            algorithm: self.algorithm,
-            on_error: self.on_error,
-        }
     }
 }
 
@@ -348,30 +300,6 @@ mod tests {
     use super::*;
     use crate::Algorithm::TokenBucket;
     use crate::ManualClock;
-
-    #[test]
-    fn getters_return_what_the_builders_set() {
-        let quota = Quota::per_second(5).burst(9);
-        let limiter =
-            Limiter::new(()).quota(quota).algorithm(TokenBucket).namespace("login").on_error(OnError::Deny);
-        assert_eq!((limiter.get_quota(), limiter.get_algorithm()), (quota, TokenBucket));
-        assert_eq!((limiter.get_namespace(), limiter.get_on_error()), ("login", OnError::Deny));
-        let other = limiter.with_quota(Quota::per_day(1));
-        assert_eq!((other.get_quota(), other.limiter().get_quota()), (Quota::per_day(1), quota));
-    }
-
-    #[test]
-    fn limiter_of_a_configuration_returns_it() {
-        assert_eq!(Limiter::new(()).get_config(), LimiterConfig::default());
-        let mut config = LimiterConfig::default();
-        (config.quota, config.algorithm) = (Quota::per_second(5).burst(9), TokenBucket);
-        (config.namespace, config.on_error) = ("login".into(), OnError::Deny);
-        let limiter = Limiter::from_config((), &config).unwrap();
-        assert_eq!(limiter.get_config(), config);
-        assert_eq!(limiter.is_coarse, Limiter::new(()).quota(config.quota).algorithm(TokenBucket).is_coarse);
-        config.algorithm = Algorithm::SlidingWindow;
-        assert!(Limiter::from_config((), &config).is_err());
-    }
 
     #[test]
     fn clock_matches_the_settings_in_any_order() {
