@@ -15,7 +15,7 @@
 //! | `dynamodb` | | the module `dynamodb`: the Amazon DynamoDB backend, its `from_env` and an HTTPS client | about 140, with the AWS SDK and a TLS stack |
 //! | `dynamodb-client` | | the same backend over your own client | about 90, with the AWS SDK |
 //! | `mock` | | the module `mock`: the backend for tests | 1 |
-//! | `serde` | | `Serialize` and `Deserialize` for [`LimiterConfig`], [`AttemptsConfig`], [`Quota`] and every setting with a name | 3 |
+//! | `serde` | | `Serialize` and `Deserialize` for [`Quota`] and [`Algorithm`] | 3 |
 //! | `metrics` | | metrics, listed in [`telemetry`] | 3 |
 //! | `tracing` | | spans and events, listed in [`telemetry`] | 4 |
 //!

@@ -237,6 +237,11 @@ pub enum MissingKey {
     Pass,
 }
 
+limited_core::named_setting!(MissingKey, "behaviour without a key" {
+    Reject => "reject",
+    Pass => "pass",
+});
+
 /// Returns the value of a header that was sent once and is not empty.
 fn single_value<'a>(parts: &'a Parts, name: &HeaderName) -> Result<&'a [u8], KeyError> {
     let mut values = parts.headers.get_all(name).iter();

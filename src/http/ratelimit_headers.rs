@@ -3,9 +3,11 @@
 //!
 //! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use limited_core::debug_error;
 use sfv::visitor::Ignored;
 use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
 
@@ -22,9 +24,15 @@ const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 pub(super) struct PolicyName(sfv::String);
 
 /// A text that is not a valid name of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid policy name `{}`; expected printable ASCII, not empty, since it goes into a header", .0.escape_debug())]
 pub struct InvalidPolicyName(String);
+
+impl fmt::Debug for InvalidPolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_error(f, "InvalidPolicyName", self)
+    }
+}
 
 impl PolicyName {
     pub(super) fn new(name: impl Into<String>) -> Result<Self, InvalidPolicyName> {

@@ -5,3 +5,4 @@ mod common;
 mod idempotency;
 mod rate_limit;
 mod received;
+mod settings;

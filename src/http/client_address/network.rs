@@ -1,7 +1,10 @@
 //! Blocks of addresses.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use limited_core::debug_error;
 
 /// A block of addresses in CIDR notation (RFC 4632, RFC 4291).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +14,15 @@ pub(super) struct Network {
 }
 
 /// A text that is neither an address nor a block of addresses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid network `{0}`; expected an address, or a block such as 10.0.0.0/8 or 2001:db8::/32")]
 pub struct InvalidNetwork(String);
+
+impl fmt::Debug for InvalidNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_error(f, "InvalidNetwork", self)
+    }
+}
 
 impl Network {
     pub(super) fn contains(self, address: IpAddr) -> bool {

@@ -55,6 +55,11 @@ pub enum OnBackendFailure {
     Run,
 }
 
+limited_core::named_setting!(OnBackendFailure, "behaviour on backend failures" {
+    Reject => "reject",
+    Run => "run",
+});
+
 impl Config {
     pub(super) fn new(caller: Option<KeyExtractor>) -> Self {
         Self {
