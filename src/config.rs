@@ -205,8 +205,7 @@ mod tests {
 
     #[test]
     fn burst_has_to_have_an_effect() {
-        let mut config = LimiterConfig::default();
-        config.quota = BUCKET;
+        let mut config = LimiterConfig { quota: BUCKET, ..LimiterConfig::default() };
         for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
             config.algorithm = algorithm;
             let error = config.validate().unwrap_err();

@@ -114,9 +114,12 @@ mod tests {
 
     #[test]
     fn written_configuration_reads_as_itself() {
-        let mut limiter = LimiterConfig::default();
-        limiter.namespace = "search".into();
-        (limiter.quota, limiter.algorithm) = (BUCKET, Algorithm::TokenBucket);
+        let limiter = LimiterConfig {
+            namespace: "search".into(),
+            quota: BUCKET,
+            algorithm: Algorithm::TokenBucket,
+            on_error: OnError::Return,
+        };
         assert_eq!(
             to_value(&limiter).unwrap(),
             json!({

@@ -3,11 +3,9 @@
 //!
 //! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
-use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use limited_core::debug_error;
 use sfv::visitor::Ignored;
 use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
 
@@ -28,9 +26,9 @@ pub(super) struct PolicyName(sfv::String);
 #[error("invalid policy name `{}`; expected printable ASCII, not empty, since it goes into a header", .0.escape_debug())]
 pub struct InvalidPolicyName(String);
 
-impl fmt::Debug for InvalidPolicyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug_error(f, "InvalidPolicyName", self)
+impl std::fmt::Debug for InvalidPolicyName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        limited_core::debug_error(f, "InvalidPolicyName", self)
     }
 }
 

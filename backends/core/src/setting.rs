@@ -126,7 +126,8 @@ macro_rules! serde_as_text {
 #[cfg(test)]
 mod tests {
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Fruit {
+    #[allow(unreachable_pub, reason = "the macro is for public types")]
+    pub enum Fruit {
         RedApple,
         Pear,
     }
