@@ -55,31 +55,6 @@ use crate::telemetry::{self, Instrumented};
 /// # }).unwrap();
 /// ```
 ///
-/// # Counting by address
-///
-/// An IPv6 client can use any address of its network, so a maximum per address does not limit it.
-/// Count its network with [`Key::ip_network`], usually by the first 64 bits:
-///
-/// ```
-/// use std::net::IpAddr;
-/// use limited::{Key, LimitedAttempt, memory::MemoryBackend};
-///
-/// # pollster::block_on(async {
-/// let attempts = LimitedAttempt::from_quota(MemoryBackend::new(), "3/hour".parse()?);
-/// let key = |address: IpAddr| Key::from("login").ip_network(address, 64);
-///
-/// for address in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
-///     attempts.attempt(key(address.parse()?)).await?;
-/// }
-/// // The fourth address of the network is refused, and an address of another network is not.
-/// assert!(attempts.attempt(key("2001:db8::4".parse()?)).await.is_err());
-/// assert!(attempts.attempt(key("2001:db8:0:1::1".parse()?)).await.is_ok());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-///
-/// Count by account as well, with a limit of its own: one client can have many addresses.
-///
 /// # Guarantees
 ///
 /// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
@@ -110,6 +85,29 @@ use crate::telemetry::{self, Instrumented};
 ///
 /// Attempts over one backend share a window if namespace, key and validity are equal. Each caller
 /// applies its own maximum. Attempts share nothing with a [`Limiter`](crate::Limiter).
+///
+/// # Addresses
+///
+/// An IPv6 client can use any address of its network, so a maximum per address does not limit it.
+/// Count its network with [`Key::ip_network`], usually by the first 64 bits:
+///
+/// ```
+/// use std::net::IpAddr;
+/// use limited::{Key, LimitedAttempt, memory::MemoryBackend};
+///
+/// # pollster::block_on(async {
+/// let attempts = LimitedAttempt::from_quota(MemoryBackend::new(), "3/hour".parse()?);
+/// let key = |address: IpAddr| Key::from("login").ip_network(address, 64);
+///
+/// for address in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
+///     attempts.attempt(key(address.parse()?)).await?;
+/// }
+/// // The fourth address of the network is refused, and an address of another network is not.
+/// assert!(attempts.attempt(key("2001:db8::4".parse()?)).await.is_err());
+/// assert!(attempts.attempt(key("2001:db8:0:1::1".parse()?)).await.is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct LimitedAttempt<B> {
     backend: Instrumented<B>,
     max: u64,

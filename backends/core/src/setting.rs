@@ -124,10 +124,10 @@ macro_rules! serde_as_text {
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro is for public types")]
 mod tests {
     #[derive(Clone, Copy, Debug, PartialEq)]
-    #[allow(unreachable_pub, reason = "the macro is for public types")]
-    pub enum Fruit {
+    enum Fruit {
         RedApple,
         Pear,
     }
