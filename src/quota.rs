@@ -437,6 +437,10 @@ mod tests {
             debug("1/0s"),
             "Window: invalid window length 0ns; expected 1 ms to 100 years (36,600 days)"
         );
+        assert_eq!(
+            format!("{:?}", InvalidWindowLength(Duration::ZERO)),
+            "InvalidWindowLength: invalid window length 0ns; expected 1 ms to 100 years (36,600 days)"
+        );
         assert!(debug("1/s burst 0").starts_with("ZeroBurst: invalid quota `1/s burst 0`: "));
         let variable = QuotaError::Environment { variable: Quota::LIMIT_VARIABLE, value: "many".into() };
         assert_eq!(

@@ -22,6 +22,9 @@ impl<B> Limiter<B> {
 }
 
 /// # Reading the settings
+///
+/// The builders have the plain names: [`quota`](Self::quota) sets what
+/// [`get_quota`](Self::get_quota) returns.
 impl<B> Limiter<B> {
     /// Returns the quota.
     pub const fn get_quota(&self) -> Quota {
@@ -74,9 +77,13 @@ mod tests {
     #[test]
     fn limiter_of_a_configuration_returns_it() {
         assert_eq!(Limiter::new(()).get_config(), LimiterConfig::default());
-        let mut config = LimiterConfig::default();
-        (config.quota, config.algorithm) = (Quota::per_second(5).burst(9), TokenBucket);
-        (config.namespace, config.on_error) = ("login".into(), OnError::Deny);
+        let quota = Quota::per_second(5).burst(9);
+        let mut config = LimiterConfig {
+            namespace: "login".into(),
+            quota,
+            algorithm: TokenBucket,
+            on_error: OnError::Deny,
+        };
         let limiter = Limiter::from_config((), &config).unwrap();
         assert_eq!(limiter.get_config(), config);
         assert_eq!(limiter.is_coarse, Limiter::new(()).quota(config.quota).algorithm(TokenBucket).is_coarse);
