@@ -10,6 +10,7 @@
 //! | identity of a counter | [`Counter`]: a namespace, a [`Key`] and a [`Window`] |
 //! | arguments and results of counters | [`Hit`], [`CounterState`], [`WindowMeta`] |
 //! | identity of a claim | [`ClaimKey`]: a namespace, a [`Key`] and a [`ClaimKind`] |
+//! | identity of a client | [`client_network`], [`embedded_ipv4`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
 //! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`] |
@@ -27,6 +28,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+mod address;
 mod backend;
 mod claim;
 mod clock;
@@ -43,6 +45,7 @@ pub mod sliding;
 mod timestamp;
 mod window;
 
+pub use address::{client_network, embedded_ipv4};
 pub use async_trait::async_trait;
 pub use backend::{Backend, Immediate};
 pub use claim::{
