@@ -30,6 +30,46 @@ pub fn describe_metrics() {
     metrics::describe();
 }
 
+/// Upper bounds of buckets for the histogram `limited_backend_duration_seconds`, in seconds: from a
+/// call in memory to a request that times out.
+///
+/// The usual defaults do not fit. Those of Prometheus begin at 5 ms, so all calls in memory and
+/// most calls of a near database share the first bucket. Those of OpenTelemetry are meant for
+/// milliseconds, so all calls up to 5 s share a bucket.
+///
+/// ```text
+/// PrometheusBuilder::new().set_buckets_for_metric(
+///     Matcher::Full("limited_backend_duration_seconds".to_owned()),
+///     &limited::telemetry::DURATION_BUCKETS,
+/// )
+/// ```
+#[cfg(feature = "metrics")]
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.000_001, 0.000_01, 0.000_1, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Sets the metrics of a memory backend: how many keys and claims it knows, and how many keys it
+/// has evicted. The label `backend` has this name.
+///
+/// The backend never does this by itself, so that no hit pays for it. Call this before each export
+/// of the metrics, or every few seconds. It reads three numbers, and waits for no lock.
+///
+/// ```
+/// use limited::memory::MemoryBackend;
+/// use limited::{Limiter, telemetry};
+///
+/// let backend = MemoryBackend::new();
+/// let limiter = Limiter::new(backend.clone());
+/// assert!(limiter.allow_now("user:7")?.is_allowed());
+///
+/// // In the handler of `/metrics`, before it renders them. Here `limited_keys` becomes 1.
+/// telemetry::record_memory("main", &backend);
+/// # Ok::<(), limited::Error>(())
+/// ```
+#[cfg(all(feature = "metrics", feature = "memory"))]
+pub fn record_memory(name: &str, backend: &limited_memory::MemoryBackend) {
+    metrics::record_memory(name, backend);
+}
+
 /// Returns the hash of a key that spans and events contain: the first 64 bits of the SHA-256 of the
 /// rendered key, in hexadecimal.
 ///

@@ -20,6 +20,12 @@ const IDEMPOTENCY: &str = "limited_idempotency_total";
 const DO_ONCE: &str = "limited_do_once_total";
 const CALL_DURATION: &str = "limited_backend_duration_seconds";
 const CALL_ERRORS: &str = "limited_backend_errors_total";
+#[cfg(feature = "memory")]
+const KEYS: &str = "limited_keys";
+#[cfg(feature = "memory")]
+const CLAIMS: &str = "limited_claims";
+#[cfg(feature = "memory")]
+const EVICTED: &str = "limited_evicted_keys_total";
 
 const METADATA: Metadata<'static> = Metadata::new("limited", Level::INFO, Some(module_path!()));
 
@@ -79,6 +85,12 @@ pub(super) fn describe() {
     metrics::describe_counter!(DO_ONCE, Unit::Count, "Runs of do-once");
     metrics::describe_histogram!(CALL_DURATION, Unit::Seconds, "Duration of calls of the backend");
     metrics::describe_counter!(CALL_ERRORS, Unit::Count, "Calls of the backend that failed");
+    #[cfg(feature = "memory")]
+    {
+        metrics::describe_gauge!(KEYS, Unit::Count, "Keys in memory, also expired ones not removed yet");
+        metrics::describe_gauge!(CLAIMS, Unit::Count, "Claims in memory, also expired ones not removed yet");
+        metrics::describe_counter!(EVICTED, Unit::Count, "Live keys evicted from memory");
+    }
 }
 
 pub(super) fn record_decision(policy: &Policy, algorithm: Algorithm, decision: &Result<Decision, Error>) {
@@ -132,6 +144,15 @@ pub(super) fn record_call(call: &Call<'_>, error: Option<&BackendError>) {
         let (operation, kind) = (call.operation.as_str(), labels::error_kind(error));
         metrics::counter!(CALL_ERRORS, "operation" => operation, "kind" => kind).increment(1);
     }
+}
+
+#[cfg(feature = "memory")]
+#[expect(clippy::cast_precision_loss, reason = "a gauge is an `f64`, which is exact up to 2^53 keys")]
+pub(super) fn record_memory(name: &str, backend: &limited_memory::MemoryBackend) {
+    let labels = || vec![Label::new("backend", name.to_owned())];
+    metrics::gauge!(KEYS, labels()).set(backend.len() as f64);
+    metrics::gauge!(CLAIMS, labels()).set(backend.claims() as f64);
+    metrics::counter!(EVICTED, labels()).absolute(backend.evicted());
 }
 
 #[cfg(test)]

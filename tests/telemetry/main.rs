@@ -15,7 +15,8 @@ use common::block_on;
 use common::stepping::{Running, poll, step};
 use limited::backend::FinishResult;
 use limited::http::{KeyExtractor, MissingKey, RateLimitLayer};
-use limited::telemetry::{describe_metrics, key_hash};
+use limited::memory::{MemoryBackend, WhenFull};
+use limited::telemetry::{DURATION_BUCKETS, describe_metrics, key_hash, record_memory};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
 };
@@ -215,6 +216,7 @@ fn everything() {
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();
+    record_memory("main", &MemoryBackend::new());
 }
 
 /// The labels of each metric, and their values.
@@ -235,9 +237,16 @@ fn recorded_metrics_and_labels_are_exactly_the_documented_ones() {
     let failed = emitted.get_mut("limited_backend_errors_total").unwrap();
     assert!(failed["operation"].is_subset(operations));
     failed.insert("operation".to_owned(), operations.clone());
-    for metric in ["limited_decisions_total", "limited_attempts_total"] {
-        let policies = emitted.get_mut(metric).unwrap().insert("policy".to_owned(), BTreeSet::new());
-        assert!(policies.is_some_and(|names| names.iter().all(|name| name == "public" || name == "login")));
+    // The values of these labels are the user's names.
+    for (metric, label, name) in [
+        ("limited_decisions_total", "policy", "public"),
+        ("limited_attempts_total", "policy", "login"),
+        ("limited_keys", "backend", "main"),
+        ("limited_claims", "backend", "main"),
+        ("limited_evicted_keys_total", "backend", "main"),
+    ] {
+        let names = emitted.get_mut(metric).unwrap().insert(label.to_owned(), BTreeSet::new());
+        assert_eq!(names, Some(BTreeSet::from([name.to_owned()])), "{metric}");
     }
     let documented: Labels = documented.into_iter().map(|(name, metric)| (name, metric.labels)).collect();
     assert_eq!(emitted, documented);
@@ -420,6 +429,38 @@ fn metrics_tell_named_limiters_apart() {
     assert_eq!(attempts(&[("outcome", "refused"), policy]), 1);
     let policies: Vec<_> = entries.iter().filter_map(|entry| entry.field("policy")).collect();
     assert_eq!(policies, ["search", "login", "login", "login", "one-time code", "one-time code"]);
+}
+
+#[test]
+fn gauges_report_what_a_memory_backend_knows() {
+    let backend = MemoryBackend::builder().max_keys(2).when_full(WhenFull::EvictSoonest).build();
+    let (recorder, _) = record(|| {
+        let limiter = Limiter::new(backend.clone());
+        for key in ["a", "b", "b", "c", "d"] {
+            assert!(limiter.allow_now(key).unwrap().is_allowed());
+        }
+        block_on(DoOnce::new(backend.clone()).mark_done("mail", "welcome")).unwrap();
+        record_memory("main", &backend);
+        record_memory("empty", &MemoryBackend::new());
+        record_memory("main", &backend);
+    });
+    let labels = |name: &str| vec![("backend".to_owned(), name.to_owned())];
+    let gauges: Vec<_> = recorder.gauges.lock().unwrap().clone().into_iter().collect();
+    let expected =
+        [("claims", "empty", 0.0), ("claims", "main", 1.0), ("keys", "empty", 0.0), ("keys", "main", 2.0)];
+    assert_eq!(
+        gauges,
+        expected.map(|(metric, name, value)| ((format!("limited_{metric}"), labels(name)), value))
+    );
+    assert_eq!(recorder.count("limited_evicted_keys_total", &[("backend", "main")]), 2);
+    assert_eq!(recorder.count("limited_evicted_keys_total", &[("backend", "empty")]), 0);
+}
+
+#[test]
+fn buckets_rise_from_a_call_in_memory_to_a_time_out() {
+    assert!(DURATION_BUCKETS.is_sorted_by(|lower, higher| lower < higher));
+    assert_eq!(DURATION_BUCKETS.first(), Some(&0.000_001));
+    assert_eq!(DURATION_BUCKETS.last(), Some(&5.0));
 }
 
 #[test]
