@@ -45,8 +45,8 @@ impl Report {
             let checks = self.0.iter().filter(|skipped| skipped.skip == skip).count();
             match skip {
                 _ if checks == 0 => {}
-                Skip::FastPath => write!(f, "\n{checks} ran through `increment` alone: {skip}")?,
-                _ => write!(f, "\n{checks} were skipped: {skip}")?,
+                Skip::FastPath => write!(f, "\n{checks} run through `increment` alone: {skip}")?,
+                _ => write!(f, "\n{checks} skipped: {skip}")?,
             }
         }
         Ok(())
