@@ -20,7 +20,7 @@ use crate::clock::LimiterClock;
 use crate::duration;
 use crate::lease::random_id;
 use crate::poll_once::poll_once;
-use crate::telemetry::{self, Instrumented};
+use crate::telemetry::{self, Instrumented, Policy};
 
 /// Limits how often something may be attempted within a validity: a login, a password reset, a
 /// one-time code.
@@ -114,6 +114,7 @@ pub struct LimitedAttempt<B> {
     /// `new` cannot fail, so every call reports an invalid length.
     length: Result<WindowLength, InvalidWindowLength>,
     namespace: Arc<str>,
+    policy: Policy,
     clock: LimiterClock,
 }
 
@@ -130,6 +131,7 @@ impl<B> LimitedAttempt<B> {
             max,
             length: WindowLength::try_from(validity),
             namespace: Arc::from(""),
+            policy: Policy::default(),
             clock: LimiterClock::System,
         }
     }
@@ -139,6 +141,16 @@ impl<B> LimitedAttempt<B> {
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), ..self }
+    }
+
+    /// Sets the name of these attempts in [telemetry](crate::telemetry): the label of their metric
+    /// and the field of their events, `policy`. Default: none, and neither label nor field.
+    ///
+    /// Each name adds time series of its own, so a name comes from the configuration, never from
+    /// keys. An empty name is none. The name has no part in the identity of windows.
+    #[must_use]
+    pub fn policy_name(self, name: impl Into<Box<str>>) -> Self {
+        Self { policy: Policy::named(name), ..self }
     }
 
     /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the clock of the
@@ -202,7 +214,7 @@ impl<B: Backend> LimitedAttempt<B> {
         let window_id = WindowId(random_id()?);
         let hit = Hit::new(1, self.max.into()).with_window_meta(window_id, context);
         let state = self.backend.count(&counter, &hit, now).await?;
-        telemetry::record_attempt(&counter, self.max, &state);
+        telemetry::record_attempt(&self.policy, &counter, self.max, &state);
         if !state.counted {
             let retry_after = self.retry_after(&counter, now, &state);
             return Err(AttemptError::TooManyAttempts { retry_after });
@@ -311,6 +323,7 @@ impl<B> Clone for LimitedAttempt<B> {
             max: self.max,
             length: self.length,
             namespace: Arc::clone(&self.namespace),
+            policy: self.policy.clone(),
             clock: self.clock.clone(),
         }
     }

@@ -10,6 +10,7 @@ mod labels;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod operation;
+mod policy;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use limited_core::{Backend, ClaimKey, Counter, CounterState, Hit, Key, Timestamp};
 
 pub(crate) use self::operation::RunKind;
+pub(crate) use self::policy::Policy;
 use crate::{Algorithm, Decision, Error};
 
 /// Describes every metric to the installed recorder, with its unit. Call it once, after the
@@ -26,6 +28,46 @@ use crate::{Algorithm, Decision, Error};
 #[cfg(feature = "metrics")]
 pub fn describe_metrics() {
     metrics::describe();
+}
+
+/// Upper bounds of buckets for the histogram `limited_backend_duration_seconds`, in seconds: from a
+/// call in memory to a request that times out.
+///
+/// The usual defaults do not fit. Those of Prometheus begin at 5 ms, so all calls in memory and
+/// most calls of a near database share the first bucket. Those of OpenTelemetry are meant for
+/// milliseconds, so all calls up to 5 s share a bucket.
+///
+/// ```text
+/// PrometheusBuilder::new().set_buckets_for_metric(
+///     Matcher::Full("limited_backend_duration_seconds".to_owned()),
+///     &limited::telemetry::DURATION_BUCKETS,
+/// )
+/// ```
+#[cfg(feature = "metrics")]
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.000_001, 0.000_01, 0.000_1, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Sets the metrics of a memory backend: how many keys and claims it knows, and how many keys it
+/// has evicted. The label `backend` has this name.
+///
+/// The backend never does this by itself, so that no hit pays for it. Call this before each export
+/// of the metrics, or every few seconds. It reads three numbers, and waits for no lock.
+///
+/// ```
+/// use limited::memory::MemoryBackend;
+/// use limited::{Limiter, telemetry};
+///
+/// let backend = MemoryBackend::new();
+/// let limiter = Limiter::new(backend.clone());
+/// assert!(limiter.allow_now("user:7")?.is_allowed());
+///
+/// // In the handler of `/metrics`, before it renders them. Here `limited_keys` becomes 1.
+/// telemetry::record_memory("main", &backend);
+/// # Ok::<(), limited::Error>(())
+/// ```
+#[cfg(all(feature = "metrics", feature = "memory"))]
+pub fn record_memory(name: &str, backend: &limited_memory::MemoryBackend) {
+    metrics::record_memory(name, backend);
 }
 
 /// Returns the hash of a key that spans and events contain: the first 64 bits of the SHA-256 of the
@@ -89,26 +131,47 @@ impl<B> Deref for Instrumented<B> {
 /// Records a decision of a limiter.
 #[inline]
 pub(crate) fn record_decision(
+    policy: &Policy,
     algorithm: Algorithm,
     cost: u64,
     counter: &Counter<'_>,
     decision: &Result<Decision, Error>,
 ) {
-    let _ = (algorithm, cost, counter, decision);
+    let _ = (policy, algorithm, cost, counter, decision);
     #[cfg(feature = "metrics")]
-    metrics::record_decision(algorithm, decision);
+    metrics::record_decision(policy, algorithm, decision);
     #[cfg(feature = "tracing")]
-    tracing::record_decision(algorithm, cost, counter, decision);
+    tracing::record_decision(policy, algorithm, cost, counter, decision);
+}
+
+/// Records a request that a layer could not decide about, because it has no key: `no_key` in the
+/// metric of decisions, and an event with the reason.
+///
+/// The event is a warning if `warn` is set, and of level debug otherwise. A layer sets it if the
+/// server is at fault, for the first such request only. The reason must not repeat anything that
+/// the client sent.
+#[cfg(feature = "http")]
+pub(crate) fn record_missing_key(
+    policy: &Policy,
+    algorithm: Algorithm,
+    reason: &dyn std::fmt::Display,
+    warn: bool,
+) {
+    let _ = (policy, algorithm, reason, warn);
+    #[cfg(feature = "metrics")]
+    metrics::record_missing_key(policy, algorithm);
+    #[cfg(feature = "tracing")]
+    tracing::record_missing_key(policy, algorithm, reason, warn);
 }
 
 /// Records an attempt, counted or refused.
 #[inline]
-pub(crate) fn record_attempt(counter: &Counter<'_>, max: u64, state: &CounterState) {
-    let _ = (counter, max, state);
+pub(crate) fn record_attempt(policy: &Policy, counter: &Counter<'_>, max: u64, state: &CounterState) {
+    let _ = (policy, counter, max, state);
     #[cfg(feature = "metrics")]
-    metrics::record_attempt(state.counted);
+    metrics::record_attempt(policy, state.counted);
     #[cfg(feature = "tracing")]
-    tracing::record_attempt(counter, max, state);
+    tracing::record_attempt(policy, counter, max, state);
 }
 
 /// Runs a handler in the span of its claim.

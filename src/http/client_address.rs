@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::header::FORWARDED;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+use limited_core::client_network;
 
 pub use self::network::InvalidNetwork;
 pub use self::trusted_proxies::TrustedProxies;
@@ -57,10 +58,24 @@ pub struct PeerAddress(pub IpAddr);
 ///
 /// An IPv6 client has a whole network, and can use any address in it. So [`KeyExtractor::address`]
 /// groups IPv6 addresses by their first 64 bits, or by [another prefix](Self::ipv6_prefix). IPv4
-/// addresses are never grouped. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) counts as
-/// IPv4. Ports and zone identifiers are ignored.
+/// addresses are never grouped. Ports and zone identifiers are ignored.
+///
+/// # IPv4 clients that arrive as IPv6
+///
+/// A translator or a tunnel embeds the IPv4 address of the client in an IPv6 address. The key is
+/// then that IPv4 address: for `::ffff:192.0.2.1`, for NAT64 (`64:ff9b::192.0.2.1`) and for all
+/// other forms of [`embedded_ipv4`]. Otherwise all IPv4 clients would share one prefix and one key.
+///
+/// Proxies are compared without unwrapping, except for `::ffff:192.0.2.1`. A proxy that is seen
+/// through a translator is trusted by the network that the server sees, such as
+/// `64:ff9b::10.0.0.0/104`. So `10.0.0.0/8` trusts no address that merely embeds one.
+///
+/// A translator with a prefix of your own is not recognised. Make the key with
+/// [`KeyExtractor::from_fn`] there.
 ///
 /// [`KeyExtractor::address`]: super::KeyExtractor::address
+/// [`KeyExtractor::from_fn`]: super::KeyExtractor::from_fn
+/// [`embedded_ipv4`]: crate::backend::embedded_ipv4
 #[derive(Clone)]
 pub struct ClientAddress {
     peer: Arc<PeerFn>,
@@ -115,8 +130,10 @@ impl ClientAddress {
         Self { ipv6_prefix: bits, ..self }
     }
 
-    /// Returns the client's full address. `None` if the peer is unknown and no proxy reported an
-    /// address.
+    /// Returns the client's full address, as the server or a proxy sees it. `None` if the peer is
+    /// unknown and no proxy reported an address.
+    ///
+    /// Of the embedded forms only `::ffff:192.0.2.1` is returned as IPv4.
     pub fn of(&self, parts: &Parts) -> Option<IpAddr> {
         let peer = (self.peer)(parts).map(|address| address.to_canonical());
         match &self.header {
@@ -132,13 +149,9 @@ impl ClientAddress {
         }
     }
 
-    /// Returns the client's address, and of an IPv6 address only the prefix that identifies the
-    /// client.
+    /// Returns the address or the IPv6 prefix that identifies the client.
     pub(super) fn prefix_of(&self, parts: &Parts) -> Option<IpAddr> {
-        self.of(parts).map(|address| match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(_) => network::first_bits(address, self.ipv6_prefix),
-        })
+        self.of(parts).map(|address| client_network(address, self.ipv6_prefix))
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
 };
 
 /// The name of a metric, and its labels in order.
@@ -16,11 +17,12 @@ pub(crate) type Description = (&'static str, Option<Unit>);
 #[derive(Clone, Default)]
 pub(crate) struct StoringRecorder {
     pub(crate) counters: Arc<Mutex<BTreeMap<Id, u64>>>,
+    pub(crate) gauges: Arc<Mutex<BTreeMap<Id, f64>>>,
     pub(crate) histograms: Arc<Mutex<BTreeMap<Id, Vec<f64>>>>,
     pub(crate) described: Arc<Mutex<BTreeMap<String, Description>>>,
 }
 
-/// One counter or one histogram.
+/// One counter, gauge or histogram.
 struct Handle(StoringRecorder, Id);
 
 impl CounterFn for Handle {
@@ -28,8 +30,22 @@ impl CounterFn for Handle {
         *self.0.counters.lock().unwrap().entry(self.1.clone()).or_default() += value;
     }
 
-    fn absolute(&self, _: u64) {
-        panic!("{:?} is set instead of incremented", self.1);
+    fn absolute(&self, value: u64) {
+        self.0.counters.lock().unwrap().insert(self.1.clone(), value);
+    }
+}
+
+impl GaugeFn for Handle {
+    fn increment(&self, _: f64) {
+        panic!("{:?} is incremented instead of set", self.1);
+    }
+
+    fn decrement(&self, _: f64) {
+        panic!("{:?} is decremented instead of set", self.1);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.gauges.lock().unwrap().insert(self.1.clone(), value);
     }
 }
 
@@ -49,10 +65,11 @@ impl StoringRecorder {
         self.described.lock().unwrap().insert(key.as_str().to_owned(), (kind, unit));
     }
 
-    /// Returns the names and labels of all counters and histograms.
+    /// Returns the names and labels of all metrics.
     pub(crate) fn ids(&self) -> Vec<Id> {
-        let counters = self.counters.lock().unwrap();
-        counters.keys().chain(self.histograms.lock().unwrap().keys()).cloned().collect()
+        let (counters, gauges) = (self.counters.lock().unwrap(), self.gauges.lock().unwrap());
+        let histograms = self.histograms.lock().unwrap();
+        counters.keys().chain(gauges.keys()).chain(histograms.keys()).cloned().collect()
     }
 
     pub(crate) fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
@@ -79,7 +96,7 @@ impl Recorder for StoringRecorder {
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        panic!("{key} is a gauge, and none is documented");
+        Gauge::from_arc(self.handle(key))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {

@@ -153,6 +153,38 @@ use crate::{
 /// 11. If time goes backwards within the maximum skew, a finished record stays found and a held key
 ///     stays held.
 ///
+/// # Expired state
+///
+/// A backend removes expired state some day. Otherwise it grows with every key that a client can
+/// invent. A window may go after [`retained_until`](crate::retained_until), and a bucket the
+/// maximum skew after [`bucket_full_at`](crate::bucket_full_at). A record of a claim may go once it
+/// [has expired](crate::has_expired) for every clock within the maximum skew.
+///
+/// In memory, let each operation remove a few expired entries, so that no single call is slow. A
+/// database can use a time to live. Set it a little later than that, because its clock differs from
+/// `now`. The suite tests the removal if the harness reports the stored entries.
+///
+/// # Stores that block
+///
+/// A future must not block its thread. A backend over files, or over a driver without futures, runs
+/// each operation on a thread for that, such as by `tokio::task::spawn_blocking`, and awaits the
+/// result. The operation runs to its end even if the caller drops the future. The hit then counts,
+/// as after [`TimedOut`](BackendError::TimedOut).
+///
+/// [`try_increment`](Self::try_increment) never does I/O: it runs on the thread of the caller. A
+/// backend over a store that blocks leaves the default, and is not [`Immediate`].
+///
+/// # Range of values
+///
+/// Values, costs, floors and ceilings are `u128`. A backend stores at least 38 decimal digits
+/// exactly, the range of number types in databases. If a value would need more, the backend counts
+/// it or returns [`Invalid`](BackendError::Invalid). It never rounds, wraps or saturates, because a
+/// smaller value admits too much.
+///
+/// Neither 64 bits nor a double suffice, because the value of a bucket is a time in fractions of a
+/// nanosecond. Store it as text of fixed width or in two columns. The checks of rule 4 fail for a
+/// backend that cannot.
+///
 /// # Pointers and trait objects
 ///
 /// `&B`, `Box<B>` and `Arc<B>` of a backend are backends. `Arc<dyn Backend>` is one too, for

@@ -35,12 +35,13 @@
 //! # assert!(limited_core::conformance::run(&MyBackend::default).is_err());
 //! ```
 //!
-//! [`run`] runs all checks, and reports those that failed:
+//! [`run`] runs all checks, and reports those that failed, or what was skipped:
 //!
 //! ```no_run
 //! # fn example<MyBackend: limited_core::Backend + Default>() {
-//! if let Err(failures) = limited_core::conformance::run(&MyBackend::default) {
-//!     panic!("{failures}");
+//! match limited_core::conformance::run(&MyBackend::default) {
+//!     Ok(report) => println!("{report}"),
+//!     Err(failures) => panic!("{failures}"),
 //! }
 //! # }
 //! ```
@@ -51,9 +52,27 @@
 //! | your backend | what to do |
 //! |---|---|
 //! | needs a runtime or a server, or can lose a response | implement [`Harness`] |
+//! | blocks | run each operation on a thread for that, see [`Backend`](crate::Backend#stores-that-block) |
+//! | stores fewer than 38 digits | store values as text or in two parts, see [`Backend`](crate::Backend#range-of-values) |
 //! | is [`Immediate`](crate::Immediate) | use the harness [`PollOnce`]: it fails if a future is pending at its first poll |
 //! | implements [`try_increment`](crate::Backend::try_increment) | nothing: each check of counters runs a second time through it |
-//! | has claims | assert [`has_claims`] in a test, because the checks of claims pass for a backend without claims |
+//!
+//! # What is skipped
+//!
+//! A check passes if the backend or the harness does not offer what it tests: [`Skip`] lists the
+//! cases. Say in the test what you expect, so that no check is lost by accident:
+//!
+//! ```text
+//! limited_core::conformance_tests!(MyBackend::default, skips: [Claims, LostResponses, Removal]);
+//! ```
+//!
+//! | to skip nothing | do |
+//! |---|---|
+//! | [`Skip::Claims`] | implement the six methods of claims |
+//! | [`Skip::LostResponses`] | lose a response in [`Harness::lose_next_response`] |
+//! | [`Skip::Removal`] | count the entries in [`Harness::stored_entries`] |
+//! | [`Skip::FastPath`] | implement [`try_increment`](crate::Backend::try_increment), if no I/O is needed |
+//! | [`Skip::ClockSkew`] | tolerate some skew in [`Harness::max_clock_skew`] |
 
 mod arithmetic;
 mod claims;
@@ -71,7 +90,9 @@ mod parallel;
 mod probe;
 mod random;
 mod refusal;
+mod removal;
 mod report;
+mod skip;
 mod sliding;
 mod subject;
 mod times;
@@ -79,4 +100,5 @@ mod times;
 pub use claims::has_claims;
 pub use harness::{Harness, PollOnce};
 pub use list::{CHECKS, Check, checks};
-pub use report::{Failure, Failures, run};
+pub use report::{Failure, Failures, Report, Skipped, run};
+pub use skip::{Skip, skips};

@@ -253,7 +253,7 @@ impl State {
             Request::Counter(id, operation) => Ok(self.counters.apply(write, id, operation, now)),
             Request::Claim(id, operation) => self.claims.apply(id, operation, now),
         };
-        match self.script.next(request.operation()) {
+        match self.script.next(request) {
             None => apply(),
             Some(Effect::Error(error)) => Err(error),
             Some(Effect::Response(response)) => Ok(response),

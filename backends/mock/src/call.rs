@@ -50,18 +50,12 @@ impl Call {
 
     /// Returns the namespace of the counter or claim.
     pub fn namespace(&self) -> &str {
-        match &self.request {
-            Request::Counter(id, _) => &id.namespace,
-            Request::Claim(id, _) => &id.namespace,
-        }
+        self.request.namespace()
     }
 
     /// Returns the rendered key of the counter or claim.
     pub fn key(&self) -> &str {
-        match &self.request {
-            Request::Counter(id, _) => &id.key,
-            Request::Claim(id, _) => &id.key,
-        }
+        self.request.key()
     }
 
     /// Returns the time that the caller gave.

@@ -1,7 +1,10 @@
 //! Faults: what a call does instead of what the contract says, and which calls it affects.
 
-use limited_core::{Acquisition, BackendError, CounterState, FinishResult, LeaseStatus, Operation, Record};
+use limited_core::{
+    Acquisition, BackendError, CounterState, FinishResult, Key, LeaseStatus, Operation, Record,
+};
 
+use crate::request::Request;
 use crate::response::Response;
 
 /// A fault of a mock. Default: it affects the next call of any operation.
@@ -15,6 +18,8 @@ use crate::response::Response;
 /// mock.inject(Fault::error(throttled()).on(Operation::Increment).times(3));     // three hits
 /// mock.inject(Fault::lost_response().every(10));                                // each tenth call
 /// mock.inject(Fault::error(BackendError::unavailable("an outage")).always());   // until `clear_faults`
+/// mock.inject(Fault::error(throttled()).for_namespace("login").always());       // one limiter
+/// mock.inject(Fault::error(throttled()).for_key("user:7"));                     // one hot key
 /// ```
 ///
 /// At most one fault affects a call: of the faults that are due, the one injected first.
@@ -23,6 +28,9 @@ use crate::response::Response;
 pub struct Fault {
     effect: Effect,
     operation: Option<Operation>,
+    namespace: Option<String>,
+    /// The rendered key.
+    key: Option<String>,
     schedule: Schedule,
 }
 
@@ -102,7 +110,7 @@ impl Fault {
     }
 
     const fn new(effect: Effect) -> Self {
-        Self { effect, operation: None, schedule: Schedule::Times(1) }
+        Self { effect, operation: None, namespace: None, key: None, schedule: Schedule::Times(1) }
     }
 }
 
@@ -112,6 +120,23 @@ impl Fault {
     /// [`every`](Self::every) either.
     pub const fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
+        self
+    }
+
+    /// Limits the fault to calls in this namespace. Other calls do not count for
+    /// [`every`](Self::every) either.
+    pub fn for_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Limits the fault to calls about this key, in every namespace that
+    /// [`for_namespace`](Self::for_namespace) allows. Other calls do not count for
+    /// [`every`](Self::every) either.
+    ///
+    /// The key is what the limiter gets: a text, a [`Key`], or a scope and a name in it.
+    pub fn for_key<'k>(mut self, key: impl Into<Key<'k>>) -> Self {
+        self.key = Some(key.into().as_str().to_owned());
         self
     }
 
@@ -144,7 +169,13 @@ impl Fault {
         self
     }
 
-    fn applies_to(&self, operation: Operation) -> bool {
+    fn applies_to(&self, request: &Request) -> bool {
+        self.is_for(request.operation())
+            && self.namespace.as_deref().is_none_or(|only| only == request.namespace())
+            && self.key.as_deref().is_none_or(|only| only == request.key())
+    }
+
+    fn is_for(&self, operation: Operation) -> bool {
         let fits = match &self.effect {
             Effect::Error(_) | Effect::LostResponse => true,
             Effect::Response(response) => response.fits(operation),
@@ -194,11 +225,10 @@ impl Script {
         self.0.clear();
     }
 
-    /// Returns the effect on the next call, which is of this operation; `None` if no fault affects
-    /// it.
-    pub(crate) fn next(&mut self, operation: Operation) -> Option<Effect> {
+    /// Returns the effect on the next call, which is this request; `None` if no fault affects it.
+    pub(crate) fn next(&mut self, request: &Request) -> Option<Effect> {
         let mut effect = None;
-        for fault in self.0.iter_mut().filter(|fault| fault.applies_to(operation)) {
+        for fault in self.0.iter_mut().filter(|fault| fault.applies_to(request)) {
             if fault.affects(effect.is_none()) {
                 effect = Some(fault.effect.clone());
             }
@@ -210,13 +240,23 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
+    use limited_core::{Counter, Timestamp, Window, WindowLength};
+
     use super::*;
+    use crate::request::CounterOp;
+
+    /// A read of a counter.
+    fn get(namespace: &str, key: impl Into<Key<'static>>) -> Request {
+        let key = key.into();
+        let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
+        Request::counter(&Counter::new(namespace, &key, window).unwrap(), CounterOp::Get)
+    }
 
     /// Returns which of `calls` calls the fault affects, counted from one.
     fn affected(fault: Fault, calls: usize) -> Vec<usize> {
         let mut script = Script::default();
         script.push(fault);
-        (1..=calls).filter(|_| script.next(Operation::Increment).is_some()).collect()
+        (1..=calls).filter(|_| script.next(&get("", "key")).is_some()).collect()
     }
 
     #[test]
@@ -235,7 +275,7 @@ mod tests {
     #[test]
     fn fault_affects_only_operations_that_it_fits() {
         let all = [Operation::Increment, Operation::Get, Operation::Reset];
-        let applies = |fault: Fault| all.map(|operation| fault.applies_to(operation));
+        let applies = |fault: Fault| all.map(|operation| fault.is_for(operation));
         let error = || Fault::error(BackendError::throttled("slow down"));
         assert_eq!(applies(error()), [true, true, true]);
         assert_eq!(applies(Fault::lost_response()), [true, true, true]);
@@ -246,12 +286,45 @@ mod tests {
     }
 
     #[test]
+    fn fault_affects_only_the_namespace_and_key_that_it_is_aimed_at() {
+        let all = [get("login", "a"), get("login", "b"), get("search", "a"), get("", "login")];
+        let applies = |fault: Fault| all.each_ref().map(|request| fault.applies_to(request));
+        let fault = Fault::lost_response;
+        assert_eq!(applies(fault()), [true, true, true, true]);
+        assert_eq!(applies(fault().for_namespace("login")), [true, true, false, false]);
+        assert_eq!(applies(fault().for_namespace("")), [false, false, false, true]);
+        assert_eq!(applies(fault().for_key("a")), [true, false, true, false]);
+        assert_eq!(applies(fault().for_key("a").for_namespace("login")), [true, false, false, false]);
+        assert_eq!(applies(fault().for_key("a").for_key("b")), [false, true, false, false], "the last");
+        assert_eq!(applies(fault().for_key("a").on(Operation::Reset)), [false, false, false, false]);
+    }
+
+    #[test]
+    fn calls_about_other_keys_do_not_count_towards_every_nth() {
+        let mut script = Script::default();
+        script.push(Fault::lost_response().for_key("a").every(2));
+        script.push(Fault::lost_response().for_key("b").times(1));
+        let affected = ["a", "c", "b", "b", "a", "a", "a"].map(|key| script.next(&get("", key)).is_some());
+        assert_eq!(affected, [false, false, true, false, true, false, true]);
+        assert_eq!(script.len(), 1);
+    }
+
+    #[test]
+    fn key_is_compared_as_it_is_rendered() {
+        let key = Key::new().part("scope", "a/b:c").user("7");
+        let fault = Fault::lost_response().for_key(key.clone());
+        assert!(fault.applies_to(&get("", key)));
+        assert!(!fault.applies_to(&get("", Key::new().part("scope", "a/b").user("7"))));
+        assert!(Fault::lost_response().for_key(("login", "7")).applies_to(&get("", ("login", "7"))));
+    }
+
+    #[test]
     fn first_injected_fault_affects_a_call() {
         let mut script = Script::default();
         script.push(Fault::counter_state(CounterState::new(true, 1)));
         script.push(Fault::counter_state(CounterState::new(true, 2)).times(2));
         let mut values = Vec::new();
-        while let Some(Effect::Response(Response::CounterState(state))) = script.next(Operation::Get) {
+        while let Some(Effect::Response(Response::CounterState(state))) = script.next(&get("", "key")) {
             values.push(state.value);
         }
         assert_eq!(values, [1, 2, 2]);
@@ -264,9 +337,9 @@ mod tests {
         script.push(Fault::error(BackendError::throttled("slow down")).times(3));
         script.push(Fault::lost_response().every(2));
         for _ in 0..3 {
-            assert!(matches!(script.next(Operation::Get), Some(Effect::Error(_))));
+            assert!(matches!(script.next(&get("", "key")), Some(Effect::Error(_))));
         }
-        assert!(matches!(script.next(Operation::Get), Some(Effect::LostResponse)));
-        assert!(script.next(Operation::Get).is_none());
+        assert!(matches!(script.next(&get("", "key")), Some(Effect::LostResponse)));
+        assert!(script.next(&get("", "key")).is_none());
     }
 }

@@ -39,9 +39,65 @@
 //! # }).unwrap();
 //! ```
 //!
+//! # Testing your own service
+//!
+//! Make the service generic over its backend, or let it keep an `Arc<dyn Backend>`. A test passes a
+//! clone of the mock and a `ManualClock`. Nothing sleeps, and the outage is exactly where the test
+//! puts it:
+//!
+//! ```
+//! use std::time::Duration;
+//! use limited::mock::{Fault, MockBackend};
+//! use limited::{Backend, BackendError, Limiter, ManualClock, Quota};
+//!
+//! // The service: 2 messages per minute and sender.
+//! struct Messages<B> {
+//!     limiter: Limiter<B>,
+//! }
+//!
+//! impl<B: Backend> Messages<B> {
+//!     fn new(backend: B, clock: ManualClock) -> Self {
+//!         let limiter = Limiter::new(backend).namespace("messages").quota(Quota::per_minute(2));
+//!         Self { limiter: limiter.clock(clock) }
+//!     }
+//!
+//!     /// Returns the HTTP status.
+//!     async fn send(&self, sender: &str) -> u16 {
+//!         match self.limiter.allow(sender).await {
+//!             Ok(decision) if decision.is_allowed() => 202,
+//!             Ok(_) => 429,
+//!             Err(_) => 503,
+//!         }
+//!     }
+//! }
+//!
+//! # pollster::block_on(async {
+//! let (mock, clock) = (MockBackend::new(), ManualClock::new());
+//! let messages = Messages::new(mock.clone(), clock.clone());
+//!
+//! // The limit, and its end.
+//! let statuses = [messages.send("ada").await, messages.send("ada").await, messages.send("ada").await];
+//! assert_eq!(statuses, [202, 202, 429]);
+//! clock.advance(Duration::from_secs(60));
+//! assert_eq!(messages.send("ada").await, 202);
+//!
+//! // An outage for one sender. It is an error, neither an admission nor a refusal.
+//! mock.inject(Fault::error(BackendError::unavailable("an outage")).for_key("bob").always());
+//! assert_eq!((messages.send("bob").await, messages.send("ada").await), (503, 202));
+//!
+//! // The outage ends. The failed hits were not counted.
+//! mock.clear_faults();
+//! let statuses = [messages.send("bob").await, messages.send("bob").await, messages.send("bob").await];
+//! assert_eq!(statuses, [202, 202, 429]);
+//! # });
+//! ```
+//!
+//! # Reference
+//!
 //! | to | use |
 //! |---|---|
 //! | fail calls | [`MockBackend::fail_next`], [`MockBackend::fail_every`], [`Fault::error`] |
+//! | fail the calls of one limiter or one key | [`Fault::for_namespace`], [`Fault::for_key`] |
 //! | apply a call and lose its response | [`Fault::lost_response`] |
 //! | repeat a write below the caller, as client libraries do | [`Fault::repeated_write`] |
 //! | script results of counters | [`MockBackend::return_next`], [`Fault::counter_state`] |

@@ -72,6 +72,20 @@ impl Request {
         Self::Claim(ClaimId { namespace, kind, key: key.key().to_owned() }, operation)
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::Counter(id, _) => &id.namespace,
+            Self::Claim(id, _) => &id.namespace,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::Counter(id, _) => &id.key,
+            Self::Claim(id, _) => &id.key,
+        }
+    }
+
     pub(crate) const fn operation(&self) -> Operation {
         match self {
             Self::Counter(_, CounterOp::Increment { .. }) => Operation::Increment,

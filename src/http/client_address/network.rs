@@ -66,7 +66,7 @@ const fn width(address: IpAddr) -> u8 {
 }
 
 /// Returns the address with all but its first bits cleared.
-pub(super) fn first_bits(address: IpAddr, bits: u8) -> IpAddr {
+fn first_bits(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits.into())).unwrap_or(0);
@@ -99,6 +99,8 @@ mod tests {
         assert!(!contains("2001:db8::/33", "2001:db8:8000::1"));
         assert!(contains("10.1.2.3/8", "10.9.9.9"), "bits below the prefix are ignored");
         assert!(contains("::ffff:10.0.0.0/104", "10.9.9.9"));
+        assert!(contains("64:ff9b::10.0.0.0/104", "64:ff9b::10.9.9.9"));
+        assert!(!contains("64:ff9b::10.0.0.0/104", "10.9.9.9"));
     }
 
     #[test]

@@ -33,6 +33,9 @@ impl TrustedProxies {
     /// in one, it is the leftmost. If the peer is in none, the peer is the client, whatever the
     /// header says.
     ///
+    /// A proxy is compared by the address that the server sees. List a proxy behind a NAT64
+    /// translator as `64:ff9b::192.0.2.7`; `192.0.2.7` does not include it.
+    ///
     /// # Errors
     ///
     /// [`InvalidNetwork`] if a text is neither an address nor a block.

@@ -30,6 +30,11 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
     &[(XFF, b"127.0.0.1")],
     &[(XFF, b"::1, 10.0.0.2")],
     &[(XFF, b"::ffff:10.0.0.2")],
+    // Addresses in which a trusted one is embedded.
+    &[(XFF, b"::10.0.0.2, ::ffff:0:10.0.0.2")],
+    &[(XFF, b"203.0.113.9, 64:ff9b::10.0.0.2")],
+    &[(XFF, b"64:ff9b:1::10.0.0.2, 2002:a00:2::")],
+    &[(FORWARDED, b"for=203.0.113.9, for=\"[64:ff9b::10.0.0.2]\"")],
     // Entries that are not addresses, to stop a parser or to be skipped by it.
     &[(XFF, b"")],
     &[(XFF, b",")],
@@ -193,6 +198,44 @@ fn client_with_an_ipv6_network_has_one_key() {
         let client = IpAddr::from([0x2001, 0xdb8, 0, 7, n, n * 3, 0xffff - n, 1]);
         let request = Sent::by_client(&[]).through(client, Append::NewLine).at_service(INNER_PROXY.into());
         assert_eq!(send(&mut service, request).status, if n == 0 { 200 } else { 429 });
+    }
+}
+
+#[test]
+fn ipv4_client_behind_a_translator_has_its_own_key() {
+    let address = ClientAddress::peer().x_forwarded_for(networks());
+    for prefix in ["64:ff9b::", "64:ff9b:1::", "::ffff:0:", "::", "::ffff:"] {
+        let (limiter, _) = limiter("1/min");
+        let mut service =
+            RateLimitLayer::new(limiter, KeyExtractor::address(address.clone())).layer(service_fn(hello));
+        let translated = |host: &str| format!("{prefix}{host}").parse().unwrap();
+        for host in ["192.0.2.1", "192.0.2.2", "203.0.113.1"] {
+            let request = || Sent::by_client(&[]).at_service(translated(host));
+            assert_eq!(send(&mut service, request()).status, 200, "{prefix}{host}");
+            assert_eq!(send(&mut service, request()).status, 429, "{prefix}{host}");
+            // The same client without a translator, behind a proxy.
+            let direct = Sent::by_client(&[]).through(host.parse().unwrap(), Append::NewLine);
+            assert_eq!(send(&mut service, direct.at_service(INNER_PROXY.into())).status, 429, "{host}");
+        }
+    }
+}
+
+/// A network is trusted, and not what embeds an address of it.
+#[test]
+fn address_that_embeds_a_trusted_one_is_not_trusted() {
+    for peer in
+        ["64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "::10.0.0.1", "::ffff:0:10.0.0.1", "2002:a00:1::"]
+    {
+        let (peer, client) = (peer.parse().unwrap(), CLIENT.into());
+        let request = || Sent::by_client(&[]).through(client, Append::NewLine).at_service(peer);
+        let (parts, _) = request().into_parts();
+        for trusted in ["10.0.0.0/8", "0.0.0.0/0", "::ffff:0:0/96"] {
+            let proxies = TrustedProxies::networks([trusted]).unwrap();
+            let address = ClientAddress::peer().x_forwarded_for(proxies);
+            assert_eq!(address.of(&parts), Some(peer), "{trusted}");
+        }
+        let proxies = TrustedProxies::networks([peer.to_string()]).unwrap();
+        assert_eq!(ClientAddress::peer().forwarded(proxies).of(&parts), Some(client));
     }
 }
 

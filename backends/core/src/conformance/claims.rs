@@ -11,6 +11,7 @@ pub(super) mod lost_responses;
 pub(super) mod model;
 mod probe;
 pub(super) mod release;
+pub(super) mod removal;
 pub(super) mod results;
 pub(super) mod retries;
 pub(super) mod timestamps;
@@ -23,8 +24,8 @@ use probe::{LEASE, completion};
 
 /// Returns whether the backend has claims. The checks of claims pass for a backend without claims.
 ///
-/// A backend with claims asserts this in a test, so that those checks cannot pass without testing
-/// anything:
+/// [`skips`](super::skips) returns everything that is skipped. A backend with claims asserts one or
+/// the other in a test, so that those checks cannot pass without testing anything:
 ///
 /// ```
 /// use limited_core::conformance::{Harness, has_claims};

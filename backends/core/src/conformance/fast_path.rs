@@ -25,7 +25,7 @@ impl<'h, H: Harness> Subject<'h, H> {
     }
 
     /// Returns whether `try_increment` handles a hit on a stored counter of any kind.
-    fn has_fast_path(&self) -> bool {
+    pub(super) fn has_fast_path(&self) -> bool {
         // The earliest time, so that the backend forgets nothing because of it.
         let now = Timestamp::EPOCH;
         let key = "has a fast path";

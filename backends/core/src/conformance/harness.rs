@@ -93,10 +93,21 @@ pub trait Harness: Sync {
     /// writes*: the write is applied, but its response never arrives.
     ///
     /// Returns `false` (the default) if the backend cannot lose a response. The checks of lost
-    /// responses then pass.
+    /// responses then pass, and the suite reports that they were [skipped](super::Skip).
     fn lose_next_response(&self, backend: &Self::Backend) -> bool {
         let _ = backend;
         false
+    }
+
+    /// Returns how many counters and claims `backend` stores now, also expired ones.
+    ///
+    /// Returns `None` (the default) if the harness cannot count them, or if the store removes
+    /// expired state by its own clock, such as a database with a time to live. The checks of
+    /// removal then pass. A harness that counts returns a new backend each time, because other
+    /// checks would add to the number.
+    fn stored_entries(&self, backend: &Self::Backend) -> Option<usize> {
+        let _ = backend;
+        None
     }
 
     /// Returns how far a clock may jump back before the backend may have forgotten state. Default:
@@ -123,9 +134,9 @@ where
 ///
 /// ```
 /// use limited_core::Immediate;
-/// use limited_core::conformance::{Failures, PollOnce, run};
+/// use limited_core::conformance::{Failures, PollOnce, Report, run};
 ///
-/// fn check<B: Immediate>(new: fn() -> B) -> Result<(), Failures> {
+/// fn check<B: Immediate>(new: fn() -> B) -> Result<Report, Failures> {
 ///     run(&PollOnce(new))
 /// }
 /// ```
@@ -150,6 +161,10 @@ impl<H: Harness<Backend: Immediate>> Harness for PollOnce<H> {
 
     fn lose_next_response(&self, backend: &H::Backend) -> bool {
         self.0.lose_next_response(backend)
+    }
+
+    fn stored_entries(&self, backend: &H::Backend) -> Option<usize> {
+        self.0.stored_entries(backend)
     }
 
     fn max_clock_skew(&self) -> Duration {

@@ -1,7 +1,7 @@
 //! The list of checks, and what is made from it: a function, an entry in [`CHECKS`] and a test for
 //! each.
 
-use super::Harness;
+use super::{Harness, Skip};
 
 /// A check of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ macro_rules! __conformance_checks {
                 "Rule 2: the last nanosecond of one window and the first of the next count separately.";
             long_expired_counter_reads_as_absent in expiry:
                 "Rule 2: a window that ended long ago reads as absent, even if it is still stored.";
+            expired_counters_are_removed in removal:
+                "Rule 2: expired counters do not stay for ever. Only if the harness reports the stored entries.";
             bucket_counts_from_the_higher_of_floor_and_value in expiry:
                 "Rule 2: a bucket gains each token at its time, to the unit, and not earlier.";
 
@@ -239,6 +241,9 @@ macro_rules! __conformance_checks {
             last_timestamp_never_passes in timestamps:
                 "Rule 4: a lease until `Timestamp::MAX` never ends, and a record with that expiry never expires.";
 
+            expired_claims_are_removed in removal:
+                "Rule 2: expired records do not stay for ever. Only if the harness reports the stored entries.";
+
             different_claims_are_distinct in identity:
                 "Rule 3: by namespace, kind and key, byte by byte, whatever separators they contain.";
             ending_a_claim_leaves_all_others in identity:
@@ -270,28 +275,32 @@ macro_rules! define_checks {
     ) => {
         /// One function for each check, named after the behaviour that it tests.
         ///
-        /// Each panics if the backend breaks the rule.
+        /// Each panics if the backend breaks the rule, and returns what it skipped.
         pub mod checks {
             use super::Harness;
-            use crate::conformance::{self, claims, subject::Subject};
+            use crate::conformance::{self, Skip, claims, subject::Subject};
 
             $(
                 #[doc = $rule]
-                pub fn $check<H: Harness>(harness: &H) {
+                pub fn $check<H: Harness>(harness: &H) -> Option<Skip> {
                     let subject = Subject::new(harness, stringify!($check));
                     conformance::$module::$check(&subject);
-                    if let Some(subject) = subject.with_fast_path(concat!(stringify!($check), ", fast path")) {
-                        conformance::$module::$check(&subject);
+                    match subject.with_fast_path(concat!(stringify!($check), ", fast path")) {
+                        Some(subject) => conformance::$module::$check(&subject),
+                        None => subject.skip(Skip::FastPath),
                     }
+                    subject.skipped()
                 }
             )+
             $(
                 #[doc = $claim_rule]
-                pub fn $claim_check<H: Harness>(harness: &H) {
+                pub fn $claim_check<H: Harness>(harness: &H) -> Option<Skip> {
                     let subject = Subject::new(harness, stringify!($claim_check));
-                    if subject.has_claims() {
-                        claims::$claim_module::$claim_check(&subject);
+                    match subject.has_claims() {
+                        true => claims::$claim_module::$claim_check(&subject),
+                        false => subject.skip(Skip::Claims),
                     }
+                    subject.skipped()
                 }
             )+
         }
@@ -302,7 +311,7 @@ macro_rules! define_checks {
             $(Check { name: stringify!($claim_check), rule: $claim_rule },)+
         ];
 
-        pub(super) fn for_each_check<H: Harness>(mut visit: impl FnMut(&'static str, fn(&H))) {
+        pub(super) fn for_each_check<H: Harness>(mut visit: impl FnMut(&'static str, fn(&H) -> Option<Skip>)) {
             $(visit(stringify!($check), checks::$check::<H>);)+
             $(visit(stringify!($claim_check), checks::$claim_check::<H>);)+
         }
@@ -315,10 +324,42 @@ crate::__conformance_checks!([define_checks]);
 ///
 /// The argument is an expression for a [`Harness`](crate::conformance::Harness). Each test
 /// evaluates it once. Put the tests of several backends into one module each.
+///
+/// # Skipped checks
+///
+/// A check passes if the backend or the harness does not offer what it tests. It prints why, which
+/// `cargo test -- --show-output` shows. One more test, `skipped_checks_are_reported`, writes all
+/// that is [skipped](crate::conformance::Skip) to standard error, uncaptured.
+///
+/// With the argument `skips`, that test fails unless exactly these parts are skipped. So no check
+/// is lost by accident, such as by a fast path that always returns `None`:
+///
+/// ```text
+/// limited_core::conformance_tests!(MyBackend::default, skips: [Claims, LostResponses]);
+/// ```
 #[macro_export]
 macro_rules! conformance_tests {
     ($harness:expr $(,)?) => {
         $crate::__conformance_checks!([$crate::__conformance_test_functions] $harness);
+
+        #[test]
+        fn skipped_checks_are_reported() {
+            use ::std::io::Write as _;
+
+            let mut stderr = ::std::io::stderr().lock();
+            for skip in $crate::conformance::skips(&$harness) {
+                let _ = ::std::writeln!(stderr, "{}: checks were skipped: {skip}", ::std::module_path!());
+            }
+        }
+    };
+    ($harness:expr, skips: [$($skip:ident),* $(,)?] $(,)?) => {
+        $crate::__conformance_checks!([$crate::__conformance_test_functions] $harness);
+
+        #[test]
+        fn skipped_checks_are_reported() {
+            let expected = [$($crate::conformance::Skip::$skip),*].into();
+            ::std::assert_eq!($crate::conformance::skips(&$harness), expected, "what the suite skips");
+        }
     };
 }
 
@@ -332,13 +373,17 @@ macro_rules! __conformance_test_functions {
         $(
             #[test]
             fn $check() {
-                $crate::conformance::checks::$check(&$harness);
+                if let Some(skip) = $crate::conformance::checks::$check(&$harness) {
+                    ::std::println!("skipped: {skip}");
+                }
             }
         )+
         $(
             #[test]
             fn $claim_check() {
-                $crate::conformance::checks::$claim_check(&$harness);
+                if let Some(skip) = $crate::conformance::checks::$claim_check(&$harness) {
+                    ::std::println!("skipped: {skip}");
+                }
             }
         )+
     };

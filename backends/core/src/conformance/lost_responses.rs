@@ -5,6 +5,7 @@
 use super::Harness;
 use super::parallel::{assert_serialized, in_parallel};
 use super::probe::CounterProbe;
+use super::skip::Skip;
 use super::subject::Subject;
 use super::times::{MINUTE, NOW};
 use crate::{BackendError, CounterState, Result, Timestamp, Window, WindowLength};
@@ -129,7 +130,11 @@ pub(super) fn with_lost_response<H: Harness, T>(
     subject: &Subject<'_, H>,
     operation: impl FnOnce() -> T,
 ) -> Option<T> {
-    subject.harness.lose_next_response(&subject.backend).then(operation)
+    let loses = subject.harness.lose_next_response(&subject.backend);
+    if !loses {
+        subject.skip(Skip::LostResponses);
+    }
+    loses.then(operation)
 }
 
 /// Fails the check unless a hit with a lost response is counted once. If its result is that the

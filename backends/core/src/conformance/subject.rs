@@ -1,9 +1,11 @@
 //! The backend under test.
 
 use std::future::Future;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Harness;
+use super::skip::Skip;
 use crate::WindowId;
 
 /// A backend under test, with a namespace for the check that runs.
@@ -14,13 +16,15 @@ pub(super) struct Subject<'h, H: Harness> {
     /// Whether a hit goes through `try_increment` first, as it does in a limiter.
     pub(super) uses_fast_path: bool,
     last_id: AtomicU64,
+    skipped: OnceLock<Skip>,
 }
 
 impl<'h, H: Harness> Subject<'h, H> {
     /// Creates a subject that counts through `increment` alone.
     pub(super) fn new(harness: &'h H, namespace: &'static str) -> Self {
         let backend = harness.backend();
-        Self { harness, backend, namespace, uses_fast_path: false, last_id: AtomicU64::new(0) }
+        let (last_id, skipped) = (AtomicU64::new(0), OnceLock::new());
+        Self { harness, backend, namespace, uses_fast_path: false, last_id, skipped }
     }
 
     /// Creates a subject of the same check on another backend, which has not seen any time yet.
@@ -29,7 +33,17 @@ impl<'h, H: Harness> Subject<'h, H> {
     /// back further than the maximum skew, and is not about that, continues on a new backend.
     pub(super) fn with_new_backend(&self) -> Self {
         let last_id = AtomicU64::new(self.last_id.load(Ordering::Relaxed));
-        Self { backend: self.harness.backend(), last_id, ..*self }
+        Self { backend: self.harness.backend(), last_id, skipped: OnceLock::new(), ..*self }
+    }
+
+    /// Records that the check tests less than it could.
+    pub(super) fn skip(&self, skip: Skip) {
+        self.skipped.get_or_init(|| skip);
+    }
+
+    /// Returns what the check skipped so far.
+    pub(super) fn skipped(&self) -> Option<Skip> {
+        self.skipped.get().copied()
     }
 
     /// Returns a number that this subject has not returned before.

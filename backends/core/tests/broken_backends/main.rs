@@ -7,14 +7,17 @@ mod partial_fast_path;
 mod reference;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use counters_alone::{CountersAlone, PendingOnce};
 use defects::{DEFECTS, Defect};
 use limited_core::Backend;
-use limited_core::conformance::{CHECKS, Failures, PollOnce, has_claims, run};
+use limited_core::conformance::{
+    CHECKS, Failures, Harness, PollOnce, Report, Skip, checks, has_claims, run, skips,
+};
 use reference::{Reference, ReferenceHarness};
 
-fn run_with_defect(defect: Defect) -> Result<(), Failures> {
+fn run_with_defect(defect: Defect) -> Result<Report, Failures> {
     run(&ReferenceHarness { defect: Some(defect), ..ReferenceHarness::default() })
 }
 
@@ -26,6 +29,84 @@ fn backend_that_keeps_the_contract_passes() {
 #[test]
 fn backend_that_prefers_its_fast_path_passes() {
     run(&ReferenceHarness { prefers_fast_path: true, ..ReferenceHarness::default() }).unwrap();
+}
+
+#[test]
+fn backend_that_removes_expired_state_passes_every_check() {
+    let harness = ReferenceHarness { forgets: true, ..ReferenceHarness::default() };
+    let report = run(&harness).unwrap();
+    assert_eq!(report.skipped().next(), None);
+    assert_eq!(report.to_string(), format!("the backend passed {} conformance checks", CHECKS.len()));
+    assert!(skips(&harness).is_empty());
+    assert!(skips(&PollOnce(harness)).is_empty());
+}
+
+#[test]
+fn report_says_what_was_skipped_and_why() {
+    let report = run(&CountersAlone::default).unwrap();
+    let skipped = |skip: Skip| report.skipped().filter(move |skipped| skipped.skip == skip).count();
+    let of_claims = skipped(Skip::Claims);
+    let claims = report.skipped().find(|skipped| skipped.skip == Skip::Claims).unwrap();
+    assert_eq!(claims.check, "free_key_is_acquired");
+    assert!(of_claims > 40, "{of_claims}");
+    assert_eq!(skipped(Skip::LostResponses), 5);
+    assert_eq!(skipped(Skip::Removal), 1);
+    assert_eq!(skipped(Skip::ClockSkew), 0);
+    // Whatever else was skipped, each check is listed once.
+    assert_eq!(report.skipped().count(), CHECKS.len());
+    let text = report.to_string();
+    for line in [
+        format!("\n{of_claims} skipped: the backend has no claims"),
+        "\n5 skipped: the harness cannot lose a response".to_owned(),
+        "\n1 skipped: the harness does not report the stored entries".to_owned(),
+        " run through `increment` alone: the backend has no fast path".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line:?} is missing in {text}");
+    }
+    let expected = [Skip::Claims, Skip::LostResponses, Skip::Removal, Skip::FastPath].into();
+    assert_eq!(skips(&CountersAlone::default), expected);
+}
+
+#[test]
+fn failures_say_what_was_skipped_too() {
+    let failures = run_with_defect(Defect::SlidesAnyWindow).unwrap_err();
+    assert_eq!(failures.skipped().map(|skipped| skipped.skip).collect::<Vec<_>>(), [Skip::Removal; 2]);
+    assert!(failures.to_string().contains("2 skipped: the harness does not report"), "{failures}");
+}
+
+#[test]
+fn zero_clock_skew_is_reported() {
+    struct WithoutSkew;
+    impl Harness for WithoutSkew {
+        type Backend = Reference;
+        fn backend(&self) -> Reference {
+            Reference::default()
+        }
+        fn max_clock_skew(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+    assert!(skips(&WithoutSkew).contains(&Skip::ClockSkew));
+    assert_eq!(checks::clock_jump_back_finds_finished_records(&WithoutSkew), Some(Skip::ClockSkew));
+    assert_eq!(checks::late_hit_in_the_previous_window_is_weighted(&WithoutSkew), Some(Skip::ClockSkew));
+    assert_eq!(checks::free_key_is_acquired(&WithoutSkew), None);
+}
+
+#[test]
+fn asking_what_is_skipped_leaves_no_response_to_lose() {
+    let shared = Arc::new(Reference::default());
+    struct Shared(Arc<Reference>);
+    impl Harness for Shared {
+        type Backend = Arc<Reference>;
+        fn backend(&self) -> Arc<Reference> {
+            Arc::clone(&self.0)
+        }
+        fn lose_next_response(&self, backend: &Arc<Reference>) -> bool {
+            ReferenceHarness::default().lose_next_response(backend)
+        }
+    }
+    assert!(!skips(&Shared(Arc::clone(&shared))).contains(&Skip::LostResponses));
+    assert!(!shared.loses_next_response());
 }
 
 #[test]
@@ -90,10 +171,10 @@ fn every_check_catches_a_broken_backend() {
 
 /// One test for each check, created by the macro for other packages.
 mod conformance {
-    limited_core::conformance_tests!(super::ReferenceHarness::default());
+    limited_core::conformance_tests!(super::ReferenceHarness::default(), skips: [Removal]);
 }
 
-/// The same with the simplest harness, a function.
+/// The same with the simplest harness, a function. It reports on standard error what it skips.
 mod conformance_by_function {
     limited_core::conformance_tests!(super::Reference::default);
 }

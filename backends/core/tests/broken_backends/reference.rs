@@ -59,17 +59,26 @@ struct State {
 pub(crate) struct ReferenceHarness {
     pub(crate) defect: Option<Defect>,
     pub(crate) prefers_fast_path: bool,
+    /// Whether the reference forgets, and the harness reports what is stored.
+    pub(crate) forgets: bool,
 }
 
 impl Harness for ReferenceHarness {
     type Backend = Reference;
 
     fn backend(&self) -> Reference {
-        let Self { defect, prefers_fast_path } = *self;
-        let forgets = matches!(
-            defect,
-            Some(CountsForgottenWindows | DeletesExpiredRecords | DeletesFencingTokensAheadOfTime)
-        );
+        let Self { defect, prefers_fast_path, forgets } = *self;
+        let forgets = forgets
+            || matches!(
+                defect,
+                Some(
+                    CountsForgottenWindows
+                        | DeletesExpiredRecords
+                        | DeletesFencingTokensAheadOfTime
+                        | KeepsExpiredCounters
+                        | KeepsExpiredClaims
+                )
+            );
         Reference { defect, forgets, prefers_fast_path, ..Reference::default() }
     }
 
@@ -77,12 +86,21 @@ impl Harness for ReferenceHarness {
         backend.loses_next_response.store(true, Ordering::Relaxed);
         true
     }
+
+    fn stored_entries(&self, backend: &Reference) -> Option<usize> {
+        backend.forgets.then(|| backend.states().len() + backend.slots().len())
+    }
 }
 
 /// # Storage
 impl Reference {
     pub(crate) fn forgetting_as_early_as_allowed() -> Self {
         Self { forgets: true, ..Self::default() }
+    }
+
+    /// Returns whether the next write will lose its response.
+    pub(crate) fn loses_next_response(&self) -> bool {
+        self.loses_next_response.load(Ordering::Relaxed)
     }
 
     fn has(&self, defect: Defect) -> bool {
@@ -190,6 +208,9 @@ impl Reference {
 impl Reference {
     fn forget_some(&self, states: &mut HashMap<Id, State>, now: Timestamp) {
         self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        if self.has(KeepsExpiredCounters) {
+            return;
+        }
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
             (Some(ForgetsWindowsAtTheirEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
             (Some(ForgetsFullBuckets), 2, None) => !has_passed(bucket_full_at(state.value, id.limit), now),

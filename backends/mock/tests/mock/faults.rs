@@ -1,7 +1,7 @@
 //! Injected errors, lost responses and scripted results.
 
-use crate::common::{NOW, in_this_minute, user};
-use limited_core::{Backend, BackendError, CounterState, Hit};
+use crate::common::{NOW, OWNER, claim_of, in_this_minute, once, user};
+use limited_core::{Backend, BackendError, Counter, CounterState, Hit, Key, Window, WindowLength};
 use limited_mock::{Fault, MockBackend, Operation};
 use pollster::block_on;
 
@@ -127,4 +127,44 @@ fn faults_affect_calls_in_one_task_in_order() {
         assert!(matches!(mock.reset(&counter, None, NOW).await, Err(BackendError::Throttled(_))));
         assert!(mock.reset(&counter, None, NOW).await.is_ok());
     });
+}
+
+#[test]
+fn outage_of_one_namespace_leaves_the_others() {
+    let (mock, key) = (MockBackend::new(), user());
+    let window = Window::aligned(NOW, WindowLength::MINUTE);
+    let counter = |namespace| Counter::new(namespace, &key, window).unwrap();
+    mock.inject(Fault::error(BackendError::unavailable("an outage")).for_namespace("login").always());
+    for _ in 0..3 {
+        assert!(block_on(mock.increment(&counter("login"), &HIT, NOW)).is_err());
+        assert!(block_on(mock.get(&counter("login"), NOW)).is_err());
+        assert!(block_on(mock.increment(&counter("search"), &HIT, NOW)).is_ok());
+    }
+    assert!(block_on(mock.claim(&once(&key), &claim_of(OWNER), NOW)).is_ok());
+    mock.inject(Fault::lost_response().for_namespace("test").on(Operation::Find));
+    assert!(block_on(mock.find(&once(&key), NOW)).is_err());
+    assert_eq!(block_on(mock.get(&counter("search"), NOW)).unwrap().value, 3);
+}
+
+#[test]
+fn fault_of_one_key_leaves_the_others() {
+    let (mock, other) = (MockBackend::new(), Key::from("other"));
+    let key = user();
+    mock.inject(Fault::error(throttled()).for_key(&key).times(2));
+    assert!(block_on(mock.increment(&in_this_minute(&other), &HIT, NOW)).is_ok());
+    assert!(block_on(mock.increment(&in_this_minute(&key), &HIT, NOW)).is_err());
+    assert!(block_on(mock.claim(&once(&other), &claim_of(OWNER), NOW)).is_ok());
+    assert!(block_on(mock.claim(&once(&key), &claim_of(OWNER), NOW)).is_err());
+    assert!(block_on(mock.increment(&in_this_minute(&key), &HIT, NOW)).is_ok());
+    assert_eq!(mock.faults_left(), 0);
+}
+
+#[test]
+fn fault_of_a_key_affects_both_steps_of_a_sliding_hit() {
+    let (mock, other) = (MockBackend::new(), Key::from("other"));
+    let key = user();
+    mock.inject(Fault::error(throttled()).for_key(&key).on(Operation::Get));
+    assert!(block_on(mock.increment(&in_this_minute(&other).sliding(), &HIT, NOW)).is_ok());
+    assert!(block_on(mock.increment(&in_this_minute(&key).sliding(), &HIT, NOW)).is_err());
+    assert!(block_on(mock.increment(&in_this_minute(&key).sliding(), &HIT, NOW)).is_ok());
 }

@@ -107,7 +107,7 @@ impl Reference {
             // The next acquisition then gets a higher token from its time alone.
             let behind = slot.fencing_token <= FencingToken::seed(earliest)
                 || self.has(DeletesFencingTokensAheadOfTime);
-            !(gone && behind && self.forgets)
+            !(gone && behind && self.forgets) || self.has(KeepsExpiredClaims)
         });
     }
 }
