@@ -18,8 +18,6 @@ from pathlib import Path
 METADATA = ["cargo", "metadata", "--locked", "--all-features", "--format-version", "1"]
 # Cargo says `null` for normal dependencies.
 KINDS = (None, "build")
-# Targets that no user builds.
-TEST_TARGETS = ("cfg(shuttle)",)
 
 
 def number(rust_version):
@@ -42,7 +40,7 @@ def main():
 
     def dependencies(package):
         for edge in nodes[package]["deps"]:
-            if any(kind["kind"] in KINDS and kind["target"] not in TEST_TARGETS for kind in edge["dep_kinds"]):
+            if any(kind["kind"] in KINDS for kind in edge["dep_kinds"]):
                 yield edge["pkg"]
 
     def is_feature(package, dependency):

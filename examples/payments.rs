@@ -1,7 +1,7 @@
 //! A payment that survives a double click and a crash.
 //!
 //! ```sh
-//! cargo run --release --example payments
+//! cargo run --release --example payments --features idempotency
 //! ```
 //!
 //! The shop runs each payment under the key of its order. It may crash after it has charged a card

@@ -1,26 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(all(feature = "memory", feature = "idempotency"), doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(all(feature = "memory", feature = "idempotency")),
-    doc = "Decides, for a key, whether something may happen now."
-)]
-//!
-//! # Features and dependencies
-//!
-//! | feature | default | adds | crates |
-//! |---|---|---|---|
-//! | `memory` | yes | the module `memory`: the in-memory backend | 11 |
-//! | `idempotency` | yes | `Idempotency`, which stores requests and results as JSON | 9, with `serde_json` |
-//! | `http` | | the module `http`: Tower layers over the types of the crate `http`; includes `idempotency` | 23 |
-//! | `dynamodb` | | the module `dynamodb`: the Amazon DynamoDB backend, its `from_env` and an HTTPS client | about 140, with the AWS SDK and a TLS stack |
-//! | `dynamodb-client` | | the same backend over your own client | about 90, with the AWS SDK |
-//! | `mock` | | the module `mock`: the backend for tests | 1 |
-//! | `serde` | | `Serialize` and `Deserialize` for [`Quota`] and [`Algorithm`] | 3 |
-//! | `metrics` | | metrics, listed in [`telemetry`] | 3 |
-//! | `tracing` | | spans and events, listed in [`telemetry`] | 4 |
-//!
-//! The last column counts the crates that a feature adds to the 22 of a build without features, on
-//! Linux. Some features share crates.
+// `tests/e2e` compiles the blocks of the README, because it has axum.
+#![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
+#![cfg_attr(doctest, doc = "Decides, for a key, whether something may happen now.")]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod algorithm;

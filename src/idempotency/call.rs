@@ -162,7 +162,10 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
             let request = self.store_request.then_some(json.as_str());
             let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
             let tenant = self.tenant.or_else(key_tenant);
-            let metadata = ClaimMetadata { function_name: self.function_name, tenant, request };
+            let metadata = ClaimMetadata::default()
+                .with_function_name(self.function_name)
+                .with_tenant(tenant)
+                .with_request(request);
             let options = ClaimOptions { request_hash: Some(request_hash), metadata };
             let key = self.leases.key(&self.key)?;
             match self.leases.acquire(key, options).await? {

@@ -73,7 +73,9 @@ impl<B: Backend> LeaseManager<B> {
         let mut is_first = true;
         loop {
             let now = self.now();
-            let request = ClaimRequest { owner, expires_at: self.lease_from(now), request_hash, metadata };
+            let request = ClaimRequest::new(owner, self.lease_from(now))
+                .with_request_hash(request_hash)
+                .with_metadata(metadata);
             match self.backend.claim(&key, &request, now).await {
                 Err(BackendError::TimedOut(_) | BackendError::Unavailable(_)) if is_first => is_first = false,
                 Err(error @ (BackendError::TimedOut(_) | BackendError::Unavailable(_))) => {

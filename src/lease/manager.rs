@@ -136,7 +136,11 @@ impl<B: Backend> LeaseManager<B> {
         let now = self.now();
         let expires = self.settings.ttl.map(|ttl| now.saturating_add(ttl));
         let LeaseGuard { key, owner, metadata, .. } = *guard;
-        let completion = Completion { owner, result, status_code, expires, metadata };
+        let completion = Completion::new(owner)
+            .with_result(result)
+            .with_status_code(status_code)
+            .with_expiry(expires)
+            .with_metadata(metadata);
         let finish = self.retry_write(|| self.backend.finish(&key, &completion, now));
         Ok((self.with_renewal(guard, finish).await?, now))
     }

@@ -130,7 +130,16 @@ impl fmt::Debug for RequestHash {
 }
 
 /// The arguments of a claim: the owner, the end of its lease, and the request.
+///
+/// ```
+/// # use limited_core::{ClaimMetadata, ClaimRequest, Owner, RequestHash, Timestamp};
+/// let request = ClaimRequest::new(Owner(7), Timestamp::from_secs(1_767_225_600))
+///     .with_request_hash(RequestHash([0; 32]))
+///     .with_metadata(ClaimMetadata::default().with_tenant("acme"));
+/// assert_eq!(request.metadata.tenant, Some("acme"));
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ClaimRequest<'a> {
     /// The owner that claims the key.
     pub owner: Owner,
@@ -142,16 +151,28 @@ pub struct ClaimRequest<'a> {
     pub metadata: ClaimMetadata<'a>,
 }
 
-impl ClaimRequest<'_> {
+impl<'a> ClaimRequest<'a> {
     /// Creates a claim without a request hash and without metadata.
     pub const fn new(owner: Owner, expires_at: Timestamp) -> Self {
-        let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
-        Self { owner, expires_at, request_hash: None, metadata }
+        Self { owner, expires_at, request_hash: None, metadata: ClaimMetadata::NONE }
+    }
+
+    /// Returns the claim with this request hash.
+    #[must_use]
+    pub fn with_request_hash(self, request_hash: impl Into<Option<RequestHash>>) -> Self {
+        Self { request_hash: request_hash.into(), ..self }
+    }
+
+    /// Returns the claim with this metadata.
+    #[must_use]
+    pub const fn with_metadata(self, metadata: ClaimMetadata<'a>) -> Self {
+        Self { metadata, ..self }
     }
 }
 
 /// Stored with a record for operators who inspect the store. It affects no decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClaimMetadata<'a> {
     /// The function that runs.
     pub function_name: Option<&'a str>,
@@ -161,8 +182,40 @@ pub struct ClaimMetadata<'a> {
     pub request: Option<&'a str>,
 }
 
+impl<'a> ClaimMetadata<'a> {
+    /// No metadata.
+    const NONE: Self = Self { function_name: None, tenant: None, request: None };
+
+    /// Returns the metadata with this name of a function.
+    #[must_use]
+    pub fn with_function_name(self, name: impl Into<Option<&'a str>>) -> Self {
+        Self { function_name: name.into(), ..self }
+    }
+
+    /// Returns the metadata with this tenant.
+    #[must_use]
+    pub fn with_tenant(self, tenant: impl Into<Option<&'a str>>) -> Self {
+        Self { tenant: tenant.into(), ..self }
+    }
+
+    /// Returns the metadata with this request.
+    #[must_use]
+    pub fn with_request(self, request: impl Into<Option<&'a str>>) -> Self {
+        Self { request: request.into(), ..self }
+    }
+}
+
 /// The arguments of [`finish`](crate::Backend::finish): the owner and its result.
+///
+/// ```
+/// # use limited_core::{Completion, Owner, StoredResult};
+/// let completion =
+///     Completion::new(Owner(7)).with_result(StoredResult::Value("42".into())).with_status_code(201);
+/// assert_eq!(completion.status_code, Some(201));
+/// assert_eq!(completion.expires, None);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Completion<'a> {
     /// The owner of the claim.
     pub owner: Owner,
@@ -177,11 +230,40 @@ pub struct Completion<'a> {
     pub metadata: ClaimMetadata<'a>,
 }
 
-impl Completion<'_> {
+impl<'a> Completion<'a> {
     /// Creates a completion without a result, which never expires.
     pub const fn new(owner: Owner) -> Self {
-        let metadata = ClaimMetadata { function_name: None, tenant: None, request: None };
-        Self { owner, result: StoredResult::Nothing, status_code: None, expires: None, metadata }
+        Self {
+            owner,
+            result: StoredResult::Nothing,
+            status_code: None,
+            expires: None,
+            metadata: ClaimMetadata::NONE,
+        }
+    }
+
+    /// Returns the completion with this result.
+    #[must_use]
+    pub fn with_result(self, result: StoredResult) -> Self {
+        Self { result, ..self }
+    }
+
+    /// Returns the completion with this status code.
+    #[must_use]
+    pub fn with_status_code(self, code: impl Into<Option<u16>>) -> Self {
+        Self { status_code: code.into(), ..self }
+    }
+
+    /// Returns the completion with this time of expiry. `None`: never.
+    #[must_use]
+    pub fn with_expiry(self, expires: impl Into<Option<Timestamp>>) -> Self {
+        Self { expires: expires.into(), ..self }
+    }
+
+    /// Returns the completion with the metadata of the claim.
+    #[must_use]
+    pub fn with_metadata(self, metadata: ClaimMetadata<'a>) -> Self {
+        Self { metadata, ..self }
     }
 }
 

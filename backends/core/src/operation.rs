@@ -7,6 +7,7 @@ use std::fmt;
 /// The mock injects faults by operation, the telemetry of `limited` labels its measurements with
 /// it, and the conformance suite names it in failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// [`Backend::increment`](crate::Backend::increment) and
     /// [`Backend::try_increment`](crate::Backend::try_increment).

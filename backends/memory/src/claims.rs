@@ -254,7 +254,7 @@ mod tests {
                 3 => drop(claims.renew(key, owner, expires_at, now)),
                 // Earlier than the expiry entry is due.
                 4 => {
-                    let completion = Completion { expires: Some(expires_at), ..Completion::new(owner) };
+                    let completion = Completion::new(owner).with_expiry(expires_at);
                     claims.finish(key, &completion, now);
                 }
                 // Without expiry.

@@ -36,3 +36,9 @@ pub use capacity::WhenFull;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(test, shuttle))]
+extern crate self as limited_memory;
+#[cfg(all(test, shuttle))]
+#[path = "../tests/shuttle/interleavings.rs"]
+mod interleavings;

@@ -4,7 +4,7 @@
 ///
 /// They come from the operating system. If it has none to give, they come from the seeds that the
 /// standard library draws for its hash maps, spread by SipHash.
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) fn numbers() -> impl FnMut() -> u64 {
     use std::hash::{BuildHasher, RandomState};
 
@@ -23,7 +23,7 @@ pub(crate) fn numbers() -> impl FnMut() -> u64 {
 }
 
 /// Returns the same numbers each time, so that the scheduler can repeat a schedule.
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) fn numbers() -> impl FnMut() -> u64 {
     let mut state = 0_u64;
     move || {

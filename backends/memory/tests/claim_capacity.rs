@@ -76,12 +76,7 @@ fn expired_record_is_found_behind_a_hundred_renewed_claims() {
     }
     let later = after(START, LEASE / 2);
     granted(&backend, "expires", ONE, later);
-    finish(
-        &backend,
-        "expires",
-        &Completion { expires: Some(after(later, 90_000 * SECOND)), ..Completion::new(ONE) },
-        later,
-    );
+    finish(&backend, "expires", &Completion::new(ONE).with_expiry(after(later, 90_000 * SECOND)), later);
     for key in 0..100 {
         renew(&backend, &key.to_string(), ONE, after(START, 50_000 * SECOND));
     }

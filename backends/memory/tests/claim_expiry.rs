@@ -75,7 +75,7 @@ fn takeover_extends_the_retention() {
 fn record_without_expiry_stays() {
     let backend = MemoryBackend::new();
     granted(&backend, "a", ONE, START);
-    let completion = Completion { result: StoredResult::Value("7".into()), ..Completion::new(ONE) };
+    let completion = Completion::new(ONE).with_result(StoredResult::Value("7".into()));
     assert_eq!(finish(&backend, "a", &completion, START), FinishResult::Stored);
     assert_eq!(claims_after_sweep(&backend, Timestamp::MAX), 1);
     let Record::Finished(record) = held(&backend, "a", OTHER, Timestamp::MAX) else { unreachable!() };

@@ -129,7 +129,7 @@ proptest! {
             match operation {
                 Operation::Claim { lease, request_hash } => {
                     let (expires_at, request_hash) = (later(lease), Some(RequestHash([request_hash; 32])));
-                    let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
+                    let request = ClaimRequest::new(owner, expires_at).with_request_hash(request_hash);
                     let acquisition = block_on(backend.claim(key, &request, now)).unwrap();
                     match (acquisition, found) {
                         (Acquisition::Acquired(grant), Some(Record::InProgress(held))) if held.owner == owner => {
@@ -151,7 +151,7 @@ proptest! {
                 }
                 Operation::Finish { ttl, status_code } => {
                     let (expires, stored) = (ttl.map(later), StoredResult::Value("1".into()));
-                    let completion = Completion { result: stored, status_code, expires, ..Completion::new(owner) };
+                    let completion = Completion::new(owner).with_result(stored).with_status_code(status_code).with_expiry(expires);
                     let result = block_on(backend.finish(key, &completion, now)).unwrap();
                     match found {
                         Some(Record::InProgress(held)) if held.owner == owner => {

@@ -136,7 +136,7 @@ impl Call {
     pub fn claim_request(&self) -> Option<ClaimRequest<'_>> {
         match &self.request {
             Request::Claim(_, ClaimOp::Claim { request, metadata }) => {
-                Some(ClaimRequest { metadata: metadata.borrow(), ..*request })
+                Some(request.with_metadata(metadata.borrow()))
             }
             _ => None,
         }
@@ -146,7 +146,7 @@ impl Call {
     pub fn completion(&self) -> Option<Completion<'_>> {
         match &self.request {
             Request::Claim(_, ClaimOp::Finish { completion, metadata }) => {
-                Some(Completion { metadata: metadata.borrow(), ..completion.clone() })
+                Some(completion.clone().with_metadata(metadata.borrow()))
             }
             _ => None,
         }

@@ -111,21 +111,22 @@ impl CounterOp {
 
 impl ClaimOp {
     pub(crate) fn claim(request: &ClaimRequest<'_>) -> Self {
-        let &ClaimRequest { owner, expires_at, request_hash, metadata } = request;
-        let request = ClaimRequest { request_hash, ..ClaimRequest::new(owner, expires_at) };
+        let &ClaimRequest { owner, expires_at, request_hash, metadata, .. } = request;
+        let request = ClaimRequest::new(owner, expires_at).with_request_hash(request_hash);
         Self::Claim { request, metadata: metadata.into() }
     }
 
     pub(crate) fn finish(completion: &Completion<'_>) -> Self {
-        let Completion { owner, result, status_code, expires, metadata } = completion.clone();
-        let completion = Completion { result, status_code, expires, ..Completion::new(owner) };
+        let Completion { owner, result, status_code, expires, metadata, .. } = completion.clone();
+        let completion =
+            Completion::new(owner).with_result(result).with_status_code(status_code).with_expiry(expires);
         Self::Finish { completion, metadata: metadata.into() }
     }
 }
 
 impl From<ClaimMetadata<'_>> for OwnedMetadata {
     fn from(metadata: ClaimMetadata<'_>) -> Self {
-        let ClaimMetadata { function_name, tenant, request } = metadata;
+        let ClaimMetadata { function_name, tenant, request, .. } = metadata;
         let [function_name, tenant, request] =
             [function_name, tenant, request].map(|text| text.map(ToOwned::to_owned));
         Self { function_name, tenant, request }
@@ -134,10 +135,9 @@ impl From<ClaimMetadata<'_>> for OwnedMetadata {
 
 impl OwnedMetadata {
     pub(crate) fn borrow(&self) -> ClaimMetadata<'_> {
-        ClaimMetadata {
-            function_name: self.function_name.as_deref(),
-            tenant: self.tenant.as_deref(),
-            request: self.request.as_deref(),
-        }
+        ClaimMetadata::default()
+            .with_function_name(self.function_name.as_deref())
+            .with_tenant(self.tenant.as_deref())
+            .with_request(self.request.as_deref())
     }
 }

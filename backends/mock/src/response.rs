@@ -26,6 +26,8 @@ impl Response {
             Operation::Renew | Operation::Release => matches!(self, Self::LeaseStatus(_)),
             Operation::Find => matches!(self, Self::Record(_)),
             Operation::Reset | Operation::Forget => matches!(self, Self::Done),
+            // An operation that is newer than this mock.
+            _ => false,
         }
     }
 }

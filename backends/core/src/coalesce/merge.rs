@@ -10,6 +10,7 @@ use crate::{Hit, Timestamp, WindowId};
 
 /// A hit that waits to be written: an owned [`Hit`], and its time.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PendingHit {
     /// See [`Hit::cost`].
     pub cost: u128,
@@ -48,6 +49,7 @@ impl PendingHit {
 /// If the value is at most `max_before`, all of them fit, and the value becomes
 /// `max(value + cost, min_after)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MergedHit {
     /// The sum of the costs.
     pub cost: u128,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limited_core::{
-    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, FencingToken, FinishResult, Key,
-    LeaseStatus, Owner, Record, Result, Timestamp,
+    Acquisition, Backend, ClaimKey, ClaimKind, ClaimRequest, FencingToken, FinishResult, Key, LeaseStatus,
+    Owner, Record, Result, Timestamp,
 };
 use limited_dynamodb::DynamoDbBackend;
 
@@ -92,7 +92,7 @@ async fn one_of_many_concurrent_claims_is_granted() {
         tokens.push(fencing_token);
         let lost = backend.finish(&race.key(), &done(lapses, "1"), after(LEASE)).await.unwrap();
         assert!(matches!(lost, FinishResult::Lost(Some(Record::InProgress(held))) if held.owner == finishes));
-        let completion = Completion { expires: Some(after(2 * LEASE)), ..done(finishes, "2") };
+        let completion = done(finishes, "2").with_expiry(after(2 * LEASE));
         assert_eq!(
             backend.finish(&race.key(), &completion, after(LEASE)).await.unwrap(),
             FinishResult::Stored

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimRequest, Completion, FencingToken, FinishResult, Grant,
-    InProgress, LeaseStatus, Record, Timestamp,
+    Acquisition, Backend, BackendError, ClaimRequest, FencingToken, FinishResult, Grant, InProgress,
+    LeaseStatus, Record, Timestamp,
 };
 
 use crate::table::{
@@ -178,7 +178,7 @@ async fn shorter_renewal_is_owned_and_does_not_shorten_the_lease() {
 async fn completion_that_expires_at_once_is_stored_and_then_absent() {
     let (_, backend) = Table::new().await;
     granted(claim(&backend, ALICE, NOON).await);
-    let completion = Completion { expires: Some(NOON), ..done(ALICE, "1") };
+    let completion = done(ALICE, "1").with_expiry(NOON);
     // The second request is the SDK's repetition after a lost response.
     for _ in 0..2 {
         assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
@@ -208,7 +208,7 @@ async fn fencing_tokens_rise_through_every_ending_and_a_clock_jump() {
         match *ending {
             "release" => assert_eq!(backend.release(&on, owner, now).await.unwrap(), LeaseStatus::Owned),
             "finish" => {
-                let expired = Completion { expires: Some(NOON), ..done(owner, "1") };
+                let expired = done(owner, "1").with_expiry(NOON);
                 assert_eq!(backend.finish(&on, &expired, now).await.unwrap(), FinishResult::Stored);
             }
             "forget" => backend.forget(&on, now).await.unwrap(),

@@ -18,15 +18,12 @@ fn item<const N: usize>(attributes: [(&str, aws_sdk_dynamodb::types::AttributeVa
 }
 
 fn request<'a>() -> ClaimRequest<'a> {
-    ClaimRequest {
-        request_hash: Some(RequestHash([0xab; 32])),
-        metadata: ClaimMetadata {
-            function_name: Some("charge"),
-            tenant: Some("acme"),
-            request: Some(r#"{"amount":5}"#),
-        },
-        ..ClaimRequest::new(ALICE, after(LEASE))
-    }
+    ClaimRequest::new(ALICE, after(LEASE)).with_request_hash(RequestHash([0xab; 32])).with_metadata(
+        ClaimMetadata::default()
+            .with_function_name("charge")
+            .with_tenant("acme")
+            .with_request(r#"{"amount":5}"#),
+    )
 }
 
 #[tokio::test]
@@ -72,12 +69,10 @@ async fn every_operation_writes_exactly_the_documented_attributes() {
     );
     assert_eq!(table.item().await, expected);
 
-    let completion = Completion {
-        result: StoredResult::Value("[1]".into()),
-        status_code: Some(201),
-        expires: Some(Timestamp::from_nanos(seconds(100).as_nanos() + 1)),
-        ..Completion::new(ALICE)
-    };
+    let completion = Completion::new(ALICE)
+        .with_result(StoredResult::Value("[1]".into()))
+        .with_status_code(201)
+        .with_expiry(Timestamp::from_nanos(seconds(100).as_nanos() + 1));
     backend.finish(&on, &completion, seconds(21)).await.unwrap();
     expected.remove("LockedUntil");
     set(
@@ -144,7 +139,7 @@ async fn each_kind_of_result_has_its_own_attributes() {
     ] {
         let (table, backend) = Table::new().await;
         granted(claim(&backend, ALICE, NOON).await);
-        let completion = Completion { result: result.clone(), ..Completion::new(ALICE) };
+        let completion = Completion::new(ALICE).with_result(result.clone());
         // A repetition has the same result.
         for _ in 0..2 {
             let stored = backend.finish(&order(&key()), &completion, NOON).await.unwrap();
@@ -180,7 +175,8 @@ async fn tenant_of_the_claim_precedes_that_of_the_key_and_no_empty_string_is_ind
         let (table, backend) = Table::new().await;
         let on = ClaimKey::new("", ClaimKind::DoOnce, &key).unwrap();
         let mut request = ClaimRequest::new(ALICE, after(LEASE));
-        request.metadata = ClaimMetadata { tenant: named, function_name: Some(""), request: Some("") };
+        request.metadata =
+            ClaimMetadata::default().with_tenant(named).with_function_name("").with_request("");
         backend.claim(&on, &request, NOON).await.unwrap();
         let item = crate::support::client(&table.wire)
             .get_item()

@@ -55,7 +55,7 @@ async fn late_claim_after_finish_changes_nothing() {
         let error = backend.claim(&order(&key()), &request, NOON).await.unwrap_err();
         assert!(matches!(error, BackendError::TimedOut(_)), "{error:?}");
         granted(claim(&backend, ALICE, NOON).await);
-        let completion = limited_core::Completion { expires, ..done(ALICE, "1") };
+        let completion = done(ALICE, "1").with_expiry(expires);
         assert_eq!(backend.finish(&order(&key()), &completion, NOON).await.unwrap(), FinishResult::Stored);
         let before = table.item().await;
         table.wire.drained().await;

@@ -44,7 +44,7 @@ impl ClaimOp {
 
     pub(crate) fn completion(owner: Owner, value: u32, expires: Option<Timestamp>) -> Completion<'static> {
         let result = StoredResult::Value(value.to_string().into());
-        Completion { result, expires, ..Completion::new(owner) }
+        Completion::new(owner).with_result(result).with_expiry(expires)
     }
 }
 

@@ -20,11 +20,11 @@ const ROOM: usize = 398 * 1024;
 const KEYS: usize = "api#order".len() + "IDEMPOTENCY".len();
 
 fn metadata(request: &str) -> ClaimMetadata<'_> {
-    ClaimMetadata { request: Some(request), ..ClaimMetadata::default() }
+    ClaimMetadata::default().with_request(request)
 }
 
 fn completion<'a>(value: &str, metadata: ClaimMetadata<'a>) -> Completion<'a> {
-    Completion { result: StoredResult::Value(value.into()), metadata, ..Completion::new(ALICE) }
+    Completion::new(ALICE).with_result(StoredResult::Value(value.into())).with_metadata(metadata)
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn result_that_fits_exactly_is_stored_and_one_byte_more_is_not() {
         for (more, fits) in [(0, true), (1, false)] {
             let (table, backend) = Table::new().await;
             let body = "b".repeat(request);
-            let claim = ClaimRequest { metadata: metadata(&body), ..ClaimRequest::new(ALICE, after(LEASE)) };
+            let claim = ClaimRequest::new(ALICE, after(LEASE)).with_metadata(metadata(&body));
             granted(backend.claim(&order(&key()), &claim, NOON).await.unwrap());
             let value = "v".repeat(ROOM - KEYS - request + more);
             let completion = completion(&value, metadata(&body));
@@ -69,18 +69,18 @@ async fn metadata_that_does_not_fit_is_rejected_without_a_request() {
     let fitting = "b".repeat(ROOM - KEYS);
     let long = "n".repeat(2_049);
     for metadata in [
-        ClaimMetadata { request: Some(&format!("{fitting}b")), ..ClaimMetadata::default() },
-        ClaimMetadata { request: Some(&fitting), tenant: Some("t"), ..ClaimMetadata::default() },
-        ClaimMetadata { function_name: Some(&long), ..ClaimMetadata::default() },
-        ClaimMetadata { tenant: Some(&long), ..ClaimMetadata::default() },
+        ClaimMetadata::default().with_request(format!("{fitting}b").as_str()),
+        ClaimMetadata::default().with_request(fitting.as_str()).with_tenant("t"),
+        ClaimMetadata::default().with_function_name(long.as_str()),
+        ClaimMetadata::default().with_tenant(long.as_str()),
     ] {
-        let request = ClaimRequest { metadata, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        let request = ClaimRequest::new(ALICE, after(LEASE)).with_metadata(metadata);
         let error = backend.claim(&on, &request, NOON).await.unwrap_err();
         assert!(matches!(error, BackendError::Invalid(_)), "{error:?}");
         assert_eq!(table.take_operations(), [""; 0]);
     }
     // A claim that fits exactly can be finished, but its result is omitted.
-    let request = ClaimRequest { metadata: metadata(&fitting), ..ClaimRequest::new(ALICE, after(LEASE)) };
+    let request = ClaimRequest::new(ALICE, after(LEASE)).with_metadata(metadata(&fitting));
     granted(backend.claim(&on, &request, NOON).await.unwrap());
     let result = backend.finish(&on, &completion("1", metadata(&fitting)), NOON).await.unwrap();
     assert!(matches!(result, FinishResult::Omitted { .. }), "{result:?}");
@@ -128,8 +128,8 @@ async fn longest_key_tenant_and_function_fit_every_index() {
     {
         let key = Key::from(key);
         let on = ClaimKey::new(namespace, ClaimKind::Idempotency, &key).unwrap();
-        let metadata = ClaimMetadata { tenant: Some(&long), function_name: Some(&long), request: None };
-        let request = ClaimRequest { metadata, ..ClaimRequest::new(ALICE, after(LEASE)) };
+        let metadata = ClaimMetadata::default().with_tenant(long.as_str()).with_function_name(long.as_str());
+        let request = ClaimRequest::new(ALICE, after(LEASE)).with_metadata(metadata);
         granted(backend.claim(&on, &request, NOON).await.unwrap());
         let result = backend.finish(&on, &completion("1", metadata), NOON).await.unwrap();
         assert_eq!(result, FinishResult::Stored);
@@ -181,24 +181,22 @@ proptest! {
             let value = (i64::try_from(left - body).unwrap() + around).max(0);
             let value = letter.repeat(usize::try_from(value).unwrap() / letter.len());
             let (tenant, function, body) = ("t".repeat(tenant), "f".repeat(function), "b".repeat(body));
-            let metadata = ClaimMetadata {
-                tenant: Some(&tenant), function_name: Some(&function), request: Some(&body),
-            };
-            let request = ClaimRequest {
-                request_hash: Some(RequestHash([7; 32])),
-                metadata,
-                ..ClaimRequest::new(ALICE, after(LEASE))
-            };
+            let metadata = ClaimMetadata::default()
+                .with_tenant(tenant.as_str())
+                .with_function_name(function.as_str())
+                .with_request(body.as_str());
+            let request = ClaimRequest::new(ALICE, after(LEASE))
+                .with_request_hash(RequestHash([7; 32]))
+                .with_metadata(metadata);
             granted(backend.claim(&on, &request, NOON).await.unwrap());
             table.wire.clear();
             let json: std::sync::Arc<str> = value.as_str().into();
-            let completion = Completion {
-                result: if error { StoredResult::Error(json) } else { StoredResult::Value(json) },
-                status_code: Some(65_535),
-                expires: Some(after(LEASE)),
-                metadata,
-                ..Completion::new(ALICE)
-            };
+            let result = if error { StoredResult::Error(json) } else { StoredResult::Value(json) };
+            let completion = Completion::new(ALICE)
+                .with_result(result)
+                .with_status_code(65_535)
+                .with_expiry(after(LEASE))
+                .with_metadata(metadata);
             let fits = value.len() <= left - body.len();
             match backend.finish(&on, &completion, NOON).await.unwrap() {
                 FinishResult::Stored => prop_assert!(fits),

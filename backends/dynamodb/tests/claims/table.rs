@@ -116,7 +116,7 @@ pub(crate) fn held(claimed: Acquisition) -> Record {
 
 /// Returns a completion with this value, which never expires.
 pub(crate) fn done(owner: Owner, value: &str) -> Completion<'static> {
-    Completion { result: StoredResult::Value(value.into()), ..Completion::new(owner) }
+    Completion::new(owner).with_result(StoredResult::Value(value.into()))
 }
 
 pub(crate) fn text(text: impl Into<String>) -> AttributeValue {

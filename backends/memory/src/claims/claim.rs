@@ -125,7 +125,7 @@ mod tests {
 
     fn finished(expires: Option<Timestamp>) -> Claim {
         let mut claim = Claim::granted(&ClaimRequest::new(OWNER, Timestamp::MAX), FencingToken(1));
-        let recorded = claim.finish(&Completion { expires, ..Completion::new(OWNER) }, Timestamp::EPOCH);
+        let recorded = claim.finish(&Completion::new(OWNER).with_expiry(expires), Timestamp::EPOCH);
         assert_eq!(recorded, FinishResult::Stored);
         claim
     }
@@ -162,7 +162,7 @@ mod tests {
                 let _ = claim.lease_status(OWNER, time);
                 let _ = claim.removable_at(MAX_CLOCK_SKEW);
                 if index % 3 == 0 {
-                    let _ = claim.finish(&Completion { expires: Some(later), ..Completion::new(OWNER) }, time);
+                    let _ = claim.finish(&Completion::new(OWNER).with_expiry(later), time);
                 }
             }
         }

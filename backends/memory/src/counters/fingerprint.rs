@@ -68,9 +68,9 @@ const DIGESTED: usize = 0xFF;
 
 /// Number of shards. A full table moves to a larger one under its lock; many shards keep that
 /// short.
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) const SHARDS: usize = 1024;
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) const SHARDS: usize = 2;
 
 /// Number of upper bits of a hash that select the shard.

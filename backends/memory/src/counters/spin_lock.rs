@@ -2,7 +2,7 @@
 
 pub(crate) use imp::{SpinLock, SpinLockGuard};
 
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 mod imp {
     use std::hint::spin_loop;
     use std::thread::{sleep, yield_now};
@@ -64,7 +64,7 @@ mod imp {
 }
 
 /// The scheduler's mutex, so that the scheduler explores what happens at each lock.
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 mod imp {
     use crate::sync::{Mutex, MutexGuard, lock};
 

@@ -28,7 +28,7 @@ pub(crate) fn after(time: Timestamp, duration: Duration) -> Timestamp {
 
 /// Returns a completion that expires this long after [`START`].
 pub(crate) fn done(owner: Owner, ttl: Duration) -> Completion<'static> {
-    Completion { expires: Some(after(START, ttl)), ..Completion::new(owner) }
+    Completion::new(owner).with_expiry(after(START, ttl))
 }
 
 pub(crate) fn claim(backend: &MemoryBackend, key: &str, owner: Owner, now: Timestamp) -> Result<Acquisition> {

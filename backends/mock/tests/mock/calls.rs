@@ -2,8 +2,8 @@
 
 use crate::common::{FROM_FIRST_HIT, NOW, OTHER, OWNER, UNTIL, in_this_minute, in_window, once, seven, user};
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FinishResult,
-    Grant, Hit, Key, LeaseStatus, Record, RequestHash, StoredResult, Timestamp, WindowId,
+    Acquisition, Backend, BackendError, ClaimKind, ClaimMetadata, ClaimRequest, FinishResult, Grant, Hit,
+    Key, LeaseStatus, Record, RequestHash, StoredResult, Timestamp, WindowId,
 };
 use limited_mock::{Call, Fault, MockBackend, Operation};
 use pollster::block_on;
@@ -35,18 +35,13 @@ fn call_is_recorded_with_its_whole_request() {
 #[test]
 fn call_of_a_claim_is_recorded_with_its_request_and_result() {
     let mock = MockBackend::new();
-    let metadata = ClaimMetadata {
-        function_name: Some("charge"),
-        tenant: Some("acme"),
-        request: Some(r#"{"amount":7}"#),
-    };
-    let request = ClaimRequest {
-        request_hash: Some(RequestHash([7; 32])),
-        metadata,
-        ..ClaimRequest::new(OWNER, UNTIL)
-    };
-    let completion =
-        Completion { status_code: Some(201), expires: Some(Timestamp::MAX), metadata, ..seven(OWNER) };
+    let metadata = ClaimMetadata::default()
+        .with_function_name("charge")
+        .with_tenant("acme")
+        .with_request(r#"{"amount":7}"#);
+    let request =
+        ClaimRequest::new(OWNER, UNTIL).with_request_hash(RequestHash([7; 32])).with_metadata(metadata);
+    let completion = seven(OWNER).with_status_code(201).with_expiry(Timestamp::MAX).with_metadata(metadata);
     {
         // The records outlive the key.
         let key = user();

@@ -50,7 +50,7 @@ fn finished_record_is_found_until_it_expires_and_stays_stored() {
     let key = once(&key);
     let first = fencing_token(&mock, &key, OWNER, NOW);
     let expires = Timestamp::from_secs(NOW.as_secs() + 10);
-    let completion = Completion { expires: Some(expires), ..seven(OWNER) };
+    let completion = seven(OWNER).with_expiry(expires);
     assert_eq!(block_on(mock.finish(&key, &completion, NOW)).unwrap(), FinishResult::Stored);
     assert!(matches!(claim(&mock, &key, OTHER, NOW), Acquisition::Held(Record::Finished(_))));
     assert_eq!(find(&mock, &key, expires), None);

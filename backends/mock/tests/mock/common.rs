@@ -49,7 +49,7 @@ pub(crate) const fn claim_of(owner: Owner) -> ClaimRequest<'static> {
 
 /// A completion with the value `7`, that never expires.
 pub(crate) fn seven(owner: Owner) -> Completion<'static> {
-    Completion { result: StoredResult::Value("7".into()), ..Completion::new(owner) }
+    Completion::new(owner).with_result(StoredResult::Value("7".into()))
 }
 
 /// Calls any operation, as [`OWNER`] if it needs one.
@@ -66,5 +66,6 @@ pub(crate) async fn call(mock: &MockBackend, operation: Operation) -> Result<()>
         Operation::Release => mock.release(&once, OWNER, NOW).await.map(drop),
         Operation::Find => mock.find(&once, NOW).await.map(drop),
         Operation::Forget => mock.forget(&once, NOW).await,
+        other => panic!("this test does not call {other} yet"),
     }
 }

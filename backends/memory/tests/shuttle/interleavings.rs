@@ -1,9 +1,9 @@
 //! Runs the stores under a scheduler that explores the interleavings of their atomic steps.
 //!
-//! Run with `RUSTFLAGS="--cfg shuttle" cargo test -p limited-memory --release --test
-//! interleavings`.
-#![cfg(shuttle)]
+//! A module of the crate, because only unit tests may use a dev-dependency inside the library. Run
+//! with `RUSTFLAGS="--cfg shuttle" cargo test -p limited-memory --release --lib interleavings`.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use limited_core::{
     Acquisition, Backend, BackendError, Completion, Counter, FencingToken, FinishResult, Hit, Key,
     LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Result, Timestamp, Window, WindowId, WindowLength,
 };
-use limited_memory::{MemoryBackend, WhenFull};
 use pollster::block_on;
 use shuttle::thread;
+
+use crate::{MemoryBackend, WhenFull};
 
 const ROUNDS: usize = 5_000;
 
