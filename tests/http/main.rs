@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod idempotency;
+mod proxies;
 mod rate_limit;
 mod received;

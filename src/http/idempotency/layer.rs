@@ -88,9 +88,13 @@ use crate::{BackendError, Idempotency};
 /// too. `Cache-Control: no-store` keeps caches from returning it to others. `Retry-After` is at
 /// most 2,147,483 seconds (24.8 days), because clients with 32-bit timers do not wait longer.
 ///
+/// Most HTTP clients repeat neither a POST nor a 409, unless they are configured to.
+/// [`proxies`](crate::http::proxies#in-front-of-clients) lists the settings.
+///
 /// # In axum
 ///
-/// Use `route_layer`, not `layer`: `Router::new().route("/payments", post(pay)).route_layer(layer)`.
+/// Use `route_layer`, not `layer`:
+/// `Router::new().route("/payments", post(pay)).route_layer(layer)`.
 ///
 /// `Router::layer` also wraps the fallback. If such a router is merged into another, its fallback
 /// responds to every unknown path of the application (axum 0.8.9). Then a POST to any path that
