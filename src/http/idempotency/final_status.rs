@@ -6,8 +6,9 @@ use http::StatusCode;
 ///
 /// These are not: 1xx, 307, 401, 404 to 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429, 431
 /// and 5xx. They depend on routes, credentials, headers, the time or a failure. All of these may
-/// change before the retry. [`IdempotencyLayer`](super::IdempotencyLayer#which-responses-are-stored)
-/// stores the responses whose status is final.
+/// change before the retry. By default,
+/// [`IdempotencyLayer`](super::IdempotencyLayer#which-responses-are-stored) stores the responses
+/// whose status is final.
 ///
 /// Use it to extend the default of [`store_if`](super::IdempotencyLayer::store_if).
 ///
