@@ -66,7 +66,7 @@
 //!
 //! The repository compiles both closures: the first in `examples/axum`, the second in `tests/e2e`.
 //! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
-//! trust.
+//! trust. [`proxies`] lists settings of proxies and clients that change what the layers promise.
 //!
 //! # Guarantees
 //!
@@ -102,6 +102,7 @@ mod grpc;
 mod idempotency;
 mod key_extractor;
 mod problem_details;
+pub mod proxies;
 mod rate_limit;
 mod ratelimit_headers;
 mod rejection;
@@ -109,7 +110,7 @@ mod response_body;
 
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
 pub use idempotency::{
-    BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
+    BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure, is_final,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitService};

@@ -3,6 +3,7 @@
 mod body;
 mod config;
 mod error;
+mod final_status;
 mod future;
 mod key_header;
 mod layer;
@@ -12,6 +13,7 @@ mod stored_response;
 
 pub use self::body::BufferedBody;
 pub use self::config::OnBackendFailure;
+pub use self::final_status::is_final;
 pub use self::future::IdempotencyFuture;
 pub use self::layer::IdempotencyLayer;
 pub use self::service::IdempotencyService;

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod idempotency;
+mod proxies;
 mod rate_limit;
 mod received;
 mod settings;

@@ -60,8 +60,9 @@ impl Received {
         self.header("idempotency-replayed") == Some("true")
     }
 
-    /// Returns the `reason` of a problem.
+    /// Returns the `reason` of a problem, which no cache may store.
     pub(crate) fn reason(&self) -> String {
+        assert_eq!(self.header("cache-control"), Some("no-store"));
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem["status"], self.status.as_u16());

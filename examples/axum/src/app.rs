@@ -52,8 +52,10 @@ pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, B
         .route("/reports", get(async || "a long report\n"))
         .route("/health", get(async || "ok\n"))
         .merge(payments::routes(backend, KeyExtractor::secret_header(API_KEY)))
-        .layer(hourly)
-        .layer(burst))
+        // Not `layer`: that also wraps the fallback, so a request for an unknown path such as
+        // `/favicon.ico` would use up the limits of the routes. The last one is outermost.
+        .route_layer(hourly)
+        .route_layer(burst))
 }
 
 async fn quote(Path(symbol): Path<String>) -> String {
@@ -70,10 +72,44 @@ mod tests {
 
     use super::*;
 
-    async fn get(app: &Router, path: &str) -> Response {
+    async fn send(app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711)));
-        let request = Request::get(path).extension(peer).body(Body::empty()).unwrap();
-        app.clone().oneshot(request).await.unwrap()
+        let mut request = Request::builder().method(method).uri(path).extension(peer);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn get(app: &Router, path: &str) -> Response {
+        send(app, "GET", path, &[]).await
+    }
+
+    #[tokio::test]
+    async fn unknown_path_is_404_and_uses_up_no_limit() {
+        let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
+        for _ in 0..200 {
+            let icon = get(&app, "/favicon.ico").await;
+            assert_eq!(icon.status(), StatusCode::NOT_FOUND);
+            assert!(!icon.headers().contains_key("ratelimit"));
+        }
+        let quote = get(&app, "/quotes/ACME").await;
+        let left = quote.headers()["ratelimit"].to_str().unwrap();
+        assert!(left.contains("\"hourly\";r=99;") && left.contains("\"burst\";r=19;"), "{left}");
+    }
+
+    #[tokio::test]
+    async fn unknown_path_or_method_needs_no_idempotency_key() {
+        let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
+        let key = [("x-api-key", "alice"), ("idempotency-key", "order-981")];
+        for headers in [&[][..], &key, &key] {
+            for (method, path, status) in [("POST", "/paymentz", 404), ("PATCH", "/payments", 405)] {
+                let response = send(&app, method, path, headers).await;
+                assert_eq!(response.status(), status, "{method} {path} {headers:?}");
+                assert!(!response.headers().contains_key("idempotency-replayed"));
+            }
+        }
+        assert_eq!(send(&app, "POST", "/payments", &[]).await.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]

@@ -18,7 +18,9 @@
 mod app;
 mod payments;
 
+use std::error::Error;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -41,12 +43,23 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `Debug`, which `main` would use for an error that it returns.
+            eprintln!("limited-axum-example: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let backend = if options.dynamodb { dynamodb().await? } else { Arc::new(MemoryBackend::new()) };
     let app = app::app(backend, options.proxies)?;
 
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     // The layers identify clients by the address of the peer.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
@@ -55,13 +68,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Connects to Amazon DynamoDB, and creates the tables that are missing.
 #[cfg(feature = "dynamodb")]
-async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
+async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn Error>> {
     let backend = limited::dynamodb::DynamoDbBackend::from_env().await?;
-    backend.create_tables().await?;
+    backend.create_tables().await.map_err(|error| format!("cannot create the tables: {error}"))?;
     Ok(Arc::new(backend))
 }
 
 #[cfg(not(feature = "dynamodb"))]
-async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn std::error::Error>> {
+async fn dynamodb() -> Result<Arc<dyn Backend>, Box<dyn Error>> {
     Err("`--dynamodb` requires a build with `--features dynamodb`".into())
 }

@@ -10,8 +10,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -40,15 +40,19 @@ type Ledger = Arc<Mutex<Vec<u64>>>;
 pub(crate) fn routes(backend: Arc<dyn Backend>, caller: KeyExtractor) -> Router {
     let idempotency = Idempotency::new(backend).namespace("payments");
     let layer = IdempotencyLayer::new(idempotency, caller)
+        // All that the routes have, so that another method gets 405, with or without a key.
+        .methods([Method::POST])
         .max_request_body(10_000)
         .on_backend_error(|error| eprintln!("payments: {error}"));
     Router::new()
         .route("/payments", post(pay))
         .with_state(Ledger::default())
-        .layer(layer)
+        // Not `layer`: that also wraps the fallback, which would respond to every unknown path of
+        // the application after `merge`.
+        .route_layer(layer)
         // Outside of the layer, so that a payment finishes and its response is stored even if the
         // client disconnects.
-        .layer(from_fn(run_in_task))
+        .route_layer(from_fn(run_in_task))
 }
 
 async fn pay(

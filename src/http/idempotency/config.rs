@@ -14,6 +14,7 @@ use http_body::Body;
 
 use super::body::BufferedBody;
 use super::error::IdempotencyProblem;
+use super::final_status::is_final;
 use super::key_header::{self, KeyHeaderError};
 use crate::http::key_extractor::hash_if_too_long;
 use crate::http::{KeyExtractor, MissingKey};
@@ -82,7 +83,7 @@ impl Config {
                 CACHE_CONTROL,
                 VARY,
             ],
-            store_if: Arc::new(is_stored_by_default),
+            store_if: Arc::new(is_final),
             problem_type_base: None,
             on_backend_error: None,
             backend_errors: Arc::default(),
@@ -119,19 +120,6 @@ impl Config {
             on_backend_error(error);
         }
     }
-}
-
-/// Returns whether a retry would get the same response. It may not after a failure of the service,
-/// or after a request for credentials, another attempt, or a delay.
-fn is_stored_by_default(status: StatusCode) -> bool {
-    !status.is_server_error()
-        && !matches!(
-            status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::REQUEST_TIMEOUT
-                | StatusCode::TOO_EARLY
-                | StatusCode::TOO_MANY_REQUESTS
-        )
 }
 
 impl fmt::Debug for Config {

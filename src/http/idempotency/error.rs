@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{Response, StatusCode};
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::key_header::KeyHeaderError;
 use crate::http::KeyError;
@@ -14,6 +14,13 @@ use crate::http::ratelimit_headers::retry_after_seconds;
 
 /// The delay before a retry after a lost lease: the new owner is executing the request, or done.
 const RETRY_AFTER_LOST_LEASE: Duration = Duration::from_secs(1);
+
+/// The longest `Retry-After`, in seconds: 24.8 days. Clients that keep a wait in milliseconds in 32
+/// bits do not wait at all for a longer one.
+const MAX_RETRY_AFTER: u64 = i32::MAX as u64 / 1_000;
+
+/// A problem concerns one request at one moment, so no cache may return it to another.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Why a request is neither executed nor replayed. The message is the `detail` of the problem.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +111,10 @@ impl IdempotencyProblem {
             None => problem.with_title(title),
         }
         .into_response();
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         if let Some(wait) = self.retry_after() {
-            response.headers_mut().insert(RETRY_AFTER, retry_after_seconds(wait).into());
+            let seconds = retry_after_seconds(wait).min(MAX_RETRY_AFTER);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -85,7 +85,25 @@ use crate::{BackendError, Idempotency};
 /// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
 /// defines titles, but no types. So the member `reason` contains the word from the table. If you
 /// document the problems on a page, [`problem_type_base`](Self::problem_type_base) adds a `type`
-/// too.
+/// too. `Cache-Control: no-store` keeps caches from returning it to others. `Retry-After` is at
+/// most 2,147,483 seconds (24.8 days), because clients with 32-bit timers do not wait longer.
+///
+/// Most HTTP clients repeat neither a POST nor a 409, unless they are configured to.
+/// [`proxies`](crate::http::proxies#in-front-of-clients) lists the settings.
+///
+/// # In axum
+///
+/// Use `route_layer`, not `layer`:
+/// `Router::new().route("/payments", post(pay)).route_layer(layer)`.
+///
+/// `Router::layer` also wraps the fallback. If such a router is merged into another, its fallback
+/// responds to every unknown path of the application (axum 0.8.9). Then a POST to any path that
+/// does not exist gets 400 `idempotency-key-missing` instead of 404. `route_layer` wraps only the
+/// routes that the router has so far.
+///
+/// The layer still sees a request with a method that its route does not have. `PATCH /payments`
+/// without a key gets 400 instead of 405. To avoid that, set [`methods`](Self::methods) to those
+/// of the routes.
 ///
 /// # Guarantees
 ///
@@ -99,6 +117,9 @@ use crate::{BackendError, Idempotency};
 ///   executed again after the lease. To prevent a second effect, send the fencing token along with
 ///   it, and let the receiver refuse older tokens. The token is in the [`Claim`](crate::Claim)
 ///   among the extensions of the request.
+/// - **A response with a status that is not final promises nothing.** A retry executes the request
+///   again. So a service that had an effect has to respond with a
+///   [status that is final](#which-responses-are-stored).
 /// - **A request is recorded as done only after the service responded.** The response is sent after
 ///   it is recorded.
 ///
@@ -118,10 +139,35 @@ use crate::{BackendError, Idempotency};
 ///
 /// # Which responses are stored
 ///
-/// By default the layer stores every response that a retry would get too: all except server errors
-/// (5xx), 401, 408, 425 and 429. [`store_if`](Self::store_if) changes that. If the response is not
-/// to be stored, or if the service returns an error, the key becomes free, also for another
-/// request. The client gets the response either way.
+/// By default the layer stores every response that a retry would get too: those with a
+/// [final](crate::http::is_final) status. [`store_if`](Self::store_if) changes that.
+///
+/// | not final | because |
+/// |---|---|
+/// | 307, 404, 405, 421 | the route may be deployed later |
+/// | 401, 407 | the retry may have other credentials |
+/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, which are not compared |
+/// | 408, 423, 425, 429 | the time was wrong, not the request |
+/// | 1xx | it is not the last response |
+/// | 5xx | the service failed |
+///
+/// Such a response, or an error of the service, frees the key, also for another request. The client
+/// gets the response all the same. A retry is **executed again**. So a service may respond with one
+/// of these only if the request had no effect.
+///
+/// That includes a 404 of a handler, such as "no such order". If a handler has an effect and then
+/// responds 404, choose another status, or store 404 too:
+///
+/// ```
+/// # use limited::{Idempotency, memory::MemoryBackend};
+/// # use limited::http::{IdempotencyLayer, KeyExtractor, is_final};
+/// # let idempotency = Idempotency::new(MemoryBackend::new());
+/// # let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+/// let layer = layer.store_if(|status| is_final(status) || status == http::StatusCode::NOT_FOUND);
+/// ```
+///
+/// Do that only for routes that exist. Otherwise a stored 404 is replayed after its route is
+/// deployed.
 ///
 /// | part | stored |
 /// |---|---|
@@ -229,8 +275,9 @@ impl<B> IdempotencyLayer<B> {
         self.with(|config| config.stored_headers.push(name))
     }
 
-    /// Sets which responses are stored, by status. Replaces the
-    /// [default](#which-responses-are-stored).
+    /// Sets which responses are stored, by status. Default:
+    /// [`is_final`](crate::http::is_final). See
+    /// [which responses are stored](#which-responses-are-stored) for what happens to the others.
     ///
     /// ```
     /// # use limited::{Idempotency, memory::MemoryBackend};

@@ -1,4 +1,6 @@
 //! Rate limits in front of axum routes.
+//!
+//! All use `route_layer`. `layer` would wrap the fallback too, and let unknown paths use up limits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,9 +33,10 @@ async fn serve(router: Router) -> SocketAddr {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_match_the_documented_bytes() {
     let (limiter, clock) = limiter("1/min");
-    let address =
-        serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())).legacy_headers()))
-            .await;
+    let address = serve(
+        hello().route_layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())).legacy_headers()),
+    )
+    .await;
     clock.advance(Duration::from_millis(1_500));
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -83,7 +86,8 @@ async fn responses_match_the_documented_bytes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exactly_the_limit_of_64_concurrent_clients_pass_in_each_window() {
     let (limiter, clock) = limiter("10/min");
-    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())))).await;
+    let address =
+        serve(hello().route_layer(RateLimitLayer::new(limiter, KeyExtractor::address(peer())))).await;
     let clients: Vec<_> = (0..64).map(|_| client()).collect();
     for round in 0..5 {
         let responses = get_concurrently(&clients, address, "/").await;
@@ -108,7 +112,8 @@ async fn exactly_the_limit_of_64_concurrent_clients_pass_in_each_window() {
 async fn clients_behind_a_proxy_are_distinguished_and_forged_entries_ignored() {
     let (limiter, _) = limiter("1/min");
     let address = peer().x_forwarded_for(TrustedProxies::networks(["127.0.0.0/8", "10.0.0.0/8"]).unwrap());
-    let address = serve(hello().layer(RateLimitLayer::new(limiter, KeyExtractor::address(address)))).await;
+    let address =
+        serve(hello().route_layer(RateLimitLayer::new(limiter, KeyExtractor::address(address)))).await;
     let client = client();
     for (forwarded_for, status) in [
         (&["192.0.2.7"][..], 200),
@@ -142,8 +147,8 @@ async fn each_route_and_each_api_key_is_limited_separately() {
     let router = Router::new()
         .route("/users/{id}", route(async || "user"))
         .route("/reports", route(async || "report"))
-        .layer(per_route)
-        .layer(hourly);
+        .route_layer(per_route)
+        .route_layer(hourly);
     let address = serve(router).await;
 
     let client = client();
@@ -169,11 +174,27 @@ async fn each_route_and_each_api_key_is_limited_separately() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_path_of_a_merged_application_does_not_use_up_the_limit() {
+    let (limiter, _) = limiter("3/min");
+    let layer = RateLimitLayer::new(limiter, KeyExtractor::address(peer()));
+    let pay = Router::new().route("/pay", route(async || "paid")).route_layer(layer);
+    let address = serve(hello().merge(pay)).await;
+    let client = client();
+    for _ in 0..5 {
+        let icon = get(&client, address, "/favicon.ico").await;
+        assert_eq!((icon.status().as_u16(), header(&icon, "ratelimit")), (404, None));
+    }
+    let paid = get(&client, address, "/pay").await;
+    assert_eq!((paid.status().as_u16(), header(&paid, "ratelimit")), (200, Some("\"default\";r=2;t=60")));
+    assert_eq!(header(&get(&client, address, "/").await, "ratelimit"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backend_failure_is_503() {
     let mock = MockBackend::new();
     mock.fail_next(BackendError::unavailable("an outage"));
     let layer = RateLimitLayer::new(Limiter::new(mock), KeyExtractor::address(peer()));
-    let address = serve(hello().layer(layer.clone())).await;
+    let address = serve(hello().route_layer(layer.clone())).await;
     let client = client();
     let response = get(&client, address, "/").await;
     assert_eq!((response.status().as_u16(), header(&response, "ratelimit")), (503, None));

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response as AxumResponse;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use limited::http::{IdempotencyLayer, KeyExtractor};
 use limited::memory::MemoryBackend;
@@ -80,7 +80,7 @@ fn shop(bank: &Arc<Bank>, clock: &ManualClock) -> Router {
     let bank = Arc::clone(bank);
     let pay = async move |Extension(claim): Extension<Claim>| bank.pay(claim).await;
     let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).max_request_body(1_000);
-    Router::new().route("/payments", post(pay)).layer(layer)
+    Router::new().route("/payments", post(pay)).route_layer(layer)
 }
 
 async fn serve(router: Router) -> SocketAddr {
@@ -162,7 +162,7 @@ async fn payment_in_its_own_task_finishes_after_a_disconnect() {
         tokio::spawn(next.run(request)).await.unwrap()
     }
     let (bank, clock) = (Bank::new(), ManualClock::new());
-    let address = serve(shop(&bank, &clock).layer(from_fn(run_in_task))).await;
+    let address = serve(shop(&bank, &clock).route_layer(from_fn(run_in_task))).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(RAW.as_bytes()).await.unwrap();
     wait_for(&bank.started).await;
@@ -215,4 +215,51 @@ async fn too_large_body_is_rejected_before_anything_is_paid() {
         assert!(body.contains("\"reason\":\"request-too-large\""), "{body}");
     }
     assert_eq!(bank.started.available_permits(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_path_or_method_of_a_merged_application_needs_no_key() {
+    let idempotency = Idempotency::new(MemoryBackend::new());
+    let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).methods([Method::POST]);
+    let payments = Router::new().route("/payments", post(async || "paid")).route_layer(layer);
+    let address = serve(Router::new().route("/", post(async || "posted")).merge(payments)).await;
+    let send = async |method, path: &str, key: Option<&str>| {
+        let request = client().request(method, format!("http://{address}{path}")).bearer_auth("alice");
+        let request = if let Some(key) = key { request.header("idempotency-key", key) } else { request };
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), header(&response, "idempotency-replayed").is_some())
+    };
+    for key in [None, Some("order-981"), Some("order-981")] {
+        assert_eq!(send(Method::POST, "/nope", key).await, (404, false));
+        assert_eq!(send(Method::PATCH, "/payments", key).await, (405, false));
+        assert_eq!(send(Method::POST, "/", key).await, (200, false));
+    }
+    assert_eq!(send(Method::POST, "/payments", None).await, (400, false));
+    assert_eq!(send(Method::POST, "/payments", Some("order-981")).await, (200, false));
+    assert_eq!(send(Method::POST, "/payments", Some("order-981")).await, (200, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_route_is_not_stored_and_runs_once_it_is_deployed() {
+    let idempotency = Idempotency::new(Arc::new(MemoryBackend::new()));
+    let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+    // `layer`, so that the fallback is behind the layer, as in a service that forwards all paths.
+    let before = serve(Router::new().layer(layer.clone())).await;
+    let wrong_method =
+        serve(Router::new().route("/payments", get(async || "none")).layer(layer.clone())).await;
+    let after = serve(Router::new().route("/payments", post(async || "paid")).layer(layer)).await;
+    let client = client();
+    for (address, status, is_replayed) in [
+        (before, 404, false),
+        (before, 404, false),
+        (wrong_method, 405, false),
+        (wrong_method, 405, false),
+        (after, 200, false),
+        (after, 200, true),
+        (before, 200, true),
+    ] {
+        let response = pay(&client, address).await;
+        let replayed = header(&response, "idempotency-replayed").is_some();
+        assert_eq!((response.status().as_u16(), replayed), (status, is_replayed));
+    }
 }

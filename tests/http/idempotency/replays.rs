@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use limited::http::{BufferedBody, IdempotencyLayer};
+use limited::http::{BufferedBody, IdempotencyLayer, is_final};
 use proptest::prelude::*;
 use tower::{Layer, service_fn};
 
@@ -56,7 +56,11 @@ fn only_listed_headers_are_stored() {
 fn responses_that_may_change_are_not_stored() {
     everywhere(|idempotency, _| {
         let layer = layer(idempotency);
-        for (number, status) in [500, 502, 503, 599, 401, 408, 425, 429].into_iter().enumerate() {
+        let not_final = [
+            100, 103, 307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429,
+            431, 500, 502, 503, 599,
+        ];
+        for (number, status) in not_final.into_iter().enumerate() {
             let key = format!("\"not stored {number}\"");
             let server = Server::new(&layer, Counting::with_status(status));
             for call in ["1", "2"] {
@@ -71,13 +75,67 @@ fn responses_that_may_change_are_not_stored() {
             *other.body_mut() = "1".into();
             assert_eq!(server.send(other).text(), "3");
         }
-        for status in [200, 204, 302, 400, 403, 404, 409, 422] {
+        for status in [200, 204, 302, 303, 400, 402, 403, 409, 410, 413, 422] {
             let server = Server::new(&layer, Counting::with_status(status));
             let key = format!("\"stored {status}\"");
             server.send(payment("alice", &key));
             assert!(server.send(payment("alice", &key)).is_replayed());
         }
     });
+}
+
+#[test]
+fn every_status_but_those_that_may_change_is_final() {
+    let changing = [307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429, 431];
+    for status in 100..=999 {
+        let expected = !matches!(status, 100..200 | 500..600) && !changing.contains(&status);
+        assert_eq!(is_final(StatusCode::from_u16(status).unwrap()), expected, "{status}");
+    }
+}
+
+#[test]
+fn missing_route_is_not_replayed_once_it_is_deployed() {
+    everywhere(|idempotency, _| {
+        let layer = layer(idempotency);
+        for status in [404, 405] {
+            let key = format!("before-{status}");
+            let before = Server::new(&layer, Counting::with_status(status));
+            assert_eq!(before.send(payment("alice", &key)).status.as_u16(), status);
+            let deployed = Server::new(&layer, Counting::numbered());
+            let first = deployed.send(payment("alice", &key));
+            assert_eq!((first.text(), first.is_replayed()), ("payment 1", false));
+            assert!(deployed.send(payment("alice", &key)).is_replayed());
+        }
+    });
+}
+
+#[test]
+fn missing_resource_is_stored_if_asked() {
+    let store_404 =
+        layer(over_mock().0).store_if(|status| is_final(status) || status == StatusCode::NOT_FOUND);
+    for status in [404, 201] {
+        let server = Server::new(&store_404, Counting::with_status(status));
+        let key = format!("key-{status}");
+        server.send(payment("alice", &key));
+        let again = server.send(payment("alice", &key));
+        assert_eq!((again.status.as_u16(), again.is_replayed(), server.calls()), (status, true, 1));
+    }
+}
+
+#[test]
+fn replay_keeps_the_cache_control_of_the_service() {
+    let response =
+        || Response::builder().header("cache-control", "max-age=60").body(Frames::from("x")).unwrap();
+    let server = Server::new(&layer(over_mock().0), responding(response));
+    let first = server.send(payment("alice", "key"));
+    let again = server.send(payment("alice", "key"));
+    assert_eq!(first.header("cache-control"), Some("max-age=60"));
+    assert_eq!((again.is_replayed(), again.header("cache-control")), (true, Some("max-age=60")));
+    // The layer adds nothing to a first response or a replay that has no such header.
+    let server = Server::new(&layer(over_mock().0), Counting::numbered());
+    for _ in 0..2 {
+        assert_eq!(server.send(payment("alice", "key")).header("cache-control"), None);
+    }
 }
 
 #[test]
@@ -88,7 +146,7 @@ fn store_if_selects_the_stored_responses() {
     assert_eq!((again.status, again.text()), (StatusCode::INTERNAL_SERVER_ERROR, "1"));
     assert!(again.is_replayed());
     let successes = layer(over_mock().0).store_if(|status| status.is_success());
-    let server = Server::new(&successes, Counting::with_status(404));
+    let server = Server::new(&successes, Counting::with_status(409));
     server.send(payment("alice", "key"));
     assert_eq!(server.send(payment("alice", "key")).text(), "2");
 }
@@ -137,13 +195,15 @@ fn any_chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {
 proptest! {
     #[test]
     fn replay_equals_the_first_response(
-        status in 200..400_u16,
+        status in (200..500_u16)
+            .prop_map(|status| StatusCode::from_u16(status).unwrap())
+            .prop_filter("stored", |status| is_final(*status)),
         chunks in any_chunks(),
         headers in prop::collection::vec((0..4_usize, prop::collection::vec(any::<u8>(), 0..20)), 0..5),
     ) {
         let names = ["content-type", "etag", "link", "cache-control"].map(HeaderName::from_static);
         let mut response = Response::new(Frames::from(chunks));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        *response.status_mut() = status;
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 response.headers_mut().append(names[name].clone(), value);

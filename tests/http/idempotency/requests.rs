@@ -91,6 +91,23 @@ fn retry_of_a_request_in_progress_gets_retry_after() {
 }
 
 #[test]
+fn long_lease_is_reported_as_a_wait_that_clients_can_wait() {
+    // 24 days, and 30 days, which is more than 2^31 - 1 ms.
+    for (days, header) in [(24, "2073600"), (30, "2147483"), (400_000, "2147483")] {
+        let idempotency = over_mock().0.lease(Duration::from_secs(days * 24 * 3600));
+        let server = Server::new(&layer(idempotency.clone()), Counting::numbered());
+        let mut slow = layer(idempotency).layer(service_fn(slowly));
+        let mut first: Running<'_, _> = Box::pin(slow.call(payment("alice", "key")));
+        assert!(poll(&mut first).is_pending());
+        let response = server.send(payment("alice", "key"));
+        assert_eq!(
+            (response.reason().as_str(), response.header("retry-after")),
+            ("request-in-progress", Some(header))
+        );
+    }
+}
+
+#[test]
 fn waiting_retry_gets_the_response_of_the_first() {
     everywhere(|idempotency, clock| {
         let layer = layer(idempotency.wait_timeout(Duration::from_secs(5)));
