@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use super::connections::{Connections, Login};
 use super::line::{Event, Malformed, Says, parse};
-use super::lines::{Late, Lines, MalformedLines, Unreadable};
+use super::lines::{Late, LeftOut, Lines, Unreadable};
 use super::stamp::Stamps;
 
 /// The password logins of a log, in order of time.
@@ -19,12 +19,17 @@ pub(crate) struct Log {
     /// Lines about a failure that another line reports too.
     pub(crate) duplicates: u64,
     pub(crate) late: Late,
-    pub(crate) malformed: MalformedLines<Malformed>,
+    pub(crate) malformed: LeftOut<Malformed>,
     /// Whether the timestamps have years and offsets.
     pub(crate) has_years: bool,
 }
 
 impl Log {
+    /// Returns whether no line could be read.
+    pub(crate) const fn is_unread(&self) -> bool {
+        self.malformed.count == self.lines
+    }
+
     /// Reads a log. `year`: the year of the first line, if its timestamp has none.
     pub(crate) fn read(input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
         let mut log = Self::default();
@@ -32,7 +37,7 @@ impl Log {
         // The login that the last line of each host reported, if it reported one.
         let mut last = HashMap::<String, Option<Event>>::new();
         let mut stamps = Stamps::new(year);
-        let mut lines = Lines::new(input, "zcat auth.log.gz")?;
+        let mut lines = Lines::new(input, "auth.log")?;
         while let Some(line) = lines.next()? {
             if line.bytes.is_empty() {
                 continue;
@@ -42,7 +47,7 @@ impl Log {
             let line = match parse(&text, &mut stamps) {
                 Ok(line) => line,
                 Err(wrong) => {
-                    log.malformed.add(line.number, wrong);
+                    log.malformed.add(line.number, &text, wrong);
                     continue;
                 }
             };
@@ -123,6 +128,8 @@ mod tests {
         input.extend(b"no line break at the end");
         let log = Log::read(&*input, 2024).unwrap();
         assert_eq!((log.lines, log.malformed.count), (13, 11));
+        assert!(!log.is_unread());
+        assert!(read("bad").is_unread());
         let numbers: Vec<_> = log.malformed.first.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [3, 6, 7, 8, 9]);
     }
@@ -130,6 +137,6 @@ mod tests {
     #[test]
     fn compressed_log_is_an_error() {
         let compressed: &[u8] = &[0x1f, 0x8b, 8, 0, 0];
-        assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Gzip(_))));
+        assert!(matches!(Log::read(compressed, 2024), Err(Unreadable::Compressed { format: "gzip", .. })));
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release --example attempts                                       # a small sample log, made up
 //! cargo run --release --example attempts -- --max 3 --within 1h /var/log/auth.log
-//! zcat auth.log.gz | cargo run --release --example attempts -- -
+//! gunzip -c auth.log.gz | cargo run --release --example attempts -- -
 //! ```
 //!
 //! Each failed login is an attempt of its address and an attempt at its account. The time comes
@@ -13,6 +13,10 @@
 //! which lines are counted.
 
 mod connections;
+#[path = "../replay/encoding.rs"]
+mod encoding;
+#[path = "../replay/failure.rs"]
+mod failure;
 #[path = "../replay/layout.rs"]
 mod layout;
 mod line;
@@ -26,7 +30,6 @@ mod stamp;
 #[allow(dead_code, reason = "the example `replay` uses more of it")]
 mod wording;
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +39,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::{Span, SpanRelativeTo};
 
+use crate::failure::Failure;
 use crate::lines::Unreadable;
 use crate::lockouts::Limit;
 use crate::log::Log;
@@ -72,7 +76,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   cargo run --release --example attempts -- --max 3 --within 1h /var/log/auth.log
-  zcat auth.log.gz | cargo run --release --example attempts -- -";
+  gunzip -c auth.log.gz | cargo run --release --example attempts -- -";
 
 /// A duration such as `10m`; days have 24 hours.
 fn read_time(text: &str) -> Result<Duration, String> {
@@ -85,17 +89,17 @@ fn read_time(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "attempts: {error}");
-            ExitCode::from(2)
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "attempts: {failure}");
+            failure.status()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { file, max, within, clear, year, top } = arguments;
     let (name, log) = read(file.as_deref(), year);
-    let log = log.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let log = log.map_err(|error| Failure::unreadable(&name, &error))?;
     let limit = Limit { max, within, clear };
     let lockouts = limit.replay(&log.logins)?;
 
@@ -107,9 +111,14 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     });
     match written {
         // The reader closed the pipe, as in `attempts | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
+    if log.is_unread() {
+        let reason = "no line could be read; expected a system log with the lines of sshd";
+        return Err(Failure::nothing_read(reason));
+    }
+    Ok(())
 }
 
 /// Returns the name of the log, and its content.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use limited::Timestamp;
 
-use super::layout::{table, write_malformed, write_table};
+use super::layout::{table, write_left_out, write_table};
 use super::lockouts::{Limit, Lockouts, Tried, Tries};
 use super::log::Log;
 use super::wording::{count, printable, wait};
@@ -131,8 +131,7 @@ impl Report<'_> {
             let lines = count(late.lines, "line");
             writeln!(out, "\n{lines} out of order, by {} at most, and sorted by time.", wait(late.at_most))?;
         }
-        // The reasons quote nothing from the log.
-        write_malformed(out, malformed, usize::MAX)
+        write_left_out(out, malformed, self.log.lines, "malformed")
     }
 
     /// Formats a time as in the log, without a year if the log has none.

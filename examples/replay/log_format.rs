@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use limited::Timestamp;
 
+use super::clients::{self, Choice, Names};
 use super::request_line::RequestLine;
 
 /// The fields of a request that a limit can use.
@@ -42,6 +43,14 @@ pub(crate) enum Malformed {
     TimeOutOfRange(String),
     #[error("expected host, identity and user before the time (`-` for an unknown one)")]
     NoUser,
+    #[error("several words before the identity in `{0}`: which one is the client?")]
+    Words(String),
+    #[error("several addresses before the time, `{0}` and `{1}`; choose one with --client first or last")]
+    Addresses(String, String),
+    #[error("invalid host `{0}`; expected an address or a name")]
+    Host(String),
+    #[error("this is {0}")]
+    Format(&'static str),
     #[error("the {0} is missing")]
     Missing(&'static str),
     #[error("the {0} has no closing quote")]
@@ -52,12 +61,10 @@ pub(crate) enum Malformed {
     Size(String),
 }
 
-/// Parses a line without its line break.
-pub(crate) fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
-    let (host, rest) = line.split_at(line.find(' ').ok_or(Malformed::NoTime)?);
-    let (names, time, rest) = split_at_time(rest)?;
-    let (_identity, user) =
-        names.strip_prefix(' ').and_then(|names| names.split_once(' ')).ok_or(Malformed::NoUser)?;
+/// Parses a line without its line break, and without what a collector put in front of it.
+pub(crate) fn parse(line: &str, choice: Choice) -> Result<Entry<'_>, Malformed> {
+    let (names, time, rest) = split_at_time(line)?;
+    let Names { client, user } = clients::read(names, choice)?;
     let (request, rest) = quoted(rest, "request")?;
     let (status, rest) = word(rest, "status")?;
     let (size, rest) = word(rest, "size")?;
@@ -65,7 +72,7 @@ pub(crate) fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
         return Err(Malformed::Size(size.to_owned()));
     }
     Ok(Entry {
-        host: Some(host).filter(|host| *host != "-"),
+        host: client,
         // An empty name is written as two quotes.
         user: known(unescape(user)).filter(|_| user != "\"\""),
         time,
@@ -97,7 +104,9 @@ fn split_at_time(text: &str) -> Result<(&str, Timestamp, &str), Malformed> {
 }
 
 fn read_time(text: &str) -> Result<Timestamp, Malformed> {
+    // The second format is nginx's `$time_iso8601`.
     let time = jiff::Timestamp::strptime("%d/%b/%Y:%H:%M:%S%.f %z", text)
+        .or_else(|_| jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%:z", text))
         .map_err(|_| Malformed::Time(text.to_owned()))?;
     u64::try_from(time.as_nanosecond())
         .map(Timestamp::from_nanos)
@@ -198,6 +207,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
+        super::parse(line, Choice::Refuse)
+    }
 
     const COMMON: &str = r#"192.0.2.1 - alice [09/Jun/2026:14:00:07 +0200] "GET /a?b=c HTTP/1.1" 200 512"#;
 

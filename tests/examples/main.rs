@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::duplicate_mod,
-    reason = "both examples share `lines.rs`, and each is tested with its own copy"
+    reason = "both examples share `lines.rs` and `encoding.rs`, and each is tested with its own copy"
 )]
 #![cfg(feature = "memory")]
 
@@ -10,3 +10,4 @@ mod attempts;
 mod program;
 mod readme;
 mod replay;
+mod replay_formats;
