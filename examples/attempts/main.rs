@@ -11,12 +11,18 @@
 //! from a [`limited::ManualClock`], which is set to the time of each line. A client that is locked
 //! out behaves differently from then on, which no log can show. `attempts/connections.rs` says
 //! which lines are counted.
+//!
+//! `attempts/header.rs` and `attempts/stamp.rs` list the forms of a line, and `attempts/message.rs`
+//! the messages. A line that may report a failed login in another form is counted and reported. The
+//! exit status is 1 if no line of `sshd` could be read, and 2 if an argument is wrong or a file
+//! cannot be opened.
 
 mod connections;
 #[path = "../replay/encoding.rs"]
 mod encoding;
 #[path = "../replay/failure.rs"]
 mod failure;
+mod header;
 #[path = "../replay/layout.rs"]
 mod layout;
 mod line;
@@ -24,8 +30,11 @@ mod line;
 mod lines;
 mod lockouts;
 mod log;
+mod message;
+mod pam;
 mod report;
 mod stamp;
+mod unread;
 #[path = "../replay/wording.rs"]
 #[allow(dead_code, reason = "the example `replay` uses more of it")]
 mod wording;
@@ -115,7 +124,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         written => written?,
     }
     if log.is_unread() {
-        let reason = "no line could be read; expected a system log with the lines of sshd";
+        let reason = "no line of sshd could be read; expected a system log such as /var/log/auth.log";
         return Err(Failure::nothing_read(reason));
     }
     Ok(())

@@ -31,13 +31,14 @@ pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()>
     Ok(())
 }
 
-/// Writes which lines were left out, and why. `of` is the number of all lines, and `kind` an
-/// adjective for those that were left out.
+/// Writes which lines were left out, and why. `kind` is an adjective for them, `of` the number of
+/// all lines, and `verb` says what became of them.
 pub(crate) fn write_left_out(
     out: &mut impl Write,
     left_out: &LeftOut<impl fmt::Display>,
-    of: u64,
     kind: &str,
+    of: u64,
+    verb: &str,
 ) -> io::Result<()> {
     const REASON: usize = 130;
     const SAMPLE: usize = 90;
@@ -46,7 +47,7 @@ pub(crate) fn write_left_out(
         return Ok(());
     }
     let lines = count(left_out.count, &format!("{kind} line"));
-    writeln!(out, "\n{lines} of {} left out:", HumanCount(of))?;
+    writeln!(out, "\n{lines} of {} {verb}:", HumanCount(of))?;
     for (number, wrong) in &left_out.first {
         writeln!(out, "  line {number}: {}", printable(&wrong.to_string(), REASON))?;
     }

@@ -180,7 +180,7 @@ mod tests {
         let new = |input| Lines::new(io::BufReader::with_capacity(1, Slow(input)), "access.log");
         let error = new(b"BZh91AY").map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("`bunzip2 -c access.log.bz2 | … -`"), "{error}");
-        let error = new(b"1\09\02\0\n\0").map(|_| ()).unwrap_err().to_string();
+        let error = new(b"1\x009\x002\0\n\0").map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("`iconv -f UTF-16LE -t UTF-8 access.log | … -`"), "{error}");
         assert_eq!(new(b"text").unwrap().next().unwrap().unwrap().bytes, b"text");
     }

@@ -11,9 +11,10 @@
 //! replay shows how a limiter would have decided about the requests that were made. Refused clients
 //! behave differently from then on, which no log can show.
 //!
-//! `replay/prefix.rs` lists what may stand around a line, and `replay/clients.rs` says which address
-//! is the client. A line that fits no format, or several, is left out, counted and reported. The exit
-//! status is 1 if no line could be read, and 2 if an argument is wrong or a file cannot be opened.
+//! `replay/prefix.rs` lists what may stand around a line, and `replay/clients.rs` says which
+//! address is the client. A line that fits no format, or several, is left out, counted and
+//! reported. The exit status is 1 if no line could be read, and 2 if an argument is wrong or a file
+//! cannot be opened.
 
 mod clients;
 mod encoding;

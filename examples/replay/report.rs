@@ -121,6 +121,6 @@ impl Report<'_> {
                 "\n{late_lines} out of order, by {at_most} at most, and sorted by time: servers write when a request ends."
             )?;
         }
-        write_left_out(out, malformed, *lines, "malformed")
+        write_left_out(out, malformed, "malformed", *lines, "left out")
     }
 }

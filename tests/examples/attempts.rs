@@ -9,6 +9,8 @@ use std::process::Stdio;
 mod connections;
 #[path = "../../examples/replay/encoding.rs"]
 mod encoding;
+#[path = "../../examples/attempts/header.rs"]
+mod header;
 #[path = "../../examples/attempts/line.rs"]
 mod line;
 #[path = "../../examples/replay/lines.rs"]
@@ -17,8 +19,14 @@ mod lines;
 mod lockouts;
 #[path = "../../examples/attempts/log.rs"]
 mod log;
+#[path = "../../examples/attempts/message.rs"]
+mod message;
+#[path = "../../examples/attempts/pam.rs"]
+mod pam;
 #[path = "../../examples/attempts/stamp.rs"]
 mod stamp;
+#[path = "../../examples/attempts/unread.rs"]
+mod unread;
 
 use crate::program::Program;
 
@@ -200,7 +208,7 @@ fn unsorted_log_gives_the_same_report_as_a_sorted_one() {
     assert!(!sorted.contains("out of order"));
     lines.reverse();
     let reversed = PROGRAM.report(&[], lines.join("\r\n"));
-    assert!(reversed.contains("lines out of order, by 3h 9m 6s at most"), "{reversed}");
+    assert!(reversed.contains("lines out of order, by 3h 9m 8s at most"), "{reversed}");
     assert_eq!(figures(&as_written), figures(&sorted));
     assert_eq!(figures(&as_written), figures(&reversed));
 }
@@ -257,7 +265,7 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     let cut = &good[..good.len() - 9];
     let input = format!("{good}\n\nnonsense\n{cut}\n{good}\n\u{1b}[2J\0\n{}", "junk\n".repeat(7));
     let printed = PROGRAM.report(&[], input);
-    assert!(printed.starts_with("Standard input: 12 lines, logins Jun  9 "), "{printed}");
+    assert!(printed.starts_with("Standard input: 12 lines, 2 of sshd, logins Jun  9 "), "{printed}");
     assert!(printed.contains("\n2 failed logins from 1 address at 1 account\n"), "{printed}");
     let remark = printed.split("\n\n").last().unwrap();
     let starts = [
@@ -285,7 +293,7 @@ fn input_without_a_readable_line_exits_with_1() {
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(printed.contains("\n0 failed logins from 0 addresses at 0 accounts\n"), "{printed}");
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.starts_with("attempts: no line could be read; "), "{error}");
+        assert!(error.starts_with("attempts: no line of sshd could be read; "), "{error}");
     }
 }
 

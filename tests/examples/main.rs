@@ -7,6 +7,7 @@
 #![cfg(feature = "memory")]
 
 mod attempts;
+mod attempts_formats;
 mod program;
 mod readme;
 mod replay;
