@@ -16,10 +16,10 @@
 //! wrong password after it on the same connection is the same failed login.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use limited::Timestamp;
 
+use super::client::Client;
 use super::line::{Event, What};
 
 /// A password login.
@@ -28,7 +28,7 @@ pub(crate) struct Login {
     pub(crate) time: Timestamp,
     /// `None` if the log does not name it.
     pub(crate) account: Option<String>,
-    pub(crate) address: IpAddr,
+    pub(crate) client: Client,
     pub(crate) outcome: Outcome,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Connections(HashMap<Id, Connection>);
 struct Id {
     process: String,
     account: Option<String>,
-    address: IpAddr,
+    client: Client,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +96,11 @@ impl Failures {
 impl Connections {
     /// Returns the login that an event adds; `None` if it has been counted already.
     pub(crate) fn login(&mut self, event: Event) -> Option<Login> {
-        let Event { time, process, what, account, address, port } = event;
-        let id = Id { process, account: account.clone(), address };
+        let Event { time, process, what, account, client, port } = event;
+        let id = Id { process, account: account.clone(), client: client.clone() };
         if what == What::RightPassword {
             self.0.remove(&id);
-            return Some(Login { time, account, address, outcome: Outcome::Succeeded });
+            return Some(Login { time, account, client, outcome: Outcome::Succeeded });
         }
         let known = self.0.get(&id).copied().filter(|known| {
             let same_port = known.port.is_none() || port.is_none() || known.port == port;
@@ -116,7 +116,7 @@ impl Connections {
         let port = port.or(known.and_then(|known| known.port));
         self.0.insert(id, Connection { port, last: time, failures });
         let failed = failures.count() - counted.count();
-        (failed > 0).then_some(Login { time, account, address, outcome: Outcome::Failed(failed) })
+        (failed > 0).then_some(Login { time, account, client, outcome: Outcome::Failed(failed) })
     }
 }
 

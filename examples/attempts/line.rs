@@ -5,10 +5,9 @@
 //! time            host program pid message
 //! ```
 
-use std::net::IpAddr;
-
 use limited::Timestamp;
 
+use super::client::Client;
 use super::header::{self, Record};
 use super::message::{self, Message, repetitions};
 use super::stamp::{Clock, Stamps, word};
@@ -23,7 +22,7 @@ pub(crate) struct Event {
     pub(crate) what: What,
     /// `None` if the line does not name it.
     pub(crate) account: Option<String>,
-    pub(crate) address: IpAddr,
+    pub(crate) client: Client,
     /// The port of the client. Older servers do not log it with every message.
     pub(crate) port: Option<u16>,
 }
@@ -99,25 +98,25 @@ pub(crate) fn parse(line: &str, stamps: &mut Stamps) -> Result<Line, Malformed> 
     let says = if is_sshd {
         match message::read(&record.message)? {
             Some(message) => Says::Login(event(&record, message)),
-            None => other(&record, is_sshd),
+            None => other(&record, line, is_sshd),
         }
     } else if let Some(times) = repeated(&record) {
         host = host.filter(|host| host != DASHES);
         Says::Again(repetitions(times)?, record.time)
     } else {
-        other(&record, is_sshd)
+        other(&record, line, is_sshd)
     };
     Ok(Line { host, clock: record.clock, is_sshd, says })
 }
 
 fn event(record: &Record<'_>, message: Message<'_>) -> Event {
-    let Message { what, account, address, port } = message;
+    let Message { what, account, client, port } = message;
     let process = format!("{} {}", record.host, record.process);
-    Event { time: record.time, process, what, account: account.map(str::to_owned), address, port }
+    Event { time: record.time, process, what, account: account.map(str::to_owned), client, port }
 }
 
-fn other(record: &Record<'_>, is_sshd: bool) -> Says {
-    unread::check(record, is_sshd).map_or(Says::Other, Says::Unread)
+fn other(record: &Record<'_>, line: &str, is_sshd: bool) -> Says {
+    unread::check(record, line, is_sshd).map_or(Says::Other, Says::Unread)
 }
 
 /// macOS writes `--- last message repeated 3 times ---` without a host.
@@ -164,7 +163,7 @@ mod tests {
 
     fn read(message: &str) -> (What, String, String, Option<u16>) {
         let event = event(message);
-        (event.what, event.account.unwrap(), event.address.to_string(), event.port)
+        (event.what, event.account.unwrap(), event.client.to_string(), event.port)
     }
 
     fn expected(what: What, account: &str, port: Option<u16>) -> (What, String, String, Option<u16>) {
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(event.time, Timestamp::from_secs(1_780_974_662));
         assert_eq!(event.process, "gate 2112");
         assert_eq!((event.what, event.account.as_deref()), (What::WrongPassword(1), Some("admin")));
-        assert_eq!((event.address, event.port), ([192, 0, 2, 1].into(), Some(40022)));
+        assert_eq!((event.client.to_string(), event.port), ("192.0.2.1".into(), Some(40022)));
     }
 
     #[test]
@@ -374,7 +373,7 @@ mod tests {
             ("Failed password for ana from 192.0.2 port 4 ssh2", Malformed::Address),
             ("Invalid user ana", Malformed::NoAddress),
             ("Invalid user ana from client.example.net", Malformed::Address),
-            ("pam_unix(sshd:auth): authentication failure; rhost=client.example.net", Malformed::Address),
+            ("pam_unix(sshd:auth): authentication failure; rhost=", Malformed::Address),
             ("error: PAM: Authentication failure for ana", Malformed::NoAddress),
             ("message repeated 5 times", Malformed::Repetition),
             ("message repeated x times: [ Invalid user ana from 192.0.2.1]", Malformed::Repetition),

@@ -57,7 +57,7 @@ impl Limit {
         let mut made = HashMap::<&str, Attempt<MemoryBackend>>::new();
         for login in logins {
             clock.set(login.time);
-            let address = login.address.to_string();
+            let address = login.client.to_string();
             let by_address = key("address", &address);
             let by_account = login.account.as_ref().map(|account| key("account", account));
             match login.outcome {
@@ -147,13 +147,19 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::Client;
     use super::*;
 
     const MINUTE: u64 = 60;
 
     fn login(second: u64, account: &str, host: u8, outcome: Outcome) -> Login {
         let time = Timestamp::from_secs(1_780_963_200 + second);
-        Login { time, account: Some(account.into()), address: [192, 0, 2, host].into(), outcome }
+        Login {
+            time,
+            account: Some(account.into()),
+            client: Client::Address([192, 0, 2, host].into()),
+            outcome,
+        }
     }
 
     fn failed(second: u64, account: &str, host: u8, times: u32) -> Login {

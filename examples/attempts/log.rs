@@ -6,9 +6,9 @@ use std::io::BufRead;
 use super::connections::{Connections, Login};
 use super::line::{Event, Malformed, Says, parse};
 use super::lines::{Late, LeftOut, Lines, Unreadable};
-use super::pam;
 use super::stamp::{Clock, Stamps};
 use super::unread::Unread;
+use super::{client, pam};
 
 /// The password logins of a log, in order of time.
 ///
@@ -50,11 +50,11 @@ impl Log {
         let mut stamps = Stamps::new(year);
         let mut lines = Lines::new(input, "auth.log")?;
         while let Some(line) = lines.next()? {
-            if line.bytes.is_empty() {
+            let text = String::from_utf8_lossy(line.bytes);
+            if text.is_empty() || is_of_journalctl(&text) {
                 continue;
             }
             log.lines += 1;
-            let text = String::from_utf8_lossy(line.bytes);
             let number = line.number;
             let line = match parse(&text, &mut stamps) {
                 Ok(line) => line,
@@ -85,6 +85,7 @@ impl Log {
         }
         events.iter().for_each(|event| log.late.add(event.time));
         events.sort_by_key(|event| event.time);
+        client::resolve(&mut events);
         log.duplicates = pam::remove_reported(&mut events);
         let mut connections = Connections::default();
         for event in events {
@@ -95,6 +96,11 @@ impl Log {
         }
         Ok(log)
     }
+}
+
+/// Returns whether a line is a remark of `journalctl`, such as `-- Boot 0123abcd --`.
+fn is_of_journalctl(line: &str) -> bool {
+    line.starts_with("-- ") && line.ends_with(" --")
 }
 
 #[cfg(test)]
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn malformed_lines_are_counted_with_their_numbers_and_empty_ones_are_not() {
         let good = line("a", 1);
-        let mut input = format!("\n{good}bad\n\r\n{good}").into_bytes();
+        let mut input = format!("-- Boot 0123abcd --\n{good}bad\n\r\n{good}").into_bytes();
         input.extend(b"\xff\xfe\0\n".repeat(9));
         input.extend(b"no line break at the end");
         let log = Log::read(&*input, 2024).unwrap();

@@ -17,6 +17,7 @@
 //! exit status is 1 if no line of `sshd` could be read, and 2 if an argument is wrong or a file
 //! cannot be opened.
 
+mod client;
 mod connections;
 #[path = "../replay/encoding.rs"]
 mod encoding;

@@ -12,15 +12,16 @@
 
 use std::net::IpAddr;
 
+use super::client::Client;
 use super::line::{Malformed, What};
 
 /// A message about a login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
     pub(crate) what: What,
     /// `None` if the message does not name it.
     pub(crate) account: Option<&'a str>,
-    pub(crate) address: IpAddr,
+    pub(crate) client: Client,
     pub(crate) port: Option<u16>,
 }
 
@@ -42,20 +43,20 @@ fn read_single(text: &str) -> Result<Option<Message<'_>>, Malformed> {
     let text = bare(text);
     let (what, subject) = if let Some(rest) = text.strip_prefix("Failed ") {
         let Some((what, subject)) = by_password(rest)? else { return Ok(None) };
-        (what, subject)
+        (what, parse_subject(subject, Client::address)?)
     } else if let Some(rest) = text.strip_prefix("Accepted ") {
         let Some((_, subject)) = by_password(rest)? else { return Ok(None) };
-        (What::RightPassword, subject)
+        (What::RightPassword, parse_subject(subject, Client::address)?)
     } else if let Some(subject) = text.strip_prefix("maximum authentication attempts exceeded for ") {
-        (What::MaximumExceeded, with_port(subject)?)
+        (What::MaximumExceeded, parse_subject(with_port(subject)?, Client::address)?)
     } else if let Some(subject) =
         ["Invalid user ", "Illegal user "].iter().find_map(|start| text.strip_prefix(start))
     {
-        (What::Unwelcome, subject)
+        (What::Unwelcome, parse_subject(subject, Client::address)?)
     } else if let Some(rest) = text.strip_prefix("User ")
         && let Some((subject, _why)) = rest.rsplit_once(" not allowed because ")
     {
-        (What::Unwelcome, subject)
+        (What::Unwelcome, parse_subject(subject, Client::address_or_name)?)
     } else if let Some(rest) = text.strip_prefix("PAM: ")
         && let Some((why, subject)) = rest.split_once(" for ")
     {
@@ -66,8 +67,8 @@ fn read_single(text: &str) -> Result<Option<Message<'_>>, Malformed> {
     } else {
         return read_pam_module(text);
     };
-    let (account, address, port) = parse_subject(subject)?;
-    Ok(Some(Message { what, account: Some(account), address, port }))
+    let Subject { account, client, port } = subject;
+    Ok(Some(Message { what, account: Some(account), client, port }))
 }
 
 /// Strips what depends on the system, and not on the message.
@@ -111,8 +112,9 @@ fn without_kind(subject: &str) -> &str {
 /// Parses `{account} from {address}`. macOS adds ` via {address of the server}`.
 fn read_pam_error(subject: &str) -> Result<Message<'_>, Malformed> {
     let via = subject.rsplit_once(" via ").filter(|(_, server)| server.parse::<IpAddr>().is_ok());
-    let (account, address, port) = parse_subject(without_kind(via.map_or(subject, |(subject, _)| subject)))?;
-    Ok(Message { what: What::PamError(1), account: Some(account), address, port })
+    let subject = without_kind(via.map_or(subject, |(subject, _)| subject));
+    let Subject { account, client, port } = parse_subject(subject, Client::address_or_name)?;
+    Ok(Message { what: What::PamError(1), account: Some(account), client, port })
 }
 
 /// Reads `authentication failure; …` and `5 more authentication failures; …` of the module
@@ -134,20 +136,28 @@ fn read_pam_module(text: &str) -> Result<Option<Message<'_>>, Malformed> {
     let (_, rest) = fields.split_once(" rhost=").ok_or(Malformed::NoAddress)?;
     let (host, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let account = rest.trim_start().strip_prefix("user=").filter(|account| !account.is_empty());
-    Ok(Some(Message { what: What::PamModule(times), account, address: parse_address(host)?, port: None }))
+    Ok(Some(Message {
+        what: What::PamModule(times),
+        account,
+        client: Client::address_or_name(host)?,
+        port: None,
+    }))
 }
 
-/// Parses `{account} from {address}`, with or without ` port {port}`, from its end.
-fn parse_subject(text: &str) -> Result<(&str, IpAddr, Option<u16>), Malformed> {
+struct Subject<'a> {
+    account: &'a str,
+    client: Client,
+    port: Option<u16>,
+}
+
+/// Parses `{account} from {client}`, with or without ` port {port}`, from its end.
+fn parse_subject(
+    text: &str,
+    client: impl Fn(&str) -> Result<Client, Malformed>,
+) -> Result<Subject<'_>, Malformed> {
     let (subject, port) = split_port(text);
-    let (account, address) = subject.rsplit_once(" from ").ok_or(Malformed::NoAddress)?;
-    Ok((account, parse_address(address)?, port))
-}
-
-fn parse_address(text: &str) -> Result<IpAddr, Malformed> {
-    // A link-local address may contain the name of its interface.
-    let address = text.split_once('%').map_or(text, |(address, _interface)| address);
-    address.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| Malformed::Address)
+    let (account, from) = subject.rsplit_once(" from ").ok_or(Malformed::NoAddress)?;
+    Ok(Subject { account, client: client(from)?, port })
 }
 
 fn split_port(text: &str) -> (&str, Option<u16>) {

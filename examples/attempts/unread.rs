@@ -10,23 +10,26 @@ use super::message::bare;
 pub(crate) enum Unread {
     #[error("a message of sshd in an unknown form")]
     Message,
-    #[error("another program than sshd")]
+    #[error("it is of another program than sshd, or has an unknown header")]
     Program,
 }
 
 /// Returns why a line counts as unread, if it does. The line is one that was not read.
-pub(crate) fn check(record: &Record<'_>, is_sshd: bool) -> Option<Unread> {
-    let message = bare(&record.message);
+pub(crate) fn check(record: &Record<'_>, line: &str, is_sshd: bool) -> Option<Unread> {
     if is_sshd {
+        let message = bare(&record.message);
         let is_other = OTHER.iter().any(|start| message.starts_with(start));
         let is_failure = message.starts_with("Failed ") || names_failure(message);
         return (is_failure && !is_other).then_some(Unread::Message);
     }
     let names_sshd = match &*record.program {
-        "" => message.contains("sshd"),
-        program => program.starts_with("sshd") && program != "sshd-keygen" || message.contains("sshd["),
+        "" => line.contains("sshd"),
+        program => {
+            program.starts_with("sshd") && program != "sshd-keygen" || record.message.contains("sshd[")
+        }
     };
-    (names_sshd || names_failure(message)).then_some(Unread::Program)
+    // The whole line: it may lack a host, and so the first word of the message looks like one.
+    (names_sshd || names_failure(line)).then_some(Unread::Program)
 }
 
 /// Starts of messages that are no failed passwords, or repeat one that another line reports.
@@ -51,7 +54,7 @@ const OTHER: &[&str] = &[
 ];
 
 fn names_failure(text: &str) -> bool {
-    const FAILURES: [&str; 14] = [
+    const FAILURES: [&str; 15] = [
         "auth fail",
         "authentication error",
         "authentication fail",
@@ -65,6 +68,7 @@ fn names_failure(text: &str) -> bool {
         "incorrect password",
         "invalid user",
         "login failed",
+        "nonexistent user",
         "wrong password",
     ];
 

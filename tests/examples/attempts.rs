@@ -5,6 +5,8 @@ use std::io::Write;
 use std::process::Stdio;
 
 // The unit tests of the example run here: `cargo test` builds an example without them.
+#[path = "../../examples/attempts/client.rs"]
+mod client;
 #[path = "../../examples/attempts/connections.rs"]
 mod connections;
 #[path = "../../examples/replay/encoding.rs"]

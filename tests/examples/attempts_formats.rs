@@ -11,8 +11,8 @@ const PROGRAM: Program = Program { example: "attempts" };
 enum Expected {
     /// This many failed logins of 192.0.2.1 or 2001:db8::1, at the account `ana`.
     Failed(u32),
-    /// A failed login of 192.0.2.1, at no account.
-    FailedWithoutAccount,
+    /// A failed login of this client, at no account.
+    FailedAlone(&'static str),
     /// The lines are read, and are no failed logins.
     NoFailure,
     /// The line is reported as unread, and so is this reason. The exit status is 1 if no line of
@@ -21,9 +21,9 @@ enum Expected {
     /// The line is reported as malformed, with this reason, and nothing is read.
     Malformed(&'static str),
 }
-use Expected::{Failed, FailedWithoutAccount, Malformed, NoFailure, Unread};
+use Expected::{Failed, FailedAlone, Malformed, NoFailure, Unread};
 
-const OTHER_PROGRAM: Expected = Unread("another program than sshd", 1);
+const OTHER_PROGRAM: Expected = Unread("another program than sshd, or has an unknown header", 1);
 
 const HEADERS: &[(&str, &str, Expected)] = &[
     ("Debian", "Jun  9 03:11:02 gate sshd[7]: Failed password for ana from 192.0.2.1 port 4 ssh2", Failed(1)),
@@ -270,7 +270,7 @@ const MESSAGES: &[(&str, &str, Expected)] = &[
     (
         "pam_unix of an old RHEL, unknown user",
         "Jun  9 03:11:02 gate sshd(pam_unix)[7]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=192.0.2.1",
-        FailedWithoutAccount,
+        FailedAlone("192.0.2.1"),
     ),
     (
         "pam_unix alone",
@@ -288,7 +288,29 @@ const MESSAGES: &[(&str, &str, Expected)] = &[
     (
         "pam_unix by name",
         "Jun  9 03:11:02 gate sshd(pam_unix)[7]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=client.example.net",
-        Malformed("no valid address"),
+        FailedAlone("client.example.net"),
+    ),
+    (
+        "PAM of FreeBSD by name, and the server",
+        "Jun  9 03:11:02 gate sshd[7]: error: PAM: Authentication error for ana from client.example.net\n\
+         Jun  9 03:11:05 gate sshd[7]: error: PAM: Authentication error for ana from client.example.net\n\
+         Jun  9 03:11:05 gate sshd[7]: Failed keyboard-interactive/pam for ana from 192.0.2.1 port 4 ssh2",
+        Failed(2),
+    ),
+    (
+        "container with a time",
+        "2026-06-09T03:11:02.123456789Z Failed password for ana from 192.0.2.1 port 4 ssh2",
+        OTHER_PROGRAM,
+    ),
+    (
+        "name of a zone after the time",
+        "Jun  9 03:11:02 CEST gate sshd[7]: Failed password for ana from 192.0.2.1 port 4 ssh2",
+        OTHER_PROGRAM,
+    ),
+    (
+        "Cygwin",
+        "Jun  9 03:11:02 gate sshd: PID 7: Failed password for ana from 192.0.2.1 port 4 ssh2",
+        Unread("a message of sshd in an unknown form", 0),
     ),
     (
         "repetition of rsyslog",
@@ -394,10 +416,10 @@ fn each_shape_is_read_right_or_reported_with_a_reason() {
                 has("\n ana ");
                 assert!(!report.contains(" line of "), "{shape}: {report}");
             }
-            FailedWithoutAccount => {
+            FailedAlone(client) => {
                 assert_eq!(status, Some(0), "{shape}");
                 has("\n1 failed login from 1 address at 0 accounts\n");
-                has(address);
+                has(&format!("\n {client} "));
             }
             NoFailure => {
                 nothing_read(0);
