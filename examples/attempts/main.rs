@@ -125,8 +125,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         written => written?,
     }
     if log.is_unread() {
-        let reason = "no line of sshd could be read; expected a system log such as /var/log/auth.log";
-        return Err(Failure::nothing_read(reason));
+        let first = log.unread.first_reason().or_else(|| log.malformed.first_reason());
+        return Err(Failure::nothing_read("message of sshd", log.lines, first));
     }
     Ok(())
 }

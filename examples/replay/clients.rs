@@ -42,6 +42,12 @@ pub(crate) struct Names<'a> {
     pub(crate) user: &'a str,
 }
 
+/// Returns whether a text consists of addresses, and the client is not among them.
+pub(crate) fn names_others(text: &str, client: Option<&str>) -> bool {
+    let mut addresses = list(text).filter(|address| known(address).is_some()).peekable();
+    addresses.peek().is_some() && addresses.all(|address| Some(address) != client)
+}
+
 /// Reads the text before the time.
 pub(crate) fn read(text: &str, choice: Choice) -> Result<Names<'_>, Malformed> {
     let line = Line { text, words: words(text) };
@@ -141,11 +147,7 @@ impl<'a> Line<'a> {
     /// Returns the user, if words come before the only address.
     fn after_later_address(&self, at: usize) -> Result<&'a str, Malformed> {
         let (before, after) = (&self.words[..at], &self.words[at + 1..]);
-        // A number may count equal lines, as `uniq -c` does.
-        let is_strange =
-            |word: &Word<'_>| word.text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if before.iter().any(is_strange) && before[0].text != "-" || before.len() > 1 && before[0].text == "-"
-        {
+        if !matches!(before, [Word { text: "-", .. }]) && !before.iter().all(|word| is_prefix(word.text)) {
             return Err(self.several_words());
         }
         match *after {
@@ -221,6 +223,18 @@ fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(name, port)| is_host_name(name) && port.parse::<u16>().is_ok())
 }
 
+/// Returns whether a word may stand before the client: the name of a virtual host or of a pod, a
+/// time taken. A whole number may count equal lines, as `uniq -c` does. Anything else may hold the
+/// client, as the header `Forwarded` does: `for=192.0.2.1`.
+fn is_prefix(word: &str) -> bool {
+    let is_decimal = word.split_once('.').is_some_and(|(whole, fraction)| {
+        [whole, fraction]
+            .iter()
+            .all(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    is_decimal || known(word).is_some_and(is_host_name) || has_port(word) || matches!(word, "_" | "*")
+}
+
 /// Returns whether a text can be the name of a host. No top-level domain is a number.
 fn is_host_name(text: &str) -> bool {
     let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -251,6 +265,7 @@ mod tests {
             ("www.example.com 192.0.2.1:51034 - -", "192.0.2.1", "-"),
             ("- 192.0.2.1 - -", "192.0.2.1", "-"),
             ("0.003 192.0.2.1 - -", "192.0.2.1", "-"),
+            ("_ 192.0.2.1 - -", "192.0.2.1", "-"),
             ("web-0 nginx 192.0.2.1 - -", "192.0.2.1", "-"),
             ("192.0.2.1 www.example.com -", "192.0.2.1", "-"),
             ("192.0.2.1 www.example.com - ana", "192.0.2.1", "ana"),
@@ -297,6 +312,21 @@ mod tests {
     }
 
     #[test]
+    fn other_addresses_than_the_client_are_recognised() {
+        for (text, others) in [
+            ("203.0.113.5", true),
+            ("203.0.113.5, 203.0.113.6", true),
+            ("192.0.2.1", false),
+            ("192.0.2.1, 203.0.113.6", false),
+            ("-", false),
+            ("", false),
+            ("gzip", false),
+        ] {
+            assert_eq!(names_others(text, Some("192.0.2.1")), others, "{text}");
+        }
+    }
+
+    #[test]
     fn words_that_fit_several_formats_are_refused() {
         for text in [
             "192.0.2.80 - - -",
@@ -307,6 +337,10 @@ mod tests {
             "a b c d",
             "- - 192.0.2.1 - -",
             "www.example.com 192.0.2.1 - - -",
+            "for=203.0.113.5;proto=http 10.0.0.7 - -",
+            "unknown 10.0.0.7 - -",
+            "\"203.0.113.5, x\" 10.0.0.7 - -",
+            "203.0.113.500 10.0.0.7 - -",
         ] {
             assert_eq!(names(text, Choice::Refuse), Err(Malformed::Words(text.into())), "{text}");
         }

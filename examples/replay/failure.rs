@@ -5,6 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use super::lines::Unreadable;
+use super::wording::{count, printable};
 
 /// The reason, and the exit status: 1 if nothing in the input can be read, 2 if an argument is
 /// wrong or a file cannot be opened.
@@ -15,8 +16,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn nothing_read(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), status: 1 }
+    /// Creates the failure of reading any of the `lines`. `first` says why the first was left out.
+    pub(crate) fn nothing_read(what: &str, lines: u64, first: Option<String>) -> Self {
+        let first = first.map(|first| format!("; {}", printable(&first, 200))).unwrap_or_default();
+        Self { reason: format!("no {what} could be read in {}{first}", count(lines, "line")), status: 1 }
     }
 
     /// Creates the failure of reading the log with this name.

@@ -1,5 +1,6 @@
 //! The lines of a log: any bytes, lines of any length. Some are late, some malformed.
 
+use std::fmt;
 use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::time::Duration;
 
@@ -116,6 +117,13 @@ impl Late {
     }
 }
 
+impl<E: fmt::Display> LeftOut<E> {
+    /// Returns the first of them with the reason; `None` if there is none.
+    pub(crate) fn first_reason(&self) -> Option<String> {
+        self.first.first().map(|(number, wrong)| format!("line {number}: {wrong}"))
+    }
+}
+
 impl<E> LeftOut<E> {
     const SHOWN: usize = 5;
     const SAMPLE: usize = 200;
@@ -183,6 +191,18 @@ mod tests {
         let error = new(b"1\x009\x002\0\n\0").map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("`iconv -f UTF-16LE -t UTF-8 access.log | … -`"), "{error}");
         assert_eq!(new(b"text").unwrap().next().unwrap().unwrap().bytes, b"text");
+    }
+
+    #[test]
+    fn first_line_left_out_is_kept_with_its_reason() {
+        let mut left_out = LeftOut::default();
+        assert_eq!(left_out.first_reason(), None);
+        for number in 3..12 {
+            left_out.add(number, &format!("{number}{}", "x".repeat(300)), "odd");
+        }
+        assert_eq!((left_out.count, left_out.first.len()), (9, 5));
+        assert_eq!(left_out.first_reason().as_deref(), Some("line 3: odd"));
+        assert!(left_out.sample.starts_with("3xxx") && left_out.sample.len() == 200);
     }
 
     #[test]

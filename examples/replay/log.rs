@@ -26,6 +26,8 @@ pub(crate) struct Log {
     pub(crate) lines: u64,
     /// How many requests have no key, because a field of it is unknown.
     pub(crate) unidentified: u64,
+    /// How many requests name other clients at the end of the line.
+    pub(crate) forwarded: u64,
     pub(crate) late: Late,
     pub(crate) malformed: LeftOut<Malformed>,
 }
@@ -86,6 +88,7 @@ impl Reading {
     fn add(&mut self, by: &By, entry: &Entry<'_>) {
         let time = entry.time;
         self.log.late.add(time);
+        self.log.forwarded += u64::from(entry.is_forwarded);
 
         let Some(key) = by.key(entry) else {
             self.log.unidentified += 1;

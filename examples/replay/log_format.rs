@@ -30,6 +30,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: Option<u16>,
     /// Only in Combined Log Format.
     pub(crate) agent: Option<Cow<'a, str>>,
+    /// Whether the field after the agent consists of addresses, and the host is not among them. It
+    /// is `X-Forwarded-For` in the configuration that nginx comes with.
+    pub(crate) is_forwarded: bool,
 }
 
 /// Why a line has neither format.
@@ -71,14 +74,17 @@ pub(crate) fn parse(line: &str, choice: Choice) -> Result<Entry<'_>, Malformed> 
     if !is_number(size) && size != "-" {
         return Err(Malformed::Size(size.to_owned()));
     }
+    let (agent, rest) = read_agent(rest)?;
+    let last = quoted(rest, "last field").map(|(last, _)| last).unwrap_or_default();
     Ok(Entry {
         host: client,
+        is_forwarded: clients::names_others(&last, client),
         // An empty name is written as two quotes.
         user: known(unescape(user)).filter(|_| user != "\"\""),
         time,
         request: RequestLine::new(request),
         status: read_status(status)?,
-        agent: read_agent(rest)?,
+        agent,
     })
 }
 
@@ -121,17 +127,17 @@ fn read_status(text: &str) -> Result<Option<u16>, Malformed> {
     }
 }
 
-/// Returns the second of two quoted fields, if both are there.
-fn read_agent(text: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
+/// Returns the second of two quoted fields, if both are there, and what follows it.
+fn read_agent(text: &str) -> Result<(Option<Cow<'_, str>>, &str), Malformed> {
     if !text.starts_with(OPENING) {
-        return Ok(None);
+        return Ok((None, ""));
     }
     let (_referer, rest) = quoted(text, "referer")?;
     if !rest.starts_with(OPENING) {
-        return Ok(None);
+        return Ok((None, ""));
     }
-    let (agent, _) = quoted(rest, "user agent")?;
-    Ok(known(agent))
+    let (agent, rest) = quoted(rest, "user agent")?;
+    Ok((known(agent), rest))
 }
 
 const OPENING: &str = " \"";
@@ -252,9 +258,23 @@ mod tests {
 
     #[test]
     fn additional_fields_at_the_end_are_ignored() {
-        for added in [" 1234", " rt=0.003 \"", " \"-\" 7", " \"-\" \"-\" \"203.0.113.9\" junk\""] {
+        for added in [" 1234", " rt=0.003 \"", " \"-\" 7", " \"-\" \"-\" \"gzip\" junk\""] {
             let line = format!("{COMMON}{added}");
             assert_eq!(parse(&line), parse(COMMON), "{line}");
+        }
+    }
+
+    #[test]
+    fn address_of_another_client_at_the_end_is_noticed() {
+        for (end, is_forwarded) in [
+            (r#""203.0.113.5""#, true),
+            (r#""203.0.113.5, 203.0.113.6" 7"#, true),
+            (r#""192.0.2.1""#, false),
+            (r#""-""#, false),
+            (r#""203.0.113.5"#, false),
+        ] {
+            let line = format!(r#"{COMMON} "-" "Example/1.0" {end}"#);
+            assert_eq!(parse(&line).unwrap().is_forwarded, is_forwarded, "{line}");
         }
     }
 

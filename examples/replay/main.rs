@@ -132,8 +132,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         written => written?,
     }
     if log.is_unread() {
-        let reason = "no request could be read; expected a log in Common or Combined Log Format";
-        return Err(Failure::nothing_read(reason));
+        return Err(Failure::nothing_read("request", log.lines, log.malformed.first_reason()));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 //! ```
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Returns the line without what a collector put around it. Collectors may be nested.
 pub(crate) fn strip(line: &str) -> Cow<'_, str> {
@@ -63,7 +64,8 @@ fn pod(line: &str) -> Option<&str> {
 
 fn compose(line: &str) -> Option<&str> {
     let (name, rest) = word(line);
-    rest.strip_prefix("| ").filter(|_| is_name(name))
+    // The client may be the first of several columns.
+    rest.strip_prefix("| ").filter(|_| is_name(name) && name.parse::<IpAddr>().is_err())
 }
 
 fn rfc5424(line: &str) -> Option<&str> {
@@ -194,6 +196,7 @@ mod tests {
             "2001:db8::1 - - [x]",
             "2026-06-09 14:00:07 192.0.2.80 GET /",
             "<x>192.0.2.1 - -",
+            "192.0.2.1 | 10.0.0.7 - - [x]",
             "Jun - - [x]",
             "[x] 192.0.2.1",
             "",

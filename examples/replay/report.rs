@@ -108,10 +108,18 @@ impl Report<'_> {
 
     /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { lines, unidentified, late, malformed, .. } = self.log;
+        let Log { lines, unidentified, forwarded, late, malformed, .. } = self.log;
         if *unidentified > 0 {
             let requests = count(*unidentified, "more request");
             writeln!(out, "\n{requests} passed unlimited: no {} in the log.", self.by.noun(1))?;
+        }
+        if *forwarded > 0 {
+            let requests = count(*forwarded, "request");
+            writeln!(
+                out,
+                "\n{requests} with other addresses after the agent, as behind a proxy. The client is read\n\
+                 from the start of a line. Let the server write it there: nginx has `realip` for that."
+            )?;
         }
         if late.lines > 0 {
             let late_lines = count(late.lines, "line");

@@ -295,7 +295,7 @@ fn input_without_a_readable_line_exits_with_1() {
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(printed.contains("\n0 failed logins from 0 addresses at 0 accounts\n"), "{printed}");
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.starts_with("attempts: no line of sshd could be read; "), "{error}");
+        assert!(error.starts_with("attempts: no message of sshd could be read in "), "{error}");
     }
 }
 

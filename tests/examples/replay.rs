@@ -298,7 +298,7 @@ fn input_without_a_readable_line_exits_with_1() {
         assert_eq!(output.status.code(), Some(1));
         assert!(output.stdout.starts_with(b"Standard input: 0 requests, nothing to replay\n"));
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.starts_with("replay: no request could be read; "), "{error}");
+        assert!(error.starts_with("replay: no request could be read in "), "{error}");
     }
 }
 

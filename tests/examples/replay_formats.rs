@@ -512,6 +512,24 @@ fn compressed_input_and_other_encodings_exit_with_1_and_the_command_to_convert_t
 #[test]
 fn first_line_left_out_is_shown_without_its_control_characters() {
     let output = PROGRAM.run(&["-"], "\n\u{1b}[2Jbad\u{202e}\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.starts_with("replay: no request could be read in 1 line; line 2: expected a time"),
+        "{error}"
+    );
     let report = String::from_utf8(output.stdout).unwrap();
     assert!(report.ends_with("\nLine 2 is: \\u{1b}[2Jbad\\u{202e}\n"), "{report}");
+}
+
+#[test]
+fn requests_that_name_other_clients_at_the_end_are_reported() {
+    let line = |end: &str| {
+        format!("10.0.0.7 - - [09/Jun/2026:14:00:07 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\" \"{end}\"\n")
+    };
+    let report = PROGRAM.report(&[], line("203.0.113.5") + &line("203.0.113.6, 10.0.0.8") + &line("-"));
+    assert!(
+        report.contains("\n2 requests with other addresses after the agent, as behind a proxy."),
+        "{report}"
+    );
+    assert!(!PROGRAM.report(&[], line("-")).contains("proxy"));
 }
