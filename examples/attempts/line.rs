@@ -203,6 +203,12 @@ mod tests {
                 WrongPassword(1),
                 Some(4),
             ),
+            ("Failed password for ana from 192.0.2.1 port 4 ssh1", WrongPassword(1), Some(4)),
+            (
+                "(pam_unix) authentication failure; logname= tty=ssh ruser= rhost=192.0.2.1  user=ana",
+                PamModule(1),
+                None,
+            ),
             ("Illegal user ana from 192.0.2.1", Unwelcome, None),
             ("error: PAM: Authentication failure for ana from 192.0.2.1", PamError(1), None),
             ("error: PAM: authentication error for illegal user ana from 192.0.2.1", PamError(1), None),

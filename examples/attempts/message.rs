@@ -97,7 +97,8 @@ fn by_password(text: &str) -> Result<Option<(What, &str)>, Malformed> {
 
 /// Returns the account and address of a message that ends with a port and the protocol.
 fn with_port(text: &str) -> Result<&str, Malformed> {
-    let subject = without_kind(text.strip_suffix(" ssh2").ok_or(Malformed::NoAddress)?);
+    let subject = text.strip_suffix(" ssh2").or_else(|| text.strip_suffix(" ssh1"));
+    let subject = without_kind(subject.ok_or(Malformed::NoAddress)?);
     if split_port(subject).1.is_none() {
         return Err(Malformed::NoAddress);
     }
@@ -121,7 +122,10 @@ fn read_pam_error(subject: &str) -> Result<Message<'_>, Malformed> {
 /// `pam_unix`. Other modules may be asked after it, so it may fail although the login succeeds.
 fn read_pam_module(text: &str) -> Result<Option<Message<'_>>, Malformed> {
     let failures = |rest: &str| rest.starts_with("authentication failure");
-    let (times, fields) = if let first = text.strip_prefix("pam_unix(sshd:auth): ").unwrap_or(text)
+    let (times, fields) = if let first = ["pam_unix(sshd:auth): ", "(pam_unix) "]
+        .iter()
+        .find_map(|module| text.strip_prefix(module))
+        .unwrap_or(text)
         && failures(first)
     {
         (1, first)

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use super::log_format::Malformed;
 
-/// Which address is the client, if a line has several before the time.
+/// Which address is the client, if a line has several words before the identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// None: such a line is left out.
@@ -67,7 +67,8 @@ pub(crate) fn read(text: &str, choice: Choice) -> Result<Names<'_>, Malformed> {
     match addresses[..] {
         [] => line.named(),
         [(at, address), ref others @ ..] if others.iter().all(|(_, other)| *other == address) => {
-            let user = if at == 0 { line.after_first_address()? } else { line.after_later_address(at)? };
+            let user =
+                if at == 0 { line.after_first_address(choice)? } else { line.after_later_address(at)? };
             Ok(Names { client: known(address), user })
         }
         [(_, first), ref others @ ..] => {
@@ -123,7 +124,7 @@ impl<'a> Line<'a> {
     }
 
     /// Returns the user, if the line starts with its only address.
-    fn after_first_address(&self) -> Result<&'a str, Malformed> {
+    fn after_first_address(&self, choice: Choice) -> Result<&'a str, Malformed> {
         match self.words[..] {
             [_, _, user] if list(user.text).next().is_none() => Ok(self.from(user)),
             // The controller of Kubernetes for nginx repeats the address in brackets.
@@ -133,13 +134,12 @@ impl<'a> Line<'a> {
                 Ok(self.from(user))
             }
             [_, Word { text: "-", .. }, user, _, ..] if user.text != "-" => Ok(self.from(user)),
-            // Client and virtual host. A server in front may be written with its port.
-            [client, host, Word { text: "-", .. }, user]
-                if lone_address(client.text) == Some(client.text)
-                    && (is_host_name(host.text) || host.text == client.text) =>
+            [client, host, Word { text: "-", .. }, user, ..]
+                if host.text == client.text || choice == Choice::First && is_host_name(host.text) =>
             {
                 Ok(self.from(user))
             }
+            // Client and virtual host, or the other way round if the server looks names up.
             _ => Err(self.several_words()),
         }
     }
@@ -268,7 +268,6 @@ mod tests {
             ("_ 192.0.2.1 - -", "192.0.2.1", "-"),
             ("web-0 nginx 192.0.2.1 - -", "192.0.2.1", "-"),
             ("192.0.2.1 www.example.com -", "192.0.2.1", "-"),
-            ("192.0.2.1 www.example.com - ana", "192.0.2.1", "ana"),
             ("192.0.2.1 - [192.0.2.1] - ana", "192.0.2.1", "ana"),
             ("192.0.2.1 192.0.2.1 - ana", "192.0.2.1", "ana"),
             ("\"192.0.2.1\" - -", "192.0.2.1", "-"),
@@ -327,12 +326,20 @@ mod tests {
     }
 
     #[test]
+    fn virtual_host_may_follow_the_client_if_the_first_is_chosen() {
+        let text = "192.0.2.1 www.example.com - Ana Lima";
+        assert_eq!(names(text, Choice::First), Ok(("192.0.2.1", "Ana Lima")));
+        assert_eq!(names(text, Choice::Last), Err(Malformed::Words(text.into())));
+    }
+
+    #[test]
     fn words_that_fit_several_formats_are_refused() {
         for text in [
             "192.0.2.80 - - -",
             "3 192.0.2.1 - -",
             "www.example.com client.example.net - -",
             "10.0.0.7:8080 www.example.com - ana",
+            "192.0.2.1 www.example.com - ana",
             "client.example.net - - -",
             "a b c d",
             "- - 192.0.2.1 - -",

@@ -66,10 +66,11 @@ impl Log {
             }
             reading.log.lines += 1;
             let text = String::from_utf8_lossy(line.bytes);
-            match parse(&prefix::strip(&text), choice) {
+            let bare = prefix::strip(&text);
+            match parse(&bare, choice) {
                 Ok(entry) => reading.add(by, &entry),
                 Err(wrong) => {
-                    let wrong = other_format::name(&text).map_or(wrong, Malformed::Format);
+                    let wrong = other_format::name(&bare).map_or(wrong, Malformed::Format);
                     reading.log.malformed.add(line.number, &text, wrong);
                 }
             }

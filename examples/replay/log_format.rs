@@ -46,7 +46,7 @@ pub(crate) enum Malformed {
     TimeOutOfRange(String),
     #[error("expected host, identity and user before the time (`-` for an unknown one)")]
     NoUser,
-    #[error("several words before the identity in `{0}`: which one is the client?")]
+    #[error("several words before the identity in `{0}`: it is not clear which one is the client")]
     Words(String),
     #[error("several addresses before the time, `{0}` and `{1}`; choose one with --client first or last")]
     Addresses(String, String),

@@ -69,8 +69,8 @@ struct Arguments {
     #[arg(short, long, value_name = "FIELD", default_value = "ip")]
     by: By,
 
-    /// The client, if a line has several addresses before the time: first or last [default: leave
-    /// such lines out]
+    /// The client, if a line has several addresses before the time: first or last; also first if a
+    /// virtual host follows the client [default: leave such lines out]
     #[arg(short, long, value_name = "WHICH")]
     client: Option<Choice>,
 

@@ -17,6 +17,8 @@ pub(crate) fn name(line: &str) -> Option<&'static str> {
         || line.starts_with('[') && is_weekday(&line[1..])
     {
         Some("an error log")
+    } else if shape(first).starts_with("[0/Xx/0:0:0:0") {
+        Some("a log with the time first, such as ssl_request_log of Apache")
     } else if line.starts_with('[') && shape(first).starts_with("[0-0-0T") {
         Some("the default format of Envoy")
     } else if shape(second).starts_with("[0/Xx/0:0:0:0.0]") || shape(third).starts_with("[0/Xx/0:0:0:0.0]") {

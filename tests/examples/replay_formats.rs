@@ -135,6 +135,11 @@ const APACHE: &[(&str, &str, Expected)] = &[
         Refused("invalid time"),
     ),
     (
+        "ssl_request_log",
+        r#"[09/Jun/2026:14:00:07 +0200] 192.0.2.1 TLSv1.3 TLS_AES_256_GCM_SHA384 "GET / HTTP/1.1" 512"#,
+        Refused("a log with the time first"),
+    ),
+    (
         "TLS handshake on a plain port",
         r#"192.0.2.1 - - [09/Jun/2026:14:00:07 +0200] "\x16\x03\x01" 400 226 "-" "-""#,
         Read("192.0.2.1", "-"),
@@ -171,7 +176,7 @@ const NGINX: &[(&str, &str, Expected)] = &[
     (
         "$host after the client",
         r#"192.0.2.1 www.example.com - ana [09/Jun/2026:14:00:07 +0000] "GET / HTTP/1.1" 200 512 "-" "-""#,
-        Read("192.0.2.1", "ana"),
+        SEVERAL_WORDS,
     ),
     (
         "empty header of a proxy after the server",
@@ -280,6 +285,21 @@ const SERVERS: &[(&str, &str, Expected)] = &[
         "HAProxy, httplog",
         r#"192.0.2.1:33317 [09/Jun/2026:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {} {} "GET / HTTP/1.1""#,
         Refused("the format of HAProxy"),
+    ),
+    (
+        "HAProxy, httplog over syslog",
+        r#"Jun  9 12:14:14 lb haproxy[7]: 192.0.2.1:33317 [09/Jun/2026:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750"#,
+        Refused("the format of HAProxy"),
+    ),
+    (
+        "virtual host is an address, client by name",
+        r#"192.0.2.80 localhost - - [09/Jun/2026:14:00:07 +0200] "GET / HTTP/1.1" 200 5 "-" "-""#,
+        SEVERAL_WORDS,
+    ),
+    (
+        "virtual host and a client on a local socket",
+        r#"www.example.com:80 unix: - - [09/Jun/2026:14:00:07 +0200] "GET / HTTP/1.1" 200 5 "-" "-""#,
+        Read("unknown", "-"),
     ),
     (
         "HAProxy, httplog clf",
