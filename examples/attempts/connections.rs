@@ -1,31 +1,34 @@
 //! Deduplication: which lines report the same failed login.
 //!
 //! A server may report one wrong password in several lines of the connection: `Invalid user` before
-//! it asks for the password, `Failed password` if the password was wrong, and
+//! it asks for the password, `error: PAM: …` and `Failed …` if the password was wrong, and
 //! `maximum authentication attempts exceeded` at the end. Not every server logs all of them. These
-//! are counted:
+//! are counted for a connection:
 //!
 //! - each `Failed password`, as often as it is repeated;
-//! - one failed login for a connection without `Failed password` but with `Invalid user` or
+//! - each `Failed keyboard-interactive` or each `error: PAM: …`, whichever are more;
+//! - the failures of the module `pam_unix`, if there are none of the above and no other line of the
+//!   connection (`attempts/pam.rs`);
+//! - one failed login if there are none of the above, but `Invalid user` or
 //!   `maximum authentication attempts exceeded`, at the time of the first of these lines.
 //!
 //! `Invalid user` is counted at once, like a server that limits attempts would count it. The first
-//! `Failed password` after it on the same connection is the same failed login. Lines of PAM are
-//! ignored.
+//! wrong password after it on the same connection is the same failed login.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use limited::Timestamp;
 
+use super::client::Client;
 use super::line::{Event, What};
 
 /// A password login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) time: Timestamp,
-    pub(crate) account: String,
-    pub(crate) address: IpAddr,
+    /// `None` if the log does not name it.
+    pub(crate) account: Option<String>,
+    pub(crate) client: Client,
     pub(crate) outcome: Outcome,
 }
 
@@ -47,8 +50,8 @@ pub(crate) struct Connections(HashMap<Id, Connection>);
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Id {
     process: String,
-    account: String,
-    address: IpAddr,
+    account: Option<String>,
+    client: Client,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,46 +59,71 @@ struct Connection {
     port: Option<u16>,
     /// The time of its last line.
     last: Timestamp,
-    /// One failed login has been counted for which no `Failed password` has come yet.
-    is_ahead: bool,
+    failures: Failures,
+}
+
+/// What the lines of a connection report, by kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    passwords: u32,
+    interactive: u32,
+    pam_errors: u32,
+    by_module: u32,
+    /// Lines that report a failure without a wrong password.
+    is_unwelcome: bool,
+}
+
+impl Failures {
+    const fn add(&mut self, what: What) {
+        match what {
+            What::Unwelcome | What::MaximumExceeded => self.is_unwelcome = true,
+            What::WrongPassword(times) => self.passwords = self.passwords.saturating_add(times),
+            What::WrongInteractive(times) => self.interactive = self.interactive.saturating_add(times),
+            What::PamError(times) => self.pam_errors = self.pam_errors.saturating_add(times),
+            What::PamModule(times) => self.by_module = self.by_module.saturating_add(times),
+            What::RightPassword => {}
+        }
+    }
+
+    /// Returns the number of failed logins, which never falls when lines are added.
+    fn count(self) -> u32 {
+        let by_keyboard = self.interactive.max(self.pam_errors);
+        let by_server = self.passwords.saturating_add(by_keyboard).max(self.is_unwelcome.into());
+        by_server.max(self.by_module)
+    }
 }
 
 impl Connections {
     /// Returns the login that an event adds; `None` if it has been counted already.
     pub(crate) fn login(&mut self, event: Event) -> Option<Login> {
-        let Event { time, process, what, account, address, port } = event;
-        let id = Id { process, account: account.clone(), address };
+        let Event { time, process, what, account, client, port } = event;
+        let id = Id { process, account: account.clone(), client: client.clone() };
+        if what == What::RightPassword {
+            self.0.remove(&id);
+            return Some(Login { time, account, client, outcome: Outcome::Succeeded });
+        }
         let known = self.0.get(&id).copied().filter(|known| {
             let same_port = known.port.is_none() || port.is_none() || known.port == port;
             // A connection succeeds once. A failure at the same moment is a line that came late.
-            same_port && (what != What::Unwelcome || known.last == time)
+            let same_line = what != What::Unwelcome || known.last == time;
+            // Lines of `pam_unix` are left only if the server says nothing about their connection.
+            let same_source = (known.failures.by_module > 0) == matches!(what, What::PamModule(_));
+            same_port && same_line && same_source
         });
-        let counted_ahead = known.is_some_and(|known| known.is_ahead);
-        let (failed, is_ahead) = match what {
-            What::RightPassword => {
-                self.0.remove(&id);
-                return Some(Login { time, account, address, outcome: Outcome::Succeeded });
-            }
-            What::WrongPassword(times) => (times - u32::from(counted_ahead && times > 0), false),
-            What::Unwelcome | What::MaximumExceeded => match known {
-                Some(known) => (0, known.is_ahead),
-                None => (1, true),
-            },
-        };
+        let counted = known.map_or_else(Failures::default, |known| known.failures);
+        let mut failures = counted;
+        failures.add(what);
         let port = port.or(known.and_then(|known| known.port));
-        self.0.insert(id, Connection { port, last: time, is_ahead });
-        (failed > 0).then_some(Login { time, account, address, outcome: Outcome::Failed(failed) })
+        self.0.insert(id, Connection { port, last: time, failures });
+        let failed = failures.count() - counted.count();
+        (failed > 0).then_some(Login { time, account, client, outcome: Outcome::Failed(failed) })
     }
 }
 
 impl Event {
     /// Returns the login that a repetition adds: `times` more, the last at `time`.
     pub(crate) fn again(self, times: u32, time: Timestamp) -> Self {
-        let what = match self.what {
-            What::WrongPassword(each) => What::WrongPassword(each.saturating_mul(times)),
-            once => once,
-        };
-        Self { time, what, ..self }
+        Self { time, what: self.what.times(times), ..self }
     }
 }
 
@@ -146,6 +174,26 @@ mod tests {
         assert_eq!(counts(&[(1, 7, UNWELCOME)]), [1]);
         assert_eq!(counts(&[(1, 7, EXCEEDED)]), [1]);
         assert_eq!(counts(&[(1, 7, UNWELCOME), (3, 7, EXCEEDED)]), [1, 0]);
+    }
+
+    #[test]
+    fn wrong_password_that_pam_reports_too_counts_once() {
+        const PAM: &str = "error: PAM: Authentication failure for ana from 192.0.2.1";
+        const INTERACTIVE: &str = "Failed keyboard-interactive/pam for ana from 192.0.2.1 port 4 ssh2";
+        const PASSWORD: &str = "Failed password for ana from 192.0.2.1 port 4 ssh2";
+
+        // By default the server logs the third wrong password, and PAM each of them.
+        let lines = [(1, 7, PAM), (2, 7, PAM), (3, 7, PAM), (3, 7, INTERACTIVE), (5, 7, PASSWORD)];
+        assert_eq!(counts(&lines), [1, 1, 1, 0, 1]);
+        assert_eq!(
+            counts(&[(1, 7, PAM), (1, 7, INTERACTIVE), (3, 7, PAM), (3, 7, INTERACTIVE)]),
+            [1, 0, 1, 0]
+        );
+        let repeated =
+            "message repeated 2 times: [ error: PAM: Authentication failure for ana from 192.0.2.1]";
+        assert_eq!(counts(&[(1, 7, PAM), (5, 7, repeated)]), [1, 2]);
+        let unknown = "error: PAM: Authentication error for illegal user ana from 192.0.2.1";
+        assert_eq!(counts(&[(1, 7, UNWELCOME), (3, 7, unknown), (3, 7, FAILED)]), [1, 0, 1]);
     }
 
     #[test]

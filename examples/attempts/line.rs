@@ -4,16 +4,14 @@
 //! Jun  9 03:11:02 gate sshd[2112]: Failed password for invalid user admin from 192.0.2.1 port 40022 ssh2
 //! time            host program pid message
 //! ```
-//!
-//! A user name is whatever the client sent, including spaces and ` from 192.0.2.9 port 22`. It
-//! comes before the address and the port that the server saw, so these are read from the end of the
-//! message.
-
-use std::net::IpAddr;
 
 use limited::Timestamp;
 
-use super::stamp::{Stamps, word};
+use super::client::Client;
+use super::header::{self, Record};
+use super::message::{self, Message, repetitions};
+use super::stamp::{Clock, Stamps, word};
+use super::unread::{self, Unread};
 
 /// A line about a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +20,9 @@ pub(crate) struct Event {
     /// The host, and the process if known: one process serves one connection.
     pub(crate) process: String,
     pub(crate) what: What,
-    pub(crate) account: String,
-    pub(crate) address: IpAddr,
+    /// `None` if the line does not name it.
+    pub(crate) account: Option<String>,
+    pub(crate) client: Client,
     /// The port of the client. Older servers do not log it with every message.
     pub(crate) port: Option<u16>,
 }
@@ -35,6 +34,13 @@ pub(crate) enum What {
     Unwelcome,
     /// This many passwords were wrong.
     WrongPassword(u32),
+    /// This many passwords were wrong, by the method `keyboard-interactive`. The server does not
+    /// log the first of them by default.
+    WrongInteractive(u32),
+    /// PAM refused this many passwords of the method `keyboard-interactive`.
+    PamError(u32),
+    /// The module `pam_unix` refused this many passwords.
+    PamModule(u32),
     /// The server closed the connection after too many attempts.
     MaximumExceeded,
     /// The password was right.
@@ -43,9 +49,11 @@ pub(crate) enum What {
 
 /// A line of any program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line<'a> {
-    pub(crate) host: &'a str,
-    pub(crate) has_year: bool,
+pub(crate) struct Line {
+    /// `None` if the line means the host of the line before.
+    pub(crate) host: Option<String>,
+    pub(crate) clock: Clock,
+    pub(crate) is_sshd: bool,
     pub(crate) says: Says,
 }
 
@@ -55,6 +63,8 @@ pub(crate) enum Says {
     /// "last message repeated": the previous line of the same host, this many times more.
     Again(u32, Timestamp),
     Other,
+    /// It looks like a failed login, and has no form that is read.
+    Unread(Unread),
 }
 
 /// Why a line cannot be parsed.
@@ -62,10 +72,14 @@ pub(crate) enum Says {
 pub(crate) enum Malformed {
     #[error("expected a timestamp at the start, such as `Jun  9 03:11:02` or `2026-06-09T03:11:02+02:00`")]
     NoTime,
+    #[error("the time has the name of a zone instead of an offset; export the log with `-o short-iso`")]
+    Zone,
     #[error("the date fits no year near the previous line; set the first year of the log with --year")]
     Year,
     #[error("the time is before 1970 or after 2554")]
     TimeOutOfRange,
+    #[error("expected an object of `journalctl -o json` with __REALTIME_TIMESTAMP and MESSAGE")]
+    Json,
     #[error("expected a host and a program after the time")]
     NoProgram,
     #[error("the message of sshd ends without an address or a port; it may be cut")]
@@ -77,135 +91,54 @@ pub(crate) enum Malformed {
 }
 
 /// Parses a line without its line break.
-pub(crate) fn parse<'a>(line: &'a str, stamps: &mut Stamps) -> Result<Line<'a>, Malformed> {
-    let stamped = stamps.read(line)?;
-    let (host, rest) = word(stamped.rest);
-    if host.is_empty() || rest.is_empty() {
-        return Err(Malformed::NoProgram);
-    }
-    let says = match sshd(rest) {
-        Some((pid, message)) => match read_message(message)? {
-            Some(Message { what, account, address, port }) => Says::Login(Event {
-                time: stamped.time,
-                process: format!("{host} {pid}"),
-                what,
-                account: account.to_owned(),
-                address,
-                port,
-            }),
-            None => Says::Other,
-        },
-        None => match rest.strip_prefix("last message repeated ") {
-            Some(rest) => Says::Again(repetitions(word(rest).0)?, stamped.time),
-            None => Says::Other,
-        },
-    };
-    Ok(Line { host, has_year: stamped.has_year, says })
-}
-
-/// Returns the process and the message of an SSH server line. In newer versions its parts have
-/// their own names.
-fn sshd(text: &str) -> Option<(&str, &str)> {
-    let rest = ["sshd-session", "sshd-auth", "sshd"].into_iter().find_map(|name| text.strip_prefix(name))?;
-    match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once("]: "),
-        None => rest.strip_prefix(": ").map(|message| ("", message)),
-    }
-}
-
-struct Message<'a> {
-    what: What,
-    account: &'a str,
-    address: IpAddr,
-    port: Option<u16>,
-}
-
-fn read_message(text: &str) -> Result<Option<Message<'_>>, Malformed> {
-    let Some(rest) = text.strip_prefix("message repeated ") else { return read_single(text) };
-    let (times, rest) = rest.split_once(" times: [").ok_or(Malformed::Repetition)?;
-    let inner = rest.strip_suffix(']').ok_or(Malformed::Repetition)?;
-    let times = repetitions(times)?;
-    let message = read_single(inner.strip_prefix(' ').unwrap_or(inner))?;
-    Ok(message.map(|message| message.times(times)))
-}
-
-fn repetitions(text: &str) -> Result<u32, Malformed> {
-    text.parse().map_err(|_| Malformed::Repetition)
-}
-
-impl Message<'_> {
-    /// All others count once per connection, however often they are logged.
-    const fn times(self, times: u32) -> Self {
-        let what = match self.what {
-            What::WrongPassword(each) => What::WrongPassword(each.saturating_mul(times)),
-            once => once,
-        };
-        Self { what, ..self }
-    }
-}
-
-fn read_single(text: &str) -> Result<Option<Message<'_>>, Malformed> {
-    // Written by the unprivileged half of the server.
-    let text = text.strip_suffix(" [preauth]").unwrap_or(text);
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let (what, subject) = if let Some(rest) = text.strip_prefix("Failed ") {
-        let Some(subject) = by_password(rest)? else { return Ok(None) };
-        (What::WrongPassword(1), subject)
-    } else if let Some(rest) = text.strip_prefix("Accepted ") {
-        let Some(subject) = by_password(rest)? else { return Ok(None) };
-        (What::RightPassword, subject)
-    } else if let Some(subject) = text.strip_prefix("maximum authentication attempts exceeded for ") {
-        (What::MaximumExceeded, with_port(subject)?)
-    } else if let Some(subject) = text.strip_prefix("Invalid user ") {
-        (What::Unwelcome, subject)
-    } else if let Some(rest) = text.strip_prefix("User ")
-        && let Some((subject, _why)) = rest.rsplit_once(" not allowed because ")
-    {
-        (What::Unwelcome, subject)
+pub(crate) fn parse(line: &str, stamps: &mut Stamps) -> Result<Line, Malformed> {
+    let record = header::read(line, stamps)?;
+    let is_sshd = matches!(&*record.program, "sshd" | "sshd-session" | "sshd-auth" | "sshd(pam_unix)");
+    let mut host = Some(record.host.clone().into_owned());
+    let says = if is_sshd {
+        match message::read(&record.message)? {
+            Some(message) => Says::Login(event(&record, message)),
+            None => other(&record, line, is_sshd),
+        }
+    } else if let Some(times) = repeated(&record) {
+        host = host.filter(|host| host != DASHES);
+        Says::Again(repetitions(times)?, record.time)
     } else {
-        return Ok(None);
+        other(&record, line, is_sshd)
     };
-    let (account, address, port) = parse_subject(subject)?;
-    Ok(Some(Message { what, account, address, port }))
+    Ok(Line { host, clock: record.clock, is_sshd, says })
 }
 
-/// Returns the account after `Failed password` or `Accepted password`. `None` for other methods:
-/// clients offer each of their keys (`publickey`), and ask for the list of methods (`none`).
-fn by_password(text: &str) -> Result<Option<&str>, Malformed> {
-    if !["password", "keyboard-interactive"].iter().any(|method| text.starts_with(method)) {
-        return Ok(None);
-    }
-    let (_method, subject) = text.split_once(" for ").ok_or(Malformed::NoAddress)?;
-    with_port(subject).map(Some)
+fn event(record: &Record<'_>, message: Message<'_>) -> Event {
+    let Message { what, account, client, port } = message;
+    let process = format!("{} {}", record.host, record.process);
+    Event { time: record.time, process, what, account: account.map(str::to_owned), client, port }
 }
 
-/// Returns the account and address of a message that ends with a port and the protocol.
-fn with_port(text: &str) -> Result<&str, Malformed> {
-    let subject = text.strip_suffix(" ssh2").ok_or(Malformed::NoAddress)?;
-    let subject = subject.strip_prefix("invalid user ").unwrap_or(subject);
-    if split_port(subject).1.is_none() {
-        return Err(Malformed::NoAddress);
-    }
-    Ok(subject)
+fn other(record: &Record<'_>, line: &str, is_sshd: bool) -> Says {
+    unread::check(record, line, is_sshd).map_or(Says::Other, Says::Unread)
 }
 
-/// Parses `{account} from {address}`, with or without ` port {port}`, from its end.
-fn parse_subject(text: &str) -> Result<(&str, IpAddr, Option<u16>), Malformed> {
-    let (subject, port) = split_port(text);
-    let (account, address) = subject.rsplit_once(" from ").ok_or(Malformed::NoAddress)?;
-    // A link-local address may contain the name of its interface.
-    let address = address.split_once('%').map_or(address, |(address, _interface)| address);
-    let address: IpAddr = address.parse().map_err(|_| Malformed::Address)?;
-    Ok((account, address.to_canonical(), port))
+/// macOS writes `--- last message repeated 3 times ---` without a host.
+const DASHES: &str = "---";
+
+/// Returns the number in `last message repeated 3 times`, which no program writes but the logger.
+fn repeated<'r>(record: &'r Record<'_>) -> Option<&'r str> {
+    let rest = record.message.strip_prefix("last message repeated ")?;
+    matches!(&*record.program, "" | "syslogd").then(|| word(rest).0)
 }
 
-fn split_port(text: &str) -> (&str, Option<u16>) {
-    match text.rsplit_once(" port ") {
-        Some((subject, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => match port.parse() {
-            Ok(port) => (subject, Some(port)),
-            Err(_) => (text, None),
-        },
-        _ => (text, None),
+impl What {
+    /// Returns the event that stands for this many like it. Passwords are counted each, and all
+    /// others once per connection, however often they are logged.
+    pub(crate) const fn times(self, times: u32) -> Self {
+        match self {
+            Self::WrongPassword(each) => Self::WrongPassword(each.saturating_mul(times)),
+            Self::WrongInteractive(each) => Self::WrongInteractive(each.saturating_mul(times)),
+            Self::PamError(each) => Self::PamError(each.saturating_mul(times)),
+            Self::PamModule(each) => Self::PamModule(each.saturating_mul(times)),
+            once => once,
+        }
     }
 }
 
@@ -230,7 +163,7 @@ mod tests {
 
     fn read(message: &str) -> (What, String, String, Option<u16>) {
         let event = event(message);
-        (event.what, event.account, event.address.to_string(), event.port)
+        (event.what, event.account.unwrap(), event.client.to_string(), event.port)
     }
 
     fn expected(what: What, account: &str, port: Option<u16>) -> (What, String, String, Option<u16>) {
@@ -242,17 +175,64 @@ mod tests {
         let event = event("Failed password for invalid user admin from 192.0.2.1 port 40022 ssh2");
         assert_eq!(event.time, Timestamp::from_secs(1_780_974_662));
         assert_eq!(event.process, "gate 2112");
-        assert_eq!((event.what, &*event.account), (What::WrongPassword(1), "admin"));
-        assert_eq!((event.address, event.port), ([192, 0, 2, 1].into(), Some(40022)));
+        assert_eq!((event.what, event.account.as_deref()), (What::WrongPassword(1), Some("admin")));
+        assert_eq!((event.client.to_string(), event.port), ("192.0.2.1".into(), Some(40022)));
     }
 
     #[test]
     fn every_password_message_is_parsed() {
-        use What::{MaximumExceeded, RightPassword, Unwelcome, WrongPassword};
+        use What::{
+            MaximumExceeded, PamError, PamModule, RightPassword, Unwelcome, WrongInteractive, WrongPassword,
+        };
         for (message, what, port) in [
             ("Failed password for ana from 192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
             ("Failed password for invalid user ana from 192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
-            ("Failed keyboard-interactive/pam for ana from 192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
+            (
+                "Failed keyboard-interactive/pam for ana from 192.0.2.1 port 4 ssh2",
+                WrongInteractive(1),
+                Some(4),
+            ),
+            (
+                "Failed keyboard-interactive/bsdauth for ana from 192.0.2.1 port 4 ssh2",
+                WrongInteractive(1),
+                Some(4),
+            ),
+            ("Failed password for illegal user ana from 192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
+            (
+                "[ID 800047 auth.info] Failed password for ana from 192.0.2.1 port 4 ssh2",
+                WrongPassword(1),
+                Some(4),
+            ),
+            ("Failed password for ana from 192.0.2.1 port 4 ssh1", WrongPassword(1), Some(4)),
+            (
+                "(pam_unix) authentication failure; logname= tty=ssh ruser= rhost=192.0.2.1  user=ana",
+                PamModule(1),
+                None,
+            ),
+            ("Illegal user ana from 192.0.2.1", Unwelcome, None),
+            ("error: PAM: Authentication failure for ana from 192.0.2.1", PamError(1), None),
+            ("error: PAM: authentication error for illegal user ana from 192.0.2.1", PamError(1), None),
+            ("error: PAM: Authentication failure for ana from 192.0.2.1 via 192.0.2.80", PamError(1), None),
+            (
+                "error: PAM: Have exhausted maximum number of retries for service for ana from 192.0.2.1",
+                PamError(1),
+                None,
+            ),
+            (
+                "message repeated 2 times: [ error: PAM: Authentication failure for ana from 192.0.2.1]",
+                PamError(2),
+                None,
+            ),
+            (
+                "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=ana",
+                PamModule(1),
+                None,
+            ),
+            (
+                "PAM 5 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=ana",
+                PamModule(5),
+                None,
+            ),
             ("Failed password for ana from ::ffff:192.0.2.1 port 4 ssh2", WrongPassword(1), Some(4)),
             (
                 "message repeated 5 times: [ Failed password for ana from 192.0.2.1 port 4 ssh2]",
@@ -286,8 +266,9 @@ mod tests {
             "Failed publickey for ana from 192.0.2.1 port 4 ssh2: RSA SHA256:x",
             "Failed none for invalid user ana from 192.0.2.1 port 4 ssh2",
             "Accepted publickey for ana from 192.0.2.1 port 4 ssh2: RSA SHA256:x",
-            "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1",
-            "PAM 5 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root",
+            "pam_unix(sshd:auth): check pass; user unknown",
+            "pam_sss(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1",
+            "error: Received disconnect from 192.0.2.1: 3: com.jcraft.jsch.JSchException: Auth fail [preauth]",
             "Disconnecting: Too many authentication failures [preauth]",
             "input_userauth_request: invalid user ana [preauth]",
             "Connection closed by authenticating user ana 192.0.2.1 port 4 [preauth]",
@@ -296,12 +277,21 @@ mod tests {
         ] {
             assert_eq!(says(&format!("{START}{message}")), Ok(Says::Other), "{message}");
         }
+        assert_eq!(says("Jun  9 03:11:02 gate systemd[1]: Started sshd.service."), Ok(Says::Other));
+    }
+
+    #[test]
+    fn failed_logins_in_an_unknown_form_are_unread() {
         for line in [
             "Jun  9 03:11:02 gate su: Failed password for ana from 192.0.2.1 port 4 ssh2",
             "Jun  9 03:11:02 gate sshdx[1]: Failed password for ana from 192.0.2.1 port 4 ssh2",
             "Jun  9 03:11:02 gate app[1]: sshd[2]: Failed password for ana from 192.0.2.1 port 4 ssh2",
+            "Jun  9 03:11:02 gate sshd 7 wrote without a colon",
         ] {
-            assert_eq!(says(line), Ok(Says::Other), "{line}");
+            assert_eq!(says(line), Ok(Says::Unread(Unread::Program)), "{line}");
+        }
+        for message in ["Failed smartcard for ana from 192.0.2.1 port 4 ssh2", "Login failed for ana"] {
+            assert_eq!(says(&format!("{START}{message}")), Ok(Says::Unread(Unread::Message)), "{message}");
         }
     }
 
@@ -349,6 +339,11 @@ mod tests {
                     Some(4),
                 ),
                 (format!("Invalid user {name} from 192.0.2.1"), What::Unwelcome, None),
+                (
+                    format!("error: PAM: Authentication error for illegal user {name} from 192.0.2.1"),
+                    What::PamError(1),
+                    None,
+                ),
                 (format!("Invalid user {name} from 192.0.2.1 port 4"), What::Unwelcome, Some(4)),
                 (
                     format!(
@@ -384,6 +379,8 @@ mod tests {
             ("Failed password for ana from 192.0.2 port 4 ssh2", Malformed::Address),
             ("Invalid user ana", Malformed::NoAddress),
             ("Invalid user ana from client.example.net", Malformed::Address),
+            ("pam_unix(sshd:auth): authentication failure; rhost=", Malformed::Address),
+            ("error: PAM: Authentication failure for ana", Malformed::NoAddress),
             ("message repeated 5 times", Malformed::Repetition),
             ("message repeated x times: [ Invalid user ana from 192.0.2.1]", Malformed::Repetition),
             ("message repeated 5 times: [ Invalid user ana from 192.0.2.1", Malformed::Repetition),

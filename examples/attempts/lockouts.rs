@@ -57,28 +57,34 @@ impl Limit {
         let mut made = HashMap::<&str, Attempt<MemoryBackend>>::new();
         for login in logins {
             clock.set(login.time);
-            let address = login.address.to_string();
-            let [by_address, by_account] = [key("address", &address), key("account", &login.account)];
+            let address = login.client.to_string();
+            let by_address = key("address", &address);
+            let by_account = login.account.as_ref().map(|account| key("account", account));
             match login.outcome {
                 Outcome::Failed(times) => {
                     let (of_address, _) = attempt(&attempts, &by_address, times)?;
-                    let (of_account, last) = attempt(&attempts, &by_account, times)?;
-                    lockouts.failed += u64::from(times);
-                    lockouts.denied += of_address.denied.max(of_account.denied);
-                    lockouts.addresses.entry(address).or_default().add(login.time, of_address);
-                    lockouts.accounts.entry(login.account.clone()).or_default().add(login.time, of_account);
-                    if let Some(last) = last {
-                        made.insert(&login.account, last);
+                    let mut denied = of_address.denied;
+                    if let (Some(account), Some(by_account)) = (&login.account, by_account) {
+                        let (of_account, last) = attempt(&attempts, &by_account, times)?;
+                        denied = denied.max(of_account.denied);
+                        lockouts.accounts.entry(account.clone()).or_default().add(login.time, of_account);
+                        made.extend(last.map(|last| (&**account, last)));
                     }
+                    lockouts.failed += u64::from(times);
+                    lockouts.denied += denied;
+                    lockouts.addresses.entry(address).or_default().add(login.time, of_address);
                 }
                 Outcome::Succeeded => {
                     lockouts.succeeded += 1;
-                    let free = [by_address, by_account].map(|key| attempts.peek_now(key));
-                    let [of_address, of_account] = free;
-                    if of_address?.remaining() == 0 || of_account?.remaining() == 0 {
+                    let mut is_denied = attempts.peek_now(by_address)?.remaining() == 0;
+                    if let Some(by_account) = by_account {
+                        is_denied |= attempts.peek_now(by_account)?.remaining() == 0;
+                    }
+                    if is_denied {
                         lockouts.denied_successes += 1;
                     } else if self.clear
-                        && let Some(attempt) = made.remove(&*login.account)
+                        && let Some(account) = &login.account
+                        && let Some(attempt) = made.remove(&**account)
                     {
                         attempt.clear_now()?;
                     }
@@ -141,13 +147,19 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::Client;
     use super::*;
 
     const MINUTE: u64 = 60;
 
     fn login(second: u64, account: &str, host: u8, outcome: Outcome) -> Login {
         let time = Timestamp::from_secs(1_780_963_200 + second);
-        Login { time, account: account.into(), address: [192, 0, 2, host].into(), outcome }
+        Login {
+            time,
+            account: Some(account.into()),
+            client: Client::Address([192, 0, 2, host].into()),
+            outcome,
+        }
     }
 
     fn failed(second: u64, account: &str, host: u8, times: u32) -> Login {
@@ -209,6 +221,14 @@ mod tests {
         // A denied password clears nothing.
         let logins = [failed(0, "a", 1, 3), login(1, "a", 2, Outcome::Succeeded), failed(2, "a", 2, 1)];
         assert_eq!(replay(&logins, true).accounts["a"].denied, 1);
+    }
+
+    #[test]
+    fn failure_without_an_account_counts_for_its_address_alone() {
+        let unnamed = |second| Login { account: None, ..failed(second, "", 1, 1) };
+        let lockouts = replay(&[unnamed(0), unnamed(1), unnamed(2), unnamed(3)], false);
+        assert_eq!((lockouts.failed, lockouts.denied, lockouts.accounts.len()), (4, 1, 0));
+        assert_eq!(lockouts.addresses["192.0.2.1"].denied, 1);
     }
 
     #[test]

@@ -4,15 +4,26 @@
 //! ```text
 //! cargo run --release --example attempts                                       # a small sample log, made up
 //! cargo run --release --example attempts -- --max 3 --within 1h /var/log/auth.log
-//! zcat auth.log.gz | cargo run --release --example attempts -- -
+//! gunzip -c auth.log.gz | cargo run --release --example attempts -- -
 //! ```
 //!
 //! Each failed login is an attempt of its address and an attempt at its account. The time comes
 //! from a [`limited::ManualClock`], which is set to the time of each line. A client that is locked
 //! out behaves differently from then on, which no log can show. `attempts/connections.rs` says
 //! which lines are counted.
+//!
+//! `attempts/header.rs` and `attempts/stamp.rs` list the forms of a line, and `attempts/message.rs`
+//! the messages. A line that may report a failed login in another form is counted and reported. The
+//! exit status is 1 if no line of `sshd` could be read, and 2 if an argument is wrong or a file
+//! cannot be opened.
 
+mod client;
 mod connections;
+#[path = "../replay/encoding.rs"]
+mod encoding;
+#[path = "../replay/failure.rs"]
+mod failure;
+mod header;
 #[path = "../replay/layout.rs"]
 mod layout;
 mod line;
@@ -20,13 +31,15 @@ mod line;
 mod lines;
 mod lockouts;
 mod log;
+mod message;
+mod pam;
 mod report;
 mod stamp;
+mod unread;
 #[path = "../replay/wording.rs"]
 #[allow(dead_code, reason = "the example `replay` uses more of it")]
 mod wording;
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +49,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::{Span, SpanRelativeTo};
 
+use crate::failure::Failure;
 use crate::lines::Unreadable;
 use crate::lockouts::Limit;
 use crate::log::Log;
@@ -72,7 +86,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   cargo run --release --example attempts -- --max 3 --within 1h /var/log/auth.log
-  zcat auth.log.gz | cargo run --release --example attempts -- -";
+  gunzip -c auth.log.gz | cargo run --release --example attempts -- -";
 
 /// A duration such as `10m`; days have 24 hours.
 fn read_time(text: &str) -> Result<Duration, String> {
@@ -85,17 +99,17 @@ fn read_time(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "attempts: {error}");
-            ExitCode::from(2)
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "attempts: {failure}");
+            failure.status()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { file, max, within, clear, year, top } = arguments;
     let (name, log) = read(file.as_deref(), year);
-    let log = log.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let log = log.map_err(|error| Failure::unreadable(&name, &error))?;
     let limit = Limit { max, within, clear };
     let lockouts = limit.replay(&log.logins)?;
 
@@ -107,9 +121,14 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     });
     match written {
         // The reader closed the pipe, as in `attempts | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
+    if log.is_unread() {
+        let first = log.unread.first_reason().or_else(|| log.malformed.first_reason());
+        return Err(Failure::nothing_read("message of sshd", log.lines, first));
+    }
+    Ok(())
 }
 
 /// Returns the name of the log, and its content.

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use indicatif::HumanCount;
 use limited::Timestamp;
 
-use super::layout::{table, write_malformed, write_table};
+use super::layout::{table, write_left_out, write_table};
 use super::lockouts::{Limit, Lockouts, Tried, Tries};
 use super::log::Log;
 use super::wording::{count, printable, wait};
@@ -34,6 +35,7 @@ impl Report<'_> {
     fn write_summary(&self, out: &mut impl Write) -> io::Result<()> {
         let Lockouts { addresses, accounts, failed, .. } = self.lockouts;
         write!(out, "{}: {}", self.source, count(self.log.lines, "line"))?;
+        write!(out, ", {} of sshd", HumanCount(self.log.of_sshd))?;
         if let (Some(first), Some(last)) = (self.log.logins.first(), self.log.logins.last()) {
             let [from, to] = [first.time, last.time].map(|time| self.time(time));
             write!(out, ", logins {from} to {to}{}", if self.log.has_years { " UTC" } else { "" })?;
@@ -122,17 +124,25 @@ impl Report<'_> {
 
     /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { duplicates, late, malformed, .. } = self.log;
+        let Log { lines, duplicates, late, malformed, unread, .. } = self.log;
         if *duplicates > 0 {
-            let lines = count(*duplicates, "line");
-            writeln!(out, "\n{lines} not counted: another line reports the same failed login.")?;
+            let duplicates = count(*duplicates, "line");
+            writeln!(out, "\n{duplicates} not counted: another line reports the same failed login.")?;
         }
         if late.lines > 0 {
-            let lines = count(late.lines, "line");
-            writeln!(out, "\n{lines} out of order, by {} at most, and sorted by time.", wait(late.at_most))?;
+            let late_lines = count(late.lines, "line");
+            writeln!(
+                out,
+                "\n{late_lines} out of order, by {} at most, and sorted by time.",
+                wait(late.at_most)
+            )?;
         }
-        // The reasons quote nothing from the log.
-        write_malformed(out, malformed, usize::MAX)
+        if self.log.has_years && self.log.without_offset > 0 {
+            let times = count(self.log.without_offset, "time");
+            writeln!(out, "\n{times} without an offset, read as UTC.")?;
+        }
+        write_left_out(out, unread, "unread", *lines, "may report failed logins")?;
+        write_left_out(out, malformed, "malformed", *lines, "left out")
     }
 
     /// Formats a time as in the log, without a year if the log has none.

@@ -137,11 +137,12 @@ impl FromStr for By {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clients::Choice;
     use super::super::log_format::parse;
     use super::*;
 
     fn key(by: &str, line: &str) -> Option<Key<'static>> {
-        by.parse::<By>().unwrap().key(&parse(line).unwrap())
+        by.parse::<By>().unwrap().key(&parse(line, Choice::Refuse).unwrap())
     }
 
     fn line(host: &str, user: &str, path: &str) -> String {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
 use indicatif::HumanCount;
 
-use super::lines::MalformedLines;
+use super::lines::LeftOut;
 use super::wording::{count, printable};
 
 /// Creates a table. `figures` are the columns of numbers.
@@ -31,21 +31,30 @@ pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()>
     Ok(())
 }
 
-/// Writes which lines were left out, and why. Each reason has up to `most` characters.
-pub(crate) fn write_malformed(
+/// Writes which lines were left out, and why. `kind` is an adjective for them, `of` the number of
+/// all lines, and `verb` says what became of them.
+pub(crate) fn write_left_out(
     out: &mut impl Write,
-    malformed: &MalformedLines<impl fmt::Display>,
-    most: usize,
+    left_out: &LeftOut<impl fmt::Display>,
+    kind: &str,
+    of: u64,
+    verb: &str,
 ) -> io::Result<()> {
-    if malformed.count == 0 {
+    const REASON: usize = 130;
+    const SAMPLE: usize = 90;
+
+    if left_out.count == 0 {
         return Ok(());
     }
-    writeln!(out, "\n{} left out:", count(malformed.count, "malformed line"))?;
-    for (number, wrong) in &malformed.first {
-        writeln!(out, "  line {number}: {}", printable(&wrong.to_string(), most))?;
+    let lines = count(left_out.count, &format!("{kind} line"));
+    writeln!(out, "\n{lines} of {} {verb}:", HumanCount(of))?;
+    for (number, wrong) in &left_out.first {
+        writeln!(out, "  line {number}: {}", printable(&wrong.to_string(), REASON))?;
     }
-    match malformed.count - malformed.first.len() as u64 {
-        0 => Ok(()),
-        more => writeln!(out, "  and {} more", HumanCount(more)),
+    match left_out.count - left_out.first.len() as u64 {
+        0 => {}
+        more => writeln!(out, "  and {} more", HumanCount(more))?,
     }
+    let first = left_out.first.first().map_or(0, |(number, _)| *number);
+    writeln!(out, "Line {first} is: {}", printable(&left_out.sample, SAMPLE))
 }

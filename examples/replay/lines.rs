@@ -1,14 +1,17 @@
 //! The lines of a log: any bytes, lines of any length. Some are late, some malformed.
 
-use std::io::{self, BufRead, Read};
+use std::fmt;
+use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::time::Duration;
 
 use limited::Timestamp;
 
+use super::encoding::{HEAD, Kind};
+
 /// Reads the lines of an input one at a time, into one buffer.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
-    input: R,
+    input: Chain<Cursor<Vec<u8>>, R>,
     buffer: Vec<u8>,
     number: u64,
     bytes_read: u64,
@@ -27,8 +30,16 @@ pub(crate) struct Line<'a> {
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    #[error("the log is compressed; decompress it first, as in `{0} | … -`")]
-    Gzip(&'static str),
+    #[error(
+        "the log is compressed with {format}; decompress it first, as in `{command} {name}.{suffix} | … -`"
+    )]
+    Compressed { format: &'static str, command: &'static str, suffix: &'static str, name: &'static str },
+    #[error("the log is in {encoding}; convert it first, as in `iconv -f {encoding} -t UTF-8 {name} | … -`")]
+    Wide { encoding: &'static str, name: &'static str },
+    #[error(
+        "this is a file of systemd-journald; export it first, as in `journalctl --file … -o short-iso | … -`"
+    )]
+    Journal,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -41,12 +52,14 @@ pub(crate) struct Late {
     latest: Timestamp,
 }
 
-/// Lines that cannot be parsed, and why.
+/// Lines that are left out, and why.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MalformedLines<E> {
+pub(crate) struct LeftOut<E> {
     pub(crate) count: u64,
     /// The first of them, with their line numbers.
     pub(crate) first: Vec<(u64, E)>,
+    /// The start of the very first of them.
+    pub(crate) sample: String,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -54,14 +67,25 @@ impl<R: BufRead> Lines<R> {
     /// dropped, so that no input fills the memory.
     const LONGEST: u64 = 1 << 20;
 
-    /// Rejects a compressed input. `decompress` is the command that decompresses such a log.
-    pub(crate) fn new(mut input: R, decompress: &'static str) -> Result<Self, Unreadable> {
-        const GZIP: &[u8] = &[0x1f, 0x8b];
+    /// Rejects an input that is not text. `name` is the usual name of such a log.
+    pub(crate) fn new(mut input: R, name: &'static str) -> Result<Self, Unreadable> {
+        const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
-        if input.fill_buf()?.starts_with(GZIP) {
-            return Err(Unreadable::Gzip(decompress));
+        // A pipe may deliver less at a time than the recognition needs.
+        let mut head = Vec::new();
+        (&mut input).take(HEAD).read_to_end(&mut head)?;
+        match Kind::of(&head) {
+            Some(Kind::Compressed(format, command, suffix)) => {
+                return Err(Unreadable::Compressed { format, command, suffix, name });
+            }
+            Some(Kind::Wide(encoding)) => return Err(Unreadable::Wide { encoding, name }),
+            Some(Kind::Journal) => return Err(Unreadable::Journal),
+            None => {}
         }
-        Ok(Self { input, buffer: Vec::new(), number: 0, bytes_read: 0 })
+        let mark = if head.starts_with(UTF_8_MARK) { UTF_8_MARK.len() as u64 } else { 0 };
+        let mut head = Cursor::new(head);
+        head.set_position(mark);
+        Ok(Self { input: head.chain(input), buffer: Vec::new(), number: 0, bytes_read: mark })
     }
 
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
@@ -93,10 +117,21 @@ impl Late {
     }
 }
 
-impl<E> MalformedLines<E> {
-    const SHOWN: usize = 5;
+impl<E: fmt::Display> LeftOut<E> {
+    /// Returns the first of them with the reason; `None` if there is none.
+    pub(crate) fn first_reason(&self) -> Option<String> {
+        self.first.first().map(|(number, wrong)| format!("line {number}: {wrong}"))
+    }
+}
 
-    pub(crate) fn add(&mut self, number: u64, wrong: E) {
+impl<E> LeftOut<E> {
+    const SHOWN: usize = 5;
+    const SAMPLE: usize = 200;
+
+    pub(crate) fn add(&mut self, number: u64, line: &str, wrong: E) {
+        if self.count == 0 {
+            self.sample = line.chars().take(Self::SAMPLE).collect();
+        }
         self.count += 1;
         if self.first.len() < Self::SHOWN {
             self.first.push((number, wrong));
@@ -104,9 +139,9 @@ impl<E> MalformedLines<E> {
     }
 }
 
-impl<E> Default for MalformedLines<E> {
+impl<E> Default for LeftOut<E> {
     fn default() -> Self {
-        Self { count: 0, first: Vec::new() }
+        Self { count: 0, first: Vec::new(), sample: String::new() }
     }
 }
 
@@ -131,6 +166,43 @@ mod tests {
         assert_eq!(lines(b"a b\r\n\n\xff\0\nc"), expected);
         assert_eq!(lines(b"a b\n\r\n\xff\0 \r\nc\n"), expected);
         assert_eq!(lines(b""), []);
+    }
+
+    #[test]
+    fn mark_of_utf_8_is_not_part_of_the_first_line() {
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [(1, b"a".into()), (2, b"\xef\xbb\xbfb".into())]);
+    }
+
+    #[test]
+    fn input_that_comes_byte_by_byte_is_recognised_too() {
+        /// Delivers one byte at a time, as a pipe may.
+        struct Slow<'a>(&'a [u8]);
+
+        impl Read for Slow<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let most = buffer.len().min(1);
+                self.0.read(&mut buffer[..most])
+            }
+        }
+
+        let new = |input| Lines::new(io::BufReader::with_capacity(1, Slow(input)), "access.log");
+        let error = new(b"BZh91AY").map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("`bunzip2 -c access.log.bz2 | … -`"), "{error}");
+        let error = new(b"1\x009\x002\0\n\0").map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("`iconv -f UTF-16LE -t UTF-8 access.log | … -`"), "{error}");
+        assert_eq!(new(b"text").unwrap().next().unwrap().unwrap().bytes, b"text");
+    }
+
+    #[test]
+    fn first_line_left_out_is_kept_with_its_reason() {
+        let mut left_out = LeftOut::default();
+        assert_eq!(left_out.first_reason(), None);
+        for number in 3..12 {
+            left_out.add(number, &format!("{number}{}", "x".repeat(300)), "odd");
+        }
+        assert_eq!((left_out.count, left_out.first.len()), (9, 5));
+        assert_eq!(left_out.first_reason().as_deref(), Some("line 3: odd"));
+        assert!(left_out.sample.starts_with("3xxx") && left_out.sample.len() == 200);
     }
 
     #[test]

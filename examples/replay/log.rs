@@ -5,9 +5,11 @@ use std::io::BufRead;
 
 use limited::{Key, Timestamp};
 
+use super::clients::Choice;
 use super::keys::By;
-use super::lines::{Late, Lines, MalformedLines, Unreadable};
+use super::lines::{Late, LeftOut, Lines, Unreadable};
 use super::log_format::{Entry, Malformed, parse};
+use super::{other_format, prefix};
 
 /// The requests of a log, in order of time.
 ///
@@ -20,10 +22,14 @@ pub(crate) struct Log {
     pub(crate) keys: Vec<Key<'static>>,
     /// The display name of each key.
     pub(crate) labels: Vec<String>,
+    /// How many lines there are, empty ones not counted.
+    pub(crate) lines: u64,
     /// How many requests have no key, because a field of it is unknown.
     pub(crate) unidentified: u64,
+    /// How many requests name other clients at the end of the line.
+    pub(crate) forwarded: u64,
     pub(crate) late: Late,
-    pub(crate) malformed: MalformedLines<Malformed>,
+    pub(crate) malformed: LeftOut<Malformed>,
 }
 
 /// A request: small, because a log has many.
@@ -35,16 +41,22 @@ pub(crate) struct Request {
 }
 
 impl Log {
+    /// Returns whether no line could be read.
+    pub(crate) const fn is_unread(&self) -> bool {
+        self.malformed.count == self.lines
+    }
+
     /// Reads a log, and reports from time to time how many bytes it has read.
     pub(crate) fn read(
         input: impl BufRead,
         by: &By,
+        choice: Choice,
         mut progress: impl FnMut(u64),
     ) -> Result<Self, Unreadable> {
         const LINES_PER_PROGRESS: u64 = 1 << 12;
 
         let mut reading = Reading::default();
-        let mut lines = Lines::new(input, "gunzip -c access.log.gz")?;
+        let mut lines = Lines::new(input, "access.log")?;
         while let Some(line) = lines.next()? {
             if line.number.is_multiple_of(LINES_PER_PROGRESS) {
                 progress(line.bytes_read);
@@ -52,9 +64,15 @@ impl Log {
             if line.bytes.is_empty() {
                 continue;
             }
-            match parse(&String::from_utf8_lossy(line.bytes)) {
+            reading.log.lines += 1;
+            let text = String::from_utf8_lossy(line.bytes);
+            let bare = prefix::strip(&text);
+            match parse(&bare, choice) {
                 Ok(entry) => reading.add(by, &entry),
-                Err(wrong) => reading.log.malformed.add(line.number, wrong),
+                Err(wrong) => {
+                    let wrong = other_format::name(&bare).map_or(wrong, Malformed::Format);
+                    reading.log.malformed.add(line.number, &text, wrong);
+                }
             }
         }
         Ok(reading.done())
@@ -71,6 +89,7 @@ impl Reading {
     fn add(&mut self, by: &By, entry: &Entry<'_>) {
         let time = entry.time;
         self.log.late.add(time);
+        self.log.forwarded += u64::from(entry.is_forwarded);
 
         let Some(key) = by.key(entry) else {
             self.log.unidentified += 1;
@@ -100,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(by: &str, input: &[u8]) -> Result<Log, Unreadable> {
-        Log::read(input, &by.parse().unwrap(), |_| ())
+        Log::read(input, &by.parse().unwrap(), Choice::Refuse, |_| ())
     }
 
     /// Returns a line of `user` at `second` of a minute.
@@ -135,7 +154,10 @@ mod tests {
         input.extend(b"\xff\xfe\0\n".repeat(9));
         input.extend(b"no line break at the end");
         let log = read("ip", &input).unwrap();
-        assert_eq!((log.requests.len(), log.malformed.count), (2, 11));
+        assert_eq!((log.lines, log.requests.len(), log.malformed.count), (13, 2, 11));
+        assert_eq!(log.malformed.sample, "bad");
+        assert!(!log.is_unread());
+        assert!(read("ip", b"bad\n").unwrap().is_unread());
         let numbers: Vec<_> = log.malformed.first.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [3, 6, 7, 8, 9]);
     }
@@ -143,6 +165,6 @@ mod tests {
     #[test]
     fn compressed_log_is_an_error() {
         let compressed = [0x1f, 0x8b, 8, 0, 0];
-        assert!(matches!(read("ip", &compressed), Err(Unreadable::Gzip(_))));
+        assert!(matches!(read("ip", &compressed), Err(Unreadable::Compressed { format: "gzip", .. })));
     }
 }

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use limited::Timestamp;
 
+use super::clients::{self, Choice, Names};
 use super::request_line::RequestLine;
 
 /// The fields of a request that a limit can use.
@@ -29,6 +30,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: Option<u16>,
     /// Only in Combined Log Format.
     pub(crate) agent: Option<Cow<'a, str>>,
+    /// Whether the field after the agent consists of addresses, and the host is not among them. It
+    /// is `X-Forwarded-For` in the configuration that nginx comes with.
+    pub(crate) is_forwarded: bool,
 }
 
 /// Why a line has neither format.
@@ -42,6 +46,14 @@ pub(crate) enum Malformed {
     TimeOutOfRange(String),
     #[error("expected host, identity and user before the time (`-` for an unknown one)")]
     NoUser,
+    #[error("several words before the identity in `{0}`: it is not clear which one is the client")]
+    Words(String),
+    #[error("several addresses before the time, `{0}` and `{1}`; choose one with --client first or last")]
+    Addresses(String, String),
+    #[error("invalid host `{0}`; expected an address or a name")]
+    Host(String),
+    #[error("this is {0}")]
+    Format(&'static str),
     #[error("the {0} is missing")]
     Missing(&'static str),
     #[error("the {0} has no closing quote")]
@@ -52,26 +64,27 @@ pub(crate) enum Malformed {
     Size(String),
 }
 
-/// Parses a line without its line break.
-pub(crate) fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
-    let (host, rest) = line.split_at(line.find(' ').ok_or(Malformed::NoTime)?);
-    let (names, time, rest) = split_at_time(rest)?;
-    let (_identity, user) =
-        names.strip_prefix(' ').and_then(|names| names.split_once(' ')).ok_or(Malformed::NoUser)?;
+/// Parses a line without its line break, and without what a collector put in front of it.
+pub(crate) fn parse(line: &str, choice: Choice) -> Result<Entry<'_>, Malformed> {
+    let (names, time, rest) = split_at_time(line)?;
+    let Names { client, user } = clients::read(names, choice)?;
     let (request, rest) = quoted(rest, "request")?;
     let (status, rest) = word(rest, "status")?;
     let (size, rest) = word(rest, "size")?;
     if !is_number(size) && size != "-" {
         return Err(Malformed::Size(size.to_owned()));
     }
+    let (agent, rest) = read_agent(rest)?;
+    let last = quoted(rest, "last field").map(|(last, _)| last).unwrap_or_default();
     Ok(Entry {
-        host: Some(host).filter(|host| *host != "-"),
+        host: client,
+        is_forwarded: clients::names_others(&last, client),
         // An empty name is written as two quotes.
         user: known(unescape(user)).filter(|_| user != "\"\""),
         time,
         request: RequestLine::new(request),
         status: read_status(status)?,
-        agent: read_agent(rest)?,
+        agent,
     })
 }
 
@@ -97,7 +110,9 @@ fn split_at_time(text: &str) -> Result<(&str, Timestamp, &str), Malformed> {
 }
 
 fn read_time(text: &str) -> Result<Timestamp, Malformed> {
+    // The second format is nginx's `$time_iso8601`.
     let time = jiff::Timestamp::strptime("%d/%b/%Y:%H:%M:%S%.f %z", text)
+        .or_else(|_| jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%:z", text))
         .map_err(|_| Malformed::Time(text.to_owned()))?;
     u64::try_from(time.as_nanosecond())
         .map(Timestamp::from_nanos)
@@ -112,17 +127,17 @@ fn read_status(text: &str) -> Result<Option<u16>, Malformed> {
     }
 }
 
-/// Returns the second of two quoted fields, if both are there.
-fn read_agent(text: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
+/// Returns the second of two quoted fields, if both are there, and what follows it.
+fn read_agent(text: &str) -> Result<(Option<Cow<'_, str>>, &str), Malformed> {
     if !text.starts_with(OPENING) {
-        return Ok(None);
+        return Ok((None, ""));
     }
     let (_referer, rest) = quoted(text, "referer")?;
     if !rest.starts_with(OPENING) {
-        return Ok(None);
+        return Ok((None, ""));
     }
-    let (agent, _) = quoted(rest, "user agent")?;
-    Ok(known(agent))
+    let (agent, rest) = quoted(rest, "user agent")?;
+    Ok((known(agent), rest))
 }
 
 const OPENING: &str = " \"";
@@ -199,6 +214,10 @@ mod tests {
 
     use super::*;
 
+    fn parse(line: &str) -> Result<Entry<'_>, Malformed> {
+        super::parse(line, Choice::Refuse)
+    }
+
     const COMMON: &str = r#"192.0.2.1 - alice [09/Jun/2026:14:00:07 +0200] "GET /a?b=c HTTP/1.1" 200 512"#;
 
     /// 2026-06-09T12:00:07Z, in seconds since the epoch.
@@ -239,9 +258,23 @@ mod tests {
 
     #[test]
     fn additional_fields_at_the_end_are_ignored() {
-        for added in [" 1234", " rt=0.003 \"", " \"-\" 7", " \"-\" \"-\" \"203.0.113.9\" junk\""] {
+        for added in [" 1234", " rt=0.003 \"", " \"-\" 7", " \"-\" \"-\" \"gzip\" junk\""] {
             let line = format!("{COMMON}{added}");
             assert_eq!(parse(&line), parse(COMMON), "{line}");
+        }
+    }
+
+    #[test]
+    fn address_of_another_client_at_the_end_is_noticed() {
+        for (end, is_forwarded) in [
+            (r#""203.0.113.5""#, true),
+            (r#""203.0.113.5, 203.0.113.6" 7"#, true),
+            (r#""192.0.2.1""#, false),
+            (r#""-""#, false),
+            (r#""203.0.113.5"#, false),
+        ] {
+            let line = format!(r#"{COMMON} "-" "Example/1.0" {end}"#);
+            assert_eq!(parse(&line).unwrap().is_forwarded, is_forwarded, "{line}");
         }
     }
 

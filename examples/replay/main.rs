@@ -10,19 +10,28 @@
 //! The time comes from a [`limited::ManualClock`], which is set to the time of each request. A
 //! replay shows how a limiter would have decided about the requests that were made. Refused clients
 //! behave differently from then on, which no log can show.
+//!
+//! `replay/prefix.rs` lists what may stand around a line, and `replay/clients.rs` says which
+//! address is the client. A line that fits no format, or several, is left out, counted and
+//! reported. The exit status is 1 if no line could be read, and 2 if an argument is wrong or a file
+//! cannot be opened.
 
+mod clients;
+mod encoding;
+mod failure;
 mod keys;
 mod layout;
 mod lines;
 mod log;
 mod log_format;
+mod other_format;
+mod prefix;
 mod progress;
 mod replay;
 mod report;
 mod request_line;
 mod wording;
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +41,8 @@ use std::str::FromStr;
 use clap::Parser;
 use limited::{Algorithm, Quota};
 
+use crate::clients::Choice;
+use crate::failure::Failure;
 use crate::keys::By;
 use crate::lines::Unreadable;
 use crate::log::Log;
@@ -57,6 +68,11 @@ struct Arguments {
     /// The key: ip, user, path, method, status, agent, or several, as in ip+path
     #[arg(short, long, value_name = "FIELD", default_value = "ip")]
     by: By,
+
+    /// The client, if a line has several addresses before the time: first or last; also first if a
+    /// virtual host follows the client [default: leave such lines out]
+    #[arg(short, long, value_name = "WHICH")]
+    client: Option<Choice>,
 
     /// How many of the most refused keys to list
     #[arg(short, long, value_name = "NUMBER", default_value_t = 5)]
@@ -87,17 +103,17 @@ impl FromStr for Algorithms {
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "replay: {error}");
-            ExitCode::from(2)
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "replay: {failure}");
+            failure.status()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let Arguments { file, quota, algorithm, by, top } = arguments;
-    let (name, log) = read(file.as_deref(), &by);
-    let log = log.map_err(|error| format!("cannot read {name}: {error}"))?;
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { file, quota, algorithm, by, client, top } = arguments;
+    let (name, log) = read(file.as_deref(), &by, client.unwrap_or_default());
+    let log = log.map_err(|error| Failure::unreadable(&name, &error))?;
     let quota = quota.unwrap_or(Quota::per_minute(if file.is_some() { 100 } else { 20 }));
 
     let progress = Progress::of_requests(log.requests.len() as u64);
@@ -112,31 +128,38 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     });
     match written {
         // The reader closed the pipe, as in `replay | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
+    if log.is_unread() {
+        return Err(Failure::nothing_read("request", log.lines, log.malformed.first_reason()));
+    }
+    Ok(())
 }
 
 /// Returns the name of the log, and its content.
-fn read(file: Option<&Path>, by: &By) -> (String, Result<Log, Unreadable>) {
+fn read(file: Option<&Path>, by: &By, choice: Choice) -> (String, Result<Log, Unreadable>) {
     const SAMPLE: &[u8] = include_bytes!("sample.log");
 
     match file {
-        None => ("Sample log (made up)".to_owned(), Log::read(SAMPLE, by, |_| ())),
+        None => ("Sample log (made up)".to_owned(), Log::read(SAMPLE, by, choice, |_| ())),
         Some(path) if path == Path::new("-") => {
             let progress = Progress::of_bytes(None);
-            ("Standard input".to_owned(), Log::read(io::stdin().lock(), by, |bytes| progress.set(bytes)))
+            (
+                "Standard input".to_owned(),
+                Log::read(io::stdin().lock(), by, choice, |bytes| progress.set(bytes)),
+            )
         }
-        Some(path) => (path.display().to_string(), read_file(path, by)),
+        Some(path) => (path.display().to_string(), read_file(path, by, choice)),
     }
 }
 
-fn read_file(path: &Path, by: &By) -> Result<Log, Unreadable> {
+fn read_file(path: &Path, by: &By, choice: Choice) -> Result<Log, Unreadable> {
     let file = File::open(path)?;
     // A pipe has a path too, but no length.
     let metadata = file.metadata()?;
     let progress = Progress::of_bytes(metadata.is_file().then_some(metadata.len()));
-    Log::read(BufReader::new(file), by, |bytes| progress.set(bytes))
+    Log::read(BufReader::new(file), by, choice, |bytes| progress.set(bytes))
 }
 
 const ABOUT_THE_SAMPLE: &str = "

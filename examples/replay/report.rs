@@ -7,7 +7,7 @@ use indicatif::HumanCount;
 use limited::Quota;
 
 use super::keys::By;
-use super::layout::{table, write_malformed, write_table};
+use super::layout::{table, write_left_out, write_table};
 use super::log::Log;
 use super::replay::{Outcome, Wait};
 use super::wording::{count, period, printable, share, wait};
@@ -108,19 +108,27 @@ impl Report<'_> {
 
     /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { unidentified, late, malformed, .. } = self.log;
+        let Log { lines, unidentified, forwarded, late, malformed, .. } = self.log;
         if *unidentified > 0 {
             let requests = count(*unidentified, "more request");
             writeln!(out, "\n{requests} passed unlimited: no {} in the log.", self.by.noun(1))?;
         }
+        if *forwarded > 0 {
+            let requests = count(*forwarded, "request");
+            writeln!(
+                out,
+                "\n{requests} with other addresses after the agent, as behind a proxy. The client is read\n\
+                 from the start of a line. Let the server write it there: nginx has `realip` for that."
+            )?;
+        }
         if late.lines > 0 {
-            let lines = count(late.lines, "line");
+            let late_lines = count(late.lines, "line");
             let at_most = wait(late.at_most);
             writeln!(
                 out,
-                "\n{lines} out of order, by {at_most} at most, and sorted by time: servers write when a request ends."
+                "\n{late_lines} out of order, by {at_most} at most, and sorted by time: servers write when a request ends."
             )?;
         }
-        write_malformed(out, malformed, 80)
+        write_left_out(out, malformed, "malformed", *lines, "left out")
     }
 }

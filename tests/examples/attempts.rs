@@ -5,8 +5,14 @@ use std::io::Write;
 use std::process::Stdio;
 
 // The unit tests of the example run here: `cargo test` builds an example without them.
+#[path = "../../examples/attempts/client.rs"]
+mod client;
 #[path = "../../examples/attempts/connections.rs"]
 mod connections;
+#[path = "../../examples/replay/encoding.rs"]
+mod encoding;
+#[path = "../../examples/attempts/header.rs"]
+mod header;
 #[path = "../../examples/attempts/line.rs"]
 mod line;
 #[path = "../../examples/replay/lines.rs"]
@@ -15,8 +21,14 @@ mod lines;
 mod lockouts;
 #[path = "../../examples/attempts/log.rs"]
 mod log;
+#[path = "../../examples/attempts/message.rs"]
+mod message;
+#[path = "../../examples/attempts/pam.rs"]
+mod pam;
 #[path = "../../examples/attempts/stamp.rs"]
 mod stamp;
+#[path = "../../examples/attempts/unread.rs"]
+mod unread;
 
 use crate::program::Program;
 
@@ -198,7 +210,7 @@ fn unsorted_log_gives_the_same_report_as_a_sorted_one() {
     assert!(!sorted.contains("out of order"));
     lines.reverse();
     let reversed = PROGRAM.report(&[], lines.join("\r\n"));
-    assert!(reversed.contains("lines out of order, by 3h 9m 6s at most"), "{reversed}");
+    assert!(reversed.contains("lines out of order, by 3h 9m 8s at most"), "{reversed}");
     assert_eq!(figures(&as_written), figures(&sorted));
     assert_eq!(figures(&as_written), figures(&reversed));
 }
@@ -255,11 +267,11 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     let cut = &good[..good.len() - 9];
     let input = format!("{good}\n\nnonsense\n{cut}\n{good}\n\u{1b}[2J\0\n{}", "junk\n".repeat(7));
     let printed = PROGRAM.report(&[], input);
-    assert!(printed.starts_with("Standard input: 12 lines, logins Jun  9 "), "{printed}");
+    assert!(printed.starts_with("Standard input: 12 lines, 2 of sshd, logins Jun  9 "), "{printed}");
     assert!(printed.contains("\n2 failed logins from 1 address at 1 account\n"), "{printed}");
     let remark = printed.split("\n\n").last().unwrap();
     let starts = [
-        "10 malformed lines left out:",
+        "10 malformed lines of 12 left out:",
         "  line 3: ",
         "  line 4: ",
         "  line 6: ",
@@ -269,16 +281,22 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     for (line, start) in remark.lines().zip(starts) {
         assert!(line.starts_with(start), "{line}");
     }
-    assert!(remark.ends_with("  and 5 more\n"));
-    assert!(PROGRAM.report(&[], SAMPLE).contains("2 malformed lines left out:\n  line 61: "));
+    assert!(remark.ends_with("  and 5 more\nLine 3 is: nonsense\n"));
+    assert!(PROGRAM.report(&[], SAMPLE).contains("2 malformed lines of 186 left out:\n  line 61: "));
 }
 
 #[test]
-fn input_that_is_no_log_is_reported() {
-    assert!(PROGRAM.report(&[], "").starts_with("Standard input: 0 lines\n0 failed logins from "));
+fn input_without_a_readable_line_exits_with_1() {
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    assert!(PROGRAM.report(&[], bytes).contains(" lines\n0 failed logins from 0 addresses at 0 accounts\n"));
+    for input in [b"".to_vec(), b"\n\n".to_vec(), b"nonsense\n".to_vec(), bytes] {
+        let output = PROGRAM.run(&["-"], input);
+        assert_eq!(output.status.code(), Some(1));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(printed.contains("\n0 failed logins from 0 addresses at 0 accounts\n"), "{printed}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with("attempts: no message of sshd could be read in "), "{error}");
+    }
 }
 
 #[test]
@@ -312,11 +330,9 @@ fn file_gives_the_same_report_as_standard_input() {
 }
 
 #[test]
-fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
-    let compressed = [0x1f, 0x8b, 8, 0, 0];
-    let cases: [(&[&str], &str); 7] = [
+fn wrong_arguments_exit_with_2_and_a_reason() {
+    let cases: [(&[&str], &str); 6] = [
         (&["no-such-file.log"], "attempts: cannot read no-such-file.log: "),
-        (&["-"], "zcat auth.log.gz | "),
         (&["--within", "soon"], "invalid duration `soon`"),
         (&["--within=-5m"], "invalid duration `-5m`"),
         (&["--within", "0s"], "expected 1 ms to 100 years"),
@@ -324,7 +340,7 @@ fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
         (&["one.log", "two.log"], "two.log"),
     ];
     for (arguments, reason) in cases {
-        let output = PROGRAM.run(arguments, compressed);
+        let output = PROGRAM.run(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(output.stdout, b"");
         let error = String::from_utf8(output.stderr).unwrap();

@@ -2,11 +2,13 @@
 
 #![allow(
     clippy::duplicate_mod,
-    reason = "both examples share `lines.rs`, and each is tested with its own copy"
+    reason = "both examples share `lines.rs` and `encoding.rs`, and each is tested with its own copy"
 )]
 #![cfg(feature = "memory")]
 
 mod attempts;
+mod attempts_formats;
 mod program;
 mod readme;
 mod replay;
+mod replay_formats;

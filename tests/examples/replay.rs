@@ -5,6 +5,10 @@ use std::io::Write;
 use std::process::Stdio;
 
 // The unit tests of the example run here: `cargo test` builds an example without them.
+#[path = "../../examples/replay/clients.rs"]
+mod clients;
+#[path = "../../examples/replay/encoding.rs"]
+mod encoding;
 #[path = "../../examples/replay/keys.rs"]
 mod keys;
 #[path = "../../examples/replay/lines.rs"]
@@ -13,6 +17,10 @@ mod lines;
 mod log;
 #[path = "../../examples/replay/log_format.rs"]
 mod log_format;
+#[path = "../../examples/replay/other_format.rs"]
+mod other_format;
+#[path = "../../examples/replay/prefix.rs"]
+mod prefix;
 #[path = "../../examples/replay/request_line.rs"]
 mod request_line;
 #[path = "../../examples/replay/wording.rs"]
@@ -254,15 +262,21 @@ fn malformed_lines_are_reported_by_number_and_are_not_fatal() {
     let printed = PROGRAM.report(&[], input);
     assert!(printed.starts_with("Standard input: 2 requests, 1 address, "), "{printed}");
     let remark = printed.split("\n\n").last().unwrap();
-    let starts =
-        ["9 malformed lines left out:", "  line 3: ", "  line 5: ", "  line 6: ", "  line 7: ", "  line 8: "];
+    let starts = [
+        "9 malformed lines of 11 left out:",
+        "  line 3: ",
+        "  line 5: ",
+        "  line 6: ",
+        "  line 7: ",
+        "  line 8: ",
+    ];
     for (line, start) in remark.lines().zip(starts) {
         assert!(line.starts_with(start), "{line}");
     }
-    assert!(remark.ends_with("  and 4 more\n"));
+    assert!(remark.ends_with("  and 4 more\nLine 3 is: nonsense\n"), "{remark}");
 
     let sample = PROGRAM.report(&[], SAMPLE);
-    assert!(sample.contains("3 malformed lines left out:\n  line 261: "), "{sample}");
+    assert!(sample.contains("3 malformed lines of 602 left out:\n  line 261: "), "{sample}");
     assert!(sample.contains("\n  line 464: ") && sample.contains("\n  line 593: "));
 }
 
@@ -276,11 +290,16 @@ fn requests_without_a_key_pass_unlimited() {
 }
 
 #[test]
-fn input_that_is_no_log_is_reported() {
-    assert_eq!(PROGRAM.report(&[], ""), "Standard input: 0 requests, nothing to replay\n");
+fn input_without_a_readable_line_exits_with_1() {
     let bytes: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    assert!(PROGRAM.report(&[], bytes).starts_with("Standard input: 0 requests, nothing to replay\n\n"));
+    for input in [b"".to_vec(), b"\n\n".to_vec(), b"nonsense\n".to_vec(), bytes] {
+        let output = PROGRAM.run(&["-"], input);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.starts_with(b"Standard input: 0 requests, nothing to replay\n"));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with("replay: no request could be read in "), "{error}");
+    }
 }
 
 #[test]
@@ -316,11 +335,10 @@ fn file_gives_the_same_report_as_standard_input() {
 }
 
 #[test]
-fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
-    let compressed = [0x1f, 0x8b, 8, 0, 0];
+fn wrong_arguments_exit_with_2_and_a_reason() {
     let cases: [(&[&str], &str); 7] = [
         (&["no-such-file.log"], "replay: cannot read no-such-file.log: "),
-        (&["-"], "gunzip -c access.log.gz | "),
+        (&["--client", "middle"], "unknown choice `middle`; expected first or last"),
         (&["--quota", "100"], "invalid quota `100`"),
         (&["--algorithm", "leaky"], "sliding-window or token-bucket, or all"),
         (&["--by", "ip+cookie"], "unknown field `cookie`"),
@@ -328,7 +346,7 @@ fn wrong_arguments_and_unreadable_input_exit_with_2_and_a_reason() {
         (&["one.log", "two.log"], "two.log"),
     ];
     for (arguments, reason) in cases {
-        let output = PROGRAM.run(arguments, compressed);
+        let output = PROGRAM.run(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(output.stdout, b"");
         let error = String::from_utf8(output.stderr).unwrap();
