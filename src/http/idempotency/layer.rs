@@ -154,9 +154,9 @@ use crate::{BackendError, Idempotency};
 /// A gRPC response stands for the HTTP status of its code in `google/rpc/code.proto`, such as 503
 /// for `UNAVAILABLE`.
 ///
-/// A response that is not final, or an error of the service, frees the key, also for another request. The client
-/// gets the response all the same. A retry is **executed again**. So a service may respond with one
-/// of these only if the request had no effect.
+/// A response that is not final, or an error of the service, frees the key, also for another
+/// request. The client gets the response all the same. A retry is **executed again**. So a service
+/// may respond with such a status only if the request had no effect.
 ///
 /// That includes a 404 of a handler, such as "no such order". If a handler has an effect and then
 /// responds 404, choose another status, or store 404 too:
