@@ -14,7 +14,7 @@ use http_body::Body;
 
 use super::body::BufferedBody;
 use super::error::IdempotencyProblem;
-use super::final_status::is_final;
+use super::final_status::{GRPC_STATUS, is_final};
 use super::key_header::{self, KeyHeaderError};
 use crate::http::key_extractor::hash_if_too_long;
 use crate::http::{KeyExtractor, MissingKey};
@@ -82,6 +82,11 @@ impl Config {
                 LINK,
                 CACHE_CONTROL,
                 VARY,
+                // A gRPC call that fails has its status here, and no message.
+                GRPC_STATUS,
+                HeaderName::from_static("grpc-message"),
+                HeaderName::from_static("grpc-status-details-bin"),
+                HeaderName::from_static("grpc-encoding"),
             ],
             store_if: Arc::new(is_final),
             problem_type_base: None,

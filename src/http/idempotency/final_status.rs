@@ -1,6 +1,10 @@
 //! Which statuses a retry would get again.
 
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Returns whether a status is final: a retry of the same request would get it again.
 ///
@@ -35,4 +39,37 @@ pub fn is_final(status: StatusCode) -> bool {
             // The time.
             | 408 | 423 | 425 | 429
         )
+}
+
+/// Returns the status that decides whether a response is stored. `None` if it is a gRPC response
+/// whose status follows in the trailers.
+///
+/// The HTTP status of a gRPC response is 200 even if the call failed. It stands for the HTTP status
+/// of its code then.
+pub(super) fn decisive_status(parts: &Parts, trailers: Option<&HeaderMap>) -> Option<StatusCode> {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return Some(parts.status);
+    }
+    let code = parts.headers.get(GRPC_STATUS).or_else(|| trailers?.get(GRPC_STATUS))?;
+    Some(code.to_str().map_or(StatusCode::INTERNAL_SERVER_ERROR, http_status))
+}
+
+/// Returns the HTTP status of a gRPC status code, according to `google/rpc/code.proto`. A cancelled
+/// call has none that is registered, and stands for 408.
+fn http_status(grpc_code: &str) -> StatusCode {
+    match grpc_code {
+        "0" => StatusCode::OK,
+        "1" => StatusCode::REQUEST_TIMEOUT,
+        "3" | "9" | "11" => StatusCode::BAD_REQUEST,
+        "4" => StatusCode::GATEWAY_TIMEOUT,
+        "5" => StatusCode::NOT_FOUND,
+        "6" | "10" => StatusCode::CONFLICT,
+        "7" => StatusCode::FORBIDDEN,
+        "8" => StatusCode::TOO_MANY_REQUESTS,
+        "12" => StatusCode::NOT_IMPLEMENTED,
+        "14" => StatusCode::SERVICE_UNAVAILABLE,
+        "16" => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }

@@ -151,9 +151,12 @@ use crate::{BackendError, Idempotency};
 /// | 1xx | it is not the last response |
 /// | 5xx | the service failed |
 ///
-/// Such a response, or an error of the service, frees the key, also for another request. The client
-/// gets the response all the same. A retry is **executed again**. So a service may respond with one
-/// of these only if the request had no effect.
+/// A gRPC response stands for the HTTP status of its code in `google/rpc/code.proto`, such as 503
+/// for `UNAVAILABLE`.
+///
+/// A response that is not final, or an error of the service, frees the key, also for another
+/// request. The client gets the response all the same. A retry is **executed again**. So a service
+/// may respond with such a status only if the request had no effect.
 ///
 /// That includes a 404 of a handler, such as "no such order". If a handler has an effect and then
 /// responds 404, choose another status, or store 404 too:
@@ -171,7 +174,7 @@ use crate::{BackendError, Idempotency};
 ///
 /// | part | stored |
 /// |---|---|
-/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control` and `Vary`, or [those you name](Self::stored_headers) |
+/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control`, `Vary`, `Grpc-Status`, `-Message`, `-Status-Details-Bin` and `-Encoding`, or [those you name](Self::stored_headers) |
 /// | body | if it is not [too large](Self::max_response_body) |
 /// | trailers | all |
 ///

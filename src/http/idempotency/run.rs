@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::body::{BufferedBody, BufferedRead, ReadStatus};
 use super::config::{Config, OnBackendFailure};
 use super::error::IdempotencyProblem;
+use super::final_status::decisive_status;
 use super::stored_response::{CapturedResponse, StoredResponse};
 use crate::{Backend, Claim, Idempotency, Key, Outcome, RunError};
 
@@ -122,12 +123,20 @@ where
         let response = self.service.call(request).await.map_err(NotStorable::ServiceError)?;
         let (parts, body) = response.into_parts();
         claim.set_status_code(parts.status.as_u16());
-        if !(self.config.store_if)(parts.status) {
+        let status = decisive_status(&parts, None);
+        if status.is_some_and(|status| !(self.config.store_if)(status)) {
             self.response = Some(Response::from_parts(parts, BufferedBody::passthrough(body)));
             return Err(NotStorable::Status);
         }
         let limit = self.config.max_response_body;
         let body = BufferedRead::up_to(limit, body).await;
+        if status.is_none()
+            && let Some(status) = decisive_status(&parts, body.trailers())
+            && !(self.config.store_if)(status)
+        {
+            self.response = Some(Response::from_parts(parts, BufferedBody::read(body)));
+            return Err(NotStorable::Status);
+        }
         let captured = CapturedResponse::of(&parts, &body, limit, |name| self.config.stores_header(name));
         self.response = Some(Response::from_parts(parts, BufferedBody::read(body)));
         Ok(captured)

@@ -164,6 +164,56 @@ fn trailers_are_replayed() {
     }
 }
 
+/// Returns a gRPC response with this code, in the headers or in the trailers.
+fn grpc(code: &str, is_trailers_only: bool) -> Response<Frames> {
+    let status = HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_str(code).unwrap()),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static("why")),
+    ]);
+    let mut response = Response::new(Frames::default());
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc+proto"));
+    if is_trailers_only {
+        response.headers_mut().extend(status);
+    } else {
+        *response.body_mut() = Frames { trailers: Some(status), ..vec![b"message".to_vec()].into() };
+    }
+    response
+}
+
+#[test]
+fn grpc_call_that_may_succeed_later_is_not_stored() {
+    for (code, is_stored) in [
+        ("0", true),   // OK
+        ("1", false),  // CANCELLED
+        ("2", false),  // UNKNOWN
+        ("3", true),   // INVALID_ARGUMENT
+        ("4", false),  // DEADLINE_EXCEEDED
+        ("5", false),  // NOT_FOUND
+        ("6", true),   // ALREADY_EXISTS
+        ("7", true),   // PERMISSION_DENIED
+        ("8", false),  // RESOURCE_EXHAUSTED
+        ("9", true),   // FAILED_PRECONDITION
+        ("10", true),  // ABORTED
+        ("11", true),  // OUT_OF_RANGE
+        ("12", false), // UNIMPLEMENTED
+        ("13", false), // INTERNAL
+        ("14", false), // UNAVAILABLE
+        ("15", false), // DATA_LOSS
+        ("16", false), // UNAUTHENTICATED
+        ("17", false),
+        ("", false),
+    ] {
+        for is_trailers_only in [false, true] {
+            let server = Server::new(&layer(over_mock().0), responding(move || grpc(code, is_trailers_only)));
+            let first = server.send(payment("alice", "key"));
+            let mut again = server.send(payment("alice", "key"));
+            assert_eq!((again.is_replayed(), server.calls() == 1), (is_stored, is_stored), "code {code}");
+            again.headers.remove("idempotency-replayed");
+            assert_eq!(again, first, "code {code}");
+        }
+    }
+}
+
 #[test]
 fn request_reaches_the_service_unchanged() {
     let trailers =
