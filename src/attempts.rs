@@ -19,7 +19,7 @@ use crate::clock::LimiterClock;
 use crate::duration;
 use crate::lease::random_id;
 use crate::poll_once::poll_once;
-use crate::telemetry::{self, Instrumented};
+use crate::telemetry::{self, Instrumented, Policy};
 
 /// Limits how often something may be attempted within a validity: a login, a password reset, a
 /// one-time code.
@@ -90,6 +90,7 @@ pub struct LimitedAttempt<B> {
     /// `new` cannot fail, so every call reports an invalid length.
     length: Result<WindowLength, InvalidWindowLength>,
     namespace: Arc<str>,
+    policy: Policy,
     clock: LimiterClock,
 }
 
@@ -106,6 +107,7 @@ impl<B> LimitedAttempt<B> {
             max,
             length: WindowLength::try_from(validity),
             namespace: Arc::from(""),
+            policy: Policy::default(),
             clock: LimiterClock::System,
         }
     }
@@ -115,6 +117,16 @@ impl<B> LimitedAttempt<B> {
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), ..self }
+    }
+
+    /// Sets the name of these attempts in [telemetry](crate::telemetry): the label of their metric
+    /// and the field of their events, `policy`. Default: none, and neither label nor field.
+    ///
+    /// Each name adds time series of its own, so a name comes from the configuration, never from
+    /// keys. An empty name is none. The name has no part in the identity of windows.
+    #[must_use]
+    pub fn policy_name(self, name: impl Into<Box<str>>) -> Self {
+        Self { policy: Policy::named(name), ..self }
     }
 
     /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the clock of the
@@ -178,7 +190,7 @@ impl<B: Backend> LimitedAttempt<B> {
         let window_id = WindowId(random_id()?);
         let hit = Hit::new(1, self.max.into()).with_window_meta(window_id, context);
         let state = self.backend.count(&counter, &hit, now).await?;
-        telemetry::record_attempt(&counter, self.max, &state);
+        telemetry::record_attempt(&self.policy, &counter, self.max, &state);
         if !state.counted {
             let retry_after = self.retry_after(&counter, now, &state);
             return Err(AttemptError::TooManyAttempts { retry_after });
@@ -287,6 +299,7 @@ impl<B> Clone for LimitedAttempt<B> {
             max: self.max,
             length: self.length,
             namespace: Arc::clone(&self.namespace),
+            policy: self.policy.clone(),
             clock: self.clock.clone(),
         }
     }

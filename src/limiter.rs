@@ -13,7 +13,7 @@ use self::check::Check;
 pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
 use crate::poll_once::poll_once;
-use crate::telemetry::Instrumented;
+use crate::telemetry::{Instrumented, Policy};
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
 /// Decides, for a key, whether something may happen now.
@@ -77,6 +77,7 @@ pub struct Limiter<B> {
     quota: Quota,
     algorithm: Algorithm,
     namespace: Arc<str>,
+    policy: Policy,
     on_error: OnError,
     clock: LimiterClock,
     /// Whether the coarse clock is precise enough for the quota.
@@ -93,6 +94,7 @@ impl<B> Limiter<B> {
             quota: Quota::default(),
             algorithm: Algorithm::default(),
             namespace: Arc::from(""),
+            policy: Policy::default(),
             on_error: OnError::default(),
             clock: LimiterClock::System,
             is_coarse: false,
@@ -119,6 +121,16 @@ impl<B> Limiter<B> {
         Self { namespace: namespace.into(), ..self }
     }
 
+    /// Sets the name of this limiter in [telemetry](crate::telemetry): the label of its metrics and
+    /// the field of its events, `policy`. Default: none, and neither label nor field.
+    ///
+    /// Each name adds time series of its own, so a name comes from the configuration, never from
+    /// keys. An empty name is none. The name has no part in the identity of counters.
+    #[must_use]
+    pub fn policy_name(self, name: impl Into<Box<str>>) -> Self {
+        Self { policy: Policy::named(name), ..self }
+    }
+
     /// Sets the clock, in tests a [`ManualClock`](crate::ManualClock). Default: the
     /// [clock of the system](Self#clock).
     #[must_use]
@@ -141,6 +153,12 @@ impl<B> Limiter<B> {
     #[cfg(feature = "http")]
     pub(crate) const fn settings(&self) -> (Quota, Algorithm, OnError) {
         (self.quota, self.algorithm, self.on_error)
+    }
+
+    /// Returns the policy that telemetry names.
+    #[cfg(feature = "http")]
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Returns the backend.
@@ -270,6 +288,7 @@ impl<B> Clone for Limiter<B> {
             quota: self.quota,
             algorithm: self.algorithm,
             namespace: Arc::clone(&self.namespace),
+            policy: self.policy.clone(),
             on_error: self.on_error,
             clock: self.clock.clone(),
             is_coarse: self.is_coarse,

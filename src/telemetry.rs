@@ -10,6 +10,7 @@ mod labels;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod operation;
+mod policy;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use limited_core::{Backend, ClaimKey, Counter, CounterState, Hit, Key, Timestamp};
 
 pub(crate) use self::operation::RunKind;
+pub(crate) use self::policy::Policy;
 use crate::{Algorithm, Decision, Error};
 
 /// Describes every metric to the installed recorder, with its unit. Call it once, after the
@@ -89,26 +91,47 @@ impl<B> Deref for Instrumented<B> {
 /// Records a decision of a limiter.
 #[inline]
 pub(crate) fn record_decision(
+    policy: &Policy,
     algorithm: Algorithm,
     cost: u64,
     counter: &Counter<'_>,
     decision: &Result<Decision, Error>,
 ) {
-    let _ = (algorithm, cost, counter, decision);
+    let _ = (policy, algorithm, cost, counter, decision);
     #[cfg(feature = "metrics")]
-    metrics::record_decision(algorithm, decision);
+    metrics::record_decision(policy, algorithm, decision);
     #[cfg(feature = "tracing")]
-    tracing::record_decision(algorithm, cost, counter, decision);
+    tracing::record_decision(policy, algorithm, cost, counter, decision);
+}
+
+/// Records a request that a layer could not decide about, because it has no key: `no_key` in the
+/// metric of decisions, and an event with the reason.
+///
+/// The event is a warning if `warn` is set, and of level debug otherwise. A layer sets it if the
+/// server is at fault, for the first such request only. The reason must not repeat anything that
+/// the client sent.
+#[cfg(feature = "http")]
+pub(crate) fn record_missing_key(
+    policy: &Policy,
+    algorithm: Algorithm,
+    reason: &dyn std::fmt::Display,
+    warn: bool,
+) {
+    let _ = (policy, algorithm, reason, warn);
+    #[cfg(feature = "metrics")]
+    metrics::record_missing_key(policy, algorithm);
+    #[cfg(feature = "tracing")]
+    tracing::record_missing_key(policy, algorithm, reason, warn);
 }
 
 /// Records an attempt, counted or refused.
 #[inline]
-pub(crate) fn record_attempt(counter: &Counter<'_>, max: u64, state: &CounterState) {
-    let _ = (counter, max, state);
+pub(crate) fn record_attempt(policy: &Policy, counter: &Counter<'_>, max: u64, state: &CounterState) {
+    let _ = (policy, counter, max, state);
     #[cfg(feature = "metrics")]
-    metrics::record_attempt(state.counted);
+    metrics::record_attempt(policy, state.counted);
     #[cfg(feature = "tracing")]
-    tracing::record_attempt(counter, max, state);
+    tracing::record_attempt(policy, counter, max, state);
 }
 
 /// Runs a handler in the span of its claim.

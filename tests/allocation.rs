@@ -24,7 +24,7 @@ fn for_each_algorithm(count: impl Fn(Algorithm) -> AllocationInfo, expected: u64
 fn hit_on_a_known_key_allocates_nothing() {
     let count = |algorithm| {
         let (limiter, clock) = in_memory(algorithm, Quota::per_minute(600));
-        let limiter = limiter.namespace("api");
+        let limiter = limiter.namespace("api").policy_name("public");
         assert!(limiter.allow_now("tenant:42:user:12345").unwrap().is_allowed());
         measure(|| {
             // Admitted, then refused, and across rollovers.

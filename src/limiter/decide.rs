@@ -34,7 +34,7 @@ impl<B: Backend> Limiter<B> {
             Some(Err(error)) => self.on_backend_error(check, error),
             None => return None,
         };
-        telemetry::record_decision(check.algorithm, check.cost, &counter, &decision);
+        telemetry::record_decision(&self.policy, check.algorithm, check.cost, &counter, &decision);
         Some(decision)
     }
 
@@ -71,7 +71,7 @@ impl<B: Backend> Limiter<B> {
             Ok(state) => Ok(check.decision_after_hit(state, &self.clock)),
             Err(error) => self.on_backend_error(check, error),
         };
-        telemetry::record_decision(check.algorithm, check.cost, counter, &decision);
+        telemetry::record_decision(&self.policy, check.algorithm, check.cost, counter, &decision);
         decision
     }
 

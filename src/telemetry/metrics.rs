@@ -10,6 +10,7 @@ use metrics::{Key, Label, Level, Metadata, Unit};
 
 use super::labels;
 use super::operation::{Call, RunKind};
+use super::policy::Policy;
 use crate::{Algorithm, Decision, Error};
 
 const DECISIONS: &str = "limited_decisions_total";
@@ -23,16 +24,48 @@ const CALL_ERRORS: &str = "limited_backend_errors_total";
 const METADATA: Metadata<'static> = Metadata::new("limited", Level::INFO, Some(module_path!()));
 
 /// The outcomes of decisions: [`outcome_index`] is their order.
-const OUTCOMES: [&str; 5] = ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed"];
+const OUTCOMES: [&str; 6] =
+    ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed", "no_key"];
+const FAILED: usize = 4;
+#[cfg(feature = "http")]
+const NO_KEY: usize = 5;
 
-static DECISION_LABELS: LazyLock<[[[Label; 2]; 5]; 3]> = LazyLock::new(|| {
-    Algorithm::ALL.map(|algorithm| {
-        OUTCOMES.map(|outcome| {
-            let algorithm = Label::from_static_parts("algorithm", algorithm.name());
-            [algorithm, Label::from_static_parts("outcome", outcome)]
-        })
-    })
-});
+static DECISION_LABELS: LazyLock<[[[Label; 2]; OUTCOMES.len()]; Algorithm::ALL.len()]> =
+    LazyLock::new(|| {
+        Algorithm::ALL.map(|algorithm| OUTCOMES.map(|outcome| decision_labels(algorithm, outcome)))
+    });
+
+fn decision_labels(algorithm: Algorithm, outcome: &'static str) -> [Label; 2] {
+    [Label::from_static_parts("algorithm", algorithm.name()), Label::from_static_parts("outcome", outcome)]
+}
+
+/// The keys of the metrics of a named policy. They are made once for each policy, and borrowed by
+/// each decision.
+pub(super) struct PolicyKeys {
+    decisions: [[Key; OUTCOMES.len()]; Algorithm::ALL.len()],
+    /// Refused and allowed.
+    attempts: [Key; 2],
+}
+
+impl PolicyKeys {
+    pub(super) fn new(name: &str) -> Self {
+        let key = |metric: &'static str, labels: &[Label]| {
+            let policy = Label::new("policy", name.to_owned());
+            Key::from_parts(metric, labels.iter().cloned().chain([policy]).collect::<Vec<_>>())
+        };
+        Self {
+            decisions: Algorithm::ALL.map(|algorithm| {
+                OUTCOMES.map(|outcome| key(DECISIONS, &decision_labels(algorithm, outcome)))
+            }),
+            attempts: ["refused", "allowed"]
+                .map(|outcome| key(ATTEMPTS, &[Label::from_static_parts("outcome", outcome)])),
+        }
+    }
+}
+
+fn increment(key: &Key) {
+    metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+}
 
 static CALL_LABELS: LazyLock<[[Label; 1]; Operation::ALL.len()]> = LazyLock::new(|| {
     Operation::ALL.map(|operation| [Label::from_static_parts("operation", operation.as_str())])
@@ -48,20 +81,36 @@ pub(super) fn describe() {
     metrics::describe_counter!(CALL_ERRORS, Unit::Count, "Calls of the backend that failed");
 }
 
-pub(super) fn record_decision(algorithm: Algorithm, decision: &Result<Decision, Error>) {
-    let labels = &DECISION_LABELS[algorithm as usize][outcome_index(decision)];
-    let key = Key::from_static_parts(DECISIONS, labels);
-    metrics::with_recorder(|recorder| recorder.register_counter(&key, &METADATA).increment(1));
+pub(super) fn record_decision(policy: &Policy, algorithm: Algorithm, decision: &Result<Decision, Error>) {
+    count_decision(policy, algorithm, outcome_index(decision));
+}
+
+#[cfg(feature = "http")]
+pub(super) fn record_missing_key(policy: &Policy, algorithm: Algorithm) {
+    count_decision(policy, algorithm, NO_KEY);
+}
+
+fn count_decision(policy: &Policy, algorithm: Algorithm, outcome: usize) {
+    match policy.keys() {
+        Some(keys) => increment(&keys.decisions[algorithm as usize][outcome]),
+        None => {
+            let labels = &DECISION_LABELS[algorithm as usize][outcome];
+            increment(&Key::from_static_parts(DECISIONS, labels));
+        }
+    }
 }
 
 fn outcome_index(decision: &Result<Decision, Error>) -> usize {
     match decision {
         Ok(decision) => usize::from(!decision.is_allowed()) + if decision.is_degraded() { 2 } else { 0 },
-        Err(_) => 4,
+        Err(_) => FAILED,
     }
 }
 
-pub(super) fn record_attempt(counted: bool) {
+pub(super) fn record_attempt(policy: &Policy, counted: bool) {
+    if let Some(keys) = policy.keys() {
+        return increment(&keys.attempts[usize::from(counted)]);
+    }
     let outcome = if counted { "allowed" } else { "refused" };
     metrics::counter!(ATTEMPTS, "outcome" => outcome).increment(1);
 }

@@ -13,6 +13,7 @@ use tracing::{Span, debug, debug_span, info, trace, trace_span, warn};
 
 use super::labels;
 use super::operation::{Call, RunKind};
+use super::policy::Policy;
 use crate::{Algorithm, Decision, Error};
 
 const DECISION: &str = "limited::decision";
@@ -33,6 +34,7 @@ impl fmt::Display for KeyHash<'_> {
 }
 
 pub(super) fn record_decision(
+    policy: &Policy,
     algorithm: Algorithm,
     cost: u64,
     counter: &Counter<'_>,
@@ -43,22 +45,38 @@ pub(super) fn record_decision(
     let key = KeyHash(counter.key());
     let (namespace, algorithm) = (counter.namespace(), algorithm.name());
     let (limit, remaining) = (decision.limit(), decision.remaining());
-    let degraded = decision.is_degraded();
+    let (degraded, policy) = (decision.is_degraded(), policy.name());
     if decision.is_allowed() {
-        trace!(target: DECISION, namespace, %key, algorithm, cost, limit, remaining, degraded, "allowed");
+        trace!(target: DECISION, policy, namespace, %key, algorithm, cost, limit, remaining, degraded, "allowed");
     } else {
         let retry_after = decision.retry_after().as_ref().map(Duration::as_secs_f64);
-        debug!(target: DECISION, namespace, %key, algorithm, cost, limit, remaining, degraded, retry_after, "refused");
+        debug!(target: DECISION, policy, namespace, %key, algorithm, cost, limit, remaining, degraded, retry_after, "refused");
     }
 }
 
-pub(super) fn record_attempt(counter: &Counter<'_>, max: u64, state: &CounterState) {
+#[cfg(feature = "http")]
+pub(super) fn record_missing_key(
+    policy: &Policy,
+    algorithm: Algorithm,
+    reason: &dyn fmt::Display,
+    warn: bool,
+) {
+    let (policy, algorithm) = (policy.name(), algorithm.name());
+    if warn {
+        warn!(target: DECISION, policy, algorithm, %reason, "no key");
+    } else {
+        debug!(target: DECISION, policy, algorithm, %reason, "no key");
+    }
+}
+
+pub(super) fn record_attempt(policy: &Policy, counter: &Counter<'_>, max: u64, state: &CounterState) {
+    let policy = policy.name();
     let (namespace, key) = (counter.namespace(), KeyHash(counter.key()));
     let used = u64::try_from(state.value).unwrap_or(u64::MAX);
     if state.counted {
-        trace!(target: ATTEMPT, namespace, %key, used, max, "allowed");
+        trace!(target: ATTEMPT, policy, namespace, %key, used, max, "allowed");
     } else {
-        debug!(target: ATTEMPT, namespace, %key, used, max, "refused");
+        debug!(target: ATTEMPT, policy, namespace, %key, used, max, "refused");
     }
 }
 

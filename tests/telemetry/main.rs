@@ -7,12 +7,14 @@ mod subscriber;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::block_on;
 use common::stepping::{Running, poll, step};
 use limited::backend::FinishResult;
+use limited::http::{KeyExtractor, MissingKey, RateLimitLayer};
 use limited::telemetry::{describe_metrics, key_hash};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
@@ -20,6 +22,7 @@ use limited::{
 use limited_mock::{Fault, MockBackend, Operation};
 use recorder::StoringRecorder;
 use subscriber::{Entry, StoringSubscriber};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// A part of every key. It must not be recorded.
 const SECRET: &str = "alice@example.org";
@@ -63,8 +66,10 @@ fn every_error() -> Vec<BackendError> {
 
 fn all_decisions() {
     for algorithm in Algorithm::ALL {
-        let limiter =
-            |backend| Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1)).namespace("api");
+        let limiter = |backend| {
+            let limiter = Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1));
+            limiter.namespace("api").policy_name("public")
+        };
         let mock = limiter(MockBackend::new());
         assert!(mock.allow_now(SECRET).unwrap().is_allowed());
         assert!(!block_on(mock.allow(SECRET)).unwrap().is_allowed());
@@ -84,7 +89,9 @@ fn all_decisions() {
 }
 
 fn all_attempts() {
-    let attempts = LimitedAttempt::new(MockBackend::new(), 1, Duration::from_secs(60)).namespace("login");
+    let attempts = LimitedAttempt::new(MockBackend::new(), 1, Duration::from_secs(60))
+        .namespace("login")
+        .policy_name("login");
     block_on(attempts.attempt(SECRET)).unwrap();
     attempts.attempt_now(SECRET).unwrap_err();
 }
@@ -187,9 +194,24 @@ async fn step_once() -> Result<(), String> {
     Ok(())
 }
 
+/// Sends a request without a key through a layer, and returns the status.
+fn request_without_key(layer: RateLimitLayer<MockBackend>) -> http::StatusCode {
+    let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+    block_on(layer.layer(service).oneshot(http::Request::new(()))).unwrap().status()
+}
+
+fn all_requests_without_keys() {
+    for algorithm in Algorithm::ALL {
+        let limiter = Limiter::new(MockBackend::new()).algorithm(algorithm);
+        let layer = RateLimitLayer::new(limiter, KeyExtractor::bearer_token()).policy_name("public").unwrap();
+        request_without_key(layer);
+    }
+}
+
 /// Causes every metric, span and event.
 fn everything() {
     all_decisions();
+    all_requests_without_keys();
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();
@@ -213,6 +235,10 @@ fn recorded_metrics_and_labels_are_exactly_the_documented_ones() {
     let failed = emitted.get_mut("limited_backend_errors_total").unwrap();
     assert!(failed["operation"].is_subset(operations));
     failed.insert("operation".to_owned(), operations.clone());
+    for metric in ["limited_decisions_total", "limited_attempts_total"] {
+        let policies = emitted.get_mut(metric).unwrap().insert("policy".to_owned(), BTreeSet::new());
+        assert!(policies.is_some_and(|names| names.iter().all(|name| name == "public" || name == "login")));
+    }
     let documented: Labels = documented.into_iter().map(|(name, metric)| (name, metric.labels)).collect();
     assert_eq!(emitted, documented);
 }
@@ -241,7 +267,8 @@ fn recorded_spans_and_events_are_exactly_the_documented_ones() {
         let fields: BTreeSet<_> = entry.fields.iter().map(|(name, _)| (*name).to_owned()).collect();
         let missing: Vec<_> = row.fields.difference(&fields).collect();
         assert!(fields.is_subset(&row.fields), "{entry:?}");
-        assert!(missing.is_empty() || missing == ["retry_after"], "{entry:?}");
+        // The fields that are not always there.
+        assert!(missing.iter().all(|field| ["retry_after", "policy"].contains(&field.as_str())), "{entry:?}");
         // An outcome that is a warning is recorded at no other level.
         let warned = documented.get(&(kind.0.clone(), "warn".to_owned(), false, kind.3.clone()));
         if let Some(outcomes) = warned.and_then(|warned| warned.outcomes.as_ref()) {
@@ -341,12 +368,71 @@ fn repeated_call_is_recorded_each_time() {
     assert_eq!(failed[0].field("retryable"), Some("true"));
 }
 
-#[cfg(feature = "http")]
+#[test]
+fn request_without_a_key_is_counted_whether_it_passes_or_not() {
+    let layer = || {
+        let limiter = Limiter::new(MockBackend::new()).algorithm(Algorithm::TokenBucket);
+        RateLimitLayer::new(limiter, KeyExtractor::bearer_token())
+    };
+    let (recorder, entries) = record(|| {
+        assert_eq!(request_without_key(layer()), 400);
+        assert_eq!(request_without_key(layer().on_missing_key(MissingKey::Pass)), 200);
+        assert_eq!(request_without_key(layer().policy_name("orders").unwrap()), 400);
+    });
+    let outcome = [("algorithm", "token-bucket"), ("outcome", "no_key")];
+    let named = [outcome[0], outcome[1], ("policy", "orders")];
+    assert_eq!(recorder.count("limited_decisions_total", &outcome), 2);
+    assert_eq!(recorder.count("limited_decisions_total", &named), 1);
+    let reasons: Vec<_> = entries.iter().map(|entry| entry.field("reason").unwrap()).collect();
+    assert_eq!(reasons.len(), 3);
+    assert!(reasons.iter().all(|reason| reason.contains("authorization")), "{reasons:?}");
+    assert_eq!(entries.iter().filter_map(|entry| entry.field("policy")).collect::<Vec<_>>(), ["orders"]);
+}
+
+#[test]
+fn metrics_tell_named_limiters_apart() {
+    let (recorder, entries) = record(|| {
+        let backend = Arc::new(MockBackend::new());
+        let limiter = Limiter::new(backend.clone()).quota(Quota::per_minute(1));
+        let search = limiter.clone().namespace("search").policy_name("search");
+        let login = limiter.clone().namespace("login").policy_name("login");
+        for limiter in [&search, &login, &login, &limiter.clone().policy_name(""), &limiter] {
+            let _ = limiter.allow_now(SECRET).unwrap();
+        }
+        assert!(!login.with_quota(Quota::per_minute(1)).allow_now(SECRET).unwrap().is_allowed());
+        let attempts = LimitedAttempt::new(backend, 1, Duration::from_secs(60));
+        attempts.attempt_now("unnamed").unwrap();
+        attempts.clone().policy_name("one-time code").attempt_now("named").unwrap();
+        attempts.policy_name("one-time code").attempt_now("named").unwrap_err();
+    });
+    let decisions = |outcome, policy: Option<&'static str>| {
+        let labels = [("algorithm", "fixed-window"), ("outcome", outcome)].into_iter();
+        let labels: Vec<_> = labels.chain(policy.map(|policy| ("policy", policy))).collect();
+        recorder.count("limited_decisions_total", &labels)
+    };
+    assert_eq!((decisions("allowed", Some("search")), decisions("refused", Some("search"))), (1, 0));
+    assert_eq!((decisions("allowed", Some("login")), decisions("refused", Some("login"))), (1, 2));
+    assert_eq!((decisions("allowed", None), decisions("refused", None)), (1, 1), "an empty name is none");
+    let attempts = |labels: &[(&str, &str)]| recorder.count("limited_attempts_total", labels);
+    let policy = ("policy", "one-time code");
+    assert_eq!(attempts(&[("outcome", "allowed")]), 1);
+    assert_eq!(attempts(&[("outcome", "allowed"), policy]), 1);
+    assert_eq!(attempts(&[("outcome", "refused"), policy]), 1);
+    let policies: Vec<_> = entries.iter().filter_map(|entry| entry.field("policy")).collect();
+    assert_eq!(policies, ["search", "login", "login", "login", "one-time code", "one-time code"]);
+}
+
+#[test]
+fn name_of_a_policy_does_not_change_what_is_counted() {
+    let limiter = Limiter::new(Arc::new(MockBackend::new())).quota(Quota::per_minute(1));
+    assert!(limiter.clone().policy_name("a").allow_now("key").unwrap().is_allowed());
+    assert!(!limiter.policy_name("b").allow_now("key").unwrap().is_allowed());
+}
+
 #[test]
 fn credentials_and_keys_of_http_requests_are_not_recorded() {
     use http_body_util::Full;
-    use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor, RateLimitLayer};
-    use tower::{Layer, ServiceExt, service_fn};
+    use limited::http::{BufferedBody, IdempotencyLayer};
 
     type Body = Full<bytes::Bytes>;
     let (_, entries) = record(|| {

@@ -97,7 +97,8 @@ impl<B> RateLimitLayer<B> {
         Self { limiter, config: Arc::new(Config::new(key, quota, algorithm, on_error)) }
     }
 
-    /// Sets the name of the policy in headers and bodies. Default: `default`.
+    /// Sets the name of the policy in headers and bodies, and in [telemetry](crate::telemetry).
+    /// Default: `default`, and in telemetry the limiter's [name](Limiter::policy_name), if any.
     ///
     /// # Errors
     ///
@@ -105,7 +106,8 @@ impl<B> RateLimitLayer<B> {
     /// not empty.
     pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
-        Ok(self.with(|config| config.set_name(name)))
+        let limiter = self.limiter.clone().policy_name(name.as_str());
+        Ok(Self { limiter, ..self }.with(|config| config.set_name(name)))
     }
 
     /// Sets the cost of each request. Default: 1. A request of cost 0 is not limited: it is not

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::RateLimitFuture;
 use super::config::Config;
 use crate::http::{KeyError, MissingKey, Rejection, ResponseBody};
-use crate::{Backend, Limiter};
+use crate::{Backend, Limiter, telemetry};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimitService<S, B> {
@@ -52,10 +52,11 @@ where
         }
         let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
-            Err(KeyError::Missing(_)) if self.config.missing_key == MissingKey::Pass => {
-                return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
-            }
             Err(error) => {
+                telemetry::record_missing_key(self.limiter.policy(), self.config.algorithm, &error, false);
+                if matches!(error, KeyError::Missing(_)) && self.config.missing_key == MissingKey::Pass {
+                    return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
+                }
                 return RateLimitFuture::rejected(self.config.reject(&Rejection::Key(&error), &parts));
             }
         };
