@@ -81,6 +81,7 @@
 //! - **A backend failure is never a 429, and never silent.** The response is 503 or that of the
 //!   service, as you choose.
 //!
+//!
 //! [`IdempotencyLayer`] lists its own guarantees. If you use both layers, put the rate limit
 //! outside: retries then count against the limit, and rejections are not stored as responses.
 //!
@@ -89,7 +90,7 @@
 //! | what | standard |
 //! |---|---|
 //! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers-11 (May 2026), over Structured Fields (RFC 9651) |
-//! | `Retry-After` | RFC 9110 |
+//! | `Retry-After` | RFC 9110, [capped](RateLimitLayer::max_retry_after) at what clients can wait for |
 //! | `Idempotency-Key` | draft-ietf-httpapi-idempotency-key-header-07 |
 //! | `Forwarded` | RFC 7239 |
 //! | blocks of addresses (CIDR) | RFC 4632, RFC 4291 |
@@ -106,6 +107,7 @@ mod rate_limit;
 mod ratelimit_headers;
 mod rejection;
 mod response_body;
+mod retry_after;
 
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
 pub use idempotency::{

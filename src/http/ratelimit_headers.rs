@@ -3,12 +3,11 @@
 //!
 //! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::visitor::Ignored;
 use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
 
+use super::retry_after::seconds;
 use crate::{Algorithm, Decision, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -62,14 +61,14 @@ pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> H
 /// Returns `"default";r=50;t=30`: what remains, and for how many seconds, rounded up.
 ///
 /// After a rejection these are the seconds until the same request is admitted, if the limit resets
-/// later than that. So they never exceed `Retry-After`.
-pub(super) fn limit(name: &PolicyName, decision: &Decision) -> HeaderValue {
+/// later than that, and at most `max_wait`. So they never exceed `Retry-After`.
+pub(super) fn limit(name: &PolicyName, decision: &Decision, max_wait: u64) -> HeaderValue {
     let reset = decision.reset_after();
     let effective = decision.retry_after().map_or(reset, |wait| wait.min(reset));
+    let effective = up_to(max_wait, seconds(effective), decision);
     item(name, |item| {
-        let _ = item
-            .parameter(key("r"), integer(decision.remaining()))
-            .parameter(key("t"), integer(seconds(effective)));
+        let _ =
+            item.parameter(key("r"), integer(decision.remaining())).parameter(key("t"), integer(effective));
     })
 }
 
@@ -107,26 +106,20 @@ fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
 }
 
 /// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
-/// in seconds from now.
-pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision) {
+/// in seconds from now, and after a rejection at most `max_wait`.
+pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision, max_wait: u64) {
     let remaining = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
     if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
         return;
     }
     headers.insert(LEGACY_LIMIT, decision.limit().into());
     headers.insert(LEGACY_REMAINING, decision.remaining().into());
-    headers.insert(LEGACY_RESET, seconds(decision.reset_after()).into());
+    headers.insert(LEGACY_RESET, up_to(max_wait, seconds(decision.reset_after()), decision).into());
 }
 
-/// Returns the value of `Retry-After`: seconds, rounded up, and at least 1. A client that reads 0
-/// retries immediately.
-pub(super) fn retry_after_seconds(wait: Duration) -> u64 {
-    seconds(wait).max(1)
-}
-
-/// Returns whole seconds, rounded up.
-const fn seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(if duration.subsec_nanos() > 0 { 1 } else { 0 })
+/// Returns the seconds, and after a rejection at most `max_wait`: the client may wait for them.
+const fn up_to(max_wait: u64, seconds: u64, decision: &Decision) -> u64 {
+    if decision.is_allowed() || seconds < max_wait { seconds } else { max_wait }
 }
 
 const fn key(name: &'static str) -> &'static KeyRef {
@@ -140,10 +133,13 @@ fn integer(number: u64) -> Integer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use sfv::{BareItem, Item, List, ListEntry};
 
     use super::*;
+    use crate::http::retry_after::DEFAULT_MAX_SECONDS;
     use crate::{Limiter, ManualClock};
 
     fn name(name: &str) -> PolicyName {
@@ -177,7 +173,7 @@ mod tests {
             policy(&default, Quota::per_minute(100), Algorithm::FixedWindow),
             "\"default\";q=100;w=60"
         );
-        assert_eq!(limit(&default, &decision), "\"default\";r=50;t=60");
+        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=50;t=60");
     }
 
     #[test]
@@ -185,7 +181,8 @@ mod tests {
         let quota = Quota::new(5, Duration::from_millis(100)).unwrap();
         let default = PolicyName::default();
         assert_eq!(policy(&default, quota, Algorithm::FixedWindow), "\"default\";q=5;w=1");
-        assert_eq!(limit(&default, &decision(quota, Algorithm::FixedWindow, [1])), "\"default\";r=4;t=1");
+        let decision = decision(quota, Algorithm::FixedWindow, [1]);
+        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=4;t=1");
     }
 
     #[test]
@@ -205,7 +202,7 @@ mod tests {
             (rejected.retry_after(), rejected.reset_after()),
             (Some(Duration::from_secs(10)), Duration::from_secs(60))
         );
-        assert_eq!(limit(&PolicyName::default(), &rejected), "\"default\";r=0;t=10");
+        assert_eq!(limit(&PolicyName::default(), &rejected, DEFAULT_MAX_SECONDS), "\"default\";r=0;t=10");
     }
 
     #[test]
@@ -245,7 +242,7 @@ mod tests {
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
         let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
         for decision in [some, fewer, some] {
-            add_legacy(&mut headers, &decision);
+            add_legacy(&mut headers, &decision, DEFAULT_MAX_SECONDS);
         }
         assert_eq!(headers[LEGACY_LIMIT], "9");
         assert_eq!(headers[LEGACY_REMAINING], "2");
@@ -272,7 +269,7 @@ mod tests {
             let decision = decision(quota, algorithm, [1]);
             let mut headers = HeaderMap::new();
             for name in &names {
-                add(&mut headers, policy(name, quota, algorithm), limit(name, &decision));
+                add(&mut headers, policy(name, quota, algorithm), limit(name, &decision, DEFAULT_MAX_SECONDS));
             }
             let capped = |number: u64| i64::try_from(number.min(999_999_999_999_999)).unwrap();
             let read = members(headers[POLICY].to_str().unwrap());

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use super::KeyError;
 use super::grpc::{self, Code};
 use super::problem_details::ProblemDetails;
-use super::ratelimit_headers::retry_after_seconds;
+use super::retry_after::retry_after_seconds_up_to;
 use crate::{Decision, Error, Quota};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -31,7 +31,8 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 /// A gRPC call is a POST with the content type `application/grpc` or one derived from it. It gets
 /// the HTTP status 200, no message, and the headers `grpc-status` and `grpc-message`. Two more
 /// headers contain the time to wait: `retry-after` in seconds, and `grpc-retry-pushback-ms`, which
-/// gRPC clients obey when they retry (-1: never).
+/// gRPC clients obey when they retry (-1: never). A wait above 2^31 - 1 ms is -1 too, because such
+/// a number overflows in clients, and they retry immediately.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Rejection<'a> {
@@ -51,6 +52,7 @@ pub struct Exceeded<'a> {
     pub(super) quota: Quota,
     pub(super) cost: u64,
     pub(super) decision: &'a Decision,
+    pub(super) max_retry_after: u64,
 }
 
 impl<'a> Exceeded<'a> {
@@ -74,10 +76,15 @@ impl<'a> Exceeded<'a> {
         self.decision
     }
 
-    /// Returns the value of `Retry-After`: whole seconds, rounded up, and at least 1. `None` if
-    /// waiting never helps.
+    /// Returns the value of `Retry-After`: whole seconds, rounded up, at least 1, and at most the
+    /// [maximum](super::RateLimitLayer::max_retry_after) of the layer. `None` if waiting never
+    /// helps.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.decision.retry_after().map(retry_after_seconds)
+        self.wait_up_to(self.max_retry_after)
+    }
+
+    fn wait_up_to(&self, max: u64) -> Option<u64> {
+        self.decision.retry_after().map(|wait| retry_after_seconds_up_to(wait, max))
     }
 }
 
@@ -136,7 +143,8 @@ impl Rejection<'_> {
 impl fmt::Display for Exceeded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
-        match self.retry_after_seconds() {
+        // The whole wait, also if `Retry-After` is shorter: this text is for people.
+        match self.wait_up_to(u64::MAX) {
             Some(seconds) => write!(f, "retry in {seconds} s"),
             None => write!(
                 f,

@@ -6,6 +6,7 @@ mod layer;
 mod readiness;
 mod spoofing;
 mod stacked_layers;
+mod waits;
 
 use std::convert::Infallible;
 use std::fmt::Debug;

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use super::key_header::KeyHeaderError;
 use crate::http::KeyError;
 use crate::http::problem_details::ProblemDetails;
-use crate::http::ratelimit_headers::retry_after_seconds;
+use crate::http::retry_after::retry_after_seconds;
 
 /// The delay before a retry after a lost lease: the new owner is executing the request, or done.
 const RETRY_AFTER_LOST_LEASE: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 
 use crate::http::ratelimit_headers::{self, PolicyName};
+use crate::http::retry_after::DEFAULT_MAX_SECONDS;
 use crate::http::{Exceeded, KeyExtractor, MissingKey, Rejection};
 use crate::{Algorithm, Decision, Error, OnError, Quota};
 
@@ -32,6 +33,8 @@ pub(super) struct Config {
     pub(super) respond: Option<Arc<Respond>>,
     pub(super) on_backend_error: Option<Arc<OnBackendError>>,
     pub(super) legacy_headers: bool,
+    /// The maximum of `Retry-After`, in seconds.
+    pub(super) max_retry_after: u64,
     pub(super) backend_errors: Arc<AtomicU64>,
 }
 
@@ -66,6 +69,7 @@ impl Config {
             respond: None,
             on_backend_error: None,
             legacy_headers: false,
+            max_retry_after: DEFAULT_MAX_SECONDS,
             backend_errors: Arc::default(),
         }
     }
@@ -105,7 +109,13 @@ impl Config {
 
     fn exceeded(&self, cost: RequestCost, decision: &Decision, parts: &Parts) -> Response<Bytes> {
         let RequestCost { quota, cost } = cost;
-        let exceeded = Exceeded { policy: self.name.as_str(), quota, cost, decision };
+        let exceeded = Exceeded {
+            policy: self.name.as_str(),
+            quota,
+            cost,
+            decision,
+            max_retry_after: self.max_retry_after,
+        };
         let mut response = self.reject(&Rejection::Exceeded(exceeded), parts);
         self.add_headers(response.headers_mut(), quota, decision);
         response
@@ -130,9 +140,10 @@ impl Config {
         } else {
             ratelimit_headers::policy(&self.name, quota, self.algorithm)
         };
-        ratelimit_headers::add(headers, policy, ratelimit_headers::limit(&self.name, decision));
+        let limit = ratelimit_headers::limit(&self.name, decision, self.max_retry_after);
+        ratelimit_headers::add(headers, policy, limit);
         if self.legacy_headers {
-            ratelimit_headers::add_legacy(headers, decision);
+            ratelimit_headers::add_legacy(headers, decision, self.max_retry_after);
         }
     }
 }

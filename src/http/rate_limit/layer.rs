@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -161,6 +162,21 @@ impl<B> RateLimitLayer<B> {
     /// or to raise an alarm.
     pub fn on_backend_error(self, callback: impl Fn(&Error, &Parts) + Send + Sync + 'static) -> Self {
         self.with(|config| config.on_backend_error = Some(Arc::new(callback)))
+    }
+
+    /// Sets the maximum of `Retry-After`, in whole seconds and at least 1 s. Default: 2,147,483 s,
+    /// which is 24.8 days. `Duration::MAX` lifts it.
+    ///
+    /// The default is the longest wait for which a timer of 32 bits, in milliseconds, does not
+    /// overflow. Many clients have such a timer, and retry immediately if it does: axios-retry
+    /// 4.5.0 and got 14.6.6 wait for 20 days as they should, and not at all for 30 days. A client
+    /// that waits for the maximum and is still early is rejected once more.
+    ///
+    /// After a rejection the seconds in `RateLimit` and the legacy reset have the same maximum.
+    /// After an admission they are exact, since they ask no client to wait.
+    /// `grpc-retry-pushback-ms` has a [maximum of its own](Rejection#grpc).
+    pub fn max_retry_after(self, max: Duration) -> Self {
+        self.with(|config| config.max_retry_after = max.as_secs().max(1))
     }
 
     /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
