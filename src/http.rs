@@ -81,6 +81,7 @@
 //! - **A backend failure is never a 429, and never silent.** The response is 503 or that of the
 //!   service, as you choose.
 //!
+//! - **A rejection is stored by no cache**, so that no client gets the 429 of another.
 //!
 //! [`IdempotencyLayer`] lists its own guarantees. If you use both layers, put the rate limit
 //! outside: retries then count against the limit, and rejections are not stored as responses.
@@ -91,6 +92,7 @@
 //! |---|---|
 //! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers-11 (May 2026), over Structured Fields (RFC 9651) |
 //! | `Retry-After` | RFC 9110, [capped](RateLimitLayer::max_retry_after) at what clients can wait for |
+//! | `Cache-Control: no-store` | RFC 9111 |
 //! | `Idempotency-Key` | draft-ietf-httpapi-idempotency-key-header-07 |
 //! | `Forwarded` | RFC 7239 |
 //! | blocks of addresses (CIDR) | RFC 4632, RFC 4291 |

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::KeyError;
 use super::grpc::{self, Code};
-use super::problem_details::ProblemDetails;
+use super::problem_details::{NO_STORE, ProblemDetails};
 use super::retry_after::retry_after_seconds_up_to;
 use crate::{Decision, Error, Quota};
 
@@ -25,6 +25,9 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 ///
 /// The body is `application/problem+json` (RFC 9457). A 429 has the type `quota-exceeded` of
 /// draft-ietf-httpapi-ratelimit-headers-11, and the name of the policy in `violated-policies`.
+///
+/// Every rejection has `Cache-Control: no-store`. A proxy that is configured to cache every status
+/// would otherwise send the rejection of one client to all clients.
 ///
 /// # gRPC
 ///
@@ -103,12 +106,13 @@ impl Rejection<'_> {
                 response
             }
         };
-        self.add_retry_after(&mut response);
+        self.add_headers(&mut response);
         response
     }
 
-    /// Adds `Retry-After` if waiting helps and the header is missing.
-    pub(super) fn add_retry_after(&self, response: &mut Response<Bytes>) {
+    /// Adds `Cache-Control`, and `Retry-After` if waiting helps. Headers that are there stay.
+    pub(super) fn add_headers(&self, response: &mut Response<Bytes>) {
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
         if let Self::Exceeded(exceeded) = self
             && let Some(seconds) = exceeded.retry_after_seconds()
         {

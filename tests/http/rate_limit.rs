@@ -1,5 +1,6 @@
 //! The rate limit layer.
 
+mod caching;
 mod grpc;
 mod key_extractor;
 mod layer;

@@ -89,7 +89,7 @@ impl Config {
     pub(super) fn reject(&self, rejection: &Rejection<'_>, parts: &Parts) -> Response<Bytes> {
         let Some(respond) = &self.respond else { return rejection.response(parts) };
         let mut response = respond(rejection, parts);
-        rejection.add_retry_after(&mut response);
+        rejection.add_headers(&mut response);
         response
     }
 

@@ -132,8 +132,8 @@ impl<B> RateLimitLayer<B> {
 
     /// Sets the function that responds to rejected requests. Default: [`Rejection::response`].
     ///
-    /// The layer adds the headers about limits. It also adds `Retry-After` if that is missing and
-    /// waiting helps.
+    /// The layer adds the headers about limits. It also adds `Cache-Control: no-store` if there is
+    /// no `Cache-Control`, and `Retry-After` if that is missing and waiting helps.
     ///
     /// ```
     /// # use limited::{Limiter, memory::MemoryBackend};

@@ -42,7 +42,8 @@ fn rejection_reports_the_policy_and_when_to_retry() {
     assert_eq!(response.header("content-type"), Some("application/problem+json"));
     assert_eq!(response.header("ratelimit-policy"), Some("\"default\";q=1;w=60"));
     assert_eq!(response.header("ratelimit"), Some("\"default\";r=0;t=48"));
-    assert_eq!(response.headers.len(), 4, "{:?}", response.headers);
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.headers.len(), 5, "{:?}", response.headers);
     assert_eq!(
         response.text(),
         concat!(
@@ -155,7 +156,7 @@ fn request_without_a_key_is_rejected_by_default_and_can_pass() {
         response.text(),
         r#"{"title":"Bad Request","status":400,"detail":"the client address is unknown"}"#
     );
-    assert_eq!(response.headers.len(), 1, "{:?}", response.headers);
+    assert_eq!(response.headers.len(), 2, "{:?}", response.headers);
 
     let layer = layer.on_missing_key(MissingKey::Pass);
     let response = send(&mut layer.layer(service_fn(hello)), bare());
