@@ -102,6 +102,7 @@
 
 mod client_address;
 mod grpc;
+mod header_list;
 mod idempotency;
 mod key_extractor;
 mod problem_details;
@@ -116,7 +117,7 @@ pub use idempotency::{
     BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
-pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitService};
+pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, UpstreamHeaders};
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};
 pub use response_body::ResponseBody;

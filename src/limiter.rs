@@ -161,6 +161,12 @@ impl<B> Limiter<B> {
         &self.policy
     }
 
+    /// Returns the namespace, which names the policy of the HTTP layer.
+    #[cfg(feature = "http")]
+    pub(crate) fn namespace_name(&self) -> &str {
+        &self.namespace
+    }
+
     /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend

@@ -4,9 +4,9 @@
 //! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sfv::visitor::Ignored;
-use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
+use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer};
 
+use super::header_list;
 use super::retry_after::seconds;
 use crate::{Algorithm, Decision, Quota};
 
@@ -15,6 +15,8 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// The headers of the draft up to its version 06.
+const EARLIER_DRAFTS: [&str; 3] = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
 
 /// The name of a policy, as the headers contain it: a Structured Fields String.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,26 +85,28 @@ fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Adds both headers. If an inner layer has written them, appends to its lists.
-pub(super) fn add(headers: &mut HeaderMap, policy: HeaderValue, limit: HeaderValue) {
-    append(headers, POLICY, policy);
-    append(headers, LIMIT, limit);
+/// Adds both headers. If an inner layer or the service has written them, appends to their lists.
+///
+/// Returns whether a list already had a policy of this name.
+pub(super) fn add(
+    headers: &mut HeaderMap,
+    name: &PolicyName,
+    policy: HeaderValue,
+    limit: HeaderValue,
+) -> bool {
+    let is_duplicate = header_list::append(headers, POLICY, policy, name.as_str());
+    header_list::append(headers, LIMIT, limit, name.as_str());
+    is_duplicate
 }
 
-/// Appends a member to a list. Replaces a value that is not a list, since it would make our member
-/// unreadable.
-fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
-    let mut list = String::new();
-    // A value outside of ASCII is not a list. `?` does not parse as one either.
-    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").trim_ascii().to_owned();
-    for line in headers.get_all(&name).iter().map(text).filter(|line| !line.is_empty()) {
-        if !list.is_empty() {
-            list.push_str(", ");
-        }
-        list.push_str(&line);
+/// Removes what the service or an inner layer has said about limits, in any of the usual headers.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    for name in [POLICY, LIMIT, LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET] {
+        headers.remove(name);
     }
-    let is_list = !list.is_empty() && Parser::new(&list).parse_list_with_visitor(Ignored).is_ok();
-    headers.insert(name, if is_list { value(list + ", " + &text(&member)) } else { member });
+    for name in EARLIER_DRAFTS {
+        headers.remove(name);
+    }
 }
 
 /// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
@@ -136,7 +140,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use sfv::{BareItem, Item, List, ListEntry};
+    use sfv::{BareItem, Item, List, ListEntry, Parser};
 
     use super::*;
     use crate::http::retry_after::DEFAULT_MAX_SECONDS;
@@ -214,29 +218,6 @@ mod tests {
     }
 
     #[test]
-    fn members_are_appended_to_an_existing_list() {
-        let mut headers = HeaderMap::new();
-        headers.append(LIMIT, HeaderValue::from_static("\"a\";r=1;t=2,\"b\";r=3"));
-        headers.append(LIMIT, HeaderValue::from_static("\"c\";r=4"));
-        add(&mut headers, HeaderValue::from_static("\"d\";q=5"), HeaderValue::from_static("\"d\";r=5"));
-        let values: Vec<_> = headers.get_all(LIMIT).iter().collect();
-        assert_eq!(values, ["\"a\";r=1;t=2,\"b\";r=3, \"c\";r=4, \"d\";r=5"]);
-        assert_eq!(headers[POLICY], "\"d\";q=5");
-    }
-
-    #[test]
-    fn value_that_is_not_a_list_is_replaced() {
-        for broken in
-            [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"]
-        {
-            let mut headers = HeaderMap::new();
-            headers.insert(LIMIT, HeaderValue::from_bytes(broken).unwrap());
-            append(&mut headers, LIMIT, HeaderValue::from_static("\"d\";r=5"));
-            assert_eq!(headers[LIMIT], "\"d\";r=5", "{}", broken.escape_ascii());
-        }
-    }
-
-    #[test]
     fn legacy_headers_report_the_policy_with_the_least_remaining() {
         let mut headers = HeaderMap::new();
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
@@ -269,7 +250,7 @@ mod tests {
             let decision = decision(quota, algorithm, [1]);
             let mut headers = HeaderMap::new();
             for name in &names {
-                add(&mut headers, policy(name, quota, algorithm), limit(name, &decision, DEFAULT_MAX_SECONDS));
+                add(&mut headers, name, policy(name, quota, algorithm), limit(name, &decision, DEFAULT_MAX_SECONDS));
             }
             let capped = |number: u64| i64::try_from(number.min(999_999_999_999_999)).unwrap();
             let read = members(headers[POLICY].to_str().unwrap());
@@ -284,22 +265,6 @@ mod tests {
                 prop_assert_eq!(&params[0], &("r".to_owned(), capped(decision.remaining())));
                 prop_assert_eq!(params[1].0.as_str(), "t");
             }
-        }
-
-        #[test]
-        fn appended_member_is_readable_after_any_value(
-            lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..24), 0..3),
-        ) {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                if let Ok(line) = HeaderValue::from_bytes(&line) {
-                    headers.append(LIMIT, line);
-                }
-            }
-            append(&mut headers, LIMIT, HeaderValue::from_static("\"ours\";r=5"));
-            let list: List = Parser::new(headers[LIMIT].as_bytes()).parse().unwrap();
-            let ListEntry::Item(last) = list.last().unwrap() else { panic!("unexpected inner list") };
-            prop_assert_eq!(last.bare_item.as_string().unwrap().as_str(), "ours");
         }
     }
 }

@@ -5,8 +5,10 @@ mod grpc;
 mod key_extractor;
 mod layer;
 mod readiness;
+mod rules;
 mod spoofing;
 mod stacked_layers;
+mod upstream_headers;
 mod waits;
 
 use std::convert::Infallible;

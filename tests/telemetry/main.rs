@@ -208,10 +208,18 @@ fn all_requests_without_keys() {
     }
 }
 
+/// Sends a request through two layers of one name.
+fn duplicate_policy() {
+    let layer = || RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::path());
+    let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+    let _ = block_on(layer().layer(layer().layer(service)).oneshot(http::Request::new(())));
+}
+
 /// Causes every metric, span and event.
 fn everything() {
     all_decisions();
     all_requests_without_keys();
+    duplicate_policy();
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();
@@ -387,6 +395,27 @@ fn request_without_a_key_is_counted_whether_it_passes_or_not() {
     assert_eq!(reasons.len(), 3);
     assert!(reasons.iter().all(|reason| reason.contains("authorization")), "{reasons:?}");
     assert_eq!(entries.iter().filter_map(|entry| entry.field("policy")).collect::<Vec<_>>(), ["orders"]);
+}
+
+#[test]
+fn unnamed_layers_over_one_backend_are_warned_of_once() {
+    let backend = Arc::new(MockBackend::new());
+    let layer = || RateLimitLayer::new(Limiter::new(backend.clone()), KeyExtractor::path());
+    let warnings = |outer: RateLimitLayer<_>, inner: RateLimitLayer<_>| {
+        let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+        let service = outer.layer(inner.layer(service));
+        let (_, entries) = record(|| {
+            for _ in 0..3 {
+                let _ = block_on(service.clone().oneshot(http::Request::new(()))).unwrap();
+            }
+        });
+        let is_warning = |entry: &&Entry| entry.target == "limited::http" && entry.level == "warn";
+        entries.iter().filter(is_warning).map(|entry| entry.field("policy").unwrap().to_owned()).collect()
+    };
+    let warned: Vec<String> = warnings(layer(), layer());
+    assert_eq!(warned, ["default"]);
+    let warned: Vec<String> = warnings(layer(), layer().policy_name("hourly").unwrap());
+    assert_eq!(warned, [""; 0]);
 }
 
 #[test]

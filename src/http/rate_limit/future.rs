@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::config::{Config, RequestCost, Verdict};
 use crate::http::ResponseBody;
-use crate::{Decision, Error, Quota};
+use crate::{Decision, Error};
 
 type DecisionFuture = Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send>>;
 
@@ -51,7 +51,7 @@ pin_project! {
             #[pin]
             response: F,
             // What the headers are made of. `None` if the response gets none.
-            limit: Option<(Arc<Config>, Quota, Decision)>,
+            limit: Option<(Arc<Config>, RequestCost, Decision)>,
         },
         Rejected { response: Response<Bytes> },
         Done,
@@ -101,7 +101,7 @@ where
                 state.set(match config.apply(decision, cost, &parts) {
                     Verdict::Call(decision) => State::Calling {
                         response: service.call(Request::from_parts(parts, body)),
-                        limit: decision.map(|decision| (config, cost.quota, decision)),
+                        limit: decision.map(|decision| (config, cost, decision)),
                     },
                     Verdict::Reject(response) => State::Rejected { response },
                 });
@@ -109,8 +109,8 @@ where
         }
         if let StateProjection::Calling { response, limit } = state.as_mut().project() {
             let mut response = ready!(response.poll(cx));
-            if let (Ok(response), Some((config, quota, decision))) = (&mut response, limit) {
-                config.add_headers(response.headers_mut(), *quota, decision);
+            if let (Ok(response), Some((config, cost, decision))) = (&mut response, limit) {
+                config.add_headers(response.headers_mut(), *cost, decision);
             }
             state.set(State::Done);
             return Poll::Ready(response.map(|response| response.map(ResponseBody::passthrough)));

@@ -10,8 +10,8 @@ use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::RateLimitService;
-use super::config::Config;
+use super::config::{Config, UpstreamHeaders};
+use super::{RateLimitRule, RateLimitService};
 use crate::http::ratelimit_headers::PolicyName;
 use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
 use crate::{Error, Limiter, OnError, Quota};
@@ -75,31 +75,40 @@ use crate::{Error, Limiter, OnError, Quota};
 /// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
 ///
 /// Limiters with the same namespace and window length share what they count for a key, and so do
-/// their layers. Give limiters with different purposes a [namespace](Limiter::namespace) each.
+/// their layers: each request then counts twice. Give limiters with different purposes a
+/// [namespace](Limiter::namespace) each. It is also the default name of the policy. Two layers
+/// without a namespace are both named `default`. The outer layer notices the equal names in the
+/// response, and [warns](crate::telemetry) once.
 ///
 /// # What it costs
 ///
 /// Per request: one decision of the limiter, one allocation for its future, and a few for the key
-/// and the headers.
+/// and the headers. [Rules](Self::rule) are tried
+/// one after the other.
 #[must_use = "a layer limits nothing until it wraps a service"]
 pub struct RateLimitLayer<B> {
-    limiter: Limiter<B>,
+    /// One for each policy. The first is that of the layer, the others are those of its rules.
+    limiters: Arc<[Limiter<B>]>,
     config: Arc<Config>,
 }
 
 /// # Creating a layer
 impl<B> RateLimitLayer<B> {
-    /// Creates a layer that counts each request as 1 for its key. The policy is named `default`.
+    /// Creates a layer that counts each request as 1 for its key.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
         let (quota, algorithm, on_error) = limiter.settings();
         // The layer has to see each error to count and report it. It applies the limiter's policy
         // itself.
         let limiter = limiter.on_error(OnError::Return);
-        Self { limiter, config: Arc::new(Config::new(key, quota, algorithm, on_error)) }
+        let name = limiter.policy().name().unwrap_or(limiter.namespace_name());
+        let name = PolicyName::new(name).unwrap_or_default();
+        let config = Arc::new(Config::new(name, key, quota, algorithm, on_error));
+        Self { limiters: Arc::new([limiter]), config }
     }
 
     /// Sets the name of the policy in headers and bodies, and in [telemetry](crate::telemetry).
-    /// Default: `default`, and in telemetry the limiter's [name](Limiter::policy_name), if any.
+    /// Default: the [name](Limiter::policy_name) of the limiter, or else its namespace, or else
+    /// `default`. A name that no header can contain is no default.
     ///
     /// # Errors
     ///
@@ -107,8 +116,9 @@ impl<B> RateLimitLayer<B> {
     /// not empty.
     pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
-        let limiter = self.limiter.clone().policy_name(name.as_str());
-        Ok(Self { limiter, ..self }.with(|config| config.set_name(name)))
+        let mut limiters = self.limiters.to_vec();
+        limiters[0] = limiters[0].clone().policy_name(name.as_str());
+        Ok(Self { limiters: limiters.into(), ..self }.with(|config| config.set_name(name)))
     }
 
     /// Sets the cost of each request. Default: 1. A request of cost 0 is not limited: it is not
@@ -120,9 +130,57 @@ impl<B> RateLimitLayer<B> {
     /// Sets the quota of each request, such as that of the customer's plan. `None` stands for the
     /// limiter's own quota.
     ///
-    /// Quotas with the same window length share what they count, as with [`Limiter::with_quota`].
+    /// All quotas with the same window length **share what they count**, as with
+    /// [`Limiter::with_quota`]: a customer that changes plans keeps what was counted. Do not set
+    /// the quotas of routes by this method. After three page views the first `/login`, with a quota
+    /// of 2 a minute, would be rejected. [`rule`](Self::rule) counts routes apart.
     pub fn quota(self, quota: impl Fn(&Parts) -> Option<Quota> + Send + Sync + 'static) -> Self {
         self.with(|config| config.quota_of = Some(Arc::new(quota)))
+    }
+
+    /// Adds a rule: requests that it applies to have its quota, and are counted apart from all
+    /// others. If several rules apply, the first that was added does.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, RateLimitRule};
+    /// use limited::{Limiter, Quota, memory::MemoryBackend};
+    /// use tower::{Service, ServiceExt, service_fn};
+    /// use tower_layer::Layer;
+    ///
+    /// # type Error = Box<dyn std::error::Error>;
+    /// # pollster::block_on(async {
+    /// let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(100));
+    /// # let limiter = limiter.clock(limited::ManualClock::new());
+    /// let login = RateLimitRule::new("login", Quota::per_minute(2), |parts| parts.uri.path() == "/login")?;
+    /// let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer())).rule(login);
+    ///
+    /// let hello = service_fn(async |_: Request<()>| Ok::<_, Error>(Response::new(String::from("hello"))));
+    /// let mut service = layer.layer(hello);
+    ///
+    /// // The page views do not spend the quota of the login.
+    /// for (path, remaining) in [
+    ///     ("/", "\"default\";r=99;t=60"),
+    ///     ("/", "\"default\";r=98;t=60"),
+    ///     ("/", "\"default\";r=97;t=60"),
+    ///     ("/login", "\"login\";r=1;t=60"),
+    /// ] {
+    ///     let request = Request::get(path).extension(PeerAddress([192, 0, 2, 7].into())).body(())?;
+    ///     let response = service.ready().await?.call(request).await?;
+    ///     assert_eq!(response.headers()["ratelimit"], remaining);
+    /// }
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// The rule has the algorithm, the clock and the [`OnError`] of the limiter, and the key and
+    /// the [cost](Self::cost) of the layer. Its quota takes precedence over [`quota`](Self::quota).
+    pub fn rule(mut self, rule: RateLimitRule) -> Self {
+        let limiter = self.limiters[0].clone();
+        let namespace = rule.namespace_in(limiter.namespace_name());
+        let limiter = limiter.namespace(namespace).quota(rule.quota).policy_name(rule.name.as_str());
+        self.limiters = self.limiters.iter().cloned().chain([limiter]).collect();
+        self.with(|config| config.add_rule(rule))
     }
 
     /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
@@ -179,6 +237,17 @@ impl<B> RateLimitLayer<B> {
         self.with(|config| config.max_retry_after = max.as_secs().max(1))
     }
 
+    /// Sets what happens to headers about limits that a response already has: from the service, or
+    /// from an inner layer. Default: [`UpstreamHeaders::Append`].
+    ///
+    /// Set [`UpstreamHeaders::Replace`] in front of another server that has limits of its own. Its
+    /// headers may have the name of your policy, or another unit: some servers write
+    /// `X-RateLimit-Reset` as a Unix time, and this layer writes seconds from now. Of stacked
+    /// layers, set it on the innermost: it also removes what inner layers wrote.
+    pub fn upstream_headers(self, upstream_headers: UpstreamHeaders) -> Self {
+        self.with(|config| config.upstream_headers = upstream_headers)
+    }
+
     /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     ///
     /// They have room for one policy: of several layers, the one with the least remaining. No
@@ -202,20 +271,20 @@ impl<B, S> Layer<S> for RateLimitLayer<B> {
     type Service = RateLimitService<S, B>;
 
     fn layer(&self, inner: S) -> RateLimitService<S, B> {
-        RateLimitService::new(inner, self.limiter.clone(), Arc::clone(&self.config))
+        RateLimitService::new(inner, Arc::clone(&self.limiters), Arc::clone(&self.config))
     }
 }
 
 impl<B> Clone for RateLimitLayer<B> {
     fn clone(&self) -> Self {
-        Self { limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
+        Self { limiters: Arc::clone(&self.limiters), config: Arc::clone(&self.config) }
     }
 }
 
 impl<B> fmt::Debug for RateLimitLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitLayer")
-            .field("limiter", &self.limiter)
+            .field("limiter", &self.limiters[0])
             .field("config", &self.config)
             .finish()
     }

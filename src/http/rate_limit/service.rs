@@ -16,13 +16,14 @@ use crate::{Backend, Limiter, telemetry};
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimitService<S, B> {
     inner: S,
-    limiter: Limiter<B>,
+    /// One for each policy.
+    limiters: Arc<[Limiter<B>]>,
     config: Arc<Config>,
 }
 
 impl<S, B> RateLimitService<S, B> {
-    pub(super) const fn new(inner: S, limiter: Limiter<B>, config: Arc<Config>) -> Self {
-        Self { inner, limiter, config }
+    pub(super) const fn new(inner: S, limiters: Arc<[Limiter<B>]>, config: Arc<Config>) -> Self {
+        Self { inner, limiters, config }
     }
 
     /// Returns the service behind the layer.
@@ -53,15 +54,19 @@ where
         let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
             Err(error) => {
-                telemetry::record_missing_key(self.limiter.policy(), self.config.algorithm, &error, false);
+                let policy = self.limiters[cost.policy].policy();
+                telemetry::record_missing_key(policy, self.config.algorithm, &error, false);
                 if matches!(error, KeyError::Missing(_)) && self.config.missing_key == MissingKey::Pass {
                     return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
                 }
                 return RateLimitFuture::rejected(self.config.reject(&Rejection::Key(&error), &parts));
             }
         };
-        let limiter = self.limiter.clone();
-        let decision = Box::pin(async move { limiter.with_quota(cost.quota).allow_n(key, cost.cost).await });
+        let limiters = Arc::clone(&self.limiters);
+        let decision =
+            Box::pin(
+                async move { limiters[cost.policy].with_quota(cost.quota).allow_n(key, cost.cost).await },
+            );
         // Only the service that `poll_ready` was called on may be called. Its clone has to be
         // polled anew.
         let clone = self.inner.clone();
@@ -72,7 +77,11 @@ where
 
 impl<S: Clone, B> Clone for RateLimitService<S, B> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
+        Self {
+            inner: self.inner.clone(),
+            limiters: Arc::clone(&self.limiters),
+            config: Arc::clone(&self.config),
+        }
     }
 }
 
