@@ -68,6 +68,61 @@
 //! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
 //! trust.
 //!
+//! # The order of layers
+//!
+//! The outermost layer sees a request first, and its response last. **In a `ServiceBuilder` the
+//! first layer is the outermost. In axum, the last call of `Router::layer` is the outermost.** From
+//! the outside to the inside:
+//!
+//! | layer | why there |
+//! |---|---|
+//! | CORS | It responds to preflights, so that they spend no quota. It also adds its headers to rejections: without them a script sees a network error instead of a 429. |
+//! | [`RateLimitLayer`] by address | It is cheaper than checking credentials, and protects that check. |
+//! | authentication | The limits behind it know the user. |
+//! | [`RateLimitLayer`] by user, or by API key | A client cannot invent users. |
+//! | [`IdempotencyLayer`] | Retries count against the limits, and rejections are not stored as responses. |
+//!
+//! In axum, use `Router::route_layer` for the layers of this module. With `Router::layer`, requests
+//! to paths without a route pass the layer too, and spend the quota.
+//!
+//! A browser hides most headers from scripts of other origins. [`EXPOSED_HEADERS`] lists those of
+//! this module for the CORS layer. If the service responds to preflights itself,
+//! [`skip_preflights`](RateLimitLayer::skip_preflights) exempts them from the limit.
+//!
+//! ```
+//! use http::{Method, Request, Response, StatusCode};
+//! use limited::http::{EXPOSED_HEADERS, KeyExtractor, RateLimitLayer};
+//! use limited::{Limiter, Quota, memory::MemoryBackend};
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_http::cors::{Any, CorsLayer};
+//!
+//! # type Error = Box<dyn std::error::Error>;
+//! # pollster::block_on(async {
+//! let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(1));
+//! let limit = RateLimitLayer::new(limiter, KeyExtractor::path());
+//! let mut service = ServiceBuilder::new()
+//!     .layer(CorsLayer::new().allow_origin(Any).expose_headers(EXPOSED_HEADERS))
+//!     .layer(limit)
+//!     .service(service_fn(hello));
+//! # async fn hello(_: Request<String>) -> Result<Response<String>, Error> {
+//! #     Ok(Response::default())
+//! # }
+//!
+//! for (method, status) in [
+//!     (Method::OPTIONS, StatusCode::OK), // a preflight, which counts nothing
+//!     (Method::GET, StatusCode::OK),
+//!     (Method::GET, StatusCode::TOO_MANY_REQUESTS),
+//! ] {
+//!     let mut request = Request::builder().method(method).header("origin", "https://shop.example");
+//!     request = request.header("access-control-request-method", "GET");
+//!     let response = service.ready().await?.call(request.body(String::new())?).await?;
+//!     assert_eq!(response.status(), status);
+//!     assert_eq!(response.headers()["access-control-allow-origin"], "*");
+//! }
+//! # Ok::<(), Error>(())
+//! # }).unwrap();
+//! ```
+//!
 //! # Guarantees
 //!
 //! - **The limit is exact.** Each request is decided in one atomic step of the backend, however
@@ -83,8 +138,7 @@
 //!
 //! - **A rejection is stored by no cache**, so that no client gets the 429 of another.
 //!
-//! [`IdempotencyLayer`] lists its own guarantees. If you use both layers, put the rate limit
-//! outside: retries then count against the limit, and rejections are not stored as responses.
+//! [`IdempotencyLayer`] lists its own guarantees.
 //!
 //! # Standards
 //!
@@ -101,6 +155,7 @@
 //! The drafts may change before they become RFCs. The headers would change with them.
 
 mod client_address;
+mod cors;
 mod grpc;
 mod header_list;
 mod idempotency;
@@ -113,6 +168,7 @@ mod response_body;
 mod retry_after;
 
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
+pub use cors::EXPOSED_HEADERS;
 pub use idempotency::{
     BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
 };

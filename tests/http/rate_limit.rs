@@ -1,6 +1,7 @@
 //! The rate limit layer.
 
 mod caching;
+mod cors;
 mod grpc;
 mod key_extractor;
 mod layer;

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 
 use super::rule::{Applies, RateLimitRule};
+use crate::http::cors::is_preflight;
 use crate::http::ratelimit_headers::{self, PolicyName};
 use crate::http::retry_after::DEFAULT_MAX_SECONDS;
 use crate::http::{Exceeded, KeyExtractor, MissingKey, Rejection};
@@ -23,6 +24,7 @@ type OnBackendError = dyn Fn(&Error, &Parts) + Send + Sync;
 pub(super) struct Config {
     /// The layer's own policy, and those of its rules.
     policies: Vec<Policy>,
+    pub(super) skips_preflights: bool,
     pub(super) key: KeyExtractor,
     pub(super) cost: Option<PerRequest<u64>>,
     pub(super) quota_of: Option<PerRequest<Option<Quota>>>,
@@ -99,6 +101,7 @@ impl Config {
     ) -> Self {
         Self {
             policies: vec![Policy::new(name, quota, algorithm, None)],
+            skips_preflights: false,
             key,
             cost: None,
             quota_of: None,
@@ -121,6 +124,11 @@ impl Config {
 
     pub(super) fn add_rule(&mut self, rule: RateLimitRule) {
         self.policies.push(Policy::new(rule.name, rule.quota, self.algorithm, Some(rule.applies)));
+    }
+
+    /// Returns whether a request goes to the service as if there were no layer.
+    pub(super) fn skips(&self, parts: &Parts) -> bool {
+        self.skips_preflights && is_preflight(parts)
     }
 
     pub(super) fn request_cost(&self, parts: &Parts) -> RequestCost {

@@ -73,6 +73,7 @@ use crate::{Error, Limiter, OnError, Quota};
 /// Layers can be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
 /// appends its member to those of the inner layers. A request passes if every layer admits it. The
 /// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
+/// [`limited::http`](crate::http#the-order-of-layers) says which layer is the outer one.
 ///
 /// Limiters with the same namespace and window length share what they count for a key, and so do
 /// their layers: each request then counts twice. Give limiters with different purposes a
@@ -246,6 +247,17 @@ impl<B> RateLimitLayer<B> {
     /// layers, set it on the innermost: it also removes what inner layers wrote.
     pub fn upstream_headers(self, upstream_headers: UpstreamHeaders) -> Self {
         self.with(|config| config.upstream_headers = upstream_headers)
+    }
+
+    /// Does not limit preflights: `OPTIONS` requests with `Origin` and
+    /// `Access-Control-Request-Method`. Default: they are limited like any other request.
+    ///
+    /// A browser sends a preflight before a request to another origin, without credentials. Without
+    /// this setting, preflights spend the quota of the client's address. Call it if the service
+    /// responds to preflights. It is not needed behind a CORS layer that does so:
+    /// [the order of layers](crate::http#the-order-of-layers).
+    pub fn skip_preflights(self) -> Self {
+        self.with(|config| config.skips_preflights = true)
     }
 
     /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.

@@ -47,6 +47,9 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        if self.config.skips(&parts) {
+            return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
+        }
         let cost = self.config.request_cost(&parts);
         if cost.cost == 0 {
             return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
