@@ -24,6 +24,7 @@ type OnBackendError = dyn Fn(&Error, &Parts) + Send + Sync;
 pub(super) struct Config {
     /// The layer's own policy, and those of its rules.
     policies: Vec<Policy>,
+    pub(super) is_enabled: bool,
     pub(super) skips_preflights: bool,
     pub(super) key: KeyExtractor,
     pub(super) cost: Option<PerRequest<u64>>,
@@ -101,6 +102,7 @@ impl Config {
     ) -> Self {
         Self {
             policies: vec![Policy::new(name, quota, algorithm, None)],
+            is_enabled: true,
             skips_preflights: false,
             key,
             cost: None,
@@ -128,7 +130,7 @@ impl Config {
 
     /// Returns whether a request goes to the service as if there were no layer.
     pub(super) fn skips(&self, parts: &Parts) -> bool {
-        self.skips_preflights && is_preflight(parts)
+        !self.is_enabled || (self.skips_preflights && is_preflight(parts))
     }
 
     pub(super) fn request_cost(&self, parts: &Parts) -> RequestCost {
@@ -219,6 +221,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("policies", &self.policies)
+            .field("is_enabled", &self.is_enabled)
             .field("key", &self.key)
             .field("missing_key", &self.missing_key)
             .field("on_error", &self.on_error)

@@ -260,6 +260,17 @@ impl<B> RateLimitLayer<B> {
         self.with(|config| config.skips_preflights = true)
     }
 
+    /// Sets whether the layer limits anything. Default: `true`. A layer that is disabled sends
+    /// every request to the service, and counts nothing.
+    ///
+    /// Use it instead of `ServiceBuilder::option_layer`, which requires layers that keep the type
+    /// of the response. This layer changes the type of its body, to [`ResponseBody`].
+    ///
+    /// [`ResponseBody`]: crate::http::ResponseBody
+    pub fn enabled(self, enabled: bool) -> Self {
+        self.with(|config| config.is_enabled = enabled)
+    }
+
     /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     ///
     /// They have room for one policy: of several layers, the one with the least remaining. No
