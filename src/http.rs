@@ -60,11 +60,17 @@
 //!
 //! | server | use |
 //! |---|---|
-//! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `into_make_service_with_connect_info` |
+//! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())` |
 //! | tonic | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip()))` |
+//! | hyper | [`ClientAddress::peer`], and around the layer `map_request` of a `ServiceBuilder` that inserts the extension `PeerAddress(address.ip())`, with the address that `accept` returned |
 //! | any other | [`ClientAddress::peer`], and the extension [`PeerAddress`] in each request |
 //!
-//! The repository compiles both closures: the first in `examples/axum`, the second in `tests/e2e`.
+//! The repository compiles all of them: the first in `examples/axum`, the others in `tests/e2e`.
+//!
+//! If the server does not store the address, no request has a key. That is no fault of the clients.
+//! They get 500 and not 400, whatever [`MissingKey`] says. The layer logs a warning that names what
+//! is missing, once, and counts each request as `no_key`: see [`telemetry`](crate::telemetry).
+//!
 //! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
 //! trust.
 //!

@@ -17,6 +17,7 @@ const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-
 pub(super) enum Code {
     InvalidArgument = 3,
     ResourceExhausted = 8,
+    Internal = 13,
     Unavailable = 14,
 }
 

@@ -21,6 +21,7 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 /// |---|---|---|
 /// | [`Exceeded`](Self::Exceeded) | 429, with `Retry-After` if waiting helps | `RESOURCE_EXHAUSTED` |
 /// | [`Key`](Self::Key) | 400 | `INVALID_ARGUMENT` |
+/// | [`Key`](Self::Key) that is [`Misconfigured`](KeyError::Misconfigured) | 500 | `INTERNAL` |
 /// | [`BackendFailed`](Self::BackendFailed) | 503 | `UNAVAILABLE` |
 ///
 /// The body is `application/problem+json` (RFC 9457). A 429 has the type `quota-exceeded` of
@@ -127,6 +128,9 @@ impl Rejection<'_> {
                     .with_type(QUOTA_EXCEEDED, "Quota Exceeded")
                     .with_member("violated-policies", vec![exceeded.policy])
             }
+            Self::Key(error @ KeyError::Misconfigured(_)) => {
+                ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
             Self::Key(error) => ProblemDetails::new(StatusCode::BAD_REQUEST, error.to_string()),
             // The backend's error may contain internals, so the client does not get it.
             Self::BackendFailed(_) => {
@@ -138,6 +142,7 @@ impl Rejection<'_> {
     const fn code(&self) -> Code {
         match self {
             Self::Exceeded(_) => Code::ResourceExhausted,
+            Self::Key(KeyError::Misconfigured(_)) => Code::Internal,
             Self::Key(_) => Code::InvalidArgument,
             Self::BackendFailed(_) => Code::Unavailable,
         }

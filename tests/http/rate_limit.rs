@@ -6,6 +6,7 @@ mod enabled;
 mod grpc;
 mod key_extractor;
 mod layer;
+mod missing_key;
 mod readiness;
 mod rules;
 mod spoofing;

@@ -64,6 +64,9 @@ impl IdempotencyProblem {
             Self::Key(_) => {
                 (StatusCode::BAD_REQUEST, "idempotency-key-malformed", "Idempotency-Key is malformed")
             }
+            Self::UnknownCaller(KeyError::Misconfigured(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "server-misconfigured", "Server misconfigured")
+            }
             Self::UnknownCaller(_) => (StatusCode::BAD_REQUEST, "caller-unknown", "Unknown caller"),
             Self::RequestTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", "Request too large")

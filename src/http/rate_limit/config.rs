@@ -12,7 +12,7 @@ use super::rule::{Applies, RateLimitRule};
 use crate::http::cors::is_preflight;
 use crate::http::ratelimit_headers::{self, PolicyName};
 use crate::http::retry_after::DEFAULT_MAX_SECONDS;
-use crate::http::{Exceeded, KeyExtractor, MissingKey, Rejection};
+use crate::http::{Exceeded, KeyError, KeyExtractor, MissingKey, Rejection};
 use crate::{Algorithm, Decision, Error, OnError, Quota, telemetry};
 
 type PerRequest<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
@@ -29,7 +29,7 @@ pub(super) struct Config {
     pub(super) key: KeyExtractor,
     pub(super) cost: Option<PerRequest<u64>>,
     pub(super) quota_of: Option<PerRequest<Option<Quota>>>,
-    pub(super) algorithm: Algorithm,
+    algorithm: Algorithm,
     pub(super) missing_key: MissingKey,
     on_error: OnError,
     pub(super) respond: Option<Arc<Respond>>,
@@ -39,6 +39,8 @@ pub(super) struct Config {
     /// The maximum of `Retry-After`, in seconds.
     pub(super) max_retry_after: u64,
     pub(super) backend_errors: Arc<AtomicU64>,
+    pub(super) missing_keys: Arc<AtomicU64>,
+    has_warned_of_misconfiguration: Arc<AtomicBool>,
     has_warned_of_duplicate: Arc<AtomicBool>,
 }
 
@@ -116,6 +118,8 @@ impl Config {
             upstream_headers: UpstreamHeaders::default(),
             max_retry_after: DEFAULT_MAX_SECONDS,
             backend_errors: Arc::default(),
+            missing_keys: Arc::default(),
+            has_warned_of_misconfiguration: Arc::default(),
             has_warned_of_duplicate: Arc::default(),
         }
     }
@@ -141,6 +145,28 @@ impl Config {
         }
         let quota = self.quota_of.as_ref().and_then(|quota| quota(parts));
         RequestCost { policy: 0, quota: quota.unwrap_or(self.policies[0].quota), cost }
+    }
+
+    /// Counts and reports a request without a key. Returns its response. `None` if it goes to the
+    /// service.
+    pub(super) fn no_key(
+        &self,
+        error: &KeyError,
+        policy: &telemetry::Policy,
+        parts: &Parts,
+    ) -> Option<Response<Bytes>> {
+        self.missing_keys.fetch_add(1, Ordering::Relaxed);
+        let record = |reason: &dyn fmt::Display, warn| {
+            telemetry::record_missing_key(policy, self.algorithm, reason, warn);
+        };
+        match error {
+            KeyError::Misconfigured(missing) => {
+                record(missing, is_first(&self.has_warned_of_misconfiguration));
+            }
+            error => record(error, false),
+        }
+        let passes = matches!(error, KeyError::Missing(_)) && self.missing_key == MissingKey::Pass;
+        (!passes).then(|| self.reject(&Rejection::Key(error), parts))
     }
 
     /// Returns the response to a rejected request.

@@ -51,6 +51,7 @@ use crate::{Error, Limiter, OnError, Quota};
 /// |---|---|
 /// | has [cost](Self::cost) 0 | the service's, unchanged |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
+/// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
 /// | is above the limit | 429 with the same headers and `Retry-After`; the service is not called |
 /// | arrives while the backend fails | 503, or the service's, according to the limiter's [`OnError`]; never 429 |
@@ -185,6 +186,10 @@ impl<B> RateLimitLayer<B> {
     }
 
     /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
+    ///
+    /// The setting is about [keys that the client has not sent](crate::http::KeyError::Missing). If
+    /// the server is [misconfigured](crate::http::KeyError::Misconfigured), the response is always
+    /// 500.
     pub fn on_missing_key(self, missing_key: MissingKey) -> Self {
         self.with(|config| config.missing_key = missing_key)
     }
@@ -277,6 +282,12 @@ impl<B> RateLimitLayer<B> {
     /// standard defines them. The reset is in seconds from now.
     pub fn legacy_headers(self) -> Self {
         self.with(|config| config.legacy_headers = true)
+    }
+
+    /// Returns how many requests had no key, over all services of this layer and its clones: those
+    /// that were rejected, and those that [passed](MissingKey::Pass).
+    pub fn missing_keys(&self) -> u64 {
+        self.config.missing_keys.load(Ordering::Relaxed)
     }
 
     /// Returns how often the backend has failed, over all services of this layer and its clones.

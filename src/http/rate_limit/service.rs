@@ -10,8 +10,8 @@ use tower_service::Service;
 
 use super::RateLimitFuture;
 use super::config::Config;
-use crate::http::{KeyError, MissingKey, Rejection, ResponseBody};
-use crate::{Backend, Limiter, telemetry};
+use crate::http::ResponseBody;
+use crate::{Backend, Limiter};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimitService<S, B> {
@@ -57,12 +57,10 @@ where
         let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
             Err(error) => {
-                let policy = self.limiters[cost.policy].policy();
-                telemetry::record_missing_key(policy, self.config.algorithm, &error, false);
-                if matches!(error, KeyError::Missing(_)) && self.config.missing_key == MissingKey::Pass {
-                    return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
-                }
-                return RateLimitFuture::rejected(self.config.reject(&Rejection::Key(&error), &parts));
+                return match self.config.no_key(&error, self.limiters[cost.policy].policy(), &parts) {
+                    Some(response) => RateLimitFuture::rejected(response),
+                    None => RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body))),
+                };
             }
         };
         let limiters = Arc::clone(&self.limiters);
