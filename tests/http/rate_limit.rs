@@ -2,6 +2,7 @@
 
 mod caching;
 mod cors;
+mod decision;
 mod enabled;
 mod grpc;
 mod key_extractor;

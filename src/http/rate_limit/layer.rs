@@ -82,10 +82,16 @@ use crate::{Error, Limiter, OnError, Quota};
 /// without a namespace are both named `default`. The outer layer notices the equal names in the
 /// response, and [warns](crate::telemetry) once.
 ///
+/// # What the service can read
+///
+/// The extensions of an admitted request contain the [`Decision`](crate::Decision), such as for
+/// `axum::Extension<Decision>`. Of several layers it is the decision with the least remaining. It
+/// is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
+///
 /// # What it costs
 ///
-/// Per request: one decision of the limiter, one allocation for its future, and a few for the key
-/// and the headers. [Rules](Self::rule) are tried
+/// Per request: one decision of the limiter, one allocation for its future, one to store the
+/// decision in the request, and a few for the key and the headers. [Rules](Self::rule) are tried
 /// one after the other.
 #[must_use = "a layer limits nothing until it wraps a service"]
 pub struct RateLimitLayer<B> {
