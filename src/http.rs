@@ -160,6 +160,7 @@
 //!
 //! The drafts may change before they become RFCs. The headers would change with them.
 
+mod attempt_response;
 mod client_address;
 mod cors;
 mod grpc;
@@ -182,4 +183,4 @@ pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, UpstreamHeaders};
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};
-pub use response_body::ResponseBody;
+pub use response_body::{NoBody, ResponseBody};

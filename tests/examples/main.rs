@@ -7,6 +7,8 @@
 #![cfg(feature = "memory")]
 
 mod attempts;
+#[cfg(feature = "http")]
+mod login;
 mod program;
 mod readme;
 mod replay;
