@@ -55,6 +55,14 @@ use crate::telemetry::{self, Instrumented, Policy};
 /// # }).unwrap();
 /// ```
 ///
+/// # Logins
+///
+/// A limit by account alone lets anyone lock an account out: a few wrong passwords are enough, from
+/// anywhere. Count by account and address together, so that only the address is locked out. Count
+/// by address too, which stops a client that tries many accounts. Count before the password is
+/// checked, and clear on success only what belongs to the account. The example `login` in the
+/// repository does all of this, and responds with 429 and `Retry-After`.
+///
 /// # Guarantees
 ///
 /// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
