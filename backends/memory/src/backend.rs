@@ -96,7 +96,8 @@ struct Stores {
 impl MemoryBackend {
     /// Returns the number of known keys, including expired ones that are not removed yet.
     ///
-    /// A key counts once for each kind and length of window that it is used with.
+    /// A key counts once for each kind and length of window that it is used with. The call reads
+    /// one number, so it suits a gauge; `limited::telemetry::record_memory` sets one.
     pub fn len(&self) -> usize {
         self.0.counters.len()
     }

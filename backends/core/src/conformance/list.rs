@@ -334,8 +334,9 @@ crate::__conformance_checks!([define_checks]);
 /// With the argument `skips`, that test fails unless exactly these parts are skipped. So no check
 /// is lost by accident, such as by a fast path that always returns `None`:
 ///
-/// ```text
-/// limited_core::conformance_tests!(MyBackend::default, skips: [Claims, LostResponses]);
+/// ```
+/// # fn my_backend() -> Box<dyn limited_core::Backend> { unimplemented!() }
+/// limited_core::conformance_tests!(my_backend, skips: [Claims, LostResponses]);
 /// ```
 #[macro_export]
 macro_rules! conformance_tests {
