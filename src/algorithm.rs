@@ -89,7 +89,7 @@ impl Algorithm {
     pub(crate) fn window(self, quota: &Quota, now: Timestamp) -> Window {
         match self {
             Self::FixedWindow | Self::SlidingWindow => Window::aligned(now, quota.length()),
-            Self::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
+            Self::TokenBucket => Window::Bucket { length: quota.length() },
         }
     }
 

@@ -1,7 +1,7 @@
 //! One decision as data: its parameters, what the backend is called with, and what the result
 //! means.
 
-use limited_core::{Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
+use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
 
 use crate::algorithm::{CounterValues, Usage};
 use crate::clock::LimiterClock;
@@ -23,7 +23,13 @@ impl Check<'_> {
     #[inline(always)]
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
         let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
-        Ok(if matches!(self.algorithm, Algorithm::SlidingWindow) { counter.sliding() } else { counter })
+        Ok(match self.algorithm {
+            Algorithm::FixedWindow => counter,
+            Algorithm::SlidingWindow => counter.sliding(),
+            Algorithm::TokenBucket => {
+                counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
+            }
+        })
     }
 
     #[inline(always)]

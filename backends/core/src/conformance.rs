@@ -56,6 +56,7 @@
 //! | has claims | assert [`has_claims`] in a test, because the checks of claims pass for a backend without claims |
 
 mod arithmetic;
+mod buckets;
 mod claims;
 mod clock;
 mod concurrency;

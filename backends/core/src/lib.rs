@@ -8,13 +8,14 @@
 //! |---|---|
 //! | the contract | [`Backend`], [`Immediate`], [`Operation`], [`async_trait`](macro@async_trait) |
 //! | identity of a counter | [`Counter`]: a namespace, a [`Key`] and a [`Window`] |
+//! | quota of a bucket | [`BucketQuota`] |
 //! | arguments and results of counters | [`Hit`], [`CounterState`], [`WindowMeta`] |
 //! | identity of a claim | [`ClaimKey`]: a namespace, a [`Key`] and a [`ClaimKind`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
 //! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
-//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`] |
+//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`is_ahead`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`bucket`], [`sliding`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
 //!
 //! # Features
@@ -28,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 mod backend;
+pub mod bucket;
 mod claim;
 mod clock;
 #[cfg(feature = "coalesce")]
@@ -45,6 +47,7 @@ mod window;
 
 pub use async_trait::async_trait;
 pub use backend::{Backend, Immediate};
+pub use bucket::BucketQuota;
 pub use claim::{
     Acquisition, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FencingToken, FinishResult,
     Finished, Grant, InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, RequestHash, StoredResult,
@@ -58,7 +61,7 @@ pub use operation::Operation;
 pub use timestamp::Timestamp;
 pub use window::{
     InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,
-    retained_until,
+    is_ahead, retained_until,
 };
 
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, sliding,
+    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -212,14 +212,14 @@ impl Backend for MemoryBackend {
     }
 }
 
-/// Checks that a sliding counter has an aligned window.
+/// Checks that a sliding counter has an aligned window, and that a bucket has a quota.
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) if it does not.
+/// [`Invalid`](limited_core::BackendError::Invalid) if it does not.
 fn check_window(counter: &Counter<'_>) -> Result<()> {
     if counter.is_sliding() {
         sliding::previous_window(counter)?;
     }
-    Ok(())
+    bucket::quota(counter).map(drop)
 }

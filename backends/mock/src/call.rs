@@ -84,7 +84,7 @@ impl Call {
     /// is already lowered by the previous window.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.request {
-            Request::Counter(_, CounterOp::Increment { hit, metadata }) => {
+            Request::Counter(_, CounterOp::Increment { hit, metadata, .. }) => {
                 Some(Hit { metadata: metadata.as_deref(), ..*hit })
             }
             _ => None,
@@ -218,7 +218,7 @@ mod tests {
         let counter = Counter::new("ns", &key, window).unwrap();
         let hit = Hit::new(3, 9).with_floor(2).with_window_meta(WindowId(7), Some("from 192.0.2.1"));
         let state = CounterState::new(true, 5);
-        let request = Request::counter(&counter, CounterOp::increment(&hit));
+        let request = Request::counter(&counter, CounterOp::increment(None, &hit));
         let call = Call::new(request, Timestamp::EPOCH, Ok(Response::CounterState(state.clone())));
         assert_eq!(call.hit(), Some(hit));
         assert_eq!(call.window_id(), None);

@@ -68,8 +68,8 @@ pub(super) fn zero_ceiling_admits_nothing<H: Harness>(subject: &Subject<'_, H>) 
         counter.expect(&counter.hit(1, 0, NOW), &counter.absent(), rule);
         counter.expect(&counter.get(NOW), &counter.absent(), rule);
     }
-    let quota_of_zero = Window::Bucket { limit: 0, length: WindowLength::MINUTE };
-    let counter = subject.counter(quota_of_zero, "no tokens are refilled");
+    let bucket = subject.counter(Window::Bucket { length: WindowLength::MINUTE }, "no tokens are refilled");
+    let counter = bucket.with_bucket(0, u64::MAX);
     counter.expect(&counter.hit(1, 0, NOW), &counter.absent(), rule);
     let first = counter.first_hit(1, 1, NOW);
     let rule = "rule 4: a bucket with a limit of zero is never full again";

@@ -118,7 +118,7 @@ pub(super) fn window_from_first_hit_is_retained_for_one_length_and_the_skew_afte
 pub(super) fn bucket_is_retained_for_the_skew_after_it_is_full<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: a bucket is retained for the maximum skew after it is full again";
     let limit = BUCKET_LIMIT;
-    let counter = subject.counter(Window::Bucket { limit, length: WindowLength::MINUTE }, "bucket");
+    let counter = subject.counter(Window::Bucket { length: WindowLength::MINUTE }, "bucket");
     let known = counter.uncounted(&counter.first_hit(5, 5, NOW), 0);
     let full_again = bucket_full_at(known.value, limit);
     let last = just_before(full_again.saturating_add(subject.harness.max_clock_skew()));
@@ -177,7 +177,7 @@ pub(super) fn jumping_clock_keeps_a_window_from_first_hit_until_its_end<H: Harne
 
 pub(super) fn jumping_clock_refills_no_bucket<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: if time jumps back and forth, a bucket never counts from below its value";
-    let window = Window::Bucket { limit: BUCKET_LIMIT, length: WindowLength::MINUTE };
+    let window = Window::Bucket { length: WindowLength::MINUTE };
     let counter = subject.counter(window, "bucket");
     let mut value = 0;
     let skew = subject.harness.max_clock_skew();

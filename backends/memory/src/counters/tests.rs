@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 
-use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
+use limited_core::{BucketQuota, Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
 use proptest::prelude::*;
 
+use super::windows::WindowMode;
 use super::*;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -18,7 +19,8 @@ fn count(store: &Counters, key: &str, window: Window, now: Timestamp) -> Counter
     } else {
         0
     });
-    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now).unwrap()
+    let counter = Counter::new("", &key, window).unwrap().with_bucket(BucketQuota::new(1, 1));
+    store.increment(&counter, &hit, now).unwrap()
 }
 
 fn after(time: Timestamp, seconds: u64) -> Timestamp {
@@ -36,7 +38,7 @@ fn slots(store: &Counters) -> (usize, usize) {
 /// Returns a window of each kind.
 fn windows(now: Timestamp) -> [Window; 3] {
     let length = WindowLength::SECOND;
-    [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { limit: 1, length }]
+    [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { length }]
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn operation_scans_a_bounded_number_of_entries() {
 #[test]
 fn buckets_are_swept_in_groups() {
     let store = store();
-    let window = Window::Bucket { limit: 1, length: WindowLength::MINUTE };
+    let window = Window::Bucket { length: WindowLength::MINUTE };
     let (mut now, mut sweeps) = (START, 0);
     for key in 0..60_000_u32 {
         now = now.saturating_add(Duration::from_millis(10));
@@ -162,17 +164,15 @@ fn uninterned_window_kinds_count_like_others() {
     for round in 1..=3 {
         for millis in 1..=400 {
             let length = WindowLength::try_from(Duration::from_millis(100_000 + millis)).unwrap();
-            let kinds = [
-                Window::aligned(START, length),
-                Window::FromFirstHit { length },
-                Window::Bucket { limit: millis, length },
-            ];
+            let kinds =
+                [Window::aligned(START, length), Window::FromFirstHit { length }, Window::Bucket { length }];
             for window in kinds {
                 let key = Key::from("key");
                 let counter = Counter::new("", &key, window).unwrap();
+                let counter = counter.with_bucket(BucketQuota::new(millis, 1));
                 // A bucket counts from its floor.
                 let floor = match window {
-                    Window::Bucket { limit, .. } => u128::from(START.as_nanos()) * u128::from(limit),
+                    Window::Bucket { .. } => u128::from(START.as_nanos()) * u128::from(millis),
                     _ => 0,
                 };
                 let hit = Hit::new(1, floor + 3).with_floor(floor);
