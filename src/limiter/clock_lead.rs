@@ -1,10 +1,10 @@
 //! How far another clock is ahead of this one, as far as buckets have shown.
 //!
-//! The value of a bucket is a time. If another process wrote it by a clock that is ahead, the bucket
-//! looks emptier than it is: a process that is behind by as much as the bucket takes to fill never
-//! gets a token. The backend reports such a value
-//! ([`CounterState::clock_lead`](limited_core::CounterState::clock_lead)), and the limiter counts by
-//! the clock that is ahead from then on.
+//! The value of a bucket is a time. If another process wrote it by a clock that is ahead, the
+//! bucket looks emptier than it is: a process that is behind by as much as the bucket takes to fill
+//! never gets a token. The backend reports such a value
+//! ([`CounterState::clock_lead`](limited_core::CounterState::clock_lead)), and the limiter counts
+//! by the clock that is ahead from then on.
 //!
 //! Only a report raises the lead. It falls by 1/4096 of the time that passes: by two seconds within
 //! 2.3 hours. So a lead that a corrected clock left is forgotten, although the limiters that have
@@ -73,8 +73,8 @@ impl ClockLead {
     }
 }
 
-/// Returns how long to wait for `nanos` to pass by the clock that is ahead by `lead`. The lead falls
-/// meanwhile, by what is left of it at most.
+/// Returns how long to wait for `nanos` to pass by the clock that is ahead by `lead`. The lead
+/// falls meanwhile, by what is left of it at most.
 pub(super) const fn wait(nanos: u128, lead: u64) -> u128 {
     // Of 4,096 nanoseconds, 4,095 pass by that clock. Two more cover what is rounded.
     let longer = nanos / ((1 << DECAY_BITS) - 1) + 2;
