@@ -135,6 +135,17 @@ fn full_bucket_is_absent() {
 }
 
 #[test]
+fn call_has_the_quota_of_a_bucket() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_bucket(&key, Window::Bucket { length: WindowLength::SECOND }, 3);
+    block_on(mock.increment(&counter, &Hit::new(1, u128::MAX), NOW)).unwrap();
+    block_on(mock.get(&counter, NOW)).unwrap();
+    block_on(mock.get(&in_this_minute(&key), NOW)).unwrap();
+    let quotas: Vec<_> = mock.calls().iter().map(|call| call.bucket()).collect();
+    assert_eq!(quotas, [counter.bucket(), counter.bucket(), None]);
+}
+
+#[test]
 fn every_window_counts_at_the_last_timestamp() {
     let (mock, key) = (MockBackend::new(), user());
     for window in [
