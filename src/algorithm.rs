@@ -96,9 +96,8 @@ pub enum Algorithm {
     /// - A lead is at most the [maximum clock skew](crate::backend::MAX_CLOCK_SKEW), 5 s. It is
     ///   short by the time from the arrival of a token to the next hits of both processes. So a
     ///   process that is behind gets somewhat less than its share of a bucket in great demand.
-    /// - In any stretch `t`, at most `burst + limit · (t + s) / window` pass, if the clocks differ
-    ///   by at most `s`. By the clock that is furthest ahead, at most `burst + limit · t / window`
-    ///   pass as soon as the others have learned its lead.
+    /// - In any stretch of time `t`, at most `burst + limit · (t + s) / window` pass, if the clocks
+    ///   differ by at most `s`. A lead that was learned no longer counts as a difference.
     /// - If clocks differ by more than the skew, a bucket may look like that of a wrong clock to
     ///   the process that is behind. It then starts over, and more can pass.
     TokenBucket,

@@ -8,8 +8,9 @@ use limited::backend::MAX_CLOCK_SKEW;
 use limited::{AttemptError, Clock, LimitedAttempt, Limiter, ManualClock, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::{Call, MockBackend};
+use proptest::prelude::*;
 
-use crate::common::{AnyBackend, allow_n, backends, block_on, everywhere, peek};
+use crate::common::{AnyBackend, allow_n, backends, block_on, everywhere, peek, small_quota};
 
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
@@ -167,6 +168,45 @@ fn waiting_as_told_is_enough_for_the_process_behind() {
                 while fleet.allows(1) {}
             }
             block_on(fleet.limiters[0].reset("key")).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn clocks_that_differ_admit_at_most_the_rate_of_the_difference_more(
+        quota in small_quota(),
+        offsets in prop::array::uniform3(0..5_000_000_000_u64),
+        hits in prop::collection::vec((0..3_usize, 1..4_u64, 0..200_000_000_u64), 1..150),
+    ) {
+        let backend = MemoryBackend::new();
+        let processes = offsets.map(|offset| {
+            let clock = ManualClock::new();
+            clock.advance(Duration::from_nanos(offset));
+            let limiter = Limiter::new(backend.clone()).quota(quota).algorithm(TokenBucket);
+            (limiter.clock(clock.clone()), clock)
+        });
+        let differ = offsets.iter().max().unwrap() - offsets.iter().min().unwrap();
+        let (mut now, mut admitted) = (0, Vec::new());
+        for (process, cost, pause) in hits {
+            for (_, clock) in &processes {
+                clock.advance(Duration::from_nanos(pause));
+            }
+            now += pause;
+            if processes[process].0.allow_n_now("key", cost).unwrap().is_allowed() {
+                admitted.push((now, cost));
+            }
+        }
+        let length = quota.window().as_nanos();
+        for (first, (from, _)) in admitted.iter().enumerate() {
+            let mut passed = 0;
+            for (until, cost) in &admitted[first..] {
+                passed += u128::from(*cost);
+                let flowed_in = u128::from(quota.limit()) * u128::from(until - from + differ);
+                prop_assert!(passed * length <= u128::from(quota.capacity()) * length + flowed_in);
+            }
         }
     }
 }

@@ -135,8 +135,8 @@ use crate::{
 ///
 /// # Rules
 ///
-/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards within the
-///    maximum skew never panics and never admits more. A backend retains a window for one length
+/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics,
+///    and within the maximum skew it never admits more. A backend retains a window for one length
 ///    and the [maximum skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum
 ///    skew after it is full. If windows are shorter than the skew, a backend may forget an aligned
 ///    window earlier, to keep later ones. It then refuses hits on that window

@@ -8,7 +8,7 @@ use limited_core::{
     Backend, Counter, CounterState, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
     WindowMeta,
 };
-use limited_mock::MockBackend;
+use limited_mock::{Call, MockBackend};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -141,7 +141,7 @@ fn call_has_the_quota_of_a_bucket() {
     block_on(mock.increment(&counter, &Hit::new(1, u128::MAX), NOW)).unwrap();
     block_on(mock.get(&counter, NOW)).unwrap();
     block_on(mock.get(&in_this_minute(&key), NOW)).unwrap();
-    let quotas: Vec<_> = mock.calls().iter().map(|call| call.bucket()).collect();
+    let quotas: Vec<_> = mock.calls().iter().map(Call::bucket).collect();
     assert_eq!(quotas, [counter.bucket(), counter.bucket(), None]);
 }
 
