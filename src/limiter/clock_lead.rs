@@ -76,6 +76,9 @@ impl ClockLead {
 /// Returns how long to wait for `nanos` to pass by the clock that is ahead by `lead`. The lead
 /// falls meanwhile, by what is left of it at most.
 pub(super) const fn wait(nanos: u128, lead: u64) -> u128 {
+    if nanos == 0 {
+        return 0;
+    }
     // Of 4,096 nanoseconds, 4,095 pass by that clock. Two more cover what is rounded.
     let longer = nanos / ((1 << DECAY_BITS) - 1) + 2;
     let lead = lead as u128;

@@ -122,7 +122,10 @@ impl<B: Backend> Limiter<B> {
     /// Returns the check by the clock that wrote a bucket, if that is ahead, and remembers it.
     #[inline(always)]
     fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
-        if lead.is_zero() { check } else { self.learn_reported_lead(check, lead) }
+        match check.algorithm {
+            TokenBucket if !lead.is_zero() => self.learn_reported_lead(check, lead),
+            FixedWindow | SlidingWindow | TokenBucket => check,
+        }
     }
 
     #[cold]

@@ -139,6 +139,7 @@ fn clones_learn_a_lead_from_each_other() {
         assert!(!allow_n(&behind.clone(), "one", 1).is_allowed());
         let wait = peek(&behind, "other").retry_after().unwrap();
         assert!(wait < Duration::from_millis(110), "{name}: {wait:?}");
+        assert_eq!(peek(&behind, "unused").reset_after(), Duration::ZERO, "{name}");
         // Windows count by the limiter's own clock.
         let window = behind.algorithm(Algorithm::FixedWindow);
         assert_eq!(allow_n(&window, "window", 1).reset_after(), Duration::from_secs(1), "{name}");
