@@ -134,7 +134,10 @@ impl<B: Backend> Limiter<B> {
         // may be that of another thread by the same clock, which is not ahead.
         let now = self.clock.now();
         let lead = check.now.saturating_add(lead).saturating_since(now);
-        Check { lead: self.clock_lead.learn(lead, now).max(check.lead), ..check }
+        let learned = self.clock_lead.learn(lead, now);
+        // Another thread may have learned more meanwhile, by which this hit would not be refused.
+        let reported = u64::try_from(lead.as_nanos()).unwrap_or(u64::MAX);
+        Check { lead: learned.min(reported).max(check.lead), ..check }
     }
 
     #[cold]
