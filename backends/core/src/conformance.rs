@@ -76,6 +76,7 @@
 //! | [`Skip::ClockSkew`] | tolerate some skew in [`Harness::max_clock_skew`] |
 
 mod arithmetic;
+mod buckets;
 mod claims;
 mod clock;
 mod concurrency;

@@ -62,6 +62,7 @@ impl Counters {
         let item = CounterItem {
             key: key.clone(),
             window: counter.window(),
+            limit: counter.bucket().map_or(0, |quota| quota.limit),
             dimensions: counter.dimensions().map(|dimensions| (counter.key().to_owned(), dimensions.clone())),
         };
         let counters = Arc::clone(self);

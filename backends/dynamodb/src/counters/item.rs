@@ -28,7 +28,11 @@ impl ItemKey {
     pub(super) fn of(counter: &Counter<'_>, format: WindowTimeFormat) -> Self {
         Self {
             identifier: identifier(counter.namespace(), counter.key(), MAX_IDENTIFIER_BYTES),
-            window_time: window_time(counter.window(), format),
+            window_time: window_time(
+                counter.window(),
+                counter.bucket().map_or(0, |quota| quota.limit),
+                format,
+            ),
         }
     }
 
@@ -41,6 +45,8 @@ impl ItemKey {
 pub(super) struct CounterItem {
     pub(super) key: ItemKey,
     pub(super) window: Window,
+    /// The limit of a bucket; 0 for other windows.
+    pub(super) limit: u64,
     /// The counter's key and the parts that it was composed of, if it was composed of any.
     pub(super) dimensions: Option<(String, Dimensions)>,
 }
@@ -94,11 +100,9 @@ impl ItemState {
     pub(super) fn has_ended(&self, window: Window, now: Timestamp) -> bool {
         match (window, &self.opened) {
             (Window::FromFirstHit { length }, Some((start, _))) => has_ended(*start, length, now),
-            // A window that no hit has opened, and a bucket that is full, are the same as an absent
-            // one.
+            // A window that no hit has opened is the same as an absent one.
             (Window::FromFirstHit { .. }, None) => true,
-            (Window::Bucket { limit, .. }, _) => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
-            (Window::Aligned { .. }, _) => false,
+            (Window::Aligned { .. } | Window::Bucket { .. }, _) => false,
         }
     }
 
@@ -117,11 +121,17 @@ impl ItemState {
 
 /// Returns when an item may be deleted, if it is written at `now` by hits of which this is the
 /// highest ceiling.
-pub(super) fn expiry(window: Window, now: Timestamp, highest_ceiling: u128, skew: Duration) -> Timestamp {
+pub(super) fn expiry(
+    window: Window,
+    limit: u64,
+    now: Timestamp,
+    highest_ceiling: u128,
+    skew: Duration,
+) -> Timestamp {
     match window {
         Window::Aligned { start, length } => retained_until(start, length, skew),
         Window::FromFirstHit { length } => retained_until(now, length, skew),
-        Window::Bucket { limit, length } => {
+        Window::Bucket { length } => {
             bucket_full_at(highest_ceiling, limit).saturating_add(length.as_duration()).saturating_add(skew)
         }
     }

@@ -112,7 +112,7 @@ impl Counters {
         let window = item.window;
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
         let highest_ceiling = chosen.iter().map(|&index| hits[index].ceiling).max().unwrap_or_default();
-        let expiry = expiry(window, now, highest_ceiling, self.client.settings.max_clock_skew);
+        let expiry = expiry(window, item.limit, now, highest_ceiling, self.client.settings.max_clock_skew);
         let mut update = Update::count(expected, merged, window, &hits[chosen[0]], expiry, write, now)?;
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
+    Backend, BackendError, BucketQuota, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId,
+    WindowLength,
 };
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder, WindowTimeFormat};
 
@@ -31,7 +32,8 @@ async fn hit(
     hit: Hit<'_>,
     now: Timestamp,
 ) -> CounterState {
-    backend.increment(&Counter::new("api", key, window).unwrap(), &hit, now).await.unwrap()
+    let counter = Counter::new("api", key, window).unwrap().with_bucket(BucketQuota::new(100, 100));
+    backend.increment(&counter, &hit, now).await.unwrap()
 }
 
 fn text(value: &str) -> AttributeValue {
@@ -89,7 +91,7 @@ async fn window_from_the_first_hit_and_bucket_have_the_documented_attributes() {
     assert_eq!(item["Generation"], text("000000000000000000000000000000ab"));
     assert_eq!(item["Note"], text("first"));
 
-    let bucket = Window::Bucket { limit: 100, length: WindowLength::MINUTE };
+    let bucket = Window::Bucket { length: WindowLength::MINUTE };
     let now = u128::from(NOON.as_nanos()) * 100;
     let interval = u128::from(WindowLength::MINUTE.as_nanos());
     let token = Hit::new(interval, now + 100 * interval).with_floor(now);
