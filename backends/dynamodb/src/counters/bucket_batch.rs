@@ -1,0 +1,121 @@
+//! A batch of hits on a bucket whose stored value is known. The limits of the hits may differ.
+
+use std::time::Duration;
+
+use limited_core::bucket::StoredBucket;
+use limited_core::coalesce::PendingHit;
+use limited_core::{CounterState, Hit, Timestamp, WindowLength};
+
+/// What a batch makes of a bucket.
+#[derive(Debug)]
+pub(super) struct BucketBatch {
+    /// The result of each hit.
+    pub(super) states: Vec<CounterState>,
+    /// The indexes of the counted hits.
+    pub(super) counted: Vec<usize>,
+    /// The bucket after the last of them; `None` if no hit is counted.
+    pub(super) after: Option<StoredBucket>,
+}
+
+impl BucketBatch {
+    /// Applies the hits to the stored bucket, one after the other. Each of them gets the value in
+    /// the unit of its own limit. `now` is the latest time of the hits.
+    pub(super) fn apply(
+        hits: &[PendingHit],
+        stored: Option<StoredBucket>,
+        length: WindowLength,
+        now: Timestamp,
+        skew: Duration,
+    ) -> Self {
+        let (mut bucket, mut counted, mut after) = (stored, Vec::new(), None);
+        let mut values = vec![None; hits.len()];
+        for (index, hit) in hits.iter().enumerate() {
+            let Some(quota) = hit.bucket else { continue };
+            let live = bucket.map(|stored| stored.live(quota, length, now, skew)).unwrap_or_default();
+            if let Some(value) = Hit::new(hit.cost, hit.ceiling).with_floor(hit.floor).apply(live.value) {
+                values[index] = Some(value);
+                counted.push(index);
+                bucket = Some(StoredBucket { value, quota });
+                after = bucket;
+            }
+        }
+        let state = |(hit, value): (&PendingHit, Option<u128>)| match (value, bucket, hit.bucket) {
+            (Some(value), _, _) => CounterState::new(true, value),
+            (None, Some(bucket), Some(quota)) => {
+                let live = bucket.live(quota, length, now, skew);
+                CounterState::new(false, live.value).with_clock_lead(live.clock_lead)
+            }
+            (None, _, _) => CounterState::new(false, 0),
+        };
+        Self { states: hits.iter().zip(values).map(state).collect(), counted, after }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use limited_core::coalesce::{admissible, values_after};
+    use limited_core::{BucketQuota, MAX_CLOCK_SKEW};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LENGTH: WindowLength = WindowLength::SECOND;
+    const NOW: Timestamp = Timestamp::from_secs(1_795_262_400);
+
+    fn pending(limit: u64, capacity: u64, cost: u64) -> PendingHit {
+        let quota = BucketQuota::new(limit, capacity);
+        let hit = Hit::new(u128::from(cost * LENGTH.as_nanos()), quota.highest_value(LENGTH, NOW));
+        let hit = hit.with_floor(u128::from(NOW.as_nanos()) * u128::from(limit));
+        PendingHit::new(&hit, NOW).with_bucket(Some(quota))
+    }
+
+    fn hits(limits: std::ops::Range<u64>) -> impl Strategy<Value = Vec<PendingHit>> {
+        let hit =
+            (limits, 1..6_u64, 0..4_u64).prop_map(|(limit, capacity, cost)| pending(limit, capacity, cost));
+        prop::collection::vec(hit, 1..8)
+    }
+
+    fn stored() -> impl Strategy<Value = Option<StoredBucket>> {
+        // From one second before to two years ahead.
+        let ahead = prop_oneof![0..20_000_000_000_u64, 0..70_000_000_000_000_000_u64];
+        let bucket = (ahead, 1..9_u64, 1..6_u64).prop_map(|(ahead, limit, capacity)| StoredBucket {
+            value: u128::from(NOW.as_nanos() - LENGTH.as_nanos() + ahead) * u128::from(limit),
+            quota: BucketQuota::new(limit, capacity),
+        });
+        prop::option::of(bucket)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn batch_equals_its_hits_one_by_one(hits in hits(1..9), stored in stored()) {
+            let batch = BucketBatch::apply(&hits, stored, LENGTH, NOW, MAX_CLOCK_SKEW);
+            let (mut bucket, mut counted) = (stored, Vec::new());
+            for (index, hit) in hits.iter().enumerate() {
+                let one = BucketBatch::apply(std::slice::from_ref(hit), bucket, LENGTH, NOW, MAX_CLOCK_SKEW);
+                prop_assert_eq!(one.states[0].counted, batch.states[index].counted);
+                if one.states[0].counted {
+                    prop_assert_eq!(&one.states, &batch.states[index..=index]);
+                    counted.push(index);
+                    bucket = one.after;
+                }
+            }
+            prop_assert_eq!(batch.after, bucket.filter(|_| !counted.is_empty()));
+            prop_assert_eq!(batch.counted, counted);
+        }
+
+        #[test]
+        fn batch_of_one_limit_equals_merged_hits(hits in hits(5..6), stored in stored()) {
+            let batch = BucketBatch::apply(&hits, stored, LENGTH, NOW, MAX_CLOCK_SKEW);
+            let quota = BucketQuota::new(5, 1);
+            let live = stored.map(|stored| stored.live(quota, LENGTH, NOW, MAX_CLOCK_SKEW));
+            let before = live.unwrap_or_default().value;
+            // A later hit with a smaller capacity never frees what an earlier one has counted.
+            let chosen = admissible(&hits, before);
+            prop_assert_eq!(&batch.counted, &chosen);
+            let values = values_after(&hits, &chosen, before);
+            prop_assert_eq!(batch.after.map(|after| after.value), values.last().copied());
+        }
+    }
+}
