@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use limited_core::bucket::StoredBucket;
+use limited_core::bucket::{StoredBucket, convert};
 use limited_core::coalesce::PendingHit;
-use limited_core::{CounterState, Hit, Timestamp, WindowLength};
+use limited_core::{BucketQuota, CounterState, Hit, Timestamp, WindowLength};
 
 /// What a batch makes of a bucket.
 #[derive(Debug)]
@@ -51,10 +51,28 @@ impl BucketBatch {
     }
 }
 
+/// Returns a hit in the unit of another limit. It is rounded against the hit: it is counted only if
+/// the hit is, and leaves a time that is no earlier. `None` if nothing flows in by either limit.
+pub(super) fn in_unit(hit: &PendingHit, limit: u64) -> Option<PendingHit> {
+    let quota = hit.bucket.filter(|quota| quota.limit > 0 && limit > 0)?;
+    let rounded_up = |value| convert(value, quota.limit, limit);
+    let (from, to) = (u128::from(quota.limit), u128::from(limit));
+    // The remainder is below 2^64, so its product fits.
+    let ceiling = (hit.ceiling / from).saturating_mul(to).saturating_add(hit.ceiling % from * to / from);
+    let capacity = u64::try_from(rounded_up(quota.capacity.into())).unwrap_or(u64::MAX);
+    Some(PendingHit {
+        cost: rounded_up(hit.cost),
+        floor: rounded_up(hit.floor),
+        ceiling,
+        bucket: Some(BucketQuota::new(limit, capacity)),
+        ..hit.clone()
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use limited_core::MAX_CLOCK_SKEW;
     use limited_core::coalesce::{admissible, values_after};
-    use limited_core::{BucketQuota, MAX_CLOCK_SKEW};
     use proptest::prelude::*;
 
     use super::*;
@@ -103,6 +121,32 @@ mod tests {
             }
             prop_assert_eq!(batch.after, bucket.filter(|_| !counted.is_empty()));
             prop_assert_eq!(batch.counted, counted);
+        }
+
+        #[test]
+        fn hit_in_another_unit_gains_nothing(
+            limit in 1..50_u64,
+            other in 1..50_u64,
+            capacity in 0..6_u64,
+            cost in 0..6_u64,
+            ahead in 0..20_000_000_000_u128,
+        ) {
+            let hit = pending(limit, capacity, cost);
+            let converted = in_unit(&hit, other).unwrap();
+            let value = u128::from(NOW.as_nanos()) * u128::from(other) + ahead;
+            let apply = |hit: &PendingHit, value| Hit::new(hit.cost, hit.ceiling).with_floor(hit.floor).apply(value);
+            let exact = apply(&hit, convert(value, other, limit));
+            if let Some(after) = apply(&converted, value) {
+                let exact = exact.expect("the hit itself is counted");
+                prop_assert!(convert(after, other, limit) >= exact);
+                // By less than two nanoseconds: that of the cost, and that of the conversion.
+                prop_assert!(convert(after, other, limit) - exact <= 2 * u128::from(limit));
+                // No clock that shows `NOW` looks as if it was ahead.
+                let stored = StoredBucket { value: after, quota: converted.bucket.unwrap() };
+                prop_assert_eq!(stored.live(stored.quota, LENGTH, NOW, Duration::ZERO).value, after);
+            } else {
+                prop_assert!(exact.is_none_or(|exact| exact + 2 * u128::from(limit) > hit.ceiling));
+            }
         }
 
         #[test]

@@ -50,7 +50,7 @@ pub(super) struct CounterItem {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ItemState {
     /// The value: of a bucket in the unit of [`bucket`](Self::bucket), or after
-    /// [`as_bucket`](Self::as_bucket) in that of another quota.
+    /// [`converted`](Self::converted) in that of another quota.
     pub(super) value: u128,
     pub(super) exists: bool,
     /// The attributes of a bucket, as the item has them.
@@ -130,7 +130,7 @@ impl ItemState {
     ) -> Self {
         match (window, quota) {
             (Window::Bucket { .. }, Some(quota)) => {
-                let live = self.as_bucket(window, quota, now, skew);
+                let live = self.converted(window, quota, now, skew);
                 let is_full = live.value <= u128::from(now.as_nanos()) * u128::from(quota.limit);
                 // A bucket that is full is the same as an absent one.
                 if is_full { Self { value: 0, ..live } } else { live }
@@ -142,7 +142,7 @@ impl ItemState {
 
     /// Returns the state with the value of a bucket in the unit of `quota`. The value is 0 if only
     /// a wrong clock can have written it.
-    pub(super) fn as_bucket(
+    pub(super) fn converted(
         self,
         window: Window,
         quota: BucketQuota,

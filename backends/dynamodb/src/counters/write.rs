@@ -10,7 +10,7 @@ use limited_core::{
     BackendError, BucketQuota, CounterState, Result, Timestamp, Window, bucket_full_at, retained_until,
 };
 
-use super::bucket_batch::BucketBatch;
+use super::bucket_batch::{BucketBatch, in_unit};
 use super::item::{CounterItem, ItemKey, ItemState};
 use super::update::{Expected, ExpectedValue, ExpectedWindow, OpenedWithin, WriteId};
 use super::{Counters, write_number};
@@ -55,10 +55,17 @@ impl Counters {
             Some(_) => None,
             None => Some(self.read(&item.key, item.window).await?),
         };
+        let mut is_contended = false;
         for _ in 0..MAX_ROUNDS {
             let round = match seen.take() {
                 Some(seen) if self.is_of_another_unit(item, hits, &seen, now) => {
-                    self.replace_bucket(item, hits, seen, now).await?
+                    let converted =
+                        if is_contended { self.in_stored_unit(item, hits, &seen, now) } else { None };
+                    is_contended = true;
+                    match converted {
+                        Some(converted) => self.write_converted(item, hits, &converted, seen, now).await?,
+                        None => self.replace_bucket(item, hits, seen, now).await?,
+                    }
                 }
                 seen => self.write_merged(item, hits, seen, now).await?,
             };
@@ -96,6 +103,50 @@ impl Counters {
         }
     }
 
+    /// Returns the hits in the unit that the bucket is stored in; `None` if it is absent, or if none
+    /// of them is counted.
+    fn in_stored_unit(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        seen: &ItemState,
+        now: Timestamp,
+    ) -> Option<Vec<PendingHit>> {
+        let stored = seen.bucket.stored()?;
+        let live = stored.live(stored.quota, item.window.length(), now, self.client.settings.max_clock_skew);
+        let converted: Option<Vec<_>> = hits.iter().map(|hit| in_unit(hit, stored.quota.limit)).collect();
+        converted.filter(|converted| live.value > 0 && !admissible(converted, live.value).is_empty())
+    }
+
+    /// Counts the hits in the unit that the bucket is stored in.
+    ///
+    /// If other processes use the bucket by another limit, a replacement may lose against each of
+    /// their writes. This update does not. It rounds against the hits, by less than a nanosecond
+    /// each.
+    async fn write_converted(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        converted: &[PendingHit],
+        seen: ItemState,
+        now: Timestamp,
+    ) -> Result<Round> {
+        let states = match self.write_merged(item, converted, Some(seen), now).await? {
+            Round::Done(states) => states,
+            again @ Round::Again(_) => return Ok(again),
+        };
+        let limit = |hit: &PendingHit| hit.bucket.map_or(0, |quota| quota.limit);
+        let states =
+            states.into_iter().zip(hits.iter().zip(converted)).map(|(mut state, (hit, converted))| {
+                state.value = convert(state.value, limit(converted), limit(hit));
+                if state.counted {
+                    state.value = state.value.min(hit.ceiling);
+                }
+                state
+            });
+        Ok(Round::Done(states.collect()))
+    }
+
     /// Counts the hits by one update that is right for every state of the item that it expects.
     async fn write_merged(
         &self,
@@ -108,7 +159,7 @@ impl Counters {
         let quota = hits.first().and_then(|hit| hit.bucket);
         let live = seen.clone().map(|seen| match (window, quota) {
             // Each hit brings a floor, which depends on its own time.
-            (Window::Bucket { .. }, Some(quota)) => seen.as_bucket(window, quota, now, skew),
+            (Window::Bucket { .. }, Some(quota)) => seen.converted(window, quota, now, skew),
             _ => seen.live(window, quota, now, skew),
         });
         let chosen = admissible(hits, live.as_ref().map_or(0, |live| live.value));
@@ -143,7 +194,7 @@ impl Counters {
                 self.applied(item, &after, now).await;
                 let after = match quota {
                     // If the response was lost, another process may have converted it since.
-                    Some(quota) => after.as_bucket(window, quota, now, skew),
+                    Some(quota) => after.converted(window, quota, now, skew),
                     None => after,
                 };
                 let before = if expected.starts_over() { 0 } else { after.value.saturating_sub(merged.cost) };

@@ -212,3 +212,40 @@ async fn bucket_without_a_quota_is_invalid() {
     assert_eq!(wire.take_operations().len(), 0);
     backend.reset(&counter, None, now).await.unwrap();
 }
+
+/// During a rollout some processes have the new limit and some the old one.
+#[tokio::test(start_paused = true)]
+async fn busy_processes_with_different_limits_do_not_throttle_each_other() {
+    let wire = Wire::new();
+    wire.backend().await;
+    wire.set_latency(Duration::from_millis(4));
+    let clock = ManualClock::new();
+    let limits = [100_000, 100_000, 100_000, 100_000, 90_000, 90_000, 80_000, 80_000];
+    let calls: Vec<_> = limits
+        .into_iter()
+        .map(|limit| {
+            let limiter = process(&wire, &clock);
+            tokio::spawn(async move {
+                let mut admitted = 0;
+                for number in 0..50 {
+                    tokio::time::sleep(Duration::from_millis(number % 3)).await;
+                    let decision =
+                        limiter.with_quota(Quota::per_hour(limit)).allow_n("key", 100).await.unwrap();
+                    admitted += if decision.is_allowed() { 100 } else { 0 };
+                }
+                admitted
+            })
+        })
+        .collect();
+    let mut admitted = Vec::new();
+    for call in calls {
+        admitted.push(call.await.unwrap());
+    }
+    assert_eq!(admitted, [5_000; 8]);
+    // 4,000 shares of 1/100,000 each, as the other limits have it.
+    let used = process(&wire, &clock).with_quota(Quota::per_hour(72_000)).peek("key").await.unwrap().used();
+    let expected = 4 * 5_000 * 72 / 100 + 2 * 5_000 * 72 / 90 + 2 * 5_000 * 72 / 80;
+    assert!((expected..=expected + 1).contains(&used), "{used} of {expected}");
+    let updates = wire.count(UPDATE);
+    assert!(updates <= 400 * 4, "{updates} updates for 400 hits");
+}
