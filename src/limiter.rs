@@ -1,6 +1,7 @@
 //! The limiter: settings, and the public methods that decide.
 
 mod check;
+mod clock_lead;
 mod decide;
 mod with_quota;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 
 use self::check::Check;
+use self::clock_lead::ClockLead;
 pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
 use crate::poll_once::poll_once;
@@ -81,6 +83,7 @@ pub struct Limiter<B> {
     clock: LimiterClock,
     /// Whether the coarse clock is precise enough for the quota.
     is_coarse: bool,
+    clock_lead: Arc<ClockLead>,
 }
 
 /// # Settings
@@ -96,6 +99,7 @@ impl<B> Limiter<B> {
             on_error: OnError::default(),
             clock: LimiterClock::System,
             is_coarse: false,
+            clock_lead: Arc::default(),
         }
         .with_matching_clock()
     }
@@ -123,7 +127,8 @@ impl<B> Limiter<B> {
     /// [clock of the system](Self#clock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self { clock: LimiterClock::custom(clock), ..self }.with_matching_clock()
+        let clock = LimiterClock::custom(clock);
+        Self { clock, clock_lead: Arc::default(), ..self }.with_matching_clock()
     }
 
     /// Sets what to decide if the backend fails. Default: [`OnError::Return`].
@@ -259,7 +264,7 @@ impl<B> Limiter<B> {
 
     #[inline(always)]
     fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
-        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now }
+        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now, lead: 0 }
     }
 }
 
@@ -273,6 +278,7 @@ impl<B> Clone for Limiter<B> {
             on_error: self.on_error,
             clock: self.clock.clone(),
             is_coarse: self.is_coarse,
+            clock_lead: Arc::clone(&self.clock_lead),
         }
     }
 }

@@ -158,3 +158,103 @@ pub fn convert(value: u128, from_limit: u64, to_limit: u64) -> u128 {
     // The rest is below 2^64, so its product fits.
     whole.saturating_mul(to).saturating_add((rest * to).div_ceil(from))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SKEW: Duration = Duration::from_secs(5);
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    fn any_length() -> impl Strategy<Value = WindowLength> {
+        (WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos())
+            .prop_map(|nanos| WindowLength::try_from(Duration::from_nanos(nanos)).unwrap())
+    }
+
+    fn any_limit() -> impl Strategy<Value = u64> {
+        (any::<u64>(), 0..64_u32).prop_map(|(limit, shift)| (limit >> shift).max(1))
+    }
+
+    #[test]
+    fn used_share_of_a_bucket_without_a_burst_stays_the_same() {
+        let length = WindowLength::MINUTE;
+        let full = |limit| BucketQuota::new(limit, limit).highest_value(length, NOW);
+        for (from, to) in [(10, 9), (10, 20), (1_000_000_007, 3)] {
+            assert_eq!(convert(full(from), from, to), full(to));
+        }
+    }
+
+    #[test]
+    fn bucket_that_never_refills_is_converted_to_an_absent_one() {
+        assert_eq!(convert(u128::MAX, 0, 7), 0);
+        assert_eq!(convert(u128::MAX, 7, 0), 0);
+        assert_eq!(convert(u128::MAX, 0, 0), u128::MAX);
+    }
+
+    #[test]
+    fn value_is_live_up_to_twice_the_skew_and_absent_beyond() {
+        let (quota, length) = (BucketQuota::new(10, 7), WindowLength::SECOND);
+        let highest = quota.highest_value(length, NOW);
+        let live = |ahead| StoredBucket { value: highest + ahead, quota }.live(quota, length, NOW, SKEW);
+        for (nanos, lead) in [(0, 0), (1, 1), (10_000_000_000, 10_000_000_000)] {
+            let expected = LiveBucket { value: highest + 10 * nanos, clock_lead: Duration::from_nanos(lead) };
+            assert_eq!(live(10 * nanos), expected);
+        }
+        assert_eq!(live(10 * 10_000_000_000 + 1), LiveBucket::default());
+        // Less than a nanosecond is no lead.
+        assert_eq!(live(9).clock_lead, Duration::ZERO);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8192))]
+
+        #[test]
+        fn conversion_is_the_exact_quotient_rounded_up(value: u64, from in any_limit(), to in any_limit()) {
+            let exact = u128::from(value) * u128::from(to);
+            prop_assert_eq!(convert(value.into(), from, to), exact.div_ceil(from.into()));
+        }
+
+        #[test]
+        fn conversion_there_and_back_never_lowers_a_value(
+            value: u128, shift in 0..128_u32, from in any_limit(), to in any_limit(),
+        ) {
+            let value = value >> shift;
+            let there = convert(value, from, to);
+            prop_assume!(there < u128::MAX);
+            let back = convert(there, to, from);
+            prop_assert!(back >= value);
+            // By less than one unit of the other limit.
+            prop_assert!(back - value <= u128::from(from.div_ceil(to)));
+        }
+
+        #[test]
+        fn conversion_keeps_the_order_of_values(
+            one: u128, other: u128, from in any_limit(), to in any_limit(),
+        ) {
+            let [low, high] = [one.min(other), one.max(other)];
+            prop_assert!(convert(low, from, to) <= convert(high, from, to));
+        }
+
+        #[test]
+        fn value_of_a_clock_within_the_skew_is_live_for_every_quota(
+            limit in any_limit(), capacity: u64, length in any_length(), ahead in 0..=5_000_000_000_u64,
+            lead in 0..=5_000_000_000_u64, asked in any_limit(),
+        ) {
+            let quota = BucketQuota::new(limit, capacity);
+            let writer = NOW.saturating_add(Duration::from_nanos(ahead + lead));
+            let stored = StoredBucket { value: quota.highest_value(length, writer), quota };
+            let live = stored.live(BucketQuota::new(asked, 0), length, NOW, SKEW);
+            prop_assert_eq!(live.value, convert(stored.value, limit, asked));
+            prop_assert_eq!(live.clock_lead, Duration::from_nanos(ahead + lead));
+        }
+
+        #[test]
+        fn no_input_overflows(value: u128, limit: u64, capacity: u64, asked: u64, now: u64, skew: u64) {
+            let stored = StoredBucket { value, quota: BucketQuota::new(limit, capacity) };
+            let (now, skew) = (Timestamp::from_nanos(now), Duration::from_secs(skew));
+            stored.live(BucketQuota::new(asked, 1), WindowLength::MAX, now, skew);
+        }
+    }
+}

@@ -167,11 +167,11 @@ impl<H: Harness> CounterProbe<'_, H> {
         let key = Key::from(&self.key);
         let counter =
             Counter::new(&self.namespace, &key, self.window).expect("the suite uses valid keys only");
-        operation(&match self.window {
+        let counter = match self.window {
             Window::Bucket { .. } => counter.with_bucket(self.bucket),
-            _ if self.is_sliding => counter.sliding(),
-            _ => counter,
-        })
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => counter,
+        };
+        operation(&if self.is_sliding { counter.sliding() } else { counter })
     }
 
     #[track_caller]

@@ -76,6 +76,10 @@ defects! {
         clock_jump_back_keeps_full_counters_full;
     /// A bucket that seems too far ahead of the time is treated as corrupt, and filled.
     RefillsWhenTimeGoesBack, refills_when_time_goes_back:
+        clock_jump_back_keeps_full_counters_full
+        jumping_clock_refills_no_bucket;
+    /// A bucket that a clock wrote which is slightly ahead starts over.
+    ToleratesNoSkewOfBuckets, tolerates_no_skew_of_buckets:
         bucket_of_a_clock_within_the_skew_keeps_its_value;
     /// The window of another time replaces the stored one.
     KeepsOneWindowPerKey, keeps_one_window_per_key:

@@ -157,9 +157,12 @@ impl Reference {
     ) -> State {
         let stored = state.and_then(|state| Some(StoredBucket { value: state.value, quota: state.bucket? }));
         let live = stored.map_or_else(LiveBucket::default, |stored| match self.defect {
-            Some(RefillsWhenTimeGoesBack) if stored.value > stored.quota.highest_value(length, now) => {
+            Some(RefillsWhenTimeGoesBack)
+                if stored.value > BucketQuota { capacity: 5, ..stored.quota }.highest_value(length, now) =>
+            {
                 LiveBucket::default()
             }
+            Some(ToleratesNoSkewOfBuckets) => stored.live(quota, length, now, Duration::ZERO),
             Some(KeepsTheUnitOfAnotherLimit) => {
                 StoredBucket { quota, ..stored }.live(quota, length, now, MAX_CLOCK_SKEW)
             }
@@ -228,8 +231,12 @@ impl Reference {
 
 /// # Forgetting
 impl Reference {
-    fn forget_some(&self, states: &mut HashMap<Id, State>, now: Timestamp) {
-        self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+    fn forget_some(&self, states: &mut HashMap<Id, State>, length: WindowLength, now: Timestamp) {
+        let latest = self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        // The clock was wrong before.
+        if now.saturating_add(2 * length.as_duration() + MAX_CLOCK_SKEW).as_nanos() < latest {
+            self.latest.store(now.as_nanos(), Ordering::Relaxed);
+        }
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
             (Some(ForgetsWindowsAtTheirEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
             (Some(ForgetsFullBuckets), 2, None) => !has_passed(full_at(state), now),

@@ -46,7 +46,7 @@ impl Reference {
     pub(super) fn read_counter(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let mut states = self.states();
-        self.forget_some(&mut states, now);
+        self.forget_some(&mut states, window.length(), now);
         if let (Some(ReadsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
             state.value += 1;
         }
@@ -64,7 +64,7 @@ impl Reference {
             return self.state(false, window, self.live(None, counter, now));
         }
         let mut states = self.states();
-        self.forget_some(&mut states, now);
+        self.forget_some(&mut states, window.length(), now);
         if id.kind == 0 && self.is_forgotten(&id, &State::default()) && !self.has(CountsForgottenWindows) {
             return self.refused_as_forgotten(window.length());
         }
