@@ -58,7 +58,7 @@ impl Counters {
         let mut is_contended = false;
         for _ in 0..MAX_ROUNDS {
             let round = match seen.take() {
-                Some(seen) if self.is_of_another_unit(item, hits, &seen, now) => {
+                Some(seen) if self.needs_replacement(item, hits, &seen, now) => {
                     let converted =
                         if is_contended { self.in_stored_unit(item, hits, &seen, now) } else { None };
                     is_contended = true;
@@ -79,9 +79,13 @@ impl Counters {
         ))
     }
 
-    /// Returns whether an expression cannot count the hits on this state of a bucket: their limits
+    /// Returns whether no expression can count the hits on this state of a bucket: their limits
     /// differ from the stored one, or a wrong clock wrote it.
-    fn is_of_another_unit(
+    ///
+    /// A value that only a wrong clock can have written is counted on nevertheless if the hits fit
+    /// on top of it: by a larger capacity than that of the writer. Finding out would cost each hit a
+    /// longer condition, and the bucket is right again within the time in which it fills.
+    fn needs_replacement(
         &self,
         item: &CounterItem,
         hits: &[PendingHit],
@@ -103,8 +107,8 @@ impl Counters {
         }
     }
 
-    /// Returns the hits in the unit that the bucket is stored in; `None` if it is absent, or if none
-    /// of them is counted.
+    /// Returns the hits in the unit that the bucket is stored in; `None` if it is absent, or if no
+    /// hit is counted.
     fn in_stored_unit(
         &self,
         item: &CounterItem,
@@ -309,7 +313,7 @@ impl Counters {
             return;
         }
         let mut slots = state.slots.clone();
-        // Numbers are times, and a wrong clock may have written one that stays the highest for long.
+        // Numbers are times. One of a wrong clock would stay the highest for long.
         let latest = write_number(now.saturating_add(self.client.settings.max_clock_skew));
         slots.sort_by_key(|(_, number)| if *number > latest { 0 } else { *number });
         slots.truncate(slots.len() - SLOTS_KEPT);

@@ -144,7 +144,7 @@ async fn hits_of_different_limits_in_one_batch_share_the_bucket() {
     }
     // Conversions round up by less than a token in all.
     assert!((177..=180).contains(&used), "{used}");
-    // The first hit is a write of its own. The others are one batch: its state is read, and replaced.
+    // The first hit is a write of its own. The others are one batch: it is read, and replaced.
     assert_eq!(wire.take_operations(), [UPDATE, GET, UPDATE]);
 }
 

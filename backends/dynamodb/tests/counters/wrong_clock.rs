@@ -150,7 +150,7 @@ async fn slots_of_wrong_clocks_are_removed_first() {
     for _ in 0..8 {
         hit().await;
     }
-    // A write by a clock a year ahead goes to another window; the slots of this one get its numbers.
+    // A clock a year ahead writes such numbers.
     let wrong = (start.saturating_add(YEAR).as_nanos() / 1_000).to_string();
     let item = raw_item(&client(&wire), "limits", "key", window_time).await;
     let old: Vec<String> = item.keys().filter(|name| name.starts_with("Writer_")).cloned().collect();
