@@ -31,7 +31,8 @@ async fn changed_limit_keeps_what_was_used() {
     }
     let restarted = process(&wire, &clock);
     for limit in [9, 11, 1, 100] {
-        for limiter in [&limiter, &restarted] {
+        // A process that has not used the bucket expects it to be full.
+        for limiter in [&limiter, &restarted, &process(&wire, &clock)] {
             let decision = limiter.with_quota(Quota::per_minute(limit)).allow("key").await.unwrap();
             assert!(!decision.is_allowed(), "{limit}: {decision:?}");
             // The time at which the bucket is full stays, and a token takes a minute / limit.
@@ -166,6 +167,8 @@ async fn batch_of_one_limit_and_several_bursts_is_one_request() {
     }
     assert_eq!(admitted, [true, true, true, true, false, true]);
     assert_eq!(wire.take_operations(), [UPDATE, UPDATE]);
+    let item = raw_item(&client(&wire), "limits", "key", "BUCKET/PT1M").await;
+    assert_eq!(item["Capacity"].as_n().unwrap(), "5", "that of the last counted hit");
 }
 
 fn bucket_hit(quota: BucketQuota, cost: u64, now: Timestamp) -> Hit<'static> {
