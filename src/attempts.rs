@@ -70,9 +70,10 @@ use crate::telemetry::{self, Instrumented};
 /// - **A lost response is an error.** The attempt may have been counted, once and not twice, and is
 ///   then used. Fewer than `max` attempts may pass, never more.
 /// - **Clock skew** between processes moves the end of a window by that much. A clock that jumps
-///   back still finds the window, if the jump is no longer than the
-///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) and one validity. The window then ends
-///   later, by the length of the jump.
+///   back still finds the window, if it starts at most the
+///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) ahead. The window then ends later, by the
+///   length of the jump. A window that starts further ahead was opened by a wrong clock, and does
+///   not count.
 /// - **A failure of the backend is an error**, neither a refusal nor an attempt.
 ///
 /// # Cost

@@ -42,8 +42,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// the backend. No more than the limit is admitted, however many tasks, threads, clones and (over a
 /// shared backend) processes decide at the same time.
 ///
-/// Limiters over one backend share their counters if namespace and window length are equal. Token
-/// buckets also need equal limits.
+/// Limiters over one backend share their counters if namespace and window length are equal, and
+/// both or neither use a token bucket. Each has its own limit.
 ///
 /// # Cost
 ///
@@ -243,8 +243,9 @@ impl<B> Limiter<B> {
     /// borrows the limiter, and is cheap to make.
     ///
     /// Quotas with equal window lengths share their counters, each with its own limit. A customer
-    /// that changes plans therefore keeps what was counted. Token buckets share their counters only
-    /// if the limits are equal too.
+    /// that changes plans therefore keeps what was counted. [`Algorithm::TokenBucket`] says what a
+    /// change means for a bucket. [`reset`](Self::reset) frees the whole limit, for example after
+    /// an upgrade.
     ///
     /// ```
     /// # use limited::{Limiter, Quota, memory::MemoryBackend};

@@ -1,14 +1,16 @@
 //! How far another clock is ahead of this one, as far as buckets have shown.
 //!
-//! The value of a bucket is a time. If another process wrote it by a clock that is ahead, the bucket
-//! looks emptier than it is: a process that is behind by as much as the bucket takes to fill never
-//! gets a token. The backend reports such a value
-//! ([`CounterState::clock_lead`](limited_core::CounterState::clock_lead)), and the limiter counts by
-//! the clock that is ahead from then on.
+//! The value of a bucket is a time. If another process wrote it by a clock that is ahead, the
+//! bucket looks emptier than it is: a process that is behind by as much as the bucket takes to fill
+//! never gets a token. The backend reports such a value
+//! ([`CounterState::clock_lead`](limited_core::CounterState::clock_lead)), and the limiter counts
+//! by the clock that is ahead from then on.
 //!
-//! Only a report raises the lead. It falls by 1/256 of the time that passes. So a lead that a
-//! corrected clock left is forgotten, although the limiters that have learned it write times that
-//! others learn it from: a report is at most the lead of its writer, less the time since then.
+//! Only a report raises the lead. It falls by 1/4096 of the time that passes: by two seconds within
+//! 2.3 hours. So a lead that a corrected clock left is forgotten, although the limiters that have
+//! learned it write times that others learn it from: a report is at most the lead of its writer,
+//! less the time since then. A lead that fell faster would be unfair. A report is short by the time
+//! between the arrival of a token and the next hit, so that the longest of many reports is needed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +21,8 @@ use limited_core::{MAX_CLOCK_SKEW, Timestamp};
 /// it was learned, without as many lower bits.
 const LEAD_BITS: u32 = 24;
 
-/// The lead falls by one part in 2^8 of the time that passes.
-const DECAY_BITS: u32 = 8;
+/// The lead falls by one part in 2^12 of the time that passes.
+const DECAY_BITS: u32 = 12;
 
 const SKEW: u64 = MAX_CLOCK_SKEW.as_secs() * 1_000_000_000;
 
@@ -71,10 +73,10 @@ impl ClockLead {
     }
 }
 
-/// Returns how long to wait for `nanos` to pass by the clock that is ahead by `lead`. The lead falls
-/// meanwhile, by what is left of it at most.
+/// Returns how long to wait for `nanos` to pass by the clock that is ahead by `lead`. The lead
+/// falls meanwhile, by what is left of it at most.
 pub(super) const fn wait(nanos: u128, lead: u64) -> u128 {
-    // Of 256 nanoseconds, 255 pass by that clock. Two more cover what is rounded.
+    // Of 4,096 nanoseconds, 4,095 pass by that clock. Two more cover what is rounded.
     let longer = nanos / ((1 << DECAY_BITS) - 1) + 2;
     let lead = lead as u128;
     nanos.saturating_add(if longer < lead { longer } else { lead })
@@ -115,8 +117,8 @@ mod tests {
         let learned = lead.learn(Duration::from_secs(2), NOW);
         assert!((1_999_900_000..=2_000_000_000).contains(&learned), "{learned}");
         assert_eq!(lead.at(NOW), learned);
-        assert!(lead.at(after(Duration::from_secs(256))).abs_diff(1_000_000_000) < 100_000);
-        assert_eq!(lead.at(after(Duration::from_secs(512))), 0);
+        assert!(lead.at(after(Duration::from_secs(4_096))).abs_diff(1_000_000_000) < 100_000);
+        assert_eq!(lead.at(after(Duration::from_secs(8_192))), 0);
         assert_eq!(lead.0.load(Ordering::Relaxed), 0, "a lead that is over costs nothing more");
     }
 
@@ -146,7 +148,7 @@ mod tests {
             other.learn(Duration::from_nanos(one.at(now)), now);
             one.learn(Duration::from_nanos(other.at(now)), now);
             now = now.saturating_add(Duration::from_millis(100));
-            assert!(now < after(Duration::from_secs(1_281)));
+            assert!(now < after(Duration::from_secs(20_481)));
         }
     }
 
@@ -164,7 +166,7 @@ mod tests {
 
         #[test]
         fn clock_that_is_ahead_never_runs_backwards(
-            reported in 0..2 * SKEW, first in 0..3_000 * SKEW, second in 0..3_000 * SKEW,
+            reported in 0..2 * SKEW, first in 0..9_000 * SKEW, second in 0..9_000 * SKEW,
         ) {
             let lead = ClockLead::default();
             lead.learn(Duration::from_nanos(reported), NOW);
@@ -177,7 +179,7 @@ mod tests {
 
         #[test]
         fn waiting_is_enough_by_the_clock_that_is_ahead(
-            reported in 0..2 * SKEW, asked in 0..1_000 * SKEW, nanos in 0..1_000 * SKEW,
+            reported in 0..2 * SKEW, asked in 0..9_000 * SKEW, nanos in 0..9_000 * SKEW,
         ) {
             let lead = ClockLead::default();
             lead.learn(Duration::from_nanos(reported), NOW);

@@ -122,11 +122,16 @@ impl<B: Backend> Limiter<B> {
     /// Returns the check by the clock that wrote a bucket, if that is ahead, and remembers it.
     #[inline(always)]
     fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
-        if lead.is_zero() {
-            return check;
-        }
-        let lead = self.clock_lead.learn(lead, check.now);
-        Check { lead: lead.max(check.lead), ..check }
+        if lead.is_zero() { check } else { self.learn_reported_lead(check, lead) }
+    }
+
+    #[cold]
+    fn learn_reported_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
+        // The clock is read again. If this thread was suspended since the first reading, the value
+        // may be that of another thread by the same clock, which is not ahead.
+        let now = self.clock.now();
+        let lead = check.now.saturating_add(lead).saturating_since(now);
+        Check { lead: self.clock_lead.learn(lead, now).max(check.lead), ..check }
     }
 
     #[cold]

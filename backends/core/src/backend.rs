@@ -135,11 +135,12 @@ use crate::{
 ///
 /// # Rules
 ///
-/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards within the
-///    maximum skew never panics and never admits more. A backend retains a window for one length and the [maximum
-///    skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum skew after it is
-///    full. If windows are shorter than the skew, a backend may forget an aligned window earlier,
-///    to keep later ones. It then refuses hits on that window ([`CounterState::start`]).
+/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics,
+///    and within the maximum skew it never admits more. A backend retains a window for one length
+///    and the [maximum skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum
+///    skew after it is full. If windows are shorter than the skew, a backend may forget an aligned
+///    window earlier, to keep later ones. It then refuses hits on that window
+///    ([`CounterState::start`]).
 ///
 ///    What a wrong clock wrote does not outlast the clock. A window from the first hit is absent
 ///    while it [starts further ahead](crate::is_ahead) than the skew. A bucket is absent while its
@@ -249,7 +250,8 @@ pub trait Backend: Send + Sync {
     /// An absent counter is no error.
     ///
     /// Ignores whether the counter is [sliding](Counter::is_sliding), and the [quota of a
-    /// bucket](Counter::bucket), which may be missing; the limiter may pass a sliding one. Resets only the counter's own window, never the previous one.
+    /// bucket](Counter::bucket), which may be missing; the limiter may pass a sliding one. Resets
+    /// only the counter's own window, never the previous one.
     ///
     /// # Errors
     ///

@@ -18,9 +18,9 @@
 //!
 //! A counted hit leaves a time of at most its `now` and the [time in which its quota
 //! fills](BucketQuota::fills_in). Its `now` is ahead of another clock by at most the maximum clock
-//! skew, and a caller may count by a clock that is [ahead of its own](crate::CounterState::clock_lead)
-//! by as much. A later time was written by a wrong clock. Then the bucket is absent: it starts
-//! over.
+//! skew, and a caller may count by a clock that is [ahead of its
+//! own](crate::CounterState::clock_lead) by as much. A later time was written by a wrong clock.
+//! Then the bucket is absent: it starts over.
 //!
 //! The quota is that of the hit that wrote the value. By the quota of the reader, a hit with a
 //! smaller burst would free the bucket of one with a larger burst.

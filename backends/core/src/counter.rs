@@ -64,9 +64,9 @@ impl<'a> Counter<'a> {
     /// A property of the operation, and no part of the counter's identity. Operations of different
     /// quotas share a bucket, and the backend [converts](crate::bucket) its value.
     ///
-    /// The ceiling of a hit on a bucket is at most the [highest
-    /// value](BucketQuota::highest_value) of its quota at `now` and the maximum clock skew. A higher
-    /// value counts as that of a wrong clock.
+    /// The ceiling of a hit on a bucket is at most the [highest value](BucketQuota::highest_value)
+    /// of its quota at `now` and the maximum clock skew. A higher value counts as that of a wrong
+    /// clock.
     #[must_use]
     pub const fn with_bucket(self, quota: BucketQuota) -> Self {
         Self { bucket: Some(quota), ..self }

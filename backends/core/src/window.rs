@@ -8,7 +8,8 @@ use crate::timestamp::nanos;
 /// The maximum clock skew: how far the clocks of processes that share a backend may differ, and how
 /// far one clock may jump back.
 ///
-/// A backend retains a window for one length and this long after its end. It may let its users set
+/// A backend retains a window for one length and this long after its end. What is further ahead of
+/// the time than this was [written by a wrong clock](is_ahead). A backend may let its users set
 /// another value.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
 
@@ -136,9 +137,9 @@ pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -
     now.as_nanos().saturating_sub(start.as_nanos()) >= length.0
 }
 
-/// Returns whether a window from the first hit that started at `start` can only have been started by
-/// a wrong clock: `start` is ahead of `now` by more than the maximum clock skew. Such a window is
-/// absent.
+/// Returns whether a window from the first hit that started at `start` can only have been started
+/// by a wrong clock: `start` is ahead of `now` by more than the maximum clock skew. Such a window
+/// is absent.
 pub const fn is_ahead(start: Timestamp, now: Timestamp, skew: Duration) -> bool {
     now.saturating_add(skew).as_nanos() < start.as_nanos()
 }
@@ -189,6 +190,15 @@ mod tests {
         for refused in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
             assert_eq!(WindowLength::try_from(refused), Err(InvalidWindowLength(refused)));
         }
+    }
+
+    #[test]
+    fn window_is_ahead_if_it_starts_after_the_skew() {
+        let (now, skew) = (Timestamp::from_secs(100), Duration::from_secs(5));
+        let ahead = |nanos| is_ahead(Timestamp::from_nanos(nanos), now, skew);
+        assert!(!ahead(0) && !ahead(105_000_000_000) && ahead(105_000_000_001));
+        assert!(!is_ahead(Timestamp::MAX, now, Duration::MAX));
+        assert!(!is_ahead(Timestamp::MAX, Timestamp::MAX, Duration::ZERO));
     }
 
     #[test]

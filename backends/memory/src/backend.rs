@@ -33,7 +33,9 @@ use crate::counters::Counters;
 /// namespaces above 56 bytes go through SHA-256 first.
 ///
 /// A counter takes some 100 bytes more if it is a window from the first hit, if its count exceeds
-/// 2^32, or if its quota comes after the first 200 or so of this backend.
+/// 2^32, or if its window length comes after the first 100 or so of this backend. The same is true
+/// of a bucket whose quota comes after the first 100 or so. Limits that wander over many values use
+/// up the room for quotas of buckets, and not that for windows.
 ///
 /// # Expired keys are removed
 ///
@@ -62,9 +64,10 @@ use crate::counters::Counters;
 /// was suspended between reading the clock and calling the backend.
 ///
 /// A jump of more than two window lengths and the maximum clock skew shows that the clock was wrong
-/// before. The key then starts over in the aligned windows of the corrected time. Buckets and
-/// windows from the first hit cannot be corrected like this: they refuse until the clock has caught
-/// up. Keys that were counted ahead of time and are not used again stay until then.
+/// before. The key then starts over in the aligned windows of the corrected time. A window from the
+/// first hit starts over if it begins further ahead than the skew. A bucket starts over if its
+/// value is [further ahead](limited_core::bucket) than its quota and the skew explain. Keys that
+/// were counted ahead of time and are not used again take memory until then.
 ///
 /// # Claims
 ///

@@ -1,8 +1,8 @@
 //! Records of calls: what the mock was asked, and what it returned.
 
 use limited_core::{
-    Acquisition, BackendError, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult, Hit,
-    LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
+    Acquisition, BackendError, BucketQuota, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult,
+    Hit, LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
 };
 
 use crate::request::{ClaimOp, CounterOp, Request};
@@ -87,6 +87,15 @@ impl Call {
             Request::Counter(_, CounterOp::Increment { hit, metadata, .. }) => {
                 Some(Hit { metadata: metadata.as_deref(), ..*hit })
             }
+            _ => None,
+        }
+    }
+
+    /// Returns the quota of an increment or a read of a bucket; `None` for other windows and
+    /// operations. Its limit is the unit of the [`hit`](Self::hit).
+    pub const fn bucket(&self) -> Option<BucketQuota> {
+        match &self.request {
+            Request::Counter(_, CounterOp::Increment { bucket, .. } | CounterOp::Get { bucket }) => *bucket,
             _ => None,
         }
     }

@@ -126,8 +126,8 @@ impl Counters {
     fn live_bucket(&self, id: &CounterId, quota: BucketQuota, now: Timestamp) -> LiveBucket {
         let stored = self.states.get(id).and_then(|state| {
             let quota = state.bucket?;
-            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later must
-            // still count.
+            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later
+            // must still count.
             let is_full = state.value <= u128::from(now.as_nanos()) * u128::from(quota.limit);
             (!is_full).then_some(StoredBucket { value: state.value, quota })
         });

@@ -41,8 +41,8 @@ pub(super) fn clock_jump_back_keeps_full_counters_full<H: Harness>(subject: &Sub
         for back in [NANOSECOND.min(skew), Duration::from_millis(1).min(skew), skew] {
             counter.expect(&counter.hit(1, 3, NOW.saturating_sub(back)), &refused, rule);
         }
-        // At these times the aligned window is another one, and the window from the first hit is that
-        // of a wrong clock. The bucket has a capacity that takes longer to fill.
+        // At these times the aligned window is another one, and the window from the first hit is
+        // that of a wrong clock. The bucket has a capacity that takes longer to fill.
         if matches!(counter.window, Window::Bucket { .. }) {
             for back in [MINUTE, Duration::from_secs(86_400), Duration::MAX] {
                 counter.expect(&counter.hit(1, 3, NOW.saturating_sub(back)), &refused, rule);

@@ -126,8 +126,8 @@ pub(crate) fn bucket_retained_until(
         .saturating_add(reading.skew)
 }
 
-/// Returns the result of a hit on a bucket, which is `None` if it is absent. Also returns the bucket
-/// after the hit, if the hit is counted.
+/// Returns the result of a hit on a bucket, which is `None` if it is absent. Also returns the
+/// bucket after the hit, if the hit is counted.
 pub(crate) fn increment_bucket(
     bucket: Option<StoredBucket>,
     quota: BucketQuota,

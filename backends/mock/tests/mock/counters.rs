@@ -8,7 +8,7 @@ use limited_core::{
     Backend, Counter, CounterState, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
     WindowMeta,
 };
-use limited_mock::MockBackend;
+use limited_mock::{Call, MockBackend};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -132,6 +132,17 @@ fn full_bucket_is_absent() {
         CounterState::new(false, value)
     );
     assert_eq!(block_on(mock.get(&counter, full)).unwrap(), CounterState::default());
+}
+
+#[test]
+fn call_has_the_quota_of_a_bucket() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_bucket(&key, Window::Bucket { length: WindowLength::SECOND }, 3);
+    block_on(mock.increment(&counter, &Hit::new(1, u128::MAX), NOW)).unwrap();
+    block_on(mock.get(&counter, NOW)).unwrap();
+    block_on(mock.get(&in_this_minute(&key), NOW)).unwrap();
+    let quotas: Vec<_> = mock.calls().iter().map(Call::bucket).collect();
+    assert_eq!(quotas, [counter.bucket(), counter.bucket(), None]);
 }
 
 #[test]
