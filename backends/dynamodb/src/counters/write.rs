@@ -83,8 +83,8 @@ impl Counters {
     /// differ from the stored one, or a wrong clock wrote it.
     ///
     /// A value that only a wrong clock can have written is counted on nevertheless if the hits fit
-    /// on top of it: by a larger capacity than that of the writer. Finding out would cost each hit a
-    /// longer condition, and the bucket is right again within the time in which it fills.
+    /// on top of it, by a larger capacity than that of the writer. To find out, each hit would need
+    /// a longer condition. The bucket is right again within the time in which it fills.
     fn needs_replacement(
         &self,
         item: &CounterItem,
