@@ -44,16 +44,14 @@ pub(crate) fn identifier(namespace: &str, key: &str, max_bytes: usize) -> String
 }
 
 /// Returns the `WindowTime` of a window.
-///
-/// `limit` is that of a bucket.
-pub(crate) fn window_time(window: Window, limit: u64, format: WindowTimeFormat) -> String {
+pub(crate) fn window_time(window: Window, format: WindowTimeFormat) -> String {
     match (window, format) {
         (Window::Aligned { start, length }, WindowTimeFormat::Interval) => {
             format!("{}/{}", start_time(start), iso_duration(length))
         }
         (Window::Aligned { start, .. }, WindowTimeFormat::Start) => start_time(start),
         (Window::FromFirstHit { length }, _) => format!("OPENED/{}", iso_duration(length)),
-        (Window::Bucket { length }, _) => format!("BUCKET/{limit}/{}", iso_duration(length)),
+        (Window::Bucket { length }, _) => format!("BUCKET/{}", iso_duration(length)),
     }
 }
 
@@ -135,19 +133,19 @@ mod tests {
             (3_600, "2026-11-21T12:00:00Z/PT1H"),
         ] {
             let window = Window::Aligned { start, length: length(Duration::from_secs(seconds)) };
-            assert_eq!(window_time(window, 0, WindowTimeFormat::Interval), expected);
-            assert_eq!(window_time(window, 0, WindowTimeFormat::Start), "2026-11-21T12:00:00Z");
+            assert_eq!(window_time(window, WindowTimeFormat::Interval), expected);
+            assert_eq!(window_time(window, WindowTimeFormat::Start), "2026-11-21T12:00:00Z");
         }
         assert_eq!(iso_duration(length(Duration::from_secs(86_400))), "P1D");
         assert_eq!(iso_duration(length(Duration::from_secs(36 * 3_600))), "P1DT12H");
         assert_eq!(iso_duration(length(Duration::from_millis(1))), "PT0.001S");
         assert_eq!(iso_duration(length(Duration::from_millis(60_500))), "PT1M0.5S");
         assert_eq!(
-            window_time(Window::FromFirstHit { length: WindowLength::HOUR }, 0, WindowTimeFormat::Interval),
+            window_time(Window::FromFirstHit { length: WindowLength::HOUR }, WindowTimeFormat::Interval),
             "OPENED/PT1H"
         );
         let bucket = Window::Bucket { length: WindowLength::MINUTE };
-        assert_eq!(window_time(bucket, 100, WindowTimeFormat::Start), "BUCKET/100/PT1M");
+        assert_eq!(window_time(bucket, WindowTimeFormat::Start), "BUCKET/PT1M");
     }
 
     #[test]
