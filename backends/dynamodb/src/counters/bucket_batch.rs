@@ -60,13 +60,12 @@ pub(super) fn in_unit(hit: &PendingHit, limit: u64) -> Option<PendingHit> {
     // The remainder is below 2^64, so its product fits.
     let ceiling = (hit.ceiling / from).saturating_mul(to).saturating_add(hit.ceiling % from * to / from);
     let capacity = u64::try_from(rounded_up(quota.capacity.into())).unwrap_or(u64::MAX);
-    Some(PendingHit {
-        cost: rounded_up(hit.cost),
-        floor: rounded_up(hit.floor),
-        ceiling,
-        bucket: Some(BucketQuota::new(limit, capacity)),
-        ..hit.clone()
-    })
+    let mut converted = hit.clone();
+    converted.cost = rounded_up(hit.cost);
+    converted.floor = rounded_up(hit.floor);
+    converted.ceiling = ceiling;
+    converted.bucket = Some(BucketQuota::new(limit, capacity));
+    Some(converted)
 }
 
 #[cfg(test)]
