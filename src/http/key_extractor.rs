@@ -190,16 +190,13 @@ impl KeyExtractor {
     /// Uses the other extractor if this one's key is missing. An [ambiguous](KeyError::Ambiguous)
     /// key is not missing.
     ///
-    /// If the server fails to provide [one of the two](KeyError::Misconfigured), the other is used.
-    /// If that is missing, the error is the one of the server.
+    /// An error of the server is not missing either. If this extractor is
+    /// [misconfigured](KeyError::Misconfigured), so is the combination. Otherwise a limit by
+    /// address would silently become one by a header that clients invent.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self::part(format!("({self:?} or {other:?})"), move |parts, key| match self.add(parts, key.clone()) {
             Err(KeyError::Missing(_)) => other.add(parts, key),
-            Err(misconfigured @ KeyError::Misconfigured(_)) => match other.add(parts, key) {
-                Err(KeyError::Missing(_)) => Err(misconfigured),
-                result => result,
-            },
             result => result,
         })
     }
