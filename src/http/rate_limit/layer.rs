@@ -147,7 +147,8 @@ impl<B> RateLimitLayer<B> {
     }
 
     /// Adds a rule: requests that it applies to have its quota, and are counted apart from all
-    /// others. If several rules apply, the first that was added does.
+    /// others. If several rules apply, the first that was added does. Rules with one name share
+    /// what they count, as limiters with one namespace do: give each rule a name of its own.
     ///
     /// ```
     /// use http::{Request, Response};

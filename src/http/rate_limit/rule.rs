@@ -13,7 +13,8 @@ pub(super) type Applies = dyn Fn(&Parts) -> bool + Send + Sync;
 
 /// A quota of its own for some of the requests of a layer, such as those of one route.
 ///
-/// Requests of different rules are counted apart, and apart from requests that no rule applies to.
+/// Requests of rules with different names are counted apart, and apart from requests that no rule
+/// applies to.
 /// [`RateLimitLayer::rule`](super::RateLimitLayer::rule) has an example.
 ///
 /// In axum, a layer of the router finds the route of a request by

@@ -92,3 +92,15 @@ fn rules_count_in_namespaces_of_their_own() {
 fn rule_with_a_name_that_no_header_can_contain_is_an_error() {
     assert!(RateLimitRule::new("a\nb", Quota::per_minute(2), |_| true).is_err());
 }
+
+#[test]
+fn rules_with_one_name_share_what_they_count() {
+    let (limiter, _) = limiter("100/min");
+    let layer = RateLimitLayer::new(limiter, by_peer())
+        .rule(on("/login", "login", Quota::per_minute(2)))
+        .rule(on("/reset", "login", Quota::per_minute(2)));
+    let mut service = layer.layer(service_fn(hello));
+    for (path, status) in [("/login", 200), ("/reset", 200), ("/login", 429), ("/reset", 429)] {
+        assert_eq!(send(&mut service, request(path)).status, status, "{path}");
+    }
+}
