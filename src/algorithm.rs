@@ -89,13 +89,16 @@ pub enum Algorithm {
     ///
     /// # Limits that change
     ///
-    /// A bucket keeps the time at which it is full, whatever the limit and the burst are. Nobody
-    /// gains by a change, and a higher limit takes effect at once.
+    /// A bucket keeps the time at which it is full, whatever the limit and the burst are. Without a
+    /// burst, nobody gains by a change, and a higher limit takes effect at once.
     ///
     /// - Without a burst, the used share stays the same. 10 of 10 used at `10/min` are 9 of 9 at
     ///   `9/min`, and 20 of 20 at `20/min`, which refills twice as fast at once.
-    /// - With a burst, a lower limit frees at most `burst · (1 − new / old)` tokens, once. After a
-    ///   higher limit, a bucket may still have the wait of the old one.
+    /// - With a burst, a lower limit frees at most `burst · (1 − new / old)` tokens, once.
+    /// - With a burst, a bucket that fills faster after the change admits nothing until it would be
+    ///   empty by the new quota. That can take longer than the old quota would. An empty bucket of
+    ///   `10/min burst 100` is full in 600 s. The next token is there in 6 s, after a change to
+    ///   `100/min burst 100` in 540.6 s, and after one to `10/min burst 10` in 546 s.
     /// - Over any mix of quotas with equal windows, the sum of `cost / limit` in a stretch of time
     ///   `t` is at most `(t + f) / window`. Here `f` is the longest time in which one of the
     ///   buckets fills: `burst · window / limit`.
@@ -115,11 +118,15 @@ pub enum Algorithm {
     ///   seconds within 2.3 hours.
     /// - A lead is at most the [maximum clock skew](crate::backend::MAX_CLOCK_SKEW), 5 s. It is
     ///   short by the time from the arrival of a token to the next hits of both processes. So a
-    ///   process that is behind gets somewhat less than its share of a bucket in great demand.
+    ///   process that is behind gets less than its share of a bucket in great demand. If both call
+    ///   at random times, it gets a third or more. If both call at one steady pace, **it may get
+    ///   nothing**: every call of one then follows a call of the other at the same distance.
     /// - In any stretch of time `t`, at most `burst + limit · (t + s) / window` pass, if the clocks
     ///   differ by at most `s`. A lead that was learned no longer counts as a difference.
-    /// - If clocks differ by more than the skew, a bucket may look like that of a wrong clock to
-    ///   the process that is behind. It then starts over, and more can pass.
+    /// - If clocks differ by more than the skew, and by up to twice the skew, the process that is
+    ///   behind may get nothing.
+    /// - If they differ by more, the bucket looks to it like that of a wrong clock, and starts over.
+    ///   **Then there is no limit**: the two processes free the bucket for each other.
     TokenBucket,
 }
 

@@ -82,7 +82,8 @@ use crate::telemetry::{self, Instrumented, Policy};
 ///   back still finds the window, if it starts at most the
 ///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) ahead. The window then ends later, by the
 ///   length of the jump. A window that starts further ahead was opened by a wrong clock, and does
-///   not count.
+///   not count. So if a process is behind by more than the skew and a validity, **there is no
+///   limit**: it and the others end each other's windows.
 /// - **A failure of the backend is an error**, neither a refusal nor an attempt.
 ///
 /// # Cost

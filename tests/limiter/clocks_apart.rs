@@ -65,6 +65,30 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Takes the whole burst by the clock that is ahead, and then lets both processes call at one
+    /// pace, the second half a pace after the first. Each call is late by up to `jitter`.
+    fn run_in_step(&mut self, pace: Duration, jitter: Duration, time: Duration) -> [u64; 2] {
+        while self.allows(0) {}
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap();
+        // No multiple of the pace is the time between two tokens.
+        let (pace, jitter, mut calls) = (nanos(pace) + 13_000, nanos(jitter), Vec::new());
+        for start in (0..nanos(time)).step_by(usize::try_from(pace).unwrap()) {
+            for (process, offset) in [(0, 0), (1, pace / 2)] {
+                calls.push((start + offset + self.random(jitter.max(1)), process));
+            }
+        }
+        calls.sort_unstable();
+        let (mut admitted, mut now) = ([0; 2], 0);
+        for (at, process) in calls {
+            self.advance(Duration::from_nanos(at - now));
+            now = at;
+            admitted[process] += u64::from(self.allows(process));
+        }
+        admitted
+    }
+}
+
 #[test]
 fn process_behind_another_gets_its_share_of_a_bucket() {
     let cases = [
@@ -83,6 +107,37 @@ fn process_behind_another_gets_its_share_of_a_bucket() {
             assert!(ahead + behind <= 60 * quota.limit(), "{case}");
             assert!(ahead + behind >= 57 * quota.limit(), "{case}");
             assert!(3 * behind >= ahead + behind, "{case}");
+        }
+    }
+}
+
+/// What the documentation of `Algorithm::TokenBucket` says about the share of a process behind.
+#[test]
+fn process_behind_that_calls_in_step_with_another_may_get_nothing() {
+    let quota = Quota::per_second(10);
+    let pace = Duration::from_millis(10);
+    for (jitter, shares) in [(Duration::ZERO, 0..=10), (pace, 150..=300)] {
+        let mut fleet = Fleet::new(Arc::new(MemoryBackend::new()), quota, Duration::from_secs(2));
+        let [ahead, behind] = fleet.run_in_step(pace, jitter, Duration::from_secs(60));
+        assert!((590..=600).contains(&(ahead + behind)), "{jitter:?}: {ahead} and {behind}");
+        assert!(shares.contains(&behind), "{jitter:?}: {ahead} and {behind}");
+    }
+}
+
+#[test]
+fn process_far_behind_frees_the_bucket_for_the_others() {
+    for (name, backend) in backends() {
+        for (behind, admitted) in
+            [(MAX_CLOCK_SKEW * 2, 10), (MAX_CLOCK_SKEW * 2 + Duration::from_secs(1), 110)]
+        {
+            let backend: AnyBackend = Arc::clone(&backend);
+            let mut fleet = Fleet::new(backend, Quota::per_second(10), behind);
+            fleet.limiters = fleet.limiters.map(|limiter| limiter.namespace(behind.as_secs().to_string()));
+            let mut passed = 0;
+            for _ in 0..10 {
+                passed += (0..20).filter(|_| fleet.allows(0)).count() + usize::from(fleet.allows(1));
+            }
+            assert_eq!(passed, admitted, "{name}, {behind:?}");
         }
     }
 }

@@ -79,6 +79,22 @@ fn lowered_limit_with_a_burst_frees_at_most_the_share_of_the_limit() {
 }
 
 #[test]
+fn bucket_that_fills_faster_after_a_change_waits_until_it_would_be_empty() {
+    let old = Quota::per_minute(10).burst(100);
+    on_every_backend(TokenBucket, old, |limiter, _| {
+        assert_eq!(burst(&limiter, old), 100);
+        for (quota, millis) in [
+            (old, 6_000),
+            (Quota::per_minute(100).burst(100), 540_600),
+            (Quota::per_minute(10).burst(10), 546_000),
+        ] {
+            let wait = block_on(limiter.with_quota(quota).peek("key")).unwrap().retry_after();
+            assert_eq!(wait, Some(Duration::from_millis(millis)), "{quota}");
+        }
+    });
+}
+
+#[test]
 fn smaller_burst_does_not_free_the_bucket_of_a_larger_one() {
     let (large, small) = (Quota::per_minute(10).burst(1_000), Quota::per_minute(10).burst(1));
     on_every_backend(TokenBucket, large, |limiter, clock| {
