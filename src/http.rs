@@ -69,7 +69,8 @@
 //!
 //! If the server does not store the address, no request has a key. That is no fault of the clients.
 //! They get 500 and not 400, whatever [`MissingKey`] says. The layer logs a warning that names what
-//! is missing, once, and counts each request as `no_key`: see [`telemetry`](crate::telemetry).
+//! is missing, once. [`RateLimitLayer`] also counts each request as `no_key`. See
+//! [`telemetry`](crate::telemetry).
 //!
 //! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
 //! trust. [`proxies`] lists settings of proxies and clients that change what the layers promise.

@@ -182,6 +182,15 @@ pub(crate) fn warn_of_duplicate_policy(policy: &str) {
     tracing::warn_of_duplicate_policy(policy);
 }
 
+/// Reports a request whose caller cannot be known, because the server is misconfigured. `reason`
+/// names what the server lacks.
+#[cfg(feature = "http")]
+pub(crate) fn record_missing_caller(reason: &str, warn: bool) {
+    let _ = (reason, warn);
+    #[cfg(feature = "tracing")]
+    tracing::record_missing_caller(reason, warn);
+}
+
 /// Runs a handler in the span of its claim.
 pub(crate) fn in_claim_span<F: Future>(
     key: &ClaimKey<'_>,

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use http::header::FORWARDED;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use limited_core::client_network;
 
 pub use self::network::InvalidNetwork;
 pub use self::trusted_proxies::TrustedProxies;
@@ -165,9 +164,9 @@ impl ClientAddress {
         self.missing_peer
     }
 
-    /// Returns the address or the IPv6 prefix that identifies the client.
-    pub(super) fn prefix_of(&self, parts: &Parts) -> Option<IpAddr> {
-        self.of(parts).map(|address| client_network(address, self.ipv6_prefix))
+    /// Returns how many leading bits of an IPv6 address identify a client.
+    pub(super) const fn prefix_bits(&self) -> u8 {
+        self.ipv6_prefix
     }
 }
 

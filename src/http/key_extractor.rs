@@ -60,13 +60,15 @@ enum Kind {
 
 /// # Extractors
 impl KeyExtractor {
-    /// Extracts the client address: `ip:{address}`.
+    /// Extracts the client address: `ip:{address}`, or `ip:{network}/{bits}` for IPv6. This is the
+    /// key that [`Key::ip_network`] makes of the client and its
+    /// [prefix](ClientAddress::ipv6_prefix), such as for a [reset](crate::Limiter::reset).
     ///
     /// A request whose peer is unknown is [`KeyError::Misconfigured`]: the server has not stored
     /// the address where [`ClientAddress`] reads it.
     pub fn address(address: ClientAddress) -> Self {
-        Self::part("the client address", move |parts, key| match address.prefix_of(parts) {
-            Some(prefix) => Ok(key.ip(prefix)),
+        Self::part("the client address", move |parts, key| match address.of(parts) {
+            Some(client) => Ok(key.ip_network(client, address.prefix_bits())),
             // The server always knows its peer, so no request can lack it.
             None => Err(KeyError::Misconfigured(address.missing_peer().into())),
         })

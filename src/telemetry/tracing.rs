@@ -91,6 +91,15 @@ pub(super) fn warn_of_duplicate_policy(policy: &str) {
     );
 }
 
+#[cfg(feature = "http")]
+pub(super) fn record_missing_caller(reason: &str, warn: bool) {
+    if warn {
+        warn!(target: HTTP, reason, "no caller");
+    } else {
+        debug!(target: HTTP, reason, "no caller");
+    }
+}
+
 pub(super) fn call_span(call: &Call<'_>) -> Span {
     let key = KeyHash(call.key);
     trace_span!(target: BACKEND, "backend", operation = call.operation.as_str(), namespace = call.namespace, %key)

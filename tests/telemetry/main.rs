@@ -14,7 +14,9 @@ use std::time::Duration;
 use common::block_on;
 use common::stepping::{Running, poll, step};
 use limited::backend::FinishResult;
-use limited::http::{ClientAddress, KeyExtractor, MissingKey, RateLimitLayer};
+use limited::http::{
+    BufferedBody, ClientAddress, IdempotencyLayer, KeyExtractor, MissingKey, RateLimitLayer,
+};
 use limited::memory::{MemoryBackend, WhenFull};
 use limited::telemetry::{DURATION_BUCKETS, describe_metrics, key_hash, record_memory};
 use limited::{
@@ -212,6 +214,22 @@ fn all_requests_without_keys() {
     request_without_key(RateLimitLayer::new(Limiter::new(MockBackend::new()), by_peer));
 }
 
+/// Sends two requests through a layer that cannot know the caller, because the peer address is not
+/// stored in the request.
+fn requests_without_a_caller() {
+    let by_peer = KeyExtractor::address(ClientAddress::peer());
+    let layer = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), by_peer);
+    for _ in 0..2 {
+        let service =
+            service_fn(async |_: http::Request<BufferedBody<http_body_util::Empty<bytes::Bytes>>>| {
+                Ok::<_, Infallible>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+            });
+        let request = http::Request::post("/").header("idempotency-key", format!("\"{SECRET}\""));
+        let response = layer.layer(service).oneshot(request.body(http_body_util::Empty::new()).unwrap());
+        assert_eq!(block_on(response).unwrap().status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}
+
 /// Sends a request through two layers of one name.
 fn duplicate_policy() {
     let layer = || RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::path());
@@ -223,6 +241,7 @@ fn duplicate_policy() {
 fn everything() {
     all_decisions();
     all_requests_without_keys();
+    requests_without_a_caller();
     duplicate_policy();
     all_attempts();
     all_idempotent_runs();
@@ -525,7 +544,6 @@ fn name_of_a_policy_does_not_change_what_is_counted() {
 #[test]
 fn credentials_and_keys_of_http_requests_are_not_recorded() {
     use http_body_util::Full;
-    use limited::http::{BufferedBody, IdempotencyLayer};
 
     type Body = Full<bytes::Bytes>;
     let (_, entries) = record(|| {
