@@ -111,6 +111,20 @@ fn process_behind_another_gets_its_share_of_a_bucket() {
     }
 }
 
+#[test]
+fn lead_of_one_key_gives_another_key_the_tokens_of_the_difference() {
+    for (name, backend) in backends() {
+        let fleet = Fleet::new(backend, Quota::per_second(100), Duration::from_secs(1));
+        let admitted = |key| (0..1_000).filter(|_| allow_n(&fleet.limiters[1], key, 1).is_allowed()).count();
+        assert_eq!(admitted("other"), 100);
+        while fleet.allows(0) {}
+        assert!(!fleet.allows(1));
+        // The clock that is ahead has never used this key. The bound is `burst + limit · s / window`.
+        let more = admitted("other");
+        assert!((99..=100).contains(&more), "{name}: {more}");
+    }
+}
+
 /// What the documentation of `Algorithm::TokenBucket` says about the share of a process behind.
 #[test]
 fn process_behind_that_calls_in_step_with_another_may_get_nothing() {
