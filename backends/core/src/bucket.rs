@@ -73,6 +73,7 @@ pub struct StoredBucket {
 
 /// What the value of a bucket is for a hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LiveBucket {
     /// The value, in the unit of the hit's limit. 0 if the bucket is absent.
     pub value: u128,

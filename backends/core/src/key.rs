@@ -71,6 +71,7 @@ pub struct Dimensions {
 
 /// Why no backend accepts a key.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidKey {
     /// The key is the empty string.
     #[error("the key is empty; expected 1 to {max} bytes", max = Key::MAX_LEN)]
