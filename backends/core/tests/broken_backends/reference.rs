@@ -185,9 +185,10 @@ impl Reference {
                 StoredBucket { quota, ..stored }.live(quota, length, now, MAX_CLOCK_SKEW)
             }
             Some(RoundsConvertedValuesDown) if stored.quota.limit != quota.limit => {
-                let live = stored.live(quota, length, now, MAX_CLOCK_SKEW);
+                let mut live = stored.live(quota, length, now, MAX_CLOCK_SKEW);
                 let (from, to) = (u128::from(stored.quota.limit), u128::from(quota.limit));
-                LiveBucket { value: stored.value / from * to + stored.value % from * to / from, ..live }
+                live.value = stored.value / from * to + stored.value % from * to / from;
+                live
             }
             Some(KeepsBucketsOfAWrongClock) => stored.live(quota, length, now, Duration::MAX),
             Some(JudgesBucketsByTheReader) => {
