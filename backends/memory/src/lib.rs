@@ -26,6 +26,7 @@ mod builder;
 mod capacity;
 mod claims;
 mod counters;
+mod fingerprint;
 mod random;
 mod sync;
 

@@ -4,13 +4,13 @@
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
 
 use super::expiry::NextExpiry;
-use super::fingerprint::Fingerprint;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
 use super::state::{FirstHitWindow, StoredState, increment_bucket, value_unless_full};
 use super::table::Table;
 use super::window_kind::{KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
+use crate::fingerprint::Fingerprint;
 
 /// What an operation acts on, and when.
 #[derive(Clone, Copy, Debug)]

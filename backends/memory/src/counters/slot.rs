@@ -2,10 +2,10 @@
 
 use limited_core::{CounterState, Hit, Timestamp, Window, WindowLength};
 
-use super::fingerprint::Fingerprint;
 use super::state::bucket_retained_until;
 use super::window_kind::{KindId, UNINTERNED};
 use super::windows::{KNOWN, Reading, WindowMode, Windows};
+use crate::fingerprint::Fingerprint;
 
 /// The counts of a counter if they fit, or the position of its [overflow](super::overflow) entry.
 ///
