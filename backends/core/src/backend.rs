@@ -315,7 +315,7 @@ pub trait Backend: Send + Sync {
     ///
     /// A result that is too large to store is omitted. The record is finished without it, and both
     /// the record and this method report that ([`FinishResult::Omitted`]). Results of up to 100,000
-    /// bytes are never too large.
+    /// bytes are never too large, unless the user of the backend sets a lower maximum.
     ///
     /// # Errors
     ///
@@ -361,7 +361,7 @@ pub trait Backend: Send + Sync {
     /// has expired.
     ///
     /// A claim whose lease has ended is still returned, until it
-    /// [expires](crate::lapsed_claim_expires).
+    /// [expires](crate::lapsed_claim_expires) or a full backend removes it.
     ///
     /// # Errors
     ///

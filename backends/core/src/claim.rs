@@ -8,6 +8,9 @@ use crate::{Dimensions, InvalidKey, Key, Timestamp};
 
 /// How long a claim still belongs to its owner after its lease has ended, unless another owner
 /// takes it over. After that the record has expired.
+///
+/// A full backend may remove such a claim earlier, as if another owner had taken it over and
+/// released it.
 pub const LAPSED_CLAIM_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Identifies a claim: a key, within a namespace, for one purpose.
@@ -357,7 +360,8 @@ pub enum FinishResult {
     /// The record is finished, with this result. If the owner itself passed
     /// [`Omitted`](StoredResult::Omitted), the record contains that.
     Stored,
-    /// The record is finished, but its result was not stored: it is too large for the backend.
+    /// The record is finished, but its result was not stored: it is too large for the backend, or
+    /// the backend has no room for it.
     Omitted {
         /// Why it was not stored.
         reason: Arc<str>,

@@ -39,11 +39,11 @@ pub enum BackendError {
     Misconfigured(Cause),
     /// The backend can never carry out this request: change the request.
     Invalid(Cause),
-    /// The backend has reached its maximum number of live keys, of counters or of claims. Raise the
-    /// maximum; shorten windows, leases or the TTL of results; or allow the eviction of live
-    /// counters.
+    /// The backend has reached its maximum number of live keys, of counters or of claims, or its
+    /// maximum for claims of one caller. Raise the maximum; shorten windows, leases or the TTL of
+    /// results; or allow the eviction of live counters.
     Full {
-        /// The maximum number of keys.
+        /// The maximum number of keys. If a maximum size is reached, the number that fills it.
         max_keys: usize,
     },
     /// The backend does not support this operation: use another backend.

@@ -82,12 +82,20 @@ use crate::counters::Counters;
 ///
 /// A finished record is removed the maximum clock skew after its expiry. An unfinished record is
 /// removed a day ([`LAPSED_CLAIM_TTL`](limited_core::LAPSED_CLAIM_TTL)) and the maximum clock skew
-/// after its lease. Each operation on any claim removes up to four such records. Releasing or
-/// forgetting a claim removes its record immediately and keeps nothing of it, so a repeated release
-/// finds nothing.
+/// after its lease; earlier if the store is [full](crate::MemoryBackendBuilder::max_claims). Each
+/// operation on any claim removes up to four such records. Releasing or forgetting a claim removes
+/// its record immediately and keeps nothing of it, so a repeated release finds nothing.
 ///
-/// Results of any size are stored. [Metadata](limited_core::ClaimMetadata) is not stored, since
-/// nothing could read it here.
+/// Results of any size are stored, unless
+/// [`max_result_bytes`](crate::MemoryBackendBuilder::max_result_bytes) or
+/// [`max_claim_bytes`](crate::MemoryBackendBuilder::max_claim_bytes) sets a maximum.
+/// [Metadata](limited_core::ClaimMetadata) is not stored, since nothing could read it here.
+///
+/// A record takes some 150 bytes, however long its key is, and its result. Like a counter, it is
+/// identified by a fingerprint with a secret of this backend: two claims have the same one with a
+/// probability of about 2^-98. Results of removed records are freed at once. The memory of the
+/// records themselves is kept until a shard has not needed it for twice as many changes as it has
+/// records. So a second wave of claims takes the memory of the first one.
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Stores>);
 
@@ -121,6 +129,26 @@ impl MemoryBackend {
         self.0.claims.len()
     }
 
+    /// Returns how many bytes the claim records count as
+    /// ([`max_claim_bytes`](crate::MemoryBackendBuilder::max_claim_bytes)), with expired ones that
+    /// are not removed yet.
+    pub fn claim_bytes(&self) -> usize {
+        self.0.claims.bytes()
+    }
+
+    /// Returns how many lapsed claims were evicted, because the store of claims was
+    /// [full](crate::MemoryBackendBuilder::max_claims).
+    pub fn evicted_claims(&self) -> u64 {
+        self.0.claims.evicted()
+    }
+
+    /// Returns how many results were omitted, because they were
+    /// [too large](crate::MemoryBackendBuilder::max_result_bytes) or had
+    /// [no room](crate::MemoryBackendBuilder::max_claim_bytes).
+    pub fn omitted_results(&self) -> u64 {
+        self.0.claims.omitted()
+    }
+
     /// Counts a hit of any kind, also on a new key or in a new window.
     #[cold]
     #[inline(never)]
@@ -139,6 +167,7 @@ impl fmt::Debug for MemoryBackend {
         f.debug_struct("MemoryBackend")
             .field("len", &self.len())
             .field("claims", &self.claims())
+            .field("claim_bytes", &self.claim_bytes())
             .finish_non_exhaustive()
     }
 }

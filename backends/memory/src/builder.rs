@@ -6,7 +6,7 @@ use limited_core::MAX_CLOCK_SKEW;
 
 use crate::backend::MemoryBackend;
 use crate::capacity::WhenFull;
-use crate::claims::Claims;
+use crate::claims::{ClaimLimits, Claims};
 use crate::counters::Counters;
 
 impl MemoryBackend {
@@ -33,7 +33,7 @@ impl Default for MemoryBackend {
 pub struct MemoryBackendBuilder {
     max_keys: usize,
     when_full: WhenFull,
-    max_claims: usize,
+    claims: ClaimLimits,
     max_clock_skew: Duration,
 }
 
@@ -42,7 +42,7 @@ impl MemoryBackendBuilder {
         Self {
             max_keys: usize::MAX,
             when_full: WhenFull::Refuse,
-            max_claims: usize::MAX,
+            claims: ClaimLimits::NONE,
             max_clock_skew: MAX_CLOCK_SKEW,
         }
     }
@@ -69,12 +69,67 @@ impl MemoryBackendBuilder {
     /// A record counts from the claim on its key until it is released, forgotten, or
     /// [removed](MemoryBackend#claims), whether it is in progress or finished. At the maximum, a
     /// claim on a new key fails with [`Full`](limited_core::BackendError::Full), and nothing runs.
-    /// A record that may be removed makes room.
     ///
-    /// **No record is evicted early**, whatever [`WhenFull`] says, because its action would run a
+    /// An expired record makes room. So does a lapsed claim: its lease ended at least the maximum
+    /// clock skew ago, and its owner has neither finished nor renewed it. Another owner may take
+    /// such a claim over at any time, so its removal lets no action run that could not run anyway.
+    /// But an owner that is that late can no longer finish its claim.
+    /// [`MemoryBackend::evicted_claims`] counts these removals.
+    ///
+    /// **No other record is evicted**, whatever [`WhenFull`] says, because its action would run a
     /// second time. Results that are stored forever therefore use up the maximum forever.
     pub const fn max_claims(mut self, max_claims: usize) -> Self {
-        self.max_claims = max_claims;
+        self.claims.max_claims = max_claims;
+        self
+    }
+
+    /// Sets the maximum number of claim records of one caller. Default: no maximum.
+    ///
+    /// So one caller cannot fill the store for all others. The caller of a claim is its namespace,
+    /// its kind, and its key without the last part: `user:7` for the key
+    /// `user:7:idempotency-key:8e03`. A key of one part has no caller and is not limited, nor is a
+    /// plain text without colons.
+    ///
+    /// At the maximum, a claim on a new key of this caller fails with
+    /// [`Full`](limited_core::BackendError::Full), and nothing runs. An expired record of the caller
+    /// makes room. A claim counts until it lapses, the maximum clock skew after its lease, so
+    /// abandoned requests do not count for long. If the owner still renews or finishes it after
+    /// that, it counts again, also beyond the maximum.
+    ///
+    /// Costs some 40 bytes for each caller, and one more hash for each claim.
+    pub const fn max_claims_per_caller(mut self, max_claims: usize) -> Self {
+        self.claims.max_claims_per_caller = max_claims;
+        self
+    }
+
+    /// Sets the maximum size of all claim records together, in bytes. Default: no maximum.
+    ///
+    /// A record counts 160 bytes, whatever its key. A stored result adds its length and 32 bytes.
+    /// [Metadata](limited_core::ClaimMetadata) is not stored and does not count. The maximum is
+    /// exact, also under concurrency. [`MemoryBackend::claim_bytes`] returns the current size.
+    ///
+    /// If there is no room, expired records and lapsed claims are removed, as at
+    /// [`max_claims`](Self::max_claims). If that is not enough:
+    ///
+    /// - A claim on a new key fails with [`Full`](limited_core::BackendError::Full), and nothing
+    ///   runs.
+    /// - A result is omitted ([`Omitted`](limited_core::FinishResult::Omitted)), because its action
+    ///   has run. The record is finished without it, so the action does not run again.
+    ///   [`MemoryBackend::omitted_results`] counts these results.
+    ///
+    /// One call removes at most 256 records.
+    pub const fn max_claim_bytes(mut self, bytes: usize) -> Self {
+        self.claims.max_claim_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum size of one stored result, in bytes of its JSON. Default: no maximum.
+    ///
+    /// A larger result is omitted, as at [`max_claim_bytes`](Self::max_claim_bytes). So no caller
+    /// can use up the size of the store with a few results. A maximum below 100,000 bytes makes the
+    /// backend omit results that other backends store.
+    pub const fn max_result_bytes(mut self, bytes: usize) -> Self {
+        self.claims.max_result_bytes = bytes;
         self
     }
 
@@ -89,7 +144,7 @@ impl MemoryBackendBuilder {
     pub fn build(self) -> MemoryBackend {
         MemoryBackend::from_stores(
             Counters::new(self.max_keys, self.when_full, self.max_clock_skew),
-            Claims::new(self.max_claims, self.max_clock_skew),
+            Claims::new(self.claims, self.max_clock_skew),
         )
     }
 }

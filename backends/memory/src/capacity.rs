@@ -2,7 +2,8 @@
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// What to do with a counter's new key if the store is full. Claims are never evicted.
+/// What to do with a counter's new key if the store is full. It has no effect on
+/// [claims](crate::MemoryBackendBuilder::max_claims).
 ///
 /// As text, also with serde: `refuse` or `evict-soonest`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,8 +29,8 @@ limited_core::named_setting!(WhenFull, "behaviour at the maximum number of keys"
     EvictSoonest => "evict-soonest",
 });
 
-/// Counts the entries of a store: each reserves one unit before it is added, and releases it when
-/// it is removed.
+/// Counts the entries of a store, or their bytes: each entry reserves its units before it is added,
+/// and releases them when it is removed.
 ///
 /// Both happen while the entry's shard is locked. So a thread that finds an entry gone also finds
 /// its unit free. A thread that makes room in a full store keeps the unit for its own entry.
@@ -53,7 +54,12 @@ impl Capacity {
 
     /// Reserves one unit. Returns whether one was free.
     pub(crate) fn reserve(&self) -> bool {
-        let more = |reserved: usize| (reserved < self.max).then_some(reserved + 1);
+        self.reserve_units(1)
+    }
+
+    /// Reserves several units, all or none. Returns whether they were free.
+    pub(crate) fn reserve_units(&self, units: usize) -> bool {
+        let more = |reserved: usize| reserved.checked_add(units).filter(|reserved| *reserved <= self.max);
         self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 

@@ -1,63 +1,84 @@
-//! The store of claims: records that expire, with a maximum number of records.
+//! The store of claims: records that expire, within a maximum number and size.
 
+mod budget;
+mod callers;
 mod claim;
-mod expiry_queue;
-mod key;
-mod map;
+mod index;
+mod queue;
+mod records;
+mod schedule;
+mod shard;
 
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use limited_core::{
-    Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, FencingToken, FinishResult, Grant,
-    LeaseStatus, Owner, Record, Result, Timestamp, has_passed,
+    Acquisition, ClaimKey, ClaimRequest, Completion, FencingToken, FinishResult, Grant, LeaseStatus, Owner,
+    Record, Result, Timestamp, has_passed,
 };
 
+pub(crate) use self::budget::ClaimLimits;
+use self::budget::{Budget, Shortage};
 use self::claim::Claim;
-use self::expiry_queue::{ExpiryEntry, ExpiryQueue, Popped};
-use self::key::StoredKey;
-use self::map::Map;
-use crate::capacity::Capacity;
-use crate::sync::{AtomicU64, Ordering, yield_now};
+use self::schedule::Schedule;
+use self::shard::{Phase, Shard};
+use crate::fingerprint::{Fingerprint, Secret};
+use crate::random;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
-/// Maximum number of due records that one operation processes. One operation adds fewer, so the
-/// queue drains.
-const SCANS_PER_CALL: usize = 4;
+/// Number of shards. Fewer than for counters, because a claim comes with work that takes far
+/// longer. The scheduler explores one shard, where operations meet most often.
+const SHARDS: usize = if cfg!(all(test, shuttle)) { 1 } else { 256 };
 
-/// Maximum number of due records that one operation processes to make room for a new claim in a
-/// full store.
-const SCANS_WHEN_FULL: usize = 256;
+/// Maximum number of due steps that one operation takes. One operation adds fewer, so the queues
+/// drain.
+const STEPS_PER_CALL: usize = 4;
 
-/// One claimed key.
-struct ClaimEntry {
-    claim: Claim,
-    /// `None` if the record never expires.
-    expiry: Option<ExpiryEntry>,
-}
+/// Maximum number of steps that one operation takes to make room in a full store.
+const STEPS_WHEN_FULL: usize = 256;
 
 pub(crate) struct Claims {
-    map: Map<StoredKey, ClaimEntry>,
-    queue: ExpiryQueue<StoredKey>,
-    capacity: Capacity,
+    secret: Secret,
+    shards: Box<[Mutex<Shard>]>,
+    schedule: Schedule,
+    budget: Budget,
     /// The fencing token of the last grant of any key. One for all keys, so that it outlives each
     /// record.
     last_fencing_token: AtomicU64,
+    /// Number of lapsed claims that were removed before their expiry.
+    evicted: AtomicU64,
+    /// Number of results that were not stored.
+    omitted: AtomicU64,
     skew: Duration,
 }
 
 impl Claims {
-    pub(crate) fn new(max_claims: usize, skew: Duration) -> Self {
+    pub(crate) fn new(limits: ClaimLimits, skew: Duration) -> Self {
         Self {
-            map: Map::new(),
-            queue: ExpiryQueue::default(),
-            capacity: Capacity::new(max_claims),
+            secret: Secret::new(random::numbers()),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            schedule: Schedule::new(SHARDS),
+            budget: Budget::new(limits),
             last_fencing_token: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            omitted: AtomicU64::new(0),
             skew,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.capacity.reserved()
+        self.budget.records()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.budget.bytes()
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn omitted(&self) -> u64 {
+        self.omitted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn claim(
@@ -67,29 +88,43 @@ impl Claims {
         now: Timestamp,
     ) -> Result<Acquisition> {
         self.sweep(now);
-        let key = StoredKey::from(key);
-        let mut scans_left = SCANS_WHEN_FULL;
+        let fingerprint = self.secret.claim_fingerprint(key);
+        let caller = self.budget.identify(&self.secret, key);
+        let mut steps_left = STEPS_WHEN_FULL;
         loop {
-            match self.map.shard(&key).entry(key.clone()) {
-                Entry::Occupied(mut entry) => {
-                    let entry = entry.get_mut();
-                    let acquisition = entry.claim.claim(request, now, || self.next_fencing_token(now));
-                    self.reschedule(&key, entry);
-                    return Ok(acquisition);
-                }
-                Entry::Vacant(vacant) if self.capacity.reserve() => {
-                    let fencing_token = self.next_fencing_token(now);
-                    let claim = Claim::granted(request, fencing_token);
-                    self.reschedule(&key, vacant.insert(ClaimEntry { claim, expiry: None }));
-                    let grant = Grant { fencing_token, expires_at: request.expires_at };
-                    return Ok(Acquisition::Acquired(grant));
-                }
-                Entry::Vacant(_) => {}
+            let mut shard = self.shard(fingerprint);
+            let known = shard.find(fingerprint);
+            let entry = known.and_then(|position| shard.get(position));
+            if let Some(held) = entry.and_then(|entry| entry.claim.held(request.owner, now)) {
+                return Ok(held);
             }
-            if scans_left == 0 {
-                return Err(BackendError::Full { max_keys: self.capacity.max() });
+            let room = match entry.map(|entry| (entry.phase(), entry.claim.result_len())) {
+                None => self.budget.reserve_record(caller),
+                // A lapsed claim is not counted for its caller.
+                Some((Phase::Lapsed, _)) if !self.budget.callers().try_add(caller) => Err(Shortage::Caller),
+                Some((_, result_len)) => {
+                    self.budget.release_result(result_len);
+                    Ok(())
+                }
+            };
+            if let Err(shortage) = room {
+                drop(shard);
+                if steps_left == 0 {
+                    return Err(self.budget.error(shortage));
+                }
+                steps_left = self.make_room(shortage, now, steps_left);
+                continue;
             }
-            scans_left = self.make_room(now, scans_left);
+            let fencing_token = self.next_fencing_token(now);
+            let granted = Claim::granted(request, fencing_token);
+            match known {
+                None => shard.insert(fingerprint, granted, caller),
+                Some(position) => {
+                    shard.update(position, Phase::InProgress, |claim| *claim = granted);
+                }
+            }
+            self.schedule(fingerprint, &shard);
+            return Ok(Acquisition::Acquired(Grant { fencing_token, expires_at: request.expires_at }));
         }
     }
 
@@ -99,7 +134,42 @@ impl Claims {
         completion: &Completion<'_>,
         now: Timestamp,
     ) -> FinishResult {
-        self.update(key, now, |claim| claim.finish(completion, now)).unwrap_or(FinishResult::Lost(None))
+        self.sweep(now);
+        let fingerprint = self.secret.claim_fingerprint(key);
+        let mut omitted = self.budget.never_fits(&completion.result);
+        let mut steps_left = STEPS_WHEN_FULL;
+        loop {
+            let mut shard = self.shard(fingerprint);
+            let known = shard.find(fingerprint);
+            let Some((position, entry)) = known.and_then(|position| Some((position, shard.get(position)?)))
+            else {
+                return FinishResult::Lost(None);
+            };
+            if let Some(result) = entry.claim.finished(completion.owner, now) {
+                return result;
+            }
+            if omitted.is_none() && !self.budget.reserve_result(&completion.result) {
+                // The action has run, so the record is finished in any case. A claim that has lapsed
+                // is finished at once: making room could evict it.
+                if steps_left == 0 || has_passed(entry.claim.lapses_at(self.skew), now) {
+                    omitted = Some(self.budget.no_room());
+                } else {
+                    drop(shard);
+                    steps_left = self.make_room(Shortage::Store, now, steps_left);
+                }
+                continue;
+            }
+            if entry.phase() == Phase::Lapsed {
+                self.budget.callers().add(entry.caller);
+            }
+            if omitted.is_some() {
+                self.omitted.fetch_add(1, Ordering::Relaxed);
+            }
+            let result =
+                shard.update(position, Phase::Finished, |claim| claim.finish(completion, omitted, now));
+            self.schedule(fingerprint, &shard);
+            return result.unwrap_or(FinishResult::Lost(None));
+        }
     }
 
     pub(crate) fn renew(
@@ -109,7 +179,24 @@ impl Claims {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> LeaseStatus {
-        self.update(key, now, |claim| claim.renew(owner, expires_at, now)).unwrap_or(LeaseStatus::Lost(None))
+        self.sweep(now);
+        let fingerprint = self.secret.claim_fingerprint(key);
+        let mut shard = self.shard(fingerprint);
+        let known = shard.find(fingerprint);
+        let Some((position, entry)) = known.and_then(|position| Some((position, shard.get(position)?)))
+        else {
+            return LeaseStatus::Lost(None);
+        };
+        let status = entry.claim.lease_status(owner, now);
+        if status != LeaseStatus::Owned {
+            return status;
+        }
+        if entry.phase() == Phase::Lapsed {
+            self.budget.callers().add(entry.caller);
+        }
+        shard.update(position, Phase::InProgress, |claim| claim.renew(expires_at));
+        self.schedule(fingerprint, &shard);
+        status
     }
 
     pub(crate) fn release(&self, key: &ClaimKey<'_>, owner: Owner, now: Timestamp) -> LeaseStatus {
@@ -123,39 +210,24 @@ impl Claims {
 
     pub(crate) fn find(&self, key: &ClaimKey<'_>, now: Timestamp) -> Option<Record> {
         self.sweep(now);
-        let key = StoredKey::from(key);
-        self.map.shard(&key).get(&key).and_then(|entry| entry.claim.find(now).cloned())
+        let fingerprint = self.secret.claim_fingerprint(key);
+        let shard = self.shard(fingerprint);
+        shard.get(shard.find(fingerprint)?)?.claim.find(now)
     }
 
     pub(crate) fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) {
         self.remove_if(key, now, |_| true);
     }
 
-    fn update<R>(
-        &self,
-        key: &ClaimKey<'_>,
-        now: Timestamp,
-        update: impl FnOnce(&mut Claim) -> R,
-    ) -> Option<R> {
-        self.sweep(now);
-        let key = StoredKey::from(key);
-        self.map.shard(&key).get_mut(&key).map(|entry| {
-            let result = update(&mut entry.claim);
-            self.reschedule(&key, entry);
-            result
-        })
-    }
-
     fn remove_if(&self, key: &ClaimKey<'_>, now: Timestamp, condition: impl FnOnce(&Claim) -> bool) {
         self.sweep(now);
-        let key = StoredKey::from(key);
-        if let Entry::Occupied(entry) = self.map.shard(&key).entry(key)
-            && condition(&entry.get().claim)
+        let fingerprint = self.secret.claim_fingerprint(key);
+        let mut shard = self.shard(fingerprint);
+        if let Some(position) = shard.find(fingerprint)
+            && shard.get(position).is_some_and(|entry| condition(&entry.claim))
         {
-            if let Some(expiry) = entry.remove().expiry {
-                self.queue.remove(expiry);
-            }
-            self.capacity.release(1);
+            self.remove(&mut shard, position);
+            self.schedule(fingerprint, &shard);
         }
     }
 
@@ -164,63 +236,96 @@ impl Claims {
         self.last_fencing_token.fetch_max(FencingToken::seed(now).0, Ordering::Relaxed);
         FencingToken(self.last_fencing_token.fetch_add(1, Ordering::Relaxed)).next()
     }
+}
 
-    /// Makes sure that the record is processed by the time at which it is removable. An expiry
-    /// entry that is due earlier stays in place; processing it pushes the next one.
-    fn reschedule(&self, key: &StoredKey, entry: &mut ClaimEntry) {
-        let removable_at = entry.claim.removable_at(self.skew);
-        let in_time = match (entry.expiry, removable_at) {
-            (Some(expiry), Some(removable_at)) => expiry.due <= removable_at,
-            (expiry, removable_at) => expiry.is_none() && removable_at.is_none(),
-        };
-        if !in_time {
-            if let Some(expiry) = entry.expiry {
-                self.queue.remove(expiry);
-            }
-            entry.expiry = removable_at.map(|due| self.queue.push(key.clone(), due));
-        }
-    }
-
-    /// Removes a few records that may be removed.
+/// # Removal
+///
+/// Each record has at most two steps without its users: it lapses, and it is removed. The lock of
+/// at most one shard is held at a time.
+impl Claims {
+    /// Takes a few steps that are due.
     fn sweep(&self, now: Timestamp) {
-        if !self.queue.is_due(now) {
-            return;
-        }
-        for _ in 0..SCANS_PER_CALL {
-            let Some(popped) = self.queue.try_pop(now) else { return };
-            self.process(popped, now);
+        let mut steps_left = STEPS_PER_CALL;
+        while steps_left > 0 && self.schedule.is_due(now) {
+            let Some(index) = self.schedule.next_due(now) else { return };
+            // Another thread that holds the lock may be sweeping the shard.
+            let Some(mut shard) = self.shards.get(index).and_then(|shard| shard.try_lock().ok()) else {
+                return;
+            };
+            while steps_left > 0 && self.step(&mut shard, now) {
+                steps_left -= 1;
+            }
+            self.schedule.update(index, &shard, self.skew);
         }
     }
 
-    /// Processes the next due record. Returns how many scans are left: none if no record is due, so
-    /// that only capacity released by another thread can help.
-    fn make_room(&self, now: Timestamp, scans_left: usize) -> usize {
-        match self.queue.pop(now) {
-            Some(popped) => self.process(popped, now),
-            // Another thread may be about to remove a record.
-            None if self.queue.has_in_flight() => yield_now(),
-            None => return 0,
+    /// Takes a step that may make room. Returns how many steps are left: none if nothing makes
+    /// room, so that only capacity released by another thread can help.
+    fn make_room(&self, shortage: Shortage, now: Timestamp, steps_left: usize) -> usize {
+        if let Some((index, mut shard)) = self.schedule.next_due(now).and_then(|index| self.locked(index)) {
+            self.step(&mut shard, now);
+            self.schedule.update(index, &shard, self.skew);
+        } else if shortage == Shortage::Caller || !self.evict_lapsed(now) {
+            return 0;
         }
-        scans_left - 1
+        steps_left - 1
     }
 
-    /// Removes the record of a popped expiry entry if it is removable. Otherwise pushes a new entry
-    /// for it.
-    fn process(&self, popped: Popped<'_, StoredKey>, now: Timestamp) {
-        let mut shard = self.map.shard(&popped.key);
-        // A newer record of this key has a newer expiry entry.
-        let Some(entry) = shard.get_mut(&popped.key).filter(|entry| entry.expiry == Some(popped.entry))
-        else {
-            return;
-        };
-        let removable_at = entry.claim.removable_at(self.skew);
-        if removable_at.is_some_and(|due| has_passed(due, now)) {
-            shard.remove(&popped.key);
-            self.capacity.release(1);
+    /// Takes the next step of a shard, if it is due. Returns whether it was.
+    fn step(&self, shard: &mut Shard, now: Timestamp) -> bool {
+        let Some((position, entry)) = shard.first_due(self.skew, now) else { return false };
+        if has_passed(entry.claim.removable_at(self.skew), now) {
+            self.remove(shard, position);
         } else {
-            entry.expiry = removable_at.map(|due| self.queue.push(popped.key.clone(), due));
+            self.budget.callers().remove(entry.caller);
+            shard.update(position, Phase::Lapsed, |_| ());
+        }
+        true
+    }
+
+    /// Removes the claim whose lease ended first. Returns whether there is a claim whose lease has
+    /// ended, also for a clock that jumps back by the skew.
+    fn evict_lapsed(&self, now: Timestamp) -> bool {
+        let has_lapsed = |lease: Timestamp| has_passed(lease.saturating_add(self.skew), now);
+        let first = self.schedule.first_lapsed().filter(|(lease, _)| has_lapsed(*lease));
+        let Some((index, mut shard)) = first.and_then(|(_, index)| self.locked(index)) else { return false };
+        // Another thread may have changed the shard meanwhile.
+        let first = shard.first_lapsed().filter(|(_, entry)| has_lapsed(entry.claim.deadline()));
+        if let Some((position, _)) = first {
+            self.remove(&mut shard, position);
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        self.schedule.update(index, &shard, self.skew);
+        true
+    }
+
+    fn remove(&self, shard: &mut Shard, position: usize) {
+        if let Some(removed) = shard.remove(position) {
+            let caller = removed.caller.filter(|_| removed.phase() != Phase::Lapsed);
+            self.budget.release_record(caller, removed.claim.result_len());
         }
     }
+
+    /// Locks the shard of a record.
+    fn shard(&self, fingerprint: Fingerprint) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[shard_of(fingerprint)])
+    }
+
+    fn locked(&self, index: usize) -> Option<(usize, MutexGuard<'_, Shard>)> {
+        self.shards.get(index).map(|shard| (index, lock(shard)))
+    }
+
+    /// Publishes when the locked shard has something to do.
+    fn schedule(&self, fingerprint: Fingerprint, shard: &Shard) {
+        self.schedule.update(shard_of(fingerprint), shard, self.skew);
+    }
+}
+
+/// Returns the shard of a record. The index of a shard uses the upper bits of the hash, so that no
+/// bit of it decides both.
+#[expect(clippy::cast_possible_truncation, reason = "below the number of shards")]
+const fn shard_of(fingerprint: Fingerprint) -> usize {
+    fingerprint.hash as usize % SHARDS
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -232,8 +337,8 @@ mod tests {
     const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
     #[test]
-    fn every_record_that_expires_has_one_expiry_entry() {
-        let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
+    fn records_index_queues_and_schedule_agree() {
+        let claims = Claims::new(ClaimLimits::NONE, MAX_CLOCK_SKEW);
         let keys: Vec<_> = (0..31_u64).map(|key| Key::from(key.to_string())).collect();
         let keys: Vec<_> =
             keys.iter().map(|key| ClaimKey::new("", ClaimKind::DoOnce, key).unwrap()).collect();
@@ -261,20 +366,22 @@ mod tests {
                 5 => drop(claims.finish(key, &Completion::new(owner), now)),
                 _ => drop(claims.claim(key, &ClaimRequest::new(owner, expires_at), now).unwrap()),
             }
-            let expires = |key| {
-                let key = StoredKey::from(key);
-                claims.map.shard(&key).get(&key).map(|entry| entry.expiry.is_some())
-            };
-            let entries: Vec<_> = keys.iter().filter_map(expires).collect();
-            assert_eq!(claims.len(), entries.len(), "round {round}");
-            let expire = entries.into_iter().filter(|expires| *expires).count();
-            assert_eq!(claims.queue.len(), expire, "round {round}");
+            let records = claims.shards.iter().map(|shard| lock(shard).check()).sum::<usize>();
+            assert_eq!(claims.len(), records, "round {round}");
+            let first = claims.shards.iter().map(|shard| lock(shard).next_due(MAX_CLOCK_SKEW)).min();
+            let scheduled = claims.schedule.next_due(Timestamp::EPOCH);
+            assert_eq!(scheduled, None);
+            assert_eq!(
+                claims.schedule.is_due(first.unwrap()),
+                first != Some(Timestamp::MAX),
+                "round {round}"
+            );
         }
     }
 
     #[test]
     fn fencing_tokens_follow_the_time_and_each_other() {
-        let claims = Claims::new(usize::MAX, MAX_CLOCK_SKEW);
+        let claims = Claims::new(ClaimLimits::NONE, MAX_CLOCK_SKEW);
         let seed = FencingToken::seed(START);
         assert_eq!(claims.next_fencing_token(START), seed.next());
         assert_eq!(claims.next_fencing_token(START), seed.next().next());

@@ -1,7 +1,6 @@
 //! The store of counters: sharded tables of entries that expire, with a maximum number of keys.
 
 mod expiry;
-mod fingerprint;
 mod overflow;
 mod shard;
 mod slot;
@@ -16,12 +15,12 @@ use std::time::Duration;
 use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId};
 
 use self::expiry::NextExpiry;
-use self::fingerprint::{Fingerprint, SHARDS, Secret};
 use self::shard::{Budget, Lookup, Shard, new_counter};
 use self::spin_lock::{SpinLock, SpinLockGuard};
 use self::window_kind::KindTable;
 use self::windows::{Reading, Windows};
 use crate::capacity::{Capacity, WhenFull};
+use crate::fingerprint::{Fingerprint, SHARDS, Secret};
 use crate::random;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 

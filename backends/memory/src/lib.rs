@@ -14,7 +14,9 @@
 //! |---|---|---|
 //! | current number | [`MemoryBackend::len`] | [`MemoryBackend::claims`] |
 //! | maximum number | [`MemoryBackendBuilder::max_keys`] | [`MemoryBackendBuilder::max_claims`] |
-//! | new key at the maximum | an error, or [`WhenFull::EvictSoonest`] | an error |
+//! | maximum size | a counter takes 32 bytes | [`MemoryBackendBuilder::max_claim_bytes`] |
+//! | maximum for one caller | | [`MemoryBackendBuilder::max_claims_per_caller`] |
+//! | new key at the maximum | an error, or [`WhenFull::EvictSoonest`] | eviction of a lapsed claim, or an error |
 //! | removal | one length and the clock skew after their end | the clock skew after their expiry |
 //! | restart of the process | every limit starts over | every action may run once more |
 
@@ -26,6 +28,7 @@ mod builder;
 mod capacity;
 mod claims;
 mod counters;
+mod fingerprint;
 mod random;
 mod sync;
 

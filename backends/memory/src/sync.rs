@@ -8,16 +8,12 @@ pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
-#[cfg(not(all(test, shuttle)))]
-pub(crate) use std::thread::yield_now;
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
-#[cfg(all(test, shuttle))]
-pub(crate) use shuttle::thread::yield_now;
 
 /// Locks a mutex and ignores poison: no code panics under these locks, and the protected data is
 /// consistent after every step.

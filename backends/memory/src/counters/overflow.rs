@@ -3,8 +3,8 @@
 
 use limited_core::Window;
 
-use super::fingerprint::Fingerprint;
 use super::state::StoredState;
+use crate::fingerprint::Fingerprint;
 
 #[derive(Debug)]
 pub(crate) struct OverflowEntry {

@@ -7,13 +7,13 @@ use limited_core::{
 };
 
 use super::expiry::NextExpiry;
-use super::fingerprint::Fingerprint;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
 use super::state::{FirstHitWindow, StoredState, get_bucket, increment_bucket, value_unless_full};
 use super::table::Table;
 use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
+use crate::fingerprint::Fingerprint;
 
 /// What an operation acts on, and when.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use limited_core::bucket::StoredBucket;
 use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
-use super::fingerprint::Fingerprint;
 use super::state::bucket_retained_until;
 use super::window_kind::{Kind, KindId, UNINTERNED};
 use super::windows::{KNOWN, Reading, WindowMode, Windows};
+use crate::fingerprint::Fingerprint;
 
 /// The counts of a counter if they fit, or the position of its [overflow](super::overflow) entry.
 ///

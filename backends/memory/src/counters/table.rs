@@ -9,8 +9,8 @@
 //!
 //! Source: O. Amble and D. E. Knuth, Ordered hash tables, 1974.
 
-use super::fingerprint::{Fingerprint, SHARD_BITS};
 use super::slot::Slot;
+use crate::fingerprint::{Fingerprint, SHARD_BITS};
 
 /// Slots sorted by falling hash, with gaps. The last slot is always empty.
 #[derive(Debug, Default)]

@@ -14,7 +14,8 @@ use common::{
 };
 use limited_core::{
     Acquisition, Backend, BackendError, BucketQuota, Completion, Counter, FencingToken, FinishResult, Hit,
-    Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Result, Timestamp, Window, WindowId, WindowLength,
+    Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Result, StoredResult, Timestamp, Window, WindowId,
+    WindowLength,
 };
 use pollster::block_on;
 use shuttle::thread;
@@ -496,5 +497,93 @@ fn fencing_tokens_rise_across_releases() {
         assert!(grants > 0 && tokens.len() == grants);
         let last = granted(&backend, "a", Owner(9), START).fencing_token;
         assert!(tokens.into_iter().all(|token| token < last));
+    });
+}
+
+/// The bytes that a record counts as, and a result in addition to its length.
+const RECORD: usize = 160;
+const RESULT: usize = 32;
+
+#[test]
+fn last_bytes_are_reserved_once_and_released_once() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claim_bytes(2 * RECORD + RESULT + 2).build();
+        for key in ["a", "b"] {
+            granted(&backend, key, ONE, START);
+        }
+        let threads = ["a", "b"]
+            .into_iter()
+            .map(|key| {
+                let backend = backend.clone();
+                let completion = done(ONE, LEASE).with_result(StoredResult::Value("42".into()));
+                thread::spawn(move || finish(&backend, key, &completion, START))
+            })
+            .collect();
+        // At any point of the other threads, and never beyond the maximum.
+        assert!(claim(&backend, "c", OTHER, START).is_err());
+        let finished = join(threads);
+        let stored = finished.iter().filter(|result| **result == FinishResult::Stored).count();
+        let omitted = finished.iter().filter(|result| matches!(result, FinishResult::Omitted { .. })).count();
+        assert_eq!((stored, omitted), (1, 1));
+        assert_eq!((backend.claims(), backend.claim_bytes()), (2, 2 * RECORD + RESULT + 2));
+        forget(&backend, "a", START);
+        forget(&backend, "b", START);
+        assert_eq!((backend.claims(), backend.claim_bytes()), (0, 0));
+    });
+}
+
+#[test]
+fn lapsed_claims_always_make_room_and_a_late_owner_keeps_or_loses_its_claim() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claims(2).build();
+        for key in ["a", "b"] {
+            granted(&backend, key, ONE, START);
+        }
+        let lapsed = after(START, LEASE + MAX_CLOCK_SKEW);
+        let claiming = {
+            let backend = backend.clone();
+            thread::spawn(move || claim(&backend, "c", OTHER, lapsed))
+        };
+        let late = {
+            let backend = backend.clone();
+            thread::spawn(move || finish(&backend, "a", &Completion::new(ONE), lapsed))
+        };
+        let claimed = claiming.join().unwrap().expect("at least one claim has lapsed");
+        assert!(matches!(claimed, Acquisition::Acquired(_)));
+        let found = find(&backend, "a", lapsed);
+        match late.join().unwrap() {
+            FinishResult::Stored => assert!(matches!(found, Some(Record::Finished(_)))),
+            result => assert_eq!((result, found), (FinishResult::Lost(None), None)),
+        }
+        assert_eq!((backend.claims(), backend.evicted_claims()), (2, 1));
+    });
+}
+
+#[test]
+fn share_of_a_caller_is_exact_among_claims_releases_and_lapses() {
+    explore(|| {
+        let backend = MemoryBackend::builder().max_claims_per_caller(2).build();
+        granted(&backend, "user:1:key:lapses", ONE, START);
+        let lapsed = after(START, LEASE + MAX_CLOCK_SKEW);
+        let threads = ["user:1:key:a", "user:1:key:b", "user:1:key:c"]
+            .into_iter()
+            .map(|key| {
+                let backend = backend.clone();
+                thread::spawn(move || claim(&backend, key, OTHER, lapsed).is_ok())
+            })
+            .collect();
+        // The late owner counts again, beyond the maximum.
+        let renewed = renew(&backend, "user:1:key:lapses", ONE, lapsed);
+        let acquired = join(threads).into_iter().filter(|acquired| *acquired).count();
+        assert_eq!(renewed, LeaseStatus::Owned);
+        assert!((1..=2).contains(&acquired), "{acquired}");
+        for key in ["user:1:key:a", "user:1:key:b", "user:1:key:c", "user:1:key:lapses"] {
+            forget(&backend, key, lapsed);
+        }
+        // Exactly the maximum fits: nothing is counted twice, or not at all.
+        for key in ["user:1:key:d", "user:1:key:e"] {
+            granted(&backend, key, ONE, lapsed);
+        }
+        assert!(claim(&backend, "user:1:key:f", ONE, lapsed).is_err());
     });
 }

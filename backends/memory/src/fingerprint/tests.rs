@@ -170,3 +170,40 @@ fn each_store_has_its_own_fingerprints() {
     let [one, other] = [0, 1].map(|_| Secret::new(crate::random::numbers()));
     assert_ne!(minute_fingerprint(&one, "a", "b"), minute_fingerprint(&other, "a", "b"));
 }
+
+#[test]
+fn claims_differ_by_kind_namespace_key_and_caller() {
+    let secret = secret(3);
+    // Lengths on both sides of every bound, and texts that are equal if concatenated.
+    let lengths = [1, 6, 7, 8, 13, 14, 15, 28, 29, 56, 57, 223, 224, 225, 1024];
+    let texts: Vec<_> = lengths.into_iter().map(|length| "a".repeat(length)).collect();
+    let mut seen = HashMap::new();
+    for namespace in texts.iter().map(String::as_str).chain(["", "b", "payments"]) {
+        for text in texts.iter().map(String::as_str).chain(["b", "ab", "payments"]) {
+            let key = Key::from(text);
+            for kind in ClaimKind::ALL {
+                let claim = ClaimKey::new(namespace, kind, &key).unwrap();
+                for (what, fingerprint) in [
+                    ("claim", secret.claim_fingerprint(&claim)),
+                    ("caller", secret.caller_fingerprint(&claim, text)),
+                ] {
+                    let identity = format!("{what} {kind:?} {namespace:?} {text:?}");
+                    let other = seen.insert((fingerprint.hash, fingerprint.tag), identity);
+                    assert_eq!(other, None, "{what} {kind:?} {namespace:?} {text:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn claims_are_hashed_with_the_secret_of_their_store() {
+    let key = Key::from("8e03978e-40d5-43dd-bc93-6894a57f9324");
+    let claim = ClaimKey::new("payments", ClaimKind::Idempotency, &key).unwrap();
+    let hashes: BTreeSet<_> = (0..100).map(|seed| secret(seed).claim_fingerprint(&claim).hash).collect();
+    assert_eq!(hashes.len(), 100);
+    // No shard and no place of an index is more likely than another.
+    let shards: BTreeSet<_> = hashes.iter().map(|hash| hash % 16).collect();
+    let places: BTreeSet<_> = hashes.iter().map(|hash| hash >> 60).collect();
+    assert_eq!((shards.len(), places.len()), (16, 16));
+}

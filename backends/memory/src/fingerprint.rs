@@ -1,10 +1,11 @@
-//! Fingerprints identify counters, in place of their namespace and key.
+//! Fingerprints identify counters and claims, in place of their namespace and key.
 //!
 //! A store draws a secret from the operating system, and hashes with it. Clients that choose keys
 //! do not know the secret. Two counters that are chosen without it have the same fingerprint with a
 //! probability of about 2^-98. With ten million known keys and a thousand million other keys, any
 //! two of them collide with a probability of one in 10^13. This is a theorem about the
-//! construction, and assumes nothing about a cipher.
+//! construction, and assumes nothing about a cipher. It holds for two claims as well: counters and
+//! claims have separate stores, each with a secret of its own.
 //!
 //! # Construction
 //!
@@ -12,6 +13,7 @@
 //!
 //! - The first pair, the head, encodes the kind and the length of the window, and the lengths of
 //!   key and namespace in bytes.
+//! - The head of a claim encodes its kind, and the lengths of key and namespace.
 //! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
 //!   fourteen, the last fourteen bytes make one more pair.
 //! - A text of eight to fourteen bytes is one pair: its first seven and its last seven bytes. A
@@ -45,7 +47,7 @@
 //! some 5 ns for a key of twenty bytes, a quarter of a decision about a key in the processor's
 //! cache. Outside the cache it saves the access to a key that would be stored elsewhere.
 
-use limited_core::{Counter, Window};
+use limited_core::{ClaimKey, ClaimKind, Counter, Window};
 use sha2::{Digest, Sha256};
 
 /// A prime. Reducing a number modulo this prime takes a shift and an addition.
@@ -64,6 +66,9 @@ const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
 
 /// Replaces the length of the namespace if both texts went through SHA-256.
 const DIGESTED: usize = 0xFF;
+
+/// Added to the kind of a claim for the fingerprint of its caller.
+const CALLER: u64 = 1 << 8;
 
 /// Number of shards. A full table moves to a larger one under its lock; many shards keep that
 /// short.
@@ -147,14 +152,37 @@ impl Secret {
     /// Returns the fingerprint of a counter with a long key or namespace.
     #[cold]
     fn long_fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
-        let mut digest = Sha256::new();
-        for text in [counter.key(), counter.namespace()] {
-            digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
-            digest.update(text);
-        }
         // No counter that is hashed without SHA-256 has these lengths.
         let mut sums = self.head(counter, 0, DIGESTED);
-        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest.finalize());
+        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest(counter.key(), counter.namespace()));
+        self.finish(&sums)
+    }
+
+    /// Returns the fingerprint of a claim. A secret is for counters or for claims, not for both.
+    pub(crate) fn claim_fingerprint(&self, key: &ClaimKey<'_>) -> Fingerprint {
+        self.text_fingerprint(claim_kind(key.kind()), key.key(), key.namespace())
+    }
+
+    /// Returns the fingerprint of the caller of a claim. It is no fingerprint of a claim.
+    pub(crate) fn caller_fingerprint(&self, key: &ClaimKey<'_>, caller: &str) -> Fingerprint {
+        self.text_fingerprint(CALLER | claim_kind(key.kind()), caller, key.namespace())
+    }
+
+    fn text_fingerprint(&self, kind: u64, key: &str, namespace: &str) -> Fingerprint {
+        let mut sums = Sums([0; 2]);
+        let mut head = |key: usize, namespace: usize| {
+            sums.add(self.pairs[0], key as u64 | (namespace as u64) << 8 | kind << 16, 0);
+        };
+        let (key_pairs, namespace_pairs) = self.pairs[HEAD_PAIRS..].split_at(KEY_PAIRS);
+        if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
+            // No text that is hashed without SHA-256 has these lengths.
+            head(0, DIGESTED);
+            sums.add_text(key_pairs, &digest(key, namespace));
+        } else {
+            head(key.len(), namespace.len());
+            sums.add_any_text(key_pairs, key.as_bytes());
+            sums.add_any_text(namespace_pairs, namespace.as_bytes());
+        }
         self.finish(&sums)
     }
 
@@ -195,6 +223,15 @@ impl Sums {
         self.0[1] += u128::from(x + c) * u128::from(y + d);
     }
 
+    /// Adds the pairs of a text of any length, up to the number of random pairs.
+    fn add_any_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
+        match text.len() {
+            0 => {}
+            1..=NUMBER_BYTES => self.add(pairs[0], short(text), 0),
+            _ => self.add_text(pairs, text),
+        }
+    }
+
     /// Adds the pairs of a text of eight bytes or more, up to the number of random pairs.
     #[inline(always)]
     fn add_text(&mut self, pairs: &[[u64; 4]], text: &[u8]) {
@@ -212,6 +249,21 @@ impl Sums {
             left = &left[PAIR_BYTES..];
         }
     }
+}
+
+/// Returns the number of a kind of claims.
+const fn claim_kind(kind: ClaimKind) -> u64 {
+    kind as u64
+}
+
+/// Returns the SHA-256 hash of two texts and their lengths.
+fn digest(key: &str, namespace: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for text in [key, namespace] {
+        digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(text);
+    }
+    digest.finalize().into()
 }
 
 /// Returns the first seven bytes of eight or more.
