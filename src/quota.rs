@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use limited_core::{InvalidWindowLength, WindowLength, debug_error};
+use limited_core::{Escaped, InvalidWindowLength, WindowLength, debug_error};
 
 use crate::duration;
 
@@ -221,17 +221,19 @@ pub enum QuotaError {
     Window(#[from] InvalidWindowLength),
     /// The text is not a quota.
     #[error(
-        "invalid quota `{0}`; expected a limit and a window, such as 100/min, 5/s, 10/30s or 100/min burst 20"
+        "invalid quota `{}`; expected a limit and a window, such as 100/min, 5/s, 10/30s or 100/min burst 20",
+        Escaped(.0)
     )]
     Syntax(String),
     /// The text sets a burst of 0, so that a token bucket would admit nothing.
     #[error(
-        "invalid quota `{0}`: a burst of 0 admits nothing; set a burst of 1 or more, or a limit of 0 to refuse \
-         everything"
+        "invalid quota `{}`: a burst of 0 admits nothing; set a burst of 1 or more, or a limit of 0 to refuse \
+         everything",
+        Escaped(.0)
     )]
     ZeroBurst(String),
     /// The value of an environment variable is not a whole number.
-    #[error("environment variable {variable} is `{value}`; expected a whole number")]
+    #[error("environment variable {variable} is `{}`; expected a whole number", Escaped(.value))]
     Environment {
         /// The name of the variable.
         variable: &'static str,
@@ -447,6 +449,18 @@ mod tests {
             format!("{variable:?}"),
             "Environment: environment variable RATE_LIMIT_MAX_REQUESTS is `many`; expected a whole number"
         );
+    }
+
+    #[test]
+    fn text_of_an_error_stays_on_one_line() {
+        for text in ["10\nERROR", "1/s burst 0\r\n", "1/s\u{1b}[2J"] {
+            let error = text.parse::<Quota>().unwrap_err();
+            let environment = QuotaError::Environment { variable: Quota::LIMIT_VARIABLE, value: text.into() };
+            for error in [error, environment] {
+                let printed = format!("{error} {error:?}");
+                assert!(!printed.contains(char::is_control), "{printed:?}");
+            }
+        }
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use limited_core::{Backend, ClaimKey, Counter, CounterState, Hit, Key, Timestamp};
+pub use limited_core::{InvalidSalt, set_key_salt};
 
 pub(crate) use self::operation::RunKind;
 pub(crate) use self::policy::Policy;
@@ -70,8 +71,8 @@ pub fn record_memory(name: &str, backend: &limited_memory::MemoryBackend) {
     metrics::record_memory(name, backend);
 }
 
-/// Returns the hash of a key that spans and events contain: the first 64 bits of the SHA-256 of the
-/// rendered key, in hexadecimal.
+/// Returns the [hash](limited_core::KeyHash) of a key that spans and events contain, in
+/// hexadecimal.
 ///
 /// ```
 /// # use limited::Key;
@@ -82,7 +83,7 @@ pub fn record_memory(name: &str, backend: &limited_memory::MemoryBackend) {
 /// ```
 #[cfg(feature = "tracing")]
 pub fn key_hash(key: &Key<'_>) -> String {
-    tracing::KeyHash(key.as_str()).to_string()
+    limited_core::KeyHash::of(key.as_str()).to_string()
 }
 
 /// A shared backend. With one of the features it is a backend itself, which records each call.

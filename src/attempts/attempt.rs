@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, Immediate, Key, Timestamp, WindowMeta};
+use limited_core::{Backend, Immediate, Key, Redacted, Timestamp, WindowMeta};
 
 use super::{AttemptError, LimitedAttempt};
 use crate::poll_once::poll_once;
@@ -87,7 +87,7 @@ impl<B> fmt::Debug for Attempt<B> {
             .field("number", &self.number)
             .field("remaining", &self.remaining)
             .field("expires_at", &self.expires_at)
-            .field("context", &self.context())
+            .field("context", &self.context().map(Redacted))
             .finish_non_exhaustive()
     }
 }

@@ -24,6 +24,10 @@ const MISSING_RESULT: &str = "the closure of `ClientAddress::peer_from` returned
      check that the server stores it in the request, as axum does in the extension `ConnectInfo<SocketAddr>` \
      if it is served by `into_make_service_with_connect_info::<SocketAddr>()`";
 
+const MISSING_REPORT: &str = "the peer has no address, as on a Unix socket, and reported none of its client; \
+     check that the proxy writes the header that `ClientAddress` reads, \
+     or, for a TCP connection, that the server stores the address of the peer";
+
 /// The address of the peer, which the server stores in the extensions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(pub IpAddr);
@@ -55,9 +59,20 @@ pub struct PeerAddress(pub IpAddr);
 /// are read from the right, and only as far as trusted proxies wrote them. Everything to the left
 /// came with the request: a client can forge it, so it is ignored.
 ///
+/// A proxy that adds nothing is believed all the same, so **its clients choose their address**. The
+/// [page about proxies](crate::http::proxies) lists settings that do this: HAProxy on a Unix socket or
+/// with `if-none`, and nginx without `proxy_set_header`.
+///
 /// Reading stops if a trusted proxy wrote something that is not an address: `unknown`, an
 /// obfuscated identifier such as `_hidden`, or a malformed entry. Then the proxy counts as the
-/// client, and all clients behind it share one key.
+/// client, and all clients behind it share one key. An empty element of `Forwarded` is skipped, and
+/// an escaped character of an address is read (RFC 9110).
+///
+/// # Unix sockets
+///
+/// On a Unix socket, the peer has no address. [`TrustedProxies::count`] trusts it as the first
+/// proxy, and [`TrustedProxies::and_unix_socket`] adds it to networks. If the proxy reports no
+/// address either, the request is [rejected](super::KeyError::Misconfigured).
 ///
 /// # Prefixes
 ///
@@ -112,9 +127,9 @@ impl ClientAddress {
     /// Uses the address of the peer, from where your server stores it.
     ///
     /// For axum and tonic, [`limited::http`](crate::http#where-the-peer-address-comes-from) has the
-    /// closures. For a connection without an address, such as a Unix socket, return an address that
-    /// stands for all of these: a request without one is
-    /// [rejected](super::KeyError::Misconfigured).
+    /// closures. A request without an address is [rejected](super::KeyError::Misconfigured), unless
+    /// a [trusted proxy on a Unix socket](TrustedProxies::and_unix_socket) reports one. For clients
+    /// that connect to a Unix socket themselves, return an address that stands for all of them.
     pub fn peer_from(peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { peer: Arc::new(peer), missing_peer: MISSING_RESULT, header: None, ipv6_prefix: 64 }
     }
@@ -160,8 +175,11 @@ impl ClientAddress {
     }
 
     /// Returns what is missing if [`of`](Self::of) returns `None`, and how to provide it.
-    pub(super) const fn missing_peer(&self) -> &'static str {
-        self.missing_peer
+    pub(super) fn missing_peer(&self) -> &'static str {
+        match &self.header {
+            Some((_, proxies)) if proxies.trusts_unix_socket() => MISSING_REPORT,
+            _ => self.missing_peer,
+        }
     }
 
     /// Returns how many leading bits of an IPv6 address identify a client.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, Record, StoredResult};
+use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, Record, Redacted, StoredResult};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
@@ -267,7 +267,7 @@ impl<B, R: ?Sized> fmt::Debug for IdempotentCall<'_, B, R> {
         f.debug_struct("IdempotentCall")
             .field("key", &self.key)
             .field("function_name", &self.function_name)
-            .field("tenant", &self.tenant)
+            .field("tenant", &self.tenant.map(Redacted))
             .field("status_code", &self.status_code)
             .field("store_request", &self.store_request)
             .finish_non_exhaustive()

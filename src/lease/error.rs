@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{BackendError, InvalidKey, debug_sources};
+use limited_core::{BackendError, Escaped, InvalidKey, debug_sources};
 
 /// The error of [`Idempotency`](crate::Idempotency) and [`DoOnce`](crate::DoOnce). `E` is the error
 /// of the handler, and `T` its value. The handler of `DoOnce` is its action.
@@ -193,7 +193,7 @@ impl<E, T> RunError<E, T> {
                 write_error(error, f)
             }
             Self::NotStored { reason, .. } => {
-                write!(f, "the handler ran, but its result could not be stored: {reason}")
+                write!(f, "the handler ran, but its result could not be stored: {}", Escaped(reason))
             }
             Self::LeaseLost { .. } => f.write_str(
                 "the lease was lost while the handler ran; retry for the result of the new owner, and set a longer \

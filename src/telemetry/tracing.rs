@@ -8,7 +8,6 @@ use limited_core::{
     Acquisition, BackendError, ClaimKey, Counter, CounterState, FinishResult, Key, LeaseStatus, Record,
     Result,
 };
-use sha2::{Digest, Sha256};
 use tracing::{Span, debug, debug_span, info, trace, trace_span, warn};
 
 use super::labels;
@@ -26,12 +25,13 @@ const HTTP: &str = "limited::http";
 const IDEMPOTENCY: &str = "limited::idempotency";
 const DO_ONCE: &str = "limited::do_once";
 
-/// Displays the first 64 bits of the SHA-256 of a rendered key, in hexadecimal.
-pub(super) struct KeyHash<'a>(pub(super) &'a str);
+/// Displays the [hash](limited_core::KeyHash) of a rendered key. Computes it only if it is
+/// displayed.
+struct KeyHash<'a>(&'a str);
 
 impl fmt::Display for KeyHash<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Sha256::digest(self.0).iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+        limited_core::KeyHash::of(self.0).fmt(f)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Clocks that jump back, clocks that advance in steps, and which clock of the system is read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limited::{Algorithm, Clock, CoarseClock, Limiter, Quota, SystemClock, Timestamp};
+use limited_memory::MemoryBackend;
 use limited_mock::{Call, MockBackend};
 use proptest::prelude::*;
 
@@ -65,6 +67,88 @@ fn windows_start_over_after_a_correction_by_hours() {
             let admitted = (0..9).filter(|_| limiter.allow_now("key").unwrap().is_allowed()).count();
             assert_eq!(admitted, 5, "{algorithm}");
             clock.advance(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Counts on another key, so that the backend removes what it may forget.
+fn sweep(limiter: &Limiter<MemoryBackend>) {
+    assert!(limiter.allow_now("other key").is_ok());
+}
+
+/// Ten hits 59 s into a minute, a removal at `latest`, and a jump back to `now`. Returns how many
+/// hits are admitted then.
+fn admitted_after_removal(algorithm: Algorithm, latest: Duration, now: Duration) -> usize {
+    let (limiter, clock) = in_memory(algorithm, Quota::per_minute(10));
+    clock.advance(Duration::from_secs(59));
+    assert!(limiter.allow_n_now("key", 10).unwrap().is_allowed());
+    clock.advance(latest - Duration::from_secs(59));
+    sweep(&limiter);
+    clock.rewind(latest - now);
+    (0..20).filter(|_| limiter.allow_now("key").unwrap().is_allowed()).count()
+}
+
+#[test]
+fn jump_back_within_the_skew_finds_the_weight_of_a_window_that_may_be_removed() {
+    let seconds = Duration::from_secs;
+    // At 124.999999999 s the window is still retained, and from 125 s on it is not.
+    for (latest, now, admitted) in [
+        (seconds(80), seconds(80), 3),
+        (seconds(85), seconds(80), 3),
+        (seconds(123), seconds(118), 9),
+        (seconds(125) - NANOSECOND, seconds(120) - NANOSECOND, 9),
+        (seconds(125), seconds(120), 10),
+    ] {
+        let found = admitted_after_removal(Algorithm::SlidingWindow, latest, now);
+        assert_eq!(found, admitted, "{latest:?} and {now:?}");
+    }
+}
+
+#[test]
+fn jump_back_beyond_the_skew_loses_a_weight_but_no_count() {
+    let seconds = Duration::from_secs;
+    // Three are right. The weight is forgotten, and the window admits no more than the limit.
+    assert_eq!(admitted_after_removal(Algorithm::SlidingWindow, seconds(125), seconds(80)), 10);
+    // Back in the window of the hits, which is full.
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let latest = seconds(125) - NANOSECOND;
+        assert_eq!(admitted_after_removal(algorithm, latest, seconds(60) - NANOSECOND), 0, "{algorithm}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Times are up to one window and the maximum skew before the latest one, and the backend
+    /// removes what it may forget.
+    #[test]
+    fn jumps_back_admit_no_more_than_promised(
+        slides: bool,
+        steps in prop::collection::vec((0..90_000_u64, prop_oneof![0..=5_000_u64, 0..=65_000_u64], 1..12_u8), 1..40),
+    ) {
+        let algorithm = if slides { Algorithm::SlidingWindow } else { Algorithm::FixedWindow };
+        let (limiter, clock) = in_memory(algorithm, Quota::per_minute(10));
+        let length = 60_000;
+        let mut admitted = BTreeMap::<u64, u64>::new();
+        clock.advance(Duration::from_secs(120));
+        for (forward, back, hits) in steps {
+            clock.advance(Duration::from_millis(forward));
+            sweep(&limiter);
+            clock.rewind(Duration::from_millis(back));
+            let now = clock.now().as_nanos() / 1_000_000;
+            let (window, left) = (now / length, length - now % length);
+            for _ in 0..hits {
+                if !limiter.allow_now("key").unwrap().is_allowed() {
+                    continue;
+                }
+                *admitted.entry(window).or_default() += 1;
+                let [current, previous] = [window, window - 1].map(|window| admitted.get(&window).copied().unwrap_or(0));
+                prop_assert!(current <= 10, "no aligned window admits more than the limit");
+                if slides && back <= 5_000 {
+                    prop_assert!(current * length + previous * left <= 10 * length);
+                }
+            }
+            clock.advance(Duration::from_millis(back));
         }
     }
 }

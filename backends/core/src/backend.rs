@@ -138,9 +138,11 @@ use crate::{
 /// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics,
 ///    and within the maximum skew it never admits more. A backend retains a window for one length
 ///    and the [maximum skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum
-///    skew after it is full. If windows are shorter than the skew, a backend may forget an aligned
-///    window earlier, to keep later ones. It then refuses hits on that window
-///    ([`CounterState::start`]).
+///    skew after it is full. So a jump back by up to one length more finds an aligned window, but
+///    perhaps not the one before it, which a sliding counter weighs.
+///
+///    If windows are shorter than the skew, a backend may forget an aligned window earlier, to keep
+///    later ones. It then refuses hits on that window ([`CounterState::start`]).
 ///
 ///    What a wrong clock wrote does not outlast the clock. A window from the first hit is absent
 ///    while it [starts further ahead](crate::is_ahead) than the skew. A bucket is absent while its

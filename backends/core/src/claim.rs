@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Dimensions, InvalidKey, Key, Timestamp};
+use crate::{Dimensions, InvalidKey, Key, Redacted, Timestamp};
 
 /// How long a claim still belongs to its owner after its lease has ended, unless another owner
 /// takes it over. After that the record has expired.
@@ -174,7 +174,7 @@ impl<'a> ClaimRequest<'a> {
 }
 
 /// Stored with a record for operators who inspect the store. It affects no decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaimMetadata<'a> {
     /// The function that runs.
@@ -183,6 +183,18 @@ pub struct ClaimMetadata<'a> {
     pub tenant: Option<&'a str>,
     /// The request.
     pub request: Option<&'a str>,
+}
+
+impl fmt::Debug for ClaimMetadata<'_> {
+    /// Writes the function, and hashes and lengths of the tenant and the request.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function_name, tenant, request } = self;
+        f.debug_struct("ClaimMetadata")
+            .field("function_name", function_name)
+            .field("tenant", &tenant.map(Redacted))
+            .field("request", &request.map(Redacted))
+            .finish()
+    }
 }
 
 impl<'a> ClaimMetadata<'a> {
@@ -271,7 +283,7 @@ impl<'a> Completion<'a> {
 }
 
 /// The result of a claimed action. All texts are JSON, which a backend stores unchanged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum StoredResult {
     /// The action has no result.
     #[default]
@@ -285,6 +297,18 @@ pub enum StoredResult {
         /// Why it was not stored.
         reason: Arc<str>,
     },
+}
+
+impl fmt::Debug for StoredResult {
+    /// Writes the hash and the length of a value or an error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Value(value) => f.debug_tuple("Value").field(&Redacted(value)).finish(),
+            Self::Error(error) => f.debug_tuple("Error").field(&Redacted(error)).finish(),
+            Self::Omitted { reason } => f.debug_struct("Omitted").field("reason", reason).finish(),
+        }
+    }
 }
 
 /// The result of [`claim`](crate::Backend::claim).
@@ -414,6 +438,38 @@ mod tests {
         assert_eq!((seed, seed.next()), (FencingToken(2), FencingToken(3)));
         assert!(FencingToken::seed(Timestamp::MAX) < FencingToken(i64::MAX as u64));
         assert_eq!(FencingToken(u64::MAX).next(), FencingToken(u64::MAX));
+    }
+
+    #[test]
+    fn debug_prints_no_result_tenant_or_request() {
+        let metadata = ClaimMetadata::default()
+            .with_function_name("charge")
+            .with_tenant("acme")
+            .with_request("{\"card\":4242}");
+        let request = ClaimRequest::new(Owner(7), Timestamp::EPOCH).with_metadata(metadata);
+        let completion = Completion::new(Owner(7))
+            .with_result(StoredResult::Value("{\"card\":4242}".into()))
+            .with_metadata(metadata);
+        let record = Record::Finished(Finished {
+            owner: Owner(7),
+            fencing_token: FencingToken(1),
+            at: Timestamp::EPOCH,
+            result: StoredResult::Error("{\"card\":4242}".into()),
+            status_code: Some(402),
+            request_hash: None,
+        });
+        let lost = FinishResult::Lost(Some(record.clone()));
+        for printed in [
+            format!("{request:?}"),
+            format!("{completion:?}"),
+            format!("{record:?}"),
+            format!("{lost:?}"),
+            format!("{:?}", Acquisition::Held(record)),
+        ] {
+            assert!(!printed.contains("4242") && !printed.contains("acme"), "{printed}");
+            assert!(printed.contains("13 bytes, hash "), "{printed}");
+        }
+        assert!(format!("{request:?}").contains("function_name: Some(\"charge\")"));
     }
 
     #[test]

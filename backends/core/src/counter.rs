@@ -1,9 +1,10 @@
 //! Counters, hits and the state of a counter: the arguments and results of a backend.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BucketQuota, Dimensions, InvalidKey, Key, Timestamp, Window};
+use crate::{BucketQuota, Dimensions, InvalidKey, Key, Redacted, Timestamp, Window};
 
 /// Identifies a counter: a key, within a namespace, in a window.
 ///
@@ -129,7 +130,7 @@ impl<'a> Counter<'a> {
 /// assert_eq!(hit.apply(4), None);
 /// assert_eq!(Hit { floor: 10, ceiling: 20, ..hit }.apply(3), Some(12));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hit<'a> {
     /// The cost to add.
     pub cost: u128,
@@ -142,6 +143,20 @@ pub struct Hit<'a> {
     pub window_id: WindowId,
     /// The metadata of the window, if this hit starts one. Only for [`Window::FromFirstHit`].
     pub metadata: Option<&'a str>,
+}
+
+impl fmt::Debug for Hit<'_> {
+    /// Writes the hash and the length of the metadata.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cost, floor, ceiling, window_id, metadata } = self;
+        f.debug_struct("Hit")
+            .field("cost", cost)
+            .field("floor", floor)
+            .field("ceiling", ceiling)
+            .field("window_id", window_id)
+            .field("metadata", &metadata.map(Redacted))
+            .finish()
+    }
 }
 
 impl<'a> Hit<'a> {
@@ -183,12 +198,21 @@ impl<'a> Hit<'a> {
 pub struct WindowId(pub u128);
 
 /// The id and the metadata of a [window from the first hit](Window::FromFirstHit).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WindowMeta {
     /// The id that its first hit had.
     pub id: WindowId,
     /// The metadata that its first hit had.
     pub metadata: Option<Arc<str>>,
+}
+
+impl fmt::Debug for WindowMeta {
+    /// Writes the hash and the length of the metadata.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, metadata } = self;
+        let metadata = metadata.as_deref().map(Redacted);
+        f.debug_struct("WindowMeta").field("id", id).field("metadata", &metadata).finish()
+    }
 }
 
 /// The state of a counter after an operation, also after a refused hit.
@@ -257,6 +281,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::WindowLength;
+
+    #[test]
+    fn debug_prints_no_metadata_and_no_key() {
+        let meta = WindowMeta { id: WindowId(7), metadata: Some("from 192.0.2.1".into()) };
+        let hit = Hit::new(1, 5).with_window_meta(meta.id, meta.metadata.as_deref());
+        let state = CounterState::new(true, 1).with_meta(Arc::new(meta.clone()));
+        let key = Key::new().user("192.0.2.1");
+        let counter =
+            Counter::new("login", &key, Window::FromFirstHit { length: WindowLength::MINUTE }).unwrap();
+        for printed in [format!("{hit:?}"), format!("{state:?}"), format!("{meta:?}"), format!("{counter:?}")]
+        {
+            assert!(!printed.contains("192.0.2.1"), "{printed}");
+            assert!(printed.contains("14 bytes, hash "), "{printed}");
+        }
+    }
 
     #[test]
     fn counter_accepts_no_invalid_key() {

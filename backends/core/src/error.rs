@@ -1,6 +1,7 @@
 //! Errors of backends.
 
 mod debug;
+mod escaped;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::debug::{debug_error, debug_sources};
+pub use self::escaped::Escaped;
 
 /// Why an operation of a backend failed. Each variant is something that a caller can act on.
 ///

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::{client_network, debug_error};
+use crate::{Redacted, client_network, debug_error};
 
 /// What a limit or a claim applies to: a user, an address, a route.
 ///
@@ -50,6 +50,11 @@ use crate::{client_network, debug_error};
 ///
 /// A composed key contains its tenant, user and address, for backends that index them. They are not
 /// part of its identity: equality, order and hash are those of the rendered string.
+///
+/// # In logs
+///
+/// [`Debug`](fmt::Debug) prints the [hash](crate::KeyHash) and the length of a key, because keys
+/// name users and addresses. [`Display`](fmt::Display) and [`as_str`](Key::as_str) return the key.
 #[derive(Clone)]
 pub struct Key<'a> {
     rendered: Cow<'a, str>,
@@ -58,7 +63,7 @@ pub struct Key<'a> {
 
 /// The parts of a composed key that a backend may index, to find usage by them. They are not
 /// escaped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dimensions {
     /// The tenant, from [`Key::tenant`].
@@ -67,6 +72,19 @@ pub struct Dimensions {
     pub user: Option<String>,
     /// The address, from [`Key::ip`] or [`Key::ip_network`]. Of a network it is the first address.
     pub ip: Option<IpAddr>,
+}
+
+impl fmt::Debug for Dimensions {
+    /// Writes hashes and lengths of the parts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenant, user, ip } = self;
+        let ip = ip.map(|ip| ip.to_string());
+        f.debug_struct("Dimensions")
+            .field("tenant", &tenant.as_deref().map(Redacted))
+            .field("user", &user.as_deref().map(Redacted))
+            .field("ip", &ip.as_deref().map(Redacted))
+            .finish()
+    }
 }
 
 /// Why no backend accepts a key.
@@ -271,8 +289,9 @@ impl fmt::Display for Key<'_> {
 }
 
 impl fmt::Debug for Key<'_> {
+    /// Writes the hash and the length of the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Key").field(&self.as_str()).finish()
+        f.debug_tuple("Key").field(&Redacted(self.as_str())).finish()
     }
 }
 
@@ -337,6 +356,18 @@ mod tests {
         assert_eq!(key.as_str(), format!("api_key:sha256={hash}"));
         assert_ne!(key, Key::new().part("api_key", format!("sha256={hash}")));
         assert!(!format!("{:?}", Key::new().secret("pin", "hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn debug_prints_the_hash_and_the_length_of_a_key() {
+        let key = Key::new().tenant("acme").user("alice").ip([192, 0, 2, 1]);
+        for printed in [format!("{key:?}"), format!("{:?}", key.dimensions().unwrap())] {
+            for part in ["acme", "alice", "192.0"] {
+                assert!(!printed.contains(part), "{printed}");
+            }
+        }
+        assert_eq!(format!("{:?}", Key::new().user("7")), "Key(<6 bytes, hash 20bdc7ae7082d21e>)");
+        assert_eq!(format!("{}", Key::new().user("7")), "user:7");
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //! | identity of a client | [`client_network`], [`embedded_ipv4`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
-//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`UnknownName`], [`debug_error`] |
+//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`UnknownName`], [`debug_error`], [`Escaped`] |
+//! | keys in logs | [`KeyHash`], [`Redacted`], [`set_key_salt`], [`InvalidSalt`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
 //! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`is_ahead`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`bucket`], [`sliding`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
@@ -43,6 +44,7 @@ mod counter;
 mod error;
 mod forward;
 mod key;
+mod key_hash;
 mod operation;
 mod setting;
 pub mod sliding;
@@ -60,8 +62,9 @@ pub use claim::{
 };
 pub use clock::{Clock, CoarseClock, ManualClock, Sleep, SystemClock};
 pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
-pub use error::{BackendError, Cause, Result, debug_error, debug_sources};
+pub use error::{BackendError, Cause, Escaped, Result, debug_error, debug_sources};
 pub use key::{Dimensions, InvalidKey, Key};
+pub use key_hash::{InvalidSalt, KeyHash, Redacted, set_key_salt};
 pub use operation::Operation;
 #[cfg(feature = "serde")]
 #[doc(hidden)]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::debug_error;
+use crate::{Escaped, debug_error};
 
 /// A text that is not the name of any value of a setting.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {setting} `{text}`; expected {}", listed(.expected))]
+#[error("unknown {setting} `{}`; expected {}", Escaped(.text), listed(.expected))]
 pub struct UnknownName {
     setting: &'static str,
     text: String,
@@ -141,6 +141,13 @@ mod tests {
             assert_eq!(fruit.name().parse(), Ok(fruit));
         }
         assert_eq!(format!("{:>5}", Fruit::Pear), " pear");
+    }
+
+    #[test]
+    fn error_shows_the_text_on_one_line() {
+        let error = "pear\nERROR".parse::<Fruit>().unwrap_err();
+        assert_eq!(error.to_string(), r"unknown fruit `pear\nERROR`; expected red-apple or pear");
+        assert_eq!(error.text(), "pear\nERROR");
     }
 
     #[test]

@@ -163,8 +163,9 @@ pub const fn is_ahead(start: Timestamp, now: Timestamp, skew: Duration) -> bool 
 /// and the maximum skew after its end. Saturates at the last [`Timestamp`], which [never
 /// passes](has_passed).
 ///
-/// Until then a sliding counter still needs its value, and a clock that jumps back may still need
-/// it too.
+/// Until then a sliding counter still needs its value, also if the clock jumps back within the
+/// skew. After a jump back by up to one length more, the window itself is still found, and not the
+/// weight of the window before it.
 pub const fn retained_until(start: Timestamp, length: WindowLength, skew: Duration) -> Timestamp {
     start.saturating_add(length.as_duration()).saturating_add(length.as_duration()).saturating_add(skew)
 }

@@ -8,7 +8,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use limited_core::{BackendError, Result};
+use limited_core::{BackendError, Escaped, Result};
 
 use crate::{DynamoDbBackend, DynamoDbBackendBuilder};
 
@@ -129,7 +129,10 @@ impl Environment {
 }
 
 fn invalid(name: &str, value: &OsString, expected: &str) -> BackendError {
-    let message = format!("the environment variable `{name}` is `{}`; set it to {expected}", value.display());
+    let message = format!(
+        "the environment variable `{name}` is `{}`; set it to {expected}",
+        Escaped(&value.to_string_lossy())
+    );
     BackendError::Misconfigured(message.into())
 }
 
@@ -177,6 +180,12 @@ mod tests {
             assert_eq!(read(&[(own, "7"), (alternative, "8")]).unwrap(), read(&[(own, "7")]).unwrap());
             assert_eq!(read(&[(own, ""), (alternative, "8")]).unwrap(), read(&[(own, "8")]).unwrap());
         }
+    }
+
+    #[test]
+    fn error_shows_a_variable_on_one_line() {
+        let error = read(&[(OPERATION_TIMEOUT, "250\nERROR \u{1b}[2J")]).unwrap_err().to_string();
+        assert!(error.contains(r"`250\nERROR \u{1b}[2J`"), "{error}");
     }
 
     #[test]

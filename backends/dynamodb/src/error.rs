@@ -1,7 +1,7 @@
 //! Maps the SDK's errors to what a caller can do about them.
 
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
-use limited_core::{BackendError, Cause};
+use limited_core::{BackendError, Cause, Escaped};
 
 /// Parts of the messages by which the SDK reports a missing region or missing credentials, as if
 /// the network had failed.
@@ -21,7 +21,7 @@ where
     let (kind, message): (fn(Cause) -> BackendError, String) = match &error {
         SdkError::TimeoutError(_) => (
             BackendError::TimedOut,
-            format!("no response from the table `{table}` within the operation timeout"),
+            format!("no response from the table `{}` within the operation timeout", Escaped(table)),
         ),
         SdkError::DispatchFailure(failure)
             if failure.as_connector_error().is_some_and(ConnectorError::is_timeout) =>
@@ -58,7 +58,7 @@ where
 }
 
 fn by_code(code: Option<&str>, message: Option<&str>, table: &str) -> (fn(Cause) -> BackendError, String) {
-    let message = message.unwrap_or("no message");
+    let (message, table) = (Escaped(message.unwrap_or("no message")), Escaped(table));
     match code.unwrap_or_default() {
         "ProvisionedThroughputExceededException"
         | "ThrottlingException"

@@ -57,6 +57,12 @@ use crate::counters::Counters;
 ///
 /// # Clocks that jump back
 ///
+/// A jump back within the [maximum clock skew] admits nothing extra. Nor does one of up to a window
+/// length more in fixed windows. In a sliding window it may find that the previous window was
+/// removed. Then the window admits up to its limit, without that weight.
+///
+/// [maximum clock skew]: crate::MemoryBackendBuilder::max_clock_skew
+///
 /// For each key, the latest window with hits and the two windows before it are known. A hit for an
 /// older window is refused, since its count is gone, until the clock reaches a known window
 /// ([`CounterState::start`]). If windows are longer than the maximum clock skew, only a jump beyond

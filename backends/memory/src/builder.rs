@@ -133,8 +133,9 @@ impl MemoryBackendBuilder {
         self
     }
 
-    /// Sets how far the clock may jump back and still find every window that it has left, and every
-    /// record. Default: 5 seconds.
+    /// Sets how far the clock may jump back and still find all that decides: every window that it
+    /// has left, the one that a sliding window weighs, every bucket and every record. Default: 5
+    /// seconds. Keys take memory for this long more.
     pub const fn max_clock_skew(mut self, max_clock_skew: Duration) -> Self {
         self.max_clock_skew = max_clock_skew;
         self

@@ -1,16 +1,17 @@
 //! The header `Forwarded` (RFC 7239), read from the right.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::forwarded_node;
 
 /// Returns the address in `for` of each element of a line, the rightmost first. `None` for an
-/// element without one.
+/// element without one. Empty elements are skipped (RFC 9110, section 5.6.1.2).
 ///
 /// The line is parsed from its right end, quotes included, because the nearest proxy wrote the
 /// right end. A quote that the client left open further left cannot swallow it.
 pub(super) fn from_the_right(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
-    split_from_the_right(line, b',').map(client_of)
+    split_from_the_right(line, b',').filter(|element| !element.trim_ascii().is_empty()).map(client_of)
 }
 
 /// Returns the address in `for` of an element. `None` if there is none, or more than one `for`.
@@ -23,12 +24,24 @@ fn client_of(element: &[u8]) -> Option<IpAddr> {
             return None;
         }
     }
-    let value = client?;
-    forwarded_node::address(match value {
-        // An address contains no escapes, so a quoted string with escapes fails to parse below.
-        [b'"', quoted @ .., b'"'] => quoted,
-        plain => plain,
-    })
+    match client? {
+        [b'"', quoted @ .., b'"'] => forwarded_node::address(&unescape(quoted)?),
+        plain => forwarded_node::address(plain),
+    }
+}
+
+/// Returns the text of a quoted string, without its quotes and its escapes (quoted pairs, RFC 9110,
+/// section 5.6.4). `None` if it ends with an escape: then its closing quote is escaped.
+fn unescape(quoted: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !quoted.contains(&b'\\') {
+        return Some(quoted.into());
+    }
+    let mut text = Vec::with_capacity(quoted.len());
+    let mut bytes = quoted.iter();
+    while let Some(byte) = bytes.next() {
+        text.push(*if *byte == b'\\' { bytes.next()? } else { byte });
+    }
+    Some(text.into())
 }
 
 /// Splits at separators outside of quotes, and returns the rightmost piece first.
@@ -100,9 +113,40 @@ mod tests {
     }
 
     #[test]
+    fn escaped_characters_of_a_quoted_address_are_read() {
+        for (element, address) in [
+            (r#"for="192.0.2\.43""#, "192.0.2.43"),
+            (r#"for="\1\9\2\.\0\.\2\.\4\3""#, "192.0.2.43"),
+            (r#"for="\[2001:db8\:\:17\]\:4711";proto=https"#, "2001:db8::17"),
+            (r#"host="\"";for="192.0.2\.43""#, "192.0.2.43"),
+        ] {
+            assert_eq!(read(element), [Some(address.to_owned())], "{element}");
+        }
+    }
+
+    #[test]
+    fn empty_elements_are_skipped() {
+        for line in [
+            "for=192.0.2.1,",
+            "for=192.0.2.1, ,\t,",
+            ",for=192.0.2.1",
+            " , for=192.0.2.1 ,, ",
+            "for=192.0.2.1;,",
+        ] {
+            assert_eq!(read(line), [Some("192.0.2.1".to_owned())], "{line}");
+        }
+        assert_eq!(read("for=192.0.2.1,,for=192.0.2.2").len(), 2);
+        for empty in ["", " ", ",", " ,\t, "] {
+            assert_eq!(read(empty), [], "{empty}");
+        }
+        // This element is not empty: it is an element without any pair.
+        assert_eq!(read("for=192.0.2.1, ;"), [None, Some("192.0.2.1".to_owned())]);
+    }
+
+    #[test]
     fn element_without_exactly_one_address_is_none() {
         for element in [
-            "",
+            ";",
             "for",
             "for=",
             "by=192.0.2.1",
@@ -112,7 +156,12 @@ mod tests {
             "for=\"192.0.2.1",
             "for=192.0.2.1;for=192.0.2.2",
             "for=192.0.2.1;host",
-            "for=\"192.0.2\\.1\"",
+            "for=192.0.2\\.1",
+            "for=\"192.0.2.1\\\"",
+            "for=\"192.0.2\\\\.1\"",
+            "for=\"192.0.2.1\\\\\"",
+            "for=\"\\\"192.0.2.1\\\"\"",
+            "for=\"\\\"",
             "for= 192.0.2.1",
             "for=\"",
         ] {
@@ -134,6 +183,23 @@ mod tests {
                 IpAddr::V4(address) => address.to_ipv6_mapped(),
                 IpAddr::V6(address) => address,
             });
+            prop_assert_eq!(from_the_right(line.as_bytes()).next(), Some(Some(address.to_canonical())));
+        }
+
+        #[test]
+        fn address_is_read_however_it_is_escaped(address: IpAddr, escaped: u64) {
+            let text = match address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]:4711"),
+            };
+            let mut line = "for=203.0.113.9, for=\"".to_owned();
+            for (position, character) in text.chars().enumerate() {
+                if escaped >> position & 1 == 1 {
+                    line.push('\\');
+                }
+                line.push(character);
+            }
+            line.push_str("\", ,");
             prop_assert_eq!(from_the_right(line.as_bytes()).next(), Some(Some(address.to_canonical())));
         }
     }

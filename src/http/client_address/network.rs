@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use limited_core::debug_error;
+use limited_core::{Escaped, debug_error};
 
 /// A block of addresses in CIDR notation (RFC 4632, RFC 4291).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Network {
 
 /// A text that is neither an address nor a block of addresses.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid network `{0}`; expected an address, or a block such as 10.0.0.0/8 or 2001:db8::/32")]
+#[error("invalid network `{}`; expected an address, or a block such as 10.0.0.0/8 or 2001:db8::/32", Escaped(.0))]
 pub struct InvalidNetwork(String);
 
 impl fmt::Debug for InvalidNetwork {
@@ -118,6 +118,12 @@ mod tests {
         {
             assert_eq!(text.parse::<Network>(), Err(InvalidNetwork(text.to_owned())));
         }
+    }
+
+    #[test]
+    fn error_shows_the_text_on_one_line() {
+        let error = "10.0.0.0/8\n::1".parse::<Network>().unwrap_err();
+        assert!(error.to_string().starts_with(r"invalid network `10.0.0.0/8\n::1`;"), "{error}");
     }
 
     proptest! {

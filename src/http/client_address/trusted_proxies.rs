@@ -7,8 +7,16 @@ use super::InvalidNetwork;
 use super::network::Network;
 
 /// The proxies in front of a service whose headers are trusted.
+///
+/// A proxy that is trusted, and writes no address, lets its clients choose theirs.
+/// [`limited::http::proxies`](crate::http::proxies) lists the settings of nginx, Envoy and HAProxy that
+/// do this.
 #[derive(Clone, Debug)]
-pub struct TrustedProxies(Trust);
+pub struct TrustedProxies {
+    trust: Trust,
+    /// Whether a peer without an address was declared as a proxy.
+    trusts_unix_socket: bool,
+}
 
 #[derive(Clone, Debug)]
 enum Trust {
@@ -22,8 +30,11 @@ impl TrustedProxies {
     ///
     /// No client may be able to bypass a proxy: otherwise it can write the entries of the proxies
     /// that it bypassed. If you cannot rule that out, use [`networks`](Self::networks).
+    ///
+    /// The first proxy is the peer, whatever its address. It may have none, as on a [Unix
+    /// socket](Self::and_unix_socket).
     pub const fn count(proxies: usize) -> Self {
-        Self(Trust::Count(proxies))
+        Self { trust: Trust::Count(proxies), trusts_unix_socket: false }
     }
 
     /// Trusts all proxies in these networks: addresses (`192.0.2.7`) or blocks (`10.0.0.0/8`,
@@ -41,7 +52,38 @@ impl TrustedProxies {
     /// [`InvalidNetwork`] if a text is neither an address nor a block.
     pub fn networks<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
         let networks = networks.into_iter().map(|network| network.as_ref().parse());
-        Ok(Self(Trust::Networks(networks.collect::<Result<_, _>>()?)))
+        let networks = networks.collect::<Result<_, _>>()?;
+        Ok(Self { trust: Trust::Networks(networks), trusts_unix_socket: false })
+    }
+
+    /// Also trusts a peer without an address, as on a Unix socket. Default: only
+    /// [`count`](Self::count) does, if it is at least 1.
+    ///
+    /// Every process that may open the socket can then choose its address. So the permissions of
+    /// the socket must admit the proxy alone.
+    ///
+    /// On a TCP connection, a missing address means that the server does not store it. Set this
+    /// only if every request without an address came over the socket.
+    ///
+    /// ```
+    /// use limited::http::{ClientAddress, TrustedProxies};
+    ///
+    /// // One proxy at the other end of the socket, and more proxies in front of it.
+    /// let proxies = TrustedProxies::networks(["10.0.0.0/8"])?.and_unix_socket();
+    /// let client = ClientAddress::peer_from(|_| None).x_forwarded_for(proxies);
+    ///
+    /// let request = http::Request::get("/").header("x-forwarded-for", "192.0.2.7, 10.0.0.2").body(())?;
+    /// assert_eq!(client.of(&request.into_parts().0), Some([192, 0, 2, 7].into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn and_unix_socket(self) -> Self {
+        Self { trusts_unix_socket: true, ..self }
+    }
+
+    /// Returns whether a peer without an address was declared as a proxy.
+    pub(super) const fn trusts_unix_socket(&self) -> bool {
+        self.trusts_unix_socket
     }
 
     /// Walks from the peer to the client. Each hop is the address that the previous one reports,
@@ -53,11 +95,14 @@ impl TrustedProxies {
     ) -> Option<IpAddr> {
         let mut client = peer;
         for (passed, hop) in hops.enumerate() {
-            let is_trusted = match &self.0 {
-                Trust::Count(proxies) => passed < *proxies,
-                Trust::Networks(networks) => {
-                    client.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
+            let is_trusted = match (&self.trust, client) {
+                (Trust::Count(proxies), _) if passed < *proxies => true,
+                (Trust::Networks(networks), Some(address)) => {
+                    networks.iter().any(|network| network.contains(address))
                 }
+                (Trust::Count(_), Some(_)) => false,
+                // Only the peer has no address: the walk ends at a hop without one.
+                (Trust::Count(_) | Trust::Networks(_), None) => self.trusts_unix_socket,
             };
             match hop {
                 Some(address) if is_trusted => client = Some(address),

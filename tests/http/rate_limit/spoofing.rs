@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Request, StatusCode};
-use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, TrustedProxies};
+use limited::http::{ClientAddress, KeyError, KeyExtractor, PeerAddress, RateLimitLayer, TrustedProxies};
 use tower::service_fn;
 use tower_layer::Layer;
 
@@ -63,6 +63,16 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
     &[(FORWARDED, b"for=203.0.113.9;")],
     &[(FORWARDED, b"for=203.0.113.9,")],
     &[(FORWARDED, b"for=_hidden, for=unknown")],
+    // Legal forms that a parser may skip or unescape: empty elements and quoted pairs.
+    &[(FORWARDED, b"")],
+    &[(FORWARDED, b"for=203.0.113.9,,, ,")],
+    &[(FORWARDED, b"for=203.0.113.9"), (FORWARDED, b","), (FORWARDED, b"")],
+    &[(FORWARDED, b"for=\"203.0.113\\.9\"")],
+    &[(FORWARDED, b"for=\"10.0.0\\.2\"")],
+    &[(FORWARDED, b"for=203.0.113.9, for=\"10.0.0\\.2\",")],
+    &[(FORWARDED, b"for=\"203.0.113.9\\")],
+    &[(FORWARDED, b"for=\"\\\"203.0.113.9\\\"\", for=\"\\")],
+    &[(FORWARDED, b";"), (FORWARDED, b"for=203.0.113.9;;")],
     &[(FORWARDED, b"=;=,;,")],
     &[(FORWARDED, b"\xff=\"\xff")],
     // The other of the two headers, and headers that are never read.
@@ -76,6 +86,14 @@ const ATTACKS: &[&[(&str, &[u8])]] = &[
 enum Append {
     ToLastLine,
     NewLine,
+}
+
+/// How the last hop reaches the service.
+#[derive(Clone, Copy, Debug)]
+enum Where {
+    Tcp,
+    /// A Unix socket, whose other end has no address.
+    Socket,
 }
 
 /// A request on its way from the client to the service.
@@ -120,6 +138,11 @@ impl Sent {
         self.request.extensions_mut().insert(PeerAddress(peer));
         self.request
     }
+
+    /// Returns the request as the service gets it over a Unix socket.
+    fn at_socket(self) -> Request<String> {
+        self.request
+    }
 }
 
 fn networks() -> TrustedProxies {
@@ -130,28 +153,40 @@ fn networks() -> TrustedProxies {
 fn no_attack_gets_a_new_key() {
     let (client, outer, inner) = (CLIENT.into(), OUTER_PROXY.into(), INNER_PROXY.into());
     let peer = ClientAddress::peer;
-    let mut tried = 0;
-    for (proxies, address) in [
-        (0, peer()),
-        (0, peer().x_forwarded_for(TrustedProxies::count(0))),
-        (0, peer().x_forwarded_for(networks())),
-        (0, peer().forwarded(networks())),
-        (1, peer().x_forwarded_for(TrustedProxies::count(1))),
-        (1, peer().x_forwarded_for(networks())),
-        (1, peer().forwarded(TrustedProxies::count(1))),
-        (1, peer().forwarded(networks())),
-        (2, peer().x_forwarded_for(TrustedProxies::count(2))),
-        (2, peer().x_forwarded_for(networks())),
-        (2, peer().forwarded(TrustedProxies::count(2))),
-        (2, peer().forwarded(networks())),
+    let (socket, mut tried) = (Where::Socket, 0);
+    for (proxies, reached_at, address) in [
+        (0, Where::Tcp, peer()),
+        (0, Where::Tcp, peer().x_forwarded_for(TrustedProxies::count(0))),
+        (0, Where::Tcp, peer().x_forwarded_for(networks())),
+        (0, Where::Tcp, peer().forwarded(networks())),
+        (1, Where::Tcp, peer().x_forwarded_for(TrustedProxies::count(1))),
+        (1, Where::Tcp, peer().x_forwarded_for(networks())),
+        (1, Where::Tcp, peer().forwarded(TrustedProxies::count(1))),
+        (1, Where::Tcp, peer().forwarded(networks())),
+        (2, Where::Tcp, peer().x_forwarded_for(TrustedProxies::count(2))),
+        (2, Where::Tcp, peer().x_forwarded_for(networks())),
+        (2, Where::Tcp, peer().forwarded(TrustedProxies::count(2))),
+        (2, Where::Tcp, peer().forwarded(networks())),
+        (1, socket, peer().x_forwarded_for(TrustedProxies::count(1))),
+        (1, socket, peer().x_forwarded_for(networks().and_unix_socket())),
+        (1, socket, peer().forwarded(networks().and_unix_socket())),
+        (2, socket, peer().x_forwarded_for(networks().and_unix_socket())),
+        (2, socket, peer().forwarded(networks().and_unix_socket())),
+        // Trust in a socket is no trust in any address.
+        (0, Where::Tcp, peer().x_forwarded_for(networks().and_unix_socket())),
+        (1, Where::Tcp, peer().forwarded(networks().and_unix_socket())),
     ] {
         for append in [Append::ToLastLine, Append::NewLine] {
             let send_in = |attack: &[(&str, &[u8])]| {
                 let sent = Sent::by_client(attack);
-                match proxies {
-                    0 => sent.at_service(client),
-                    1 => sent.through(client, append).at_service(inner),
-                    _ => sent.through(client, append).through(outer, append).at_service(inner),
+                let sent = match proxies {
+                    0 => sent,
+                    1 => sent.through(client, append),
+                    _ => sent.through(client, append).through(outer, append),
+                };
+                match reached_at {
+                    Where::Socket => sent.at_socket(),
+                    Where::Tcp => sent.at_service(if proxies == 0 { client } else { inner }),
                 }
             };
             let (limiter, _) = limiter("1/min");
@@ -169,7 +204,7 @@ fn no_attack_gets_a_new_key() {
             }
         }
     }
-    assert_eq!(tried, 24 * ATTACKS.len());
+    assert_eq!(tried, 38 * ATTACKS.len());
 }
 
 #[test]
@@ -256,6 +291,9 @@ fn clients_hidden_by_a_proxy_share_its_key() {
         (FORWARDED, "for=203.0.113.9, for=unknown", "10.0.0.1"),
         (FORWARDED, "for=203.0.113.9, for=_hidden, for=10.0.0.2", "10.0.0.2"),
         (FORWARDED, "for=203.0.113.9, by=10.0.0.2, for=10.0.0.2", "10.0.0.2"),
+        (FORWARDED, "for=203.0.113.9, for=_hidden,, for=10.0.0.2, ,", "10.0.0.2"),
+        (FORWARDED, "for=203.0.113.9, ;, for=10.0.0.2", "10.0.0.2"),
+        (FORWARDED, "for=203.0.113.9, for=\"10.0.0.2\\\"", "10.0.0.1"),
         (FORWARDED, "for=203.0.113.9, for=192.0.2.7;for=192.0.2.8, for=10.0.0.2", "10.0.0.2"),
     ] {
         for proxies in [TrustedProxies::count(3), networks()] {
@@ -263,5 +301,56 @@ fn clients_hidden_by_a_proxy_share_its_key() {
             let found = address(header, proxies.clone()).of(&request.into_parts().0);
             assert_eq!(found, Some(expected.parse().unwrap()), "{header}: {line} by {proxies:?}");
         }
+    }
+}
+
+#[test]
+fn legal_forms_of_forwarded_are_read() {
+    for line in [
+        "for=\"192.0.2\\.7\"",
+        "for=192.0.2.7,",
+        "for=203.0.113.9, for=\"192.0.2\\.7:4711\", ,",
+        "for=203.0.113.9, for=192.0.2.7,, for=\"10.0.0\\.2\",",
+    ] {
+        let request = || Sent::by_client(&[(FORWARDED, line.as_bytes())]);
+        let address = ClientAddress::peer().forwarded(networks());
+        let (parts, _) = request().at_service(INNER_PROXY.into()).into_parts();
+        assert_eq!(address.of(&parts), Some(CLIENT.into()), "{line}");
+        let address = ClientAddress::peer().forwarded(networks().and_unix_socket());
+        let (parts, _) = request().at_socket().into_parts();
+        assert_eq!(address.of(&parts), Some(CLIENT.into()), "{line}");
+    }
+}
+
+/// Without an explicit setting a missing address is the mistake of a server, and trusted by no
+/// network.
+#[test]
+fn socket_is_trusted_only_if_it_is_named() {
+    let request = || Sent::by_client(&[]).through(CLIENT.into(), Append::NewLine).at_socket();
+    for (address, expected) in [
+        (ClientAddress::peer(), None),
+        (ClientAddress::peer().x_forwarded_for(networks()), None),
+        (ClientAddress::peer().forwarded(TrustedProxies::networks(["0.0.0.0/0", "::/0"]).unwrap()), None),
+        (ClientAddress::peer().x_forwarded_for(TrustedProxies::count(0)), None),
+        (ClientAddress::peer().x_forwarded_for(networks().and_unix_socket()), Some(CLIENT.into())),
+        (
+            ClientAddress::peer().x_forwarded_for(TrustedProxies::count(0).and_unix_socket()),
+            Some(CLIENT.into()),
+        ),
+        (ClientAddress::peer().forwarded(TrustedProxies::count(1)), Some(CLIENT.into())),
+    ] {
+        assert_eq!(address.of(&request().into_parts().0), expected, "{address:?}");
+    }
+}
+
+#[test]
+fn proxy_on_a_socket_that_reports_no_address_leaves_no_key() {
+    for line in ["", "unknown", "203.0.113.9, unix:"] {
+        let address = ClientAddress::peer().x_forwarded_for(networks().and_unix_socket());
+        let (parts, _) = Sent::by_client(&[(XFF, line.as_bytes())]).at_socket().into_parts();
+        assert_eq!(address.of(&parts), None, "{line}");
+        let error = KeyExtractor::address(address).extract(&parts).unwrap_err();
+        let KeyError::Misconfigured(reason) = error else { panic!("{error:?}") };
+        assert!(reason.contains("Unix socket") && reason.contains("check that the proxy"), "{reason}");
     }
 }

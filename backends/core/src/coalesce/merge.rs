@@ -6,12 +6,13 @@
 //!
 //! Hits on a bucket can be merged if their limits are equal, because the limit determines the unit.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::{BucketQuota, Hit, Timestamp, WindowId};
 
 /// A hit that waits to be written: an owned [`Hit`], and its time.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct PendingHit {
     /// See [`Hit::cost`].
@@ -26,8 +27,18 @@ pub struct PendingHit {
     pub metadata: Option<Arc<str>>,
     /// The time of the hit. Hits of one batch may have different times, in any order.
     pub now: Timestamp,
-    /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different quotas.
+    /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different
+    /// quotas.
     pub bucket: Option<BucketQuota>,
+}
+
+impl fmt::Debug for PendingHit {
+    /// Writes the hash and the length of the metadata.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { cost, floor, ceiling, window_id, ref metadata, now, bucket } = self;
+        let hit = Hit { cost, floor, ceiling, window_id, metadata: metadata.as_deref() };
+        f.debug_struct("PendingHit").field("hit", &hit).field("now", &now).field("bucket", &bucket).finish()
+    }
 }
 
 impl PendingHit {

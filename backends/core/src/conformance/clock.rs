@@ -218,7 +218,11 @@ pub(super) fn visit_jumping_times(
 
 /// Counts on many other keys at `now`, so that the backend has a reason to forget counters too
 /// early.
-fn count_on_other_keys<H: Harness>(subject: &Subject<'_, H>, length: WindowLength, now: Timestamp) {
+pub(super) fn count_on_other_keys<H: Harness>(
+    subject: &Subject<'_, H>,
+    length: WindowLength,
+    now: Timestamp,
+) {
     for number in 0..20 {
         for window in each_kind(now, length) {
             subject.counter(window, format!("other key {number}")).hit(1, u128::MAX >> 64, now);
@@ -226,7 +230,7 @@ fn count_on_other_keys<H: Harness>(subject: &Subject<'_, H>, length: WindowLengt
     }
 }
 
-fn start_of(window: Window) -> Timestamp {
+pub(super) fn start_of(window: Window) -> Timestamp {
     match window {
         Window::Aligned { start, .. } => start,
         Window::FromFirstHit { .. } | Window::Bucket { .. } => {
@@ -236,7 +240,7 @@ fn start_of(window: Window) -> Timestamp {
 }
 
 /// Returns a length of at least the skew.
-fn no_shorter_than(skew: Duration) -> WindowLength {
+pub(super) fn no_shorter_than(skew: Duration) -> WindowLength {
     WindowLength::try_from(skew).map_or(WindowLength::MINUTE, |length| length.max(WindowLength::MINUTE))
 }
 

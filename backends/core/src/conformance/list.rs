@@ -147,6 +147,9 @@ macro_rules! __conformance_checks {
                 "A sliding counter counts in the aligned counter of its window.";
             late_hit_in_the_previous_window_is_weighted in sliding:
                 "The previous window may still change within the maximum clock skew after its end.";
+            clock_jump_back_within_the_skew_finds_both_windows_of_a_sliding_counter in sliding:
+                "Rule 1: within the maximum skew the weight of the previous window is found again, whatever else was \
+                 counted and removed meanwhile.";
             only_aligned_windows_slide in sliding:
                 "A sliding counter of another kind of window is `Invalid`, and nothing is counted.";
             large_weights_are_exact in sliding:

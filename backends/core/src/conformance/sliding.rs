@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Harness;
+use super::clock::{count_on_other_keys, no_shorter_than, start_of, visit_jumping_times};
 use super::parallel::{assert_serialized, in_parallel};
 use super::random::Random;
 use super::skip::Skip;
 use super::subject::Subject;
 use super::times::{MINUTE, NOW, SECOND, START, just_before};
-use crate::{BackendError, CounterState, Timestamp, Window, WindowLength};
+use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength, retained_until, sliding};
 
 /// The window that starts at [`START`].
 const WINDOW: Window = Window::aligned(START, WindowLength::MINUTE);
@@ -137,6 +138,45 @@ pub(super) fn late_hit_in_the_previous_window_is_weighted<H: Harness>(subject: &
     let refused = counter.uncounted(&absent, 1).with_previous(9);
     counter.expect(&counter.hit(1, 10, START), &refused, rule);
     counter.expect(&counter.get(START), &refused, rule);
+}
+
+pub(super) fn clock_jump_back_within_the_skew_finds_both_windows_of_a_sliding_counter<H: Harness>(
+    subject: &Subject<'_, H>,
+) {
+    let rule = "rule 1: if the clock jumps back within the maximum skew, a sliding counter finds both windows, \
+                whatever else was counted and removed meanwhile";
+    let skew = subject.harness.max_clock_skew();
+    let length = no_shorter_than(skew);
+    let window = Window::aligned(START, length);
+    let end = start_of(window).saturating_add(length.as_duration());
+    let counter = subject.counter(Window::aligned(end, length), "removed late").sliding();
+    counter.previous().first_hit(10, 10, just_before(end));
+    // The last moment at which the previous window is retained.
+    let last = just_before(retained_until(start_of(window), length, skew));
+    count_on_other_keys(subject, length, last);
+    // The last moment at which it has a weight: one hit.
+    let back = last.saturating_sub(skew);
+    let state = |counted, value| CounterState { counted, value, previous: 10, ..counter.absent() };
+    counter.expect(&counter.get(back), &state(false, 0), rule);
+    counter.expect(&counter.hit(10, 10, back), &state(false, 0), rule);
+    counter.expect(&counter.hit(9, 10, back), &state(true, 9), rule);
+
+    let subject = subject.with_new_backend();
+    let mut values = HashMap::<Window, u128>::new();
+    visit_jumping_times(skew, length.as_duration(), |now, latest, random| {
+        // A hit on another key, which may remove windows of this one.
+        let other = Window::aligned(latest, length);
+        subject.counter(other, "other key").hit(1, u128::MAX >> 64, latest);
+        let counter = subject.counter(Window::aligned(now, length), "jumping").sliding();
+        let previous = counter.window.previous().and_then(|window| values.get(&window)).copied().unwrap_or(0);
+        let current = values.entry(counter.window).or_default();
+        let hit = Hit::new(u128::from(1 + random.below(3)), 10);
+        let after = sliding::with_previous(&hit, previous, counter.window, now).apply(*current);
+        *current = after.unwrap_or(*current);
+        let expected =
+            CounterState { counted: after.is_some(), value: *current, previous, ..counter.absent() };
+        counter.expect(&counter.hit(hit.cost, hit.ceiling, now), &expected, rule);
+    });
 }
 
 pub(super) fn only_aligned_windows_slide<H: Harness>(subject: &Subject<'_, H>) {

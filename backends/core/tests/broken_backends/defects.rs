@@ -90,6 +90,14 @@ defects! {
     /// A hit on any key deletes every window that has ended.
     ForgetsWindowsAtTheirEnd, forgets_windows_at_their_end:
         aligned_window_is_retained_for_one_length_and_the_skew_after_its_end;
+    /// A hit on any key deletes every window that no sliding counter weighs at that time.
+    ForgetsWindowsWithoutAWeight, forgets_windows_without_a_weight:
+        aligned_window_is_retained_for_one_length_and_the_skew_after_its_end
+        clock_jump_back_within_the_skew_finds_both_windows_of_a_sliding_counter;
+    /// A previous window is weighed until the latest time of any key has passed the window after
+    /// it.
+    WeighsByTheLatestTime, weighs_by_the_latest_time:
+        clock_jump_back_within_the_skew_finds_both_windows_of_a_sliding_counter;
     /// A forgotten window is treated as one that never existed.
     CountsForgottenWindows, counts_forgotten_windows:
         jumping_clock_fills_each_aligned_window_once;

@@ -261,6 +261,9 @@ impl Reference {
         }
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
             (Some(ForgetsWindowsAtTheirEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
+            (Some(ForgetsWindowsWithoutAWeight), 0, Some(start)) => {
+                !has_passed(retained_until(start, length_of(id), Duration::ZERO), now)
+            }
             (Some(ForgetsFullBuckets), 2, None) => !has_passed(full_at(state), now),
             _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state),
         });
@@ -275,6 +278,13 @@ impl Reference {
             _ => return false,
         };
         self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
+    }
+
+    /// Returns whether the latest time has passed the window after this one.
+    fn has_no_weight(&self, window: Window) -> bool {
+        let latest = Timestamp::from_nanos(self.latest.load(Ordering::Relaxed));
+        matches!(window, Window::Aligned { start, length }
+            if has_passed(retained_until(start, length, Duration::ZERO), latest))
     }
 
     /// Returns the result of a hit on a forgotten aligned window: refused, with the earliest known

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    BackendError, FencingToken, Finished, InProgress, Key, Owner, Record, RequestHash, Result, StoredResult,
-    Timestamp,
+    BackendError, Escaped, FencingToken, Finished, InProgress, Key, Owner, Record, RequestHash, Result,
+    StoredResult, Timestamp,
 };
 
 use super::json::to_json;
@@ -53,7 +53,7 @@ impl StoredClaim {
     pub(super) fn status(&self) -> Result<Status> {
         let found = text(&self.0, STATUS)?.unwrap_or_default();
         Status::ALL.into_iter().find(|status| status.as_str() == found).ok_or_else(|| {
-            BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{found}`").into())
+            BackendError::Corrupt(format!("a claim has the unknown `{STATUS}` `{}`", Escaped(found)).into())
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use limited_core::Escaped;
+
 use crate::attributes::EXPIRES_AT;
 use crate::{ClaimIndex, Index};
 
@@ -31,8 +33,11 @@ pub enum TableIssue {
 impl fmt::Display for TableIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, attribute, sort) = match self {
-            Self::Table(table) => return write!(f, "the table `{table}` does not exist; create it"),
+            Self::Table(table) => {
+                return write!(f, "the table `{}` does not exist; create it", Escaped(table));
+            }
             Self::Keys { table, partition, sort } => {
+                let table = Escaped(table);
                 return write!(
                     f,
                     "the table `{table}` has other keys than `{partition}` (S, partition) and `{sort}` (S, sort); \
@@ -40,6 +45,7 @@ impl fmt::Display for TableIssue {
                 );
             }
             Self::TimeToLive(table) => {
+                let table = Escaped(table);
                 return write!(
                     f,
                     "the table `{table}` does not delete expired items; enable its TTL on `{EXPIRES_AT}`"
@@ -50,7 +56,8 @@ impl fmt::Display for TableIssue {
         };
         write!(
             f,
-            "the index `{index}` on `{attribute}` and `{sort}` does not exist, or is not active yet; add it, or wait"
+            "the index `{}` on `{attribute}` and `{sort}` does not exist, or is not active yet; add it, or wait",
+            Escaped(index)
         )
     }
 }

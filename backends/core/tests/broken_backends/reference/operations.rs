@@ -167,6 +167,7 @@ impl Reference {
         let value = self.read_counter(&previous, now).value;
         let mut values = self.previous_values.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match self.defect {
+            Some(WeighsByTheLatestTime) if self.has_no_weight(previous.window()) => 0,
             Some(CachesThePreviousWindow) => *values.entry(self.id(&previous)).or_insert(value),
             _ => value,
         })
