@@ -1,6 +1,7 @@
 //! Idempotency: a request runs once, however often it is sent.
 
 mod call;
+mod canonical_json;
 mod outcome;
 mod request_hash;
 
@@ -77,10 +78,14 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// A request is any value that implements `Serialize`. The record has the SHA-256 of its canonical
 /// JSON (RFC 8785), so neither the order of fields nor the notation of numbers makes a different
-/// request. The request itself is stored [on demand](Self::store_requests) only. Integers beyond
-/// 2⁵³ are compared exactly. NaN and infinities are `null`, as in `serde_json`, and fractions are
-/// compared as 64-bit floats. A set is compared in the order in which it serializes: use
-/// `BTreeSet`, not `HashSet`.
+/// request. The request itself is stored [on demand](Self::store_requests) only. Numbers keep all
+/// of their digits, which RFC 8785 would round: integers of any size are compared exactly, and a
+/// number differs from its text. A float equals an integer if both have the same decimal digits. NaN
+/// and infinities are `null`, as in `serde_json`. A set is compared in the order in which it
+/// serializes: use `BTreeSet`, not `HashSet`.
+///
+/// The [name of the function](IdempotentCall::function_name) belongs to the request, if a call has
+/// one.
 ///
 /// # Results
 ///

@@ -61,7 +61,11 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
         Self { leases, key, request, function_name: None, tenant: None, status_code: None, store_request }
     }
 
-    /// Sets the name of the function to store with the record. Default: none.
+    /// Sets the name of the function that runs. Default: none.
+    ///
+    /// The name belongs to the request: a call with this key and another name, or with none, gets
+    /// [`KeyReused`](RunError::KeyReused). So a name that changes makes retries of earlier calls
+    /// fail. The name is also stored with the record.
     pub fn function_name(mut self, name: &'a str) -> Self {
         self.function_name = Some(name);
         self
@@ -158,7 +162,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     {
         let run = async {
             let CanonicalJson { json, request_hash } =
-                CanonicalJson::new(self.request).map_err(RunError::InvalidRequest)?;
+                CanonicalJson::new(self.request, self.function_name).map_err(RunError::InvalidRequest)?;
             let request = self.store_request.then_some(json.as_str());
             let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
             let tenant = self.tenant.or_else(key_tenant);
