@@ -110,7 +110,8 @@ mod response_body;
 
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
 pub use idempotency::{
-    BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure, is_final,
+    BodyComparison, BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
+    is_final,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitService};

@@ -14,7 +14,11 @@ use limited_core::{Backend, ClaimKind, Clock, Key, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "http")]
+pub(crate) use self::call::Codec;
 pub use self::call::IdempotentCall;
+#[cfg(feature = "http")]
+pub(crate) use self::canonical_json::canonical_json;
 pub use self::outcome::Outcome;
 use crate::clock::LimiterClock;
 use crate::lease::{LeaseManager, Settings, setting_methods};
@@ -80,8 +84,8 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// JSON (RFC 8785), so neither the order of fields nor the notation of numbers makes a different
 /// request. The request itself is stored [on demand](Self::store_requests) only. Numbers keep all
 /// of their digits, which RFC 8785 would round: integers of any size are compared exactly, and a
-/// number differs from its text. A float equals an integer if both have the same decimal digits. NaN
-/// and infinities are `null`, as in `serde_json`. A set is compared in the order in which it
+/// number differs from its text. A float equals an integer if both have the same decimal digits.
+/// NaN and infinities are `null`, as in `serde_json`. A set is compared in the order in which it
 /// serializes: use `BTreeSet`, not `HashSet`.
 ///
 /// The [name of the function](IdempotentCall::function_name) belongs to the request, if a call has
@@ -107,6 +111,20 @@ impl<B> Idempotency<B> {
     }
 
     setting_methods! { default_ttl: "24 hours" }
+
+    /// Returns the same over claims of HTTP requests, which share no keys with those of plain
+    /// calls.
+    #[cfg(feature = "http")]
+    pub(crate) fn for_http_requests(mut self) -> Self {
+        self.leases.kind = ClaimKind::HttpRequest;
+        self
+    }
+
+    /// Returns whether the records contain the requests.
+    #[cfg(feature = "http")]
+    pub(crate) const fn stores_requests(&self) -> bool {
+        self.store_requests
+    }
 
     /// Sets whether a call reads the record before it claims the key. Default: `false`.
     ///

@@ -25,7 +25,7 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 pub(crate) struct LeaseManager<B> {
     pub(crate) backend: Instrumented<B>,
     pub(crate) settings: Settings,
-    kind: ClaimKind,
+    pub(crate) kind: ClaimKind,
 }
 
 /// The request hash and the metadata of a claim.

@@ -1,11 +1,13 @@
 //! The idempotency layer: a request is executed once per caller and key, and every retry gets the
 //! same response.
 
+mod comparison;
 mod concurrency;
 mod disconnects;
 mod failures;
 mod future;
 mod keys;
+mod records;
 mod replays;
 mod requests;
 mod service;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, LOCATION, TRANSFER_ENCODING, VARY,
+    CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, LOCATION, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 use http_body::Body;
 
 use super::body::BufferedBody;
+use super::comparison::Comparison;
 use super::error::IdempotencyProblem;
 use super::final_status::{GRPC_STATUS, is_final};
 use super::key_header::{self, KeyHeaderError};
@@ -31,6 +33,7 @@ type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
 pub(super) struct Config {
     pub(super) caller: Option<KeyExtractor>,
     pub(super) methods: Vec<Method>,
+    pub(super) comparison: Comparison,
     pub(super) missing_key: MissingKey,
     pub(super) on_backend_failure: OnBackendFailure,
     pub(super) max_request_body: usize,
@@ -66,6 +69,7 @@ impl Config {
         Self {
             caller,
             methods: vec![Method::POST, Method::PATCH],
+            comparison: Comparison::default(),
             missing_key: MissingKey::default(),
             on_backend_failure: OnBackendFailure::default(),
             max_request_body: MAX_REQUEST_BODY,
@@ -109,9 +113,14 @@ impl Config {
         Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
     }
 
+    /// Returns whether a header of a response is stored and replayed.
     pub(super) fn stores_header(&self, name: &HeaderName) -> bool {
-        // These describe one transfer of the body. The server sets them for each.
-        *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING && self.stored_headers.contains(name)
+        !is_of_transfer(name) && (*name == TRAILER || self.stored_headers.contains(name))
+    }
+
+    /// Returns whether a trailer of a response is stored and replayed.
+    pub(super) fn stores_trailer(&self, name: &HeaderName) -> bool {
+        !is_of_transfer(name) && (*name != SET_COOKIE || self.stored_headers.contains(name))
     }
 
     pub(super) fn respond_to<B: Body>(&self, problem: &IdempotencyProblem) -> Response<BufferedBody<B>> {
@@ -127,11 +136,18 @@ impl Config {
     }
 }
 
+/// Returns whether a header describes one transfer of a response. The server sets it for each.
+fn is_of_transfer(name: &HeaderName) -> bool {
+    [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, TE, UPGRADE].contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("caller", &self.caller)
             .field("methods", &self.methods)
+            .field("comparison", &self.comparison)
             .field("missing_key", &self.missing_key)
             .field("on_backend_failure", &self.on_backend_failure)
             .field("max_request_body", &self.max_request_body)

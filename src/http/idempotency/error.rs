@@ -36,7 +36,7 @@ pub(super) enum IdempotencyProblem {
     #[error("the same request is in progress; retry with the same key to get its response")]
     InProgress { retry_after: Duration },
     #[error(
-        "this key belongs to a request with another method, path, query or body; \
+        "this key belongs to a request with another method, URI, content type or body; \
          use a new key for each request, and the same key only to retry it"
     )]
     KeyReused,

@@ -23,14 +23,20 @@ use crate::{BackendError, Idempotency};
 /// use http_body_util::{BodyExt, Full};
 /// use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor};
 /// use limited::memory::MemoryBackend;
-/// use limited::{Claim, Idempotency};
+/// use limited::{Claim, Idempotency, Key};
 /// use tower::{Service, ServiceExt, service_fn};
 /// use tower_layer::Layer;
 ///
 /// # type Error = Box<dyn std::error::Error + Send + Sync>;
 /// # pollster::block_on(async {
+/// /// Set by the layer outside that verifies credentials.
+/// #[derive(Clone)]
+/// struct Account(&'static str);
+///
 /// let idempotency = Idempotency::new(MemoryBackend::new()).namespace("payments");
-/// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+/// // The account, not the token: the client may get a new token before it retries.
+/// let caller = KeyExtractor::from_fn(|parts| Some(Key::new().user(parts.extensions.get::<Account>()?.0)));
+/// let layer = IdempotencyLayer::new(idempotency, caller);
 ///
 /// let charge = service_fn(async |request: Request<BufferedBody<Full<Bytes>>>| {
 ///     // Send it along with the charge, so that the bank can refuse an older one.
@@ -44,7 +50,7 @@ use crate::{BackendError, Idempotency};
 /// let mut responses = Vec::new();
 /// for _ in 0..2 {
 ///     let request = Request::post("/charges")
-///         .header("authorization", "Bearer alice's")
+///         .extension(Account("alice"))
 ///         .header("idempotency-key", "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"")
 ///         .body(Full::<Bytes>::from("4200"))?;
 ///     let response = service.ready().await?.call(request).await?;
@@ -80,8 +86,6 @@ use crate::{BackendError, Idempotency};
 /// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
 /// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
 ///
-/// Two requests are the same if method, path, query and body are equal, byte by byte.
-///
 /// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
 /// defines titles, but no types. So the member `reason` contains the word from the table. If you
 /// document the problems on a page, [`problem_type_base`](Self::problem_type_base) adds a `type`
@@ -90,6 +94,22 @@ use crate::{BackendError, Idempotency};
 ///
 /// Most HTTP clients repeat neither a POST nor a 409, unless they are configured to.
 /// [`proxies`](crate::http::proxies#in-front-of-clients) lists the settings.
+///
+/// # Which requests are the same
+///
+/// | part | compared | setting |
+/// |---|---|---|
+/// | method, path, query | always, byte by byte | [`compare_uri`](Self::compare_uri), if a framework cuts the path |
+/// | host and port | by default | [`compare_host`](Self::compare_host) |
+/// | headers | `Content-Type` and `Content-Encoding` | [`compared_headers`](Self::compared_headers), [`compare_header`](Self::compare_header) |
+/// | body | byte by byte | [`compare_body`](Self::compare_body): JSON by value, forms without their boundary; [`compare_body_by`](Self::compare_body_by) |
+/// | route, tenant, … | no | [`compare_value`](Self::compare_value) |
+///
+/// A request that differs in a compared part gets 422, and is not executed. A client that corrects
+/// a request sends it with a new key.
+///
+/// Tenants that share a caller have to be part of the [caller](#callers), so that each has keys of
+/// its own. That the host is compared only keeps one from getting the response of the other.
 ///
 /// # In axum
 ///
@@ -104,6 +124,10 @@ use crate::{BackendError, Idempotency};
 /// The layer still sees a request with a method that its route does not have. `PATCH /payments`
 /// without a key gets 400 instead of 405. To avoid that, set [`methods`](Self::methods) to those
 /// of the routes.
+///
+/// `Router::nest` cuts the path. Two layers behind it see one path for two operations, so compare
+/// the URI that the client sent, with the feature `original-uri` of axum:
+/// `layer.compare_uri(|parts| Some(&parts.extensions.get::<OriginalUri>()?.0))`.
 ///
 /// # Guarantees
 ///
@@ -146,7 +170,7 @@ use crate::{BackendError, Idempotency};
 /// |---|---|
 /// | 307, 404, 405, 421 | the route may be deployed later |
 /// | 401, 407 | the retry may have other credentials |
-/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, which are not compared |
+/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, most of which are not compared |
 /// | 408, 423, 425, 429 | the time was wrong, not the request |
 /// | 1xx | it is not the last response |
 /// | 5xx | the service failed |
@@ -163,9 +187,9 @@ use crate::{BackendError, Idempotency};
 ///
 /// ```
 /// # use limited::{Idempotency, memory::MemoryBackend};
-/// # use limited::http::{IdempotencyLayer, KeyExtractor, is_final};
+/// # use limited::http::{IdempotencyLayer, is_final};
 /// # let idempotency = Idempotency::new(MemoryBackend::new());
-/// # let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+/// # let layer = IdempotencyLayer::unscoped(idempotency);
 /// let layer = layer.store_if(|status| is_final(status) || status == http::StatusCode::NOT_FOUND);
 /// ```
 ///
@@ -174,11 +198,13 @@ use crate::{BackendError, Idempotency};
 ///
 /// | part | stored |
 /// |---|---|
-/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control`, `Vary`, `Grpc-Status`, `-Message`, `-Status-Details-Bin` and `-Encoding`, or [those you name](Self::stored_headers) |
+/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control`, `Vary`, `Grpc-Status`, `-Message`, `-Status-Details-Bin` and `-Encoding`, or [those you name](Self::stored_headers); always `Trailer` |
 /// | body | if it is not [too large](Self::max_response_body) |
-/// | trailers | all |
+/// | trailers | all but `Set-Cookie` |
 ///
 /// `Set-Cookie` is not stored by default: a retry could otherwise hand a cookie to another client.
+/// Headers of one transfer, such as `Content-Length`, `Transfer-Encoding` and `Connection`, never
+/// are. The same rules decide which headers of a record are replayed, whatever wrote the record.
 ///
 /// The client gets a body that is too large all the same, and a body that is cut off up to that
 /// point. The record then says that the request is done, but has no response, and the request is
@@ -191,6 +217,10 @@ use crate::{BackendError, Idempotency};
 /// out that there was one. The caller is an escaped part of the stored key, so no two callers
 /// collide. Of credentials the key contains only a hash.
 ///
+/// Identify callers by their account, not by a token that expires. A client that gets a new token
+/// and then retries is a new caller with
+/// [`bearer_token`](KeyExtractor::bearer_token), and its request is executed a second time.
+///
 /// The layer does not verify credentials, so put it inside the layer that does. Otherwise a client
 /// that knows a key and the name of its caller gets the response.
 ///
@@ -198,14 +228,16 @@ use crate::{BackendError, Idempotency};
 ///
 /// The layer reads the whole request before it calls the service, and the whole response before it
 /// sends it, each up to a limit. So it does not fit bidirectional streams or endless responses:
-/// exclude their methods or routes. Put layers that vary a response between clients, such as
-/// compression, outside of this one.
+/// exclude their methods or routes. The layer sets no time limit for bodies: a client that sends
+/// one byte a minute keeps its buffer. Set one in the server, or in a layer outside of this one.
+/// Put layers that vary a response between clients, such as compression, outside of this one.
 ///
 /// # What it costs
 ///
 /// Two backend calls for an execution, and one for a replay. In addition a SHA-256 hash of the
-/// request body, and a few allocations for the future and the body. The response is copied as JSON,
-/// in Base64 if it is not UTF-8.
+/// request, and a few allocations for the future and the body. Both bodies are copied: their frames
+/// are joined, so that many small frames take no more memory than one. The response is stored as
+/// JSON.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct IdempotencyLayer<B> {
     idempotency: Idempotency<B>,
@@ -216,7 +248,7 @@ pub struct IdempotencyLayer<B> {
 impl<B> IdempotencyLayer<B> {
     /// Creates a layer in which each caller has its own keys. The extractor identifies the callers.
     pub fn new(idempotency: Idempotency<B>, caller: KeyExtractor) -> Self {
-        Self { idempotency, config: Arc::new(Config::new(Some(caller))) }
+        Self::with_config(idempotency, Config::new(Some(caller)))
     }
 
     /// Creates a layer in which all callers share their keys: a client that sends the request of
@@ -225,7 +257,31 @@ impl<B> IdempotencyLayer<B> {
     /// For services with one caller, and for keys that cannot be guessed if responses are not
     /// secret.
     pub fn unscoped(idempotency: Idempotency<B>) -> Self {
-        Self { idempotency, config: Arc::new(Config::new(None)) }
+        Self::with_config(idempotency, Config::new(None))
+    }
+
+    fn with_config(idempotency: Idempotency<B>, config: Config) -> Self {
+        Self { idempotency: idempotency.for_http_requests(), config: Arc::new(config) }
+    }
+
+    /// Returns the records of this layer, for operators: to [find](Idempotency::find) or to
+    /// [forget](Idempotency::forget) one.
+    ///
+    /// The keys are those of the caller, with the part `idempotency-key`:
+    ///
+    /// ```
+    /// # use limited::{Idempotency, Key, memory::MemoryBackend};
+    /// # use limited::http::{IdempotencyLayer, KeyExtractor};
+    /// # pollster::block_on(async {
+    /// # let caller = KeyExtractor::from_fn(|_| Some(Key::new().user("7")));
+    /// # let layer = IdempotencyLayer::new(Idempotency::new(MemoryBackend::new()), caller);
+    /// let key = Key::new().user("7").part("idempotency-key", "8e03978e");
+    /// layer.records().forget(&key).await?;
+    /// # Ok::<(), limited::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub const fn records(&self) -> &Idempotency<B> {
+        &self.idempotency
     }
 
     /// Sets the methods that need a key. Default: POST and PATCH. Requests with other methods go to
@@ -267,8 +323,8 @@ impl<B> IdempotencyLayer<B> {
     /// Replaces the [default list](#which-responses-are-stored) of response headers that are
     /// stored.
     ///
-    /// `Content-Length` and `Transfer-Encoding` are never stored, because the server sets them
-    /// anew.
+    /// Headers of one transfer, such as `Content-Length` and `Transfer-Encoding`, are never stored:
+    /// the server sets them anew.
     pub fn stored_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.with(|config| config.stored_headers = names.into_iter().collect())
     }
@@ -284,10 +340,10 @@ impl<B> IdempotencyLayer<B> {
     ///
     /// ```
     /// # use limited::{Idempotency, memory::MemoryBackend};
-    /// # use limited::http::{IdempotencyLayer, KeyExtractor};
-    /// # let idempotency = Idempotency::new(MemoryBackend::new());
+    /// # use limited::http::IdempotencyLayer;
+    /// # let layer = IdempotencyLayer::unscoped(Idempotency::new(MemoryBackend::new()));
     /// // Store every response, also server errors.
-    /// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).store_if(|_| true);
+    /// let layer = layer.store_if(|_| true);
     /// ```
     pub fn store_if(self, store: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.with(|config| config.store_if = Arc::new(store))
@@ -315,7 +371,7 @@ impl<B> IdempotencyLayer<B> {
         self.config.backend_errors.load(Ordering::Relaxed)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
     }

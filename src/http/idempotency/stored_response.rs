@@ -6,19 +6,26 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
-use serde::de::Deserializer;
-use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::body::{BufferedBody, BufferedRead, ReadStatus};
+use super::config::Config;
 use super::key_header::IDEMPOTENCY_REPLAYED;
+use crate::idempotency::Codec;
 
 /// The response of a service in the form in which it is stored, or the reason why it cannot be.
-///
-/// It serializes like the response alone. The reason is reported as an error of the serialization:
 /// `Idempotency` then records that the request is done without a result.
 #[derive(Debug)]
 pub(super) struct CapturedResponse(pub(super) Result<StoredResponse, String>);
+
+/// Writes captured responses, and reads stored ones.
+pub(super) const CODEC: Codec<CapturedResponse> = Codec {
+    write: |captured| match &captured.0 {
+        Ok(response) => serde_json::to_string(response).map_err(|error| error.to_string()),
+        Err(reason) => Err(reason.clone()),
+    },
+    read: |json| serde_json::from_str(json).map(|response| CapturedResponse(Ok(response))),
+};
 
 /// A response in the form in which it is written to the backend.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -55,37 +62,37 @@ impl EncodedBytes {
 }
 
 impl CapturedResponse {
-    /// Captures a response. `is_stored` selects the headers.
-    pub(super) fn of<B: Body<Data = Bytes>>(
-        parts: &Parts,
-        body: &BufferedRead<B>,
-        limit: usize,
-        is_stored: impl Fn(&HeaderName) -> bool,
-    ) -> Self {
+    /// Captures a response.
+    pub(super) fn of<B: Body<Data = Bytes>>(parts: &Parts, body: &BufferedRead<B>, config: &Config) -> Self {
+        let limit = config.max_response_body;
         match body.status() {
             ReadStatus::OverLimit => return Self(Err(format!("the response body exceeds {limit} bytes"))),
             ReadStatus::CutOff => return Self(Err("the response body was cut off".to_owned())),
             ReadStatus::Complete => {}
         }
-        let mut bytes = Vec::new();
-        body.chunks().for_each(|chunk| bytes.extend_from_slice(chunk));
+        let trailers =
+            body.trailers().map(|trailers| encode_headers(trailers, |name| config.stores_trailer(name)));
         Self(Ok(StoredResponse {
             status: parts.status.as_u16(),
-            headers: encode_headers(&parts.headers, is_stored),
-            body: EncodedBytes::encode(&bytes),
-            trailers: body.trailers().map(|trailers| encode_headers(trailers, |_| true)).unwrap_or_default(),
+            headers: encode_headers(&parts.headers, |name| config.stores_header(name)),
+            body: EncodedBytes::encode(body.data()),
+            trailers: trailers.unwrap_or_default(),
         }))
     }
 }
 
 impl StoredResponse {
-    /// Restores the response. Returns `None` if something else than this layer wrote it.
-    pub(super) fn replay<B: Body>(self) -> Option<Response<BufferedBody<B>>> {
-        let trailers = if self.trailers.is_empty() { None } else { Some(decode_headers(self.trailers)?) };
+    /// Restores the response. Returns `None` if it has another format.
+    ///
+    /// Another writer of the store, or a layer with other settings, may have stored a header that
+    /// this layer does not store. It is not replayed.
+    pub(super) fn replay<B: Body>(self, config: &Config) -> Option<Response<BufferedBody<B>>> {
+        let trailers = decode_headers(self.trailers, |name| config.stores_trailer(name))?;
+        let trailers = (!trailers.is_empty()).then_some(trailers);
         let body = Bytes::from(self.body.decode()?);
         let mut response = Response::new(BufferedBody::full(body, trailers));
         *response.status_mut() = StatusCode::from_u16(self.status).ok()?;
-        *response.headers_mut() = decode_headers(self.headers)?;
+        *response.headers_mut() = decode_headers(self.headers, |name| config.stores_header(name))?;
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         Some(response)
     }
@@ -99,26 +106,17 @@ fn encode_headers(
     stored.map(|(name, value)| (name.as_str().to_owned(), EncodedBytes::encode(value.as_bytes()))).collect()
 }
 
-fn decode_headers(encoded: Vec<(String, EncodedBytes)>) -> Option<HeaderMap> {
+fn decode_headers(
+    encoded: Vec<(String, EncodedBytes)>,
+    is_stored: impl Fn(&HeaderName) -> bool,
+) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(encoded.len() + 1);
     for (name, value) in encoded {
         let value = HeaderValue::try_from(value.decode()?).ok()?;
-        headers.append(HeaderName::try_from(name).ok()?, value);
-    }
-    Some(headers)
-}
-
-impl Serialize for CapturedResponse {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Ok(response) => response.serialize(serializer),
-            Err(reason) => Err(S::Error::custom(reason)),
+        let name = HeaderName::try_from(name).ok()?;
+        if is_stored(&name) {
+            headers.append(name, value);
         }
     }
-}
-
-impl<'de> Deserialize<'de> for CapturedResponse {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        StoredResponse::deserialize(deserializer).map(|response| Self(Ok(response)))
-    }
+    Some(headers)
 }

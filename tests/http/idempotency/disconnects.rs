@@ -43,7 +43,8 @@ fn disconnect_after(
             Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
         }
     });
-    let service = layer(idempotency.clone()).layer(service);
+    let layer = layer(idempotency);
+    let service = layer.layer(service);
     let send = || {
         let mut service = service.clone();
         async move { call(&mut service, payment("alice", "key")).await }
@@ -62,7 +63,7 @@ fn disconnect_after(
 
     let pace = Duration::ZERO;
     let key = Key::new().secret("bearer", "alice").part("idempotency-key", "key");
-    let record = drive(&clock, pace, idempotency.find(&key)).unwrap();
+    let record = drive(&clock, pace, layer.records().find(&key)).unwrap();
     let effects = started.load(Ordering::Relaxed);
     match record {
         None => {

@@ -154,10 +154,10 @@ fn response_is_sent_even_if_recording_it_fails() {
 #[test]
 fn owner_that_lost_its_lease_refers_to_the_newer_response() {
     everywhere(|idempotency, _| {
-        let plain = layer(idempotency.clone());
+        let plain = layer(idempotency);
         let newer = Server::new(&plain, Counting::new(|_, _| Response::new("second".into())));
         let key = limited::Key::new().secret("bearer", "alice").part("idempotency-key", "key");
-        let (other, forget) = (newer.service.clone(), idempotency.clone());
+        let (other, forget) = (newer.service.clone(), plain.records().clone());
         let delayed = service_fn(move |_: Request<BufferedBody<Frames>>| {
             let (mut other, forget, key) = (other.clone(), forget.clone(), key.clone());
             async move {
