@@ -57,6 +57,7 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// | crashes, panics, or its future is dropped | it may run again after the lease expires: **at least once** |
 /// | runs longer than the lease, and renewals succeed | it keeps its claim |
 /// | runs longer than the lease, and renewals fail | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) and overwrites nothing |
+/// | hangs longer than [`max_run_time`](Self::max_run_time) | the same as if renewals failed; [`stop_when_lost`](Self::stop_when_lost) drops the handler |
 /// | runs, and its result cannot be stored | it will not run again; see [`NotStored`](RunError::NotStored) |
 ///
 /// No record reports a request as finished before its handler has returned. So an effect happens at

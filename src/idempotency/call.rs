@@ -128,7 +128,7 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
     /// Sets how long to wait for another call that is in progress. Default: the setting of
     /// [`Idempotency::wait_timeout`](crate::Idempotency::wait_timeout).
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.leases.settings.wait_timeout = timeout;
+        self.leases.settings.wait_timeout = Some(timeout);
         self
     }
 }
@@ -226,7 +226,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
                 AcquireOutcome::Held(Record::InProgress(other)) => Err(self.leases.in_progress(&other)),
                 AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, codec, &on_failure),
                 AcquireOutcome::Acquired(guard) => {
-                    let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await;
+                    let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await?;
                     self.finish(&guard, outcome, codec, &on_failure).await
                 }
             }
