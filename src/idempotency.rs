@@ -21,6 +21,8 @@ pub use self::call::IdempotentCall;
 pub(crate) use self::canonical_json::canonical_json;
 pub use self::outcome::Outcome;
 use crate::clock::LimiterClock;
+#[cfg(feature = "http")]
+use crate::lease::WaitingCalls;
 use crate::lease::{LeaseManager, Settings, setting_methods};
 use crate::{Claim, Error, RunError};
 
@@ -114,10 +116,13 @@ impl<B> Idempotency<B> {
     setting_methods! { default_ttl: "24 hours" }
 
     /// Returns the same over claims of HTTP requests, which share no keys with those of plain
-    /// calls.
+    /// calls. The arguments replace settings that were not set.
     #[cfg(feature = "http")]
-    pub(crate) fn for_http_requests(mut self) -> Self {
+    pub(crate) fn for_http_requests(mut self, wait_timeout: Duration, max_waiting: usize) -> Self {
         self.leases.kind = ClaimKind::HttpRequest;
+        let settings = &mut self.leases.settings;
+        settings.wait_timeout.get_or_insert(wait_timeout);
+        settings.waiting.get_or_insert_with(|| Arc::new(WaitingCalls::new(max_waiting)));
         self
     }
 

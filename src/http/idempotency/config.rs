@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -23,8 +24,11 @@ use crate::http::{KeyExtractor, MissingKey};
 use crate::{BackendError, Key};
 
 const MAX_REQUEST_BODY: usize = 1 << 20;
-/// Every backend has room for this, unless the text is mostly quotes and control characters.
+/// Every backend has room for this.
 const MAX_RESPONSE_BODY: usize = 1 << 16;
+
+/// The room for headers and trailers. Servers limit headers to 8 or 16 KiB.
+const STORED_HEADERS: usize = 1 << 14;
 
 type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
 
@@ -38,6 +42,9 @@ pub(super) struct Config {
     pub(super) on_backend_failure: OnBackendFailure,
     pub(super) max_request_body: usize,
     pub(super) max_response_body: usize,
+    /// `None` if it is not set.
+    pub(super) max_stored_response: Option<usize>,
+    pub(super) max_retry_after: Duration,
     pub(super) stored_headers: Vec<HeaderName>,
     pub(super) store_if: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
     pub(super) problem_type_base: Option<Arc<str>>,
@@ -74,6 +81,8 @@ impl Config {
             on_backend_failure: OnBackendFailure::default(),
             max_request_body: MAX_REQUEST_BODY,
             max_response_body: MAX_RESPONSE_BODY,
+            max_stored_response: None,
+            max_retry_after: Duration::MAX,
             stored_headers: vec![
                 CONTENT_TYPE,
                 CONTENT_ENCODING,
@@ -111,6 +120,13 @@ impl Config {
         let caller = caller.map_err(IdempotencyProblem::UnknownCaller)?.unwrap_or_default();
         // `part` escapes the value, so no caller can write a key of another.
         Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
+    }
+
+    /// Returns the maximum size of a stored response. By default there is room for a body in Base64,
+    /// and for headers.
+    pub(super) fn max_stored_response(&self) -> usize {
+        let default = || self.max_response_body.saturating_mul(2).saturating_add(STORED_HEADERS);
+        self.max_stored_response.unwrap_or_else(default)
     }
 
     /// Returns whether a header of a response is stored and replayed.
@@ -152,6 +168,8 @@ impl fmt::Debug for Config {
             .field("on_backend_failure", &self.on_backend_failure)
             .field("max_request_body", &self.max_request_body)
             .field("max_response_body", &self.max_response_body)
+            .field("max_stored_response", &self.max_stored_response())
+            .field("max_retry_after", &self.max_retry_after)
             .field("stored_headers", &self.stored_headers)
             .field("problem_type_base", &self.problem_type_base)
             .finish_non_exhaustive()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use tower_layer::Layer;
@@ -11,6 +12,13 @@ use super::config::{Config, OnBackendFailure};
 use super::service::IdempotencyService;
 use crate::http::{KeyExtractor, MissingKey};
 use crate::{BackendError, Idempotency};
+
+/// How long a duplicate waits, unless [`Idempotency::wait_timeout`] is set. Longer than most
+/// requests take, and shorter than the timeouts of most clients.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many duplicates wait at the same time, unless [`Idempotency::max_waiting`] is set. Each one
+/// holds its body.
+const MAX_WAITING: usize = 128;
 
 /// Executes each request once, however often it is sent with the same `Idempotency-Key`.
 ///
@@ -80,11 +88,13 @@ use crate::{BackendError, Idempotency};
 /// | has a body that is cut off | 400 `request-cut-off`; the service is not called |
 /// | is the first with its key | the service's, which is stored |
 /// | is a retry of a finished request | the same response, with `Idempotency-Replayed: true` |
-/// | is a retry of a request in progress | 409 `request-in-progress` with `Retry-After`; or, with [`wait_timeout`](Idempotency::wait_timeout), the response of the first |
+/// | is a retry of a request in progress | that of the first, if it comes [while the retry waits](#double-clicks); otherwise 409 `request-in-progress` with `Retry-After` |
 /// | differs from the first request with its key | 422 `idempotency-key-reused` |
 /// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `response-not-stored`, without `Retry-After` |
 /// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
-/// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
+/// | lost its lease and was [stopped](Idempotency::stop_when_lost) | 503 `request-stopped`, with `Retry-After` |
+/// | arrives, and the backend has no room for a new key | 503 `idempotency-full` with `Retry-After`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
+/// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, with `Retry-After` if a retry may help; or the service's |
 ///
 /// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
 /// defines titles, but no types. So the member `reason` contains the word from the table. If you
@@ -94,6 +104,19 @@ use crate::{BackendError, Idempotency};
 ///
 /// Most HTTP clients repeat neither a POST nor a 409, unless they are configured to.
 /// [`proxies`](crate::http::proxies#in-front-of-clients) lists the settings.
+///
+/// # Double clicks
+///
+/// A duplicate that arrives while the first request is in progress waits for its response, up to
+/// 5 seconds. Most clients do not repeat a 409 by themselves, so waiting is what hides a double
+/// click. [`Idempotency::wait_timeout`] sets another time; zero responds with 409 at once.
+///
+/// Up to 128 duplicates wait at the same time, over all services of the layer and its clones. Each
+/// holds its body in memory. Any other gets 409 at once. [`Idempotency::max_waiting`] sets another
+/// number.
+///
+/// `Retry-After` of the 409 is the time until the lease of the first request ends. The response is
+/// often there sooner: [`max_retry_after`](Self::max_retry_after) sets a shorter hint.
 ///
 /// # Which requests are the same
 ///
@@ -153,6 +176,11 @@ use crate::{BackendError, Idempotency};
 /// future too, at any await point. The layer cannot know how far the service came. So the key stays
 /// in progress until the [lease](Idempotency::lease) ends (default: 30 seconds). Until then, a
 /// retry gets 409 with the time to wait. After that, a retry executes the request again.
+///
+/// A service that hangs is renewed for as long as its future lives. Limit that with
+/// [`max_run_time`](Idempotency::max_run_time), and drop its future then with
+/// [`stop_when_lost`](Idempotency::stop_when_lost). A service that goes on can wait for the loss of
+/// its claim: [`Claim::lost`](crate::Claim::lost).
 ///
 /// If an operation must not be interrupted, run it in a task of its own. There are two places for
 /// `tokio::spawn`:
@@ -261,7 +289,8 @@ impl<B> IdempotencyLayer<B> {
     }
 
     fn with_config(idempotency: Idempotency<B>, config: Config) -> Self {
-        Self { idempotency: idempotency.for_http_requests(), config: Arc::new(config) }
+        let idempotency = idempotency.for_http_requests(WAIT_TIMEOUT, MAX_WAITING);
+        Self { idempotency, config: Arc::new(config) }
     }
 
     /// Returns the records of this layer, for operators: to [find](Idempotency::find) or to
@@ -314,8 +343,9 @@ impl<B> IdempotencyLayer<B> {
 
     /// Sets the maximum size of a stored response body in bytes. Default: 64 KiB.
     ///
-    /// Every backend has room for the default, unless the text is mostly quotes and control
-    /// characters, which take more space in JSON.
+    /// Every backend has room for the default. Text is stored in Base64 if its quotes and control
+    /// characters would take more space in JSON, so a body takes at most a third more than its
+    /// size. [`max_stored_response`](Self::max_stored_response) limits the whole response.
     pub fn max_response_body(self, bytes: usize) -> Self {
         self.with(|config| config.max_response_body = bytes)
     }
@@ -347,6 +377,23 @@ impl<B> IdempotencyLayer<B> {
     /// ```
     pub fn store_if(self, store: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.with(|config| config.store_if = Arc::new(store))
+    }
+
+    /// Sets the longest `Retry-After` of a 409 `request-in-progress`. Default: none; it is the time
+    /// until the lease of the first request ends. Rounded up to a second, and at least 1.
+    ///
+    /// A retry that comes too early gets 409 again. So this may be as short as most requests take.
+    pub fn max_retry_after(self, max: Duration) -> Self {
+        self.with(|config| config.max_retry_after = max)
+    }
+
+    /// Sets the maximum size of a stored response in bytes: status, headers, body and trailers, as
+    /// they are encoded in JSON. Default: twice [`max_response_body`](Self::max_response_body), and
+    /// 16 KiB.
+    ///
+    /// A response that is larger is sent, but not stored, as one whose body is too large.
+    pub fn max_stored_response(self, bytes: usize) -> Self {
+        self.with(|config| config.max_stored_response = Some(bytes))
     }
 
     /// Sets the URI of a page that documents the use of keys. Default: none, and problems have no

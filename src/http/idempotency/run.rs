@@ -157,6 +157,7 @@ where
             (Err(RunError::Failed(NotStorable::ServiceError(error))), _) => return Err(error),
             // The owner that took over the lease has the response that counts.
             (Err(RunError::LeaseLost { .. }), _) => IdempotencyProblem::Superseded,
+            (Err(RunError::Stopped), _) => IdempotencyProblem::Stopped,
             // Executed in this run. The client gets the response, whether it was stored or not.
             (outcome, Some(response)) => {
                 if let Err(RunError::NotRecorded { error, .. }) = outcome {
@@ -165,7 +166,7 @@ where
                 return Ok(response);
             }
             (Ok(outcome), None) => {
-                let stored = outcome.into_inner().0.ok();
+                let stored = outcome.into_inner().response.ok();
                 match stored.and_then(|response| response.replay(&self.config)) {
                     Some(response) => return Ok(response),
                     None => IdempotencyProblem::unreadable(),
@@ -173,7 +174,7 @@ where
             }
             (Err(RunError::KeyReused), None) => IdempotencyProblem::KeyReused,
             (Err(RunError::InProgress { retry_after }), None) => {
-                IdempotencyProblem::InProgress { retry_after }
+                IdempotencyProblem::InProgress { retry_after: retry_after.min(self.config.max_retry_after) }
             }
             (Err(RunError::NotStored { reason, .. }), None) => IdempotencyProblem::NotStored { reason },
             (Err(RunError::Decode(_)), None) => IdempotencyProblem::unreadable(),
@@ -184,12 +185,12 @@ where
                         let response = self.service.call(request).await?;
                         return Ok(response.map(BufferedBody::passthrough));
                     }
-                    _ => IdempotencyProblem::BackendFailed,
+                    _ => IdempotencyProblem::backend_failed(&error),
                 }
             }
             // Unreachable: the key is valid, the request is JSON, errors are not stored, and an
             // executed request has a response.
-            (Err(_), None) => IdempotencyProblem::BackendFailed,
+            (Err(_), None) => IdempotencyProblem::BackendFailed { is_retryable: false },
         };
         Ok(self.config.respond_to(&problem))
     }

@@ -29,6 +29,7 @@ fn disconnect_after(
     let clock = ManualClock::new();
     let backend = Arc::new(Stepping::new(backend));
     let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone()).lease(LEASE);
+    let idempotency = idempotency.wait_timeout(Duration::ZERO);
     let (started, responded) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let counters = (Arc::clone(&started), Arc::clone(&responded));
     let service = service_fn(move |_: Request<BufferedBody<Frames>>| {

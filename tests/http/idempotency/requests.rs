@@ -1,6 +1,5 @@
 //! First requests, retries, and other requests with the same key.
 
-use std::task::Poll;
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
@@ -8,7 +7,7 @@ use limited::Key;
 use limited::backend::Record;
 use tower::{Layer, Service, service_fn};
 
-use super::service::{Counting, Frames, Server, call, payment};
+use super::service::{Counting, Frames, Server, payment};
 use super::{everywhere, layer, over_mock, slowly};
 use crate::common::block_on;
 use crate::common::stepping::{Running, poll};
@@ -104,24 +103,6 @@ fn long_lease_is_reported_as_a_wait_that_clients_can_wait() {
             ("request-in-progress", Some(header))
         );
     }
-}
-
-#[test]
-fn waiting_retry_gets_the_response_of_the_first() {
-    everywhere(|idempotency, clock| {
-        let layer = layer(idempotency.wait_timeout(Duration::from_secs(5)));
-        let server = Server::new(&layer, Counting::numbered());
-        let mut slow = layer.layer(service_fn(slowly));
-        let mut first: Running<'_, _> = Box::pin(call(&mut slow, payment("alice", "key")));
-        let mut second: Running<'_, _> = Box::pin(server.send_async(payment("alice", "key")));
-        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
-        let Poll::Ready(first) = poll(&mut first) else { panic!("the first request is still in progress") };
-        clock.advance(Duration::from_millis(10));
-        let Poll::Ready(second) = poll(&mut second) else { panic!("the retry still waits") };
-        assert!(second.is_replayed());
-        assert_eq!((first.text(), second.text()), ("slow", "slow"));
-        assert_eq!(server.calls(), 0);
-    });
 }
 
 #[test]
