@@ -1,10 +1,12 @@
 //! What makes two requests with one key the same request.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderName, Uri};
 use sha2::{Digest, Sha256};
 
@@ -50,9 +52,9 @@ impl Comparison {
         let mut hash = FieldHash(Sha256::new_with_prefix(DOMAIN));
         hash.add(b'm', parts.method.as_str());
         if self.host
-            && let Some(host) = host(parts)
+            && let Some(host) = host_name(parts)
         {
-            hash.add(b'a', host.to_ascii_lowercase());
+            hash.add(b'a', host);
         }
         let uri = self.uri(parts);
         hash.add(b'p', uri.path());
@@ -107,13 +109,22 @@ impl Comparison {
     }
 }
 
-/// Returns the host and the port that the request is for: `:authority` in HTTP/2, `Host` in
-/// HTTP/1.1.
-pub(super) fn host(parts: &Parts) -> Option<&[u8]> {
-    match parts.uri.authority() {
-        Some(authority) => Some(authority.as_str().as_bytes()),
-        None => parts.headers.get(HOST).map(|value| value.as_bytes().trim_ascii()),
-    }
+/// Returns the name of the host that the request is for, without a port: from `:authority` in
+/// HTTP/2, from `Host` in HTTP/1.1. `None` if it is an address.
+pub(super) fn host_name(parts: &Parts) -> Option<String> {
+    let host = match parts.uri.authority() {
+        Some(authority) => authority.host().to_ascii_lowercase(),
+        None => {
+            let value = parts.headers.get(HOST)?.as_bytes().trim_ascii();
+            match Authority::try_from(value) {
+                Ok(authority) => authority.host().to_ascii_lowercase(),
+                Err(_) => String::from_utf8_lossy(value).to_ascii_lowercase(),
+            }
+        }
+    };
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    // An address names an instance of the service. A retry may reach another instance.
+    (!is_address).then_some(host)
 }
 
 /// Hashes fields one after the other. No two sequences of fields are hashed alike: each field is a
@@ -154,8 +165,8 @@ mod tests {
     fn hash_of_a_request_stays_the_same_in_all_versions() {
         let request = Request::post("/payments?currency=eur").header("content-type", "text/plain");
         let request = request.header("host", "Shop.example");
-        // The SHA-256 of the domain and of m `POST`, a `shop.example`, p, q, n, h and b `4200`, each with
-        // its length in eight bytes, computed with `printf` and `sha256sum`.
+        // The SHA-256 of the domain and of m `POST`, a `shop.example`, p, q, n, h and b `4200`, each
+        // with its length in eight bytes, computed with `printf` and `sha256sum`.
         assert_eq!(
             hash(&Comparison::default(), request, b"4200").to_string(),
             "98d0856442214c56668f25c78b058ea0312127eee70585ce3890f857bb0d46d0"
@@ -217,7 +228,21 @@ mod tests {
         let comparison = Comparison::default();
         let one = hash(&comparison, Request::post("https://shop.example/a"), b"");
         assert_eq!(one, hash(&comparison, Request::post("/a").header("host", "SHOP.example"), b""));
-        assert_ne!(one, hash(&comparison, Request::post("/a").header("host", "shop.example:444"), b""));
+        assert_eq!(one, hash(&comparison, Request::post("/a").header("host", "shop.example:444"), b""));
+        assert_ne!(one, hash(&comparison, Request::post("/a").header("host", "shop.example.org"), b""));
         assert_ne!(one, hash(&comparison, Request::post("/a"), b""));
+    }
+
+    #[test]
+    fn address_of_an_instance_is_not_compared() {
+        let comparison = Comparison::default();
+        let none = hash(&comparison, Request::post("/a"), b"");
+        for host in ["192.0.2.7", "192.0.2.7:3000", "[2001:db8::1]", "[2001:db8::1]:3000"] {
+            assert_eq!(none, hash(&comparison, Request::post("/a").header("host", host), b""), "{host}");
+            assert_eq!(none, hash(&comparison, Request::post(format!("http://{host}/a")), b""), "{host}");
+        }
+        for host in ["192.0.2", "192.0.2.7.example", "", "a b"] {
+            assert_ne!(none, hash(&comparison, Request::post("/a").header("host", host), b""), "{host}");
+        }
     }
 }

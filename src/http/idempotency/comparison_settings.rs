@@ -16,8 +16,8 @@ impl<B> IdempotencyLayer<B> {
     /// Sets which URI is compared. Default: that of the request. If the closure returns `None`, it
     /// is that of the request too.
     ///
-    /// A framework may cut the URI before this layer sees it. axum does in `Router::nest`, and keeps
-    /// the whole URI in an extension (feature `original-uri` of axum):
+    /// A framework may cut the URI before this layer sees it. axum does so in `Router::nest`, and
+    /// keeps the whole URI in an extension (feature `original-uri` of axum):
     /// `layer.compare_uri(|parts| Some(&parts.extensions.get::<OriginalUri>()?.0))`.
     /// Otherwise `/v1/charges/payments` and `/v1/refunds/payments` are one request for two layers
     /// behind `nest`. The repository compiles this line in `tests/e2e`.
@@ -25,11 +25,12 @@ impl<B> IdempotencyLayer<B> {
         self.with(|config| config.comparison.uri = Some(Arc::new(uri)))
     }
 
-    /// Sets whether the host is compared: `:authority` in HTTP/2, `Host` in HTTP/1.1. Default:
-    /// `true`. The case of letters makes no difference, and the port does.
+    /// Sets whether the name of the host is compared: `:authority` in HTTP/2, `Host` in HTTP/1.1.
+    /// Default: `true`. Neither the port nor the case of letters makes a difference. A host that is
+    /// an IP address is not compared, because it names an instance of the service.
     ///
-    /// Set it to `false` if a retry may reach the service under another host. That is so if a proxy
-    /// replaces the host by an address of the service, or if clients try a second host name.
+    /// Set it to `false` if a retry may reach the service under another name. That is so if a proxy
+    /// replaces the host by the name of an instance, or if clients try a second name.
     pub fn compare_host(self, compare: bool) -> Self {
         self.with(|config| config.comparison.host = compare)
     }

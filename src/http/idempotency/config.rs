@@ -122,8 +122,8 @@ impl Config {
         Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
     }
 
-    /// Returns the maximum size of a stored response. By default there is room for a body in Base64,
-    /// and for headers.
+    /// Returns the maximum size of a stored response. By default there is room for a body in
+    /// Base64, and for headers.
     pub(super) fn max_stored_response(&self) -> usize {
         let default = || self.max_response_body.saturating_mul(2).saturating_add(STORED_HEADERS);
         self.max_stored_response.unwrap_or_else(default)

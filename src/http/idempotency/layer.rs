@@ -123,7 +123,7 @@ const MAX_WAITING: usize = 128;
 /// | part | compared | setting |
 /// |---|---|---|
 /// | method, path, query | always, byte by byte | [`compare_uri`](Self::compare_uri), if a framework cuts the path |
-/// | host and port | by default | [`compare_host`](Self::compare_host) |
+/// | name of the host | by default | [`compare_host`](Self::compare_host) |
 /// | headers | `Content-Type` and `Content-Encoding` | [`compared_headers`](Self::compared_headers), [`compare_header`](Self::compare_header) |
 /// | body | byte by byte | [`compare_body`](Self::compare_body): JSON by value, forms without their boundary; [`compare_body_by`](Self::compare_body_by) |
 /// | route, tenant, … | no | [`compare_value`](Self::compare_value) |

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tower_service::Service;
 
 use super::body::{BufferedBody, BufferedRead, ReadStatus};
-use super::comparison::host;
+use super::comparison::host_name;
 use super::config::{Config, OnBackendFailure};
 use super::error::IdempotencyProblem;
 use super::final_status::decisive_status;
@@ -107,7 +107,7 @@ impl RequestDescription {
     fn of(uri: &Uri, parts: &Parts, body: &[u8]) -> Self {
         Self {
             method: parts.method.as_str().to_owned(),
-            host: host(parts).map(|host| String::from_utf8_lossy(host).into_owned()),
+            host: host_name(parts),
             path: uri.path().to_owned(),
             query: uri.query().map(str::to_owned),
             body: STANDARD.encode(Sha256::digest(body)),
