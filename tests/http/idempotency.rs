@@ -11,6 +11,7 @@ mod records;
 mod replays;
 mod requests;
 mod service;
+mod small_frames;
 mod waiting;
 
 use std::convert::Infallible;
