@@ -86,6 +86,40 @@ pub enum Algorithm {
     /// In any stretch of time `t`, at most `burst + limit · t / window` pass. A key that is used
     /// often enough gets exactly the rate in the long run. Decided by the generic cell rate
     /// algorithm (ITU-T I.371), without rounding.
+    ///
+    /// # Limits that change
+    ///
+    /// A bucket keeps the time at which it is full, whatever the limit and the burst are. Nobody
+    /// gains by a change, and a higher limit takes effect at once.
+    ///
+    /// - Without a burst, the used share stays the same. 10 of 10 used at `10/min` are 9 of 9 at
+    ///   `9/min`, and 20 of 20 at `20/min`, which refills twice as fast at once.
+    /// - With a burst, a lower limit frees at most `burst · (1 − new / old)` tokens, once. After a
+    ///   higher limit, a bucket may still have the wait of the old one.
+    /// - Over any mix of quotas with equal windows, the sum of `cost / limit` in a stretch of time
+    ///   `t` is at most `(t + f) / window`. Here `f` is the longest time in which one of the
+    ///   buckets fills: `burst · window / limit`.
+    ///
+    /// [`Limiter::reset`](crate::Limiter::reset) fills the bucket, for example after an upgrade.
+    ///
+    /// # Clocks that disagree
+    ///
+    /// Processes that share a backend decide by their own clocks. A process that is behind by `s`
+    /// sees `limit · s / window` fewer tokens in a bucket that others use. If the bucket fills
+    /// within `s`, it sees none. So the first such refusal shows it how far the other clock is
+    /// ahead, at least, and it counts buckets by that clock from then on. That takes no further
+    /// request.
+    ///
+    /// - A limiter and its clones learn together, from refusals and from
+    ///   [`peek`](crate::Limiter::peek). They forget a lead by 1/4096 of the time that passes: two
+    ///   seconds within 2.3 hours.
+    /// - A lead is at most the [maximum clock skew](crate::backend::MAX_CLOCK_SKEW), 5 s. It is
+    ///   short by the time from the arrival of a token to the next hits of both processes. So a
+    ///   process that is behind gets somewhat less than its share of a bucket in great demand.
+    /// - In any stretch of time `t`, at most `burst + limit · (t + s) / window` pass, if the clocks
+    ///   differ by at most `s`. A lead that was learned no longer counts as a difference.
+    /// - If clocks differ by more than the skew, a bucket may look like that of a wrong clock to
+    ///   the process that is behind. It then starts over, and more can pass.
     TokenBucket,
 }
 
@@ -107,7 +141,7 @@ impl Algorithm {
     pub(crate) fn window(self, quota: &Quota, now: Timestamp) -> Window {
         match self {
             Self::FixedWindow | Self::SlidingWindow => Window::aligned(now, quota.length()),
-            Self::TokenBucket => Window::Bucket { limit: quota.limit(), length: quota.length() },
+            Self::TokenBucket => Window::Bucket { length: quota.length() },
         }
     }
 

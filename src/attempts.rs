@@ -55,6 +55,14 @@ use crate::telemetry::{self, Instrumented, Policy};
 /// # }).unwrap();
 /// ```
 ///
+/// # Logins
+///
+/// A limit by account alone lets anyone lock an account out: a few wrong passwords are enough, from
+/// anywhere. Count by account and address together, so that only the address is locked out. Count
+/// by address too, which stops a client that tries many accounts. Count before the password is
+/// checked, and clear on success only what belongs to the account. The example `login` in the
+/// repository does all of this, and responds with 429 and `Retry-After`.
+///
 /// # Guarantees
 ///
 /// - **At most `max` attempts pass per window**, however many tasks, threads, clones and (over a
@@ -71,9 +79,10 @@ use crate::telemetry::{self, Instrumented, Policy};
 /// - **A lost response is an error.** The attempt may have been counted, once and not twice, and is
 ///   then used. Fewer than `max` attempts may pass, never more.
 /// - **Clock skew** between processes moves the end of a window by that much. A clock that jumps
-///   back still finds the window, if the jump is no longer than the
-///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) and one validity. The window then ends
-///   later, by the length of the jump.
+///   back still finds the window, if it starts at most the
+///   [maximum clock skew](crate::backend::MAX_CLOCK_SKEW) ahead. The window then ends later, by the
+///   length of the jump. A window that starts further ahead was opened by a wrong clock, and does
+///   not count.
 /// - **A failure of the backend is an error**, neither a refusal nor an attempt.
 ///
 /// # Cost

@@ -62,7 +62,9 @@ use crate::{Claim, Error, RunError};
 /// # Clocks
 ///
 /// Make the lease longer than the difference of the clocks and the delay of a call together, as for
-/// [`Idempotency`](crate::Idempotency#clocks). A record without a TTL depends on no clock.
+/// [`Idempotency`](crate::Idempotency#clocks). A record without a TTL depends on no clock. A claim
+/// made by a wrong clock stays until the end that is stored with it, or until
+/// [`clear`](Self::clear).
 ///
 /// # Costs
 ///

@@ -60,13 +60,75 @@
 //!
 //! | server | use |
 //! |---|---|
-//! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `into_make_service_with_connect_info` |
+//! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())` |
 //! | tonic | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip()))` |
+//! | hyper | [`ClientAddress::peer`], and around the layer `map_request` of a `ServiceBuilder` that inserts the extension `PeerAddress(address.ip())`, with the address that `accept` returned |
 //! | any other | [`ClientAddress::peer`], and the extension [`PeerAddress`] in each request |
 //!
-//! The repository compiles both closures: the first in `examples/axum`, the second in `tests/e2e`.
+//! The repository compiles all of them: the first in `examples/axum`, the others in `tests/e2e`.
+//!
+//! If the server does not store the address, no request has a key. That is no fault of the clients.
+//! They get 500 and not 400, whatever [`MissingKey`] says. The layer logs a warning that names what
+//! is missing, once. [`RateLimitLayer`] also counts each request as `no_key`. See
+//! [`telemetry`](crate::telemetry).
+//!
 //! If there are proxies in front of the server, [`ClientAddress`] says which of their headers to
 //! trust. [`proxies`] lists settings of proxies and clients that change what the layers promise.
+//!
+//! # The order of layers
+//!
+//! The outermost layer sees a request first, and its response last. **In a `ServiceBuilder` the
+//! first layer is the outermost. In axum, the last call of `Router::layer` is the outermost.** From
+//! the outside to the inside:
+//!
+//! | layer | why there |
+//! |---|---|
+//! | CORS | It responds to preflights, so that they spend no quota. It also adds its headers to rejections: without them a script sees a network error instead of a 429. |
+//! | [`RateLimitLayer`] by address | It is cheaper than checking credentials, and protects that check. |
+//! | authentication | The limits behind it know the user. |
+//! | [`RateLimitLayer`] by user, or by API key | A client cannot invent users. |
+//! | [`IdempotencyLayer`] | Retries count against the limits, and rejections are not stored as responses. |
+//!
+//! In axum, use `Router::route_layer` for the layers of this module. With `Router::layer`, requests
+//! to paths without a route pass the layer too, and spend the quota.
+//!
+//! A browser hides most headers from scripts of other origins. [`EXPOSED_HEADERS`] lists those of
+//! this module for the CORS layer. If the service responds to preflights itself,
+//! [`skip_preflights`](RateLimitLayer::skip_preflights) exempts them from the limit.
+//!
+//! ```
+//! use http::{Method, Request, Response, StatusCode};
+//! use limited::http::{EXPOSED_HEADERS, KeyExtractor, RateLimitLayer};
+//! use limited::{Limiter, Quota, memory::MemoryBackend};
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_http::cors::{Any, CorsLayer};
+//!
+//! # type Error = Box<dyn std::error::Error>;
+//! # pollster::block_on(async {
+//! let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(1));
+//! let limit = RateLimitLayer::new(limiter, KeyExtractor::path());
+//! let mut service = ServiceBuilder::new()
+//!     .layer(CorsLayer::new().allow_origin(Any).expose_headers(EXPOSED_HEADERS))
+//!     .layer(limit)
+//!     .service(service_fn(hello));
+//! # async fn hello(_: Request<String>) -> Result<Response<String>, Error> {
+//! #     Ok(Response::default())
+//! # }
+//!
+//! for (method, status) in [
+//!     (Method::OPTIONS, StatusCode::OK), // a preflight, which counts nothing
+//!     (Method::GET, StatusCode::OK),
+//!     (Method::GET, StatusCode::TOO_MANY_REQUESTS),
+//! ] {
+//!     let mut request = Request::builder().method(method).header("origin", "https://shop.example");
+//!     request = request.header("access-control-request-method", "GET");
+//!     let response = service.ready().await?.call(request.body(String::new())?).await?;
+//!     assert_eq!(response.status(), status);
+//!     assert_eq!(response.headers()["access-control-allow-origin"], "*");
+//! }
+//! # Ok::<(), Error>(())
+//! # }).unwrap();
+//! ```
 //!
 //! # Guarantees
 //!
@@ -81,15 +143,17 @@
 //! - **A backend failure is never a 429, and never silent.** The response is 503 or that of the
 //!   service, as you choose.
 //!
-//! [`IdempotencyLayer`] lists its own guarantees. If you use both layers, put the rate limit
-//! outside: retries then count against the limit, and rejections are not stored as responses.
+//! - **A rejection is stored by no cache**, so that no client gets the 429 of another.
+//!
+//! [`IdempotencyLayer`] lists its own guarantees.
 //!
 //! # Standards
 //!
 //! | what | standard |
 //! |---|---|
 //! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers-11 (May 2026), over Structured Fields (RFC 9651) |
-//! | `Retry-After` | RFC 9110 |
+//! | `Retry-After` | RFC 9110, [capped](RateLimitLayer::max_retry_after) at what clients can wait for |
+//! | `Cache-Control: no-store` | RFC 9111 |
 //! | `Idempotency-Key` | draft-ietf-httpapi-idempotency-key-header-07 |
 //! | `Forwarded` | RFC 7239 |
 //! | blocks of addresses (CIDR) | RFC 4632, RFC 4291 |
@@ -97,8 +161,11 @@
 //!
 //! The drafts may change before they become RFCs. The headers would change with them.
 
+mod attempt_response;
 mod client_address;
+mod cors;
 mod grpc;
+mod header_list;
 mod idempotency;
 mod key_extractor;
 mod problem_details;
@@ -107,14 +174,16 @@ mod rate_limit;
 mod ratelimit_headers;
 mod rejection;
 mod response_body;
+mod retry_after;
 
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
+pub use cors::EXPOSED_HEADERS;
 pub use idempotency::{
     BodyComparison, BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
     is_final,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
-pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitService};
+pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, UpstreamHeaders};
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};
-pub use response_body::ResponseBody;
+pub use response_body::{NoBody, ResponseBody};

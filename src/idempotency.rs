@@ -76,6 +76,10 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// clocks and the delay of a call together. A lease is renewed after a third of it, so two thirds
 /// are in reserve.
 ///
+/// A claim that was made while a clock was wrong stays until the end that is stored with it, also
+/// after the clock is corrected. Otherwise a process whose clock is behind would take over live
+/// leases. [`forget`](Self::forget) removes such a claim.
+///
 /// # Costs
 ///
 /// A run costs two requests to the backend, and a replay costs one. A handler that runs long costs

@@ -1,6 +1,7 @@
 //! The limiter: settings, and the public methods that decide.
 
 mod check;
+mod clock_lead;
 mod decide;
 mod settings;
 mod with_quota;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 
 use self::check::Check;
+use self::clock_lead::ClockLead;
 pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
 use crate::poll_once::poll_once;
@@ -41,8 +43,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// the backend. No more than the limit is admitted, however many tasks, threads, clones and (over a
 /// shared backend) processes decide at the same time.
 ///
-/// Limiters over one backend share their counters if namespace and window length are equal. Token
-/// buckets also need equal limits.
+/// Limiters over one backend share their counters if namespace and window length are equal, and
+/// both or neither use a token bucket. Each has its own limit.
 ///
 /// # Cost
 ///
@@ -83,6 +85,7 @@ pub struct Limiter<B> {
     clock: LimiterClock,
     /// Whether the coarse clock is precise enough for the quota.
     is_coarse: bool,
+    clock_lead: Arc<ClockLead>,
 }
 
 /// # Settings
@@ -99,6 +102,7 @@ impl<B> Limiter<B> {
             on_error: OnError::default(),
             clock: LimiterClock::System,
             is_coarse: false,
+            clock_lead: Arc::default(),
         }
         .with_matching_clock()
     }
@@ -137,7 +141,8 @@ impl<B> Limiter<B> {
     /// [clock of the system](Self#clock).
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
-        Self { clock: LimiterClock::custom(clock), ..self }.with_matching_clock()
+        let clock = LimiterClock::custom(clock);
+        Self { clock, clock_lead: Arc::default(), ..self }.with_matching_clock()
     }
 
     /// Sets what to decide if the backend fails. Default: [`OnError::Return`].
@@ -261,8 +266,9 @@ impl<B> Limiter<B> {
     /// borrows the limiter, and is cheap to make.
     ///
     /// Quotas with equal window lengths share their counters, each with its own limit. A customer
-    /// that changes plans therefore keeps what was counted. Token buckets share their counters only
-    /// if the limits are equal too.
+    /// that changes plans therefore keeps what was counted. [`Algorithm::TokenBucket`] says what a
+    /// change means for a bucket. [`reset`](Self::reset) frees the whole limit, for example after
+    /// an upgrade.
     ///
     /// ```
     /// # use limited::{Limiter, Quota, memory::MemoryBackend};
@@ -282,7 +288,7 @@ impl<B> Limiter<B> {
 
     #[inline(always)]
     fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
-        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now }
+        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now, lead: 0 }
     }
 }
 
@@ -297,6 +303,7 @@ impl<B> Clone for Limiter<B> {
             on_error: self.on_error,
             clock: self.clock.clone(),
             is_coarse: self.is_coarse,
+            clock_lead: Arc::clone(&self.clock_lead),
         }
     }
 }

@@ -174,6 +174,23 @@ pub(crate) fn record_attempt(policy: &Policy, counter: &Counter<'_>, max: u64, s
     tracing::record_attempt(policy, counter, max, state);
 }
 
+/// Warns that a response has two policies of one name.
+#[cfg(feature = "http")]
+pub(crate) fn warn_of_duplicate_policy(policy: &str) {
+    let _ = policy;
+    #[cfg(feature = "tracing")]
+    tracing::warn_of_duplicate_policy(policy);
+}
+
+/// Reports a request whose caller cannot be known, because the server is misconfigured. `reason`
+/// names what the server lacks.
+#[cfg(feature = "http")]
+pub(crate) fn record_missing_caller(reason: &str, warn: bool) {
+    let _ = (reason, warn);
+    #[cfg(feature = "tracing")]
+    tracing::record_missing_caller(reason, warn);
+}
+
 /// Runs a handler in the span of its claim.
 pub(crate) fn in_claim_span<F: Future>(
     key: &ClaimKey<'_>,

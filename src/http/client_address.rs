@@ -12,12 +12,17 @@ use std::sync::Arc;
 use http::header::FORWARDED;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use limited_core::client_network;
 
 pub use self::network::InvalidNetwork;
 pub use self::trusted_proxies::TrustedProxies;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+const MISSING_EXTENSION: &str = "the request has no extension `PeerAddress` or `SocketAddr`; \
+     store the address of the peer in it, or read it from elsewhere by `ClientAddress::peer_from`";
+const MISSING_RESULT: &str = "the closure of `ClientAddress::peer_from` returned no address; \
+     check that the server stores it in the request, as axum does in the extension `ConnectInfo<SocketAddr>` \
+     if it is served by `into_make_service_with_connect_info::<SocketAddr>()`";
 
 /// The address of the peer, which the server stores in the extensions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +84,8 @@ pub struct PeerAddress(pub IpAddr);
 #[derive(Clone)]
 pub struct ClientAddress {
     peer: Arc<PeerFn>,
+    /// What to do if the peer is unknown, for the log.
+    missing_peer: &'static str,
     header: Option<(Header, TrustedProxies)>,
     ipv6_prefix: u8,
 }
@@ -95,18 +102,21 @@ impl ClientAddress {
     /// Uses the address of the peer, from the extension [`PeerAddress`] or, without it,
     /// [`SocketAddr`].
     pub fn peer() -> Self {
-        Self::peer_from(|parts| {
+        let peer = Self::peer_from(|parts| {
             let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
             peer.or_else(|| parts.extensions.get::<SocketAddr>().map(SocketAddr::ip))
-        })
+        });
+        Self { missing_peer: MISSING_EXTENSION, ..peer }
     }
 
     /// Uses the address of the peer, from where your server stores it.
     ///
     /// For axum and tonic, [`limited::http`](crate::http#where-the-peer-address-comes-from) has the
-    /// closures.
+    /// closures. For a connection without an address, such as a Unix socket, return an address that
+    /// stands for all of these: a request without one is
+    /// [rejected](super::KeyError::Misconfigured).
     pub fn peer_from(peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        Self { peer: Arc::new(peer), header: None, ipv6_prefix: 64 }
+        Self { peer: Arc::new(peer), missing_peer: MISSING_RESULT, header: None, ipv6_prefix: 64 }
     }
 
     /// Uses the client address that these proxies report in `X-Forwarded-For`. Replaces
@@ -149,9 +159,14 @@ impl ClientAddress {
         }
     }
 
-    /// Returns the address or the IPv6 prefix that identifies the client.
-    pub(super) fn prefix_of(&self, parts: &Parts) -> Option<IpAddr> {
-        self.of(parts).map(|address| client_network(address, self.ipv6_prefix))
+    /// Returns what is missing if [`of`](Self::of) returns `None`, and how to provide it.
+    pub(super) const fn missing_peer(&self) -> &'static str {
+        self.missing_peer
+    }
+
+    /// Returns how many leading bits of an IPv6 address identify a client.
+    pub(super) const fn prefix_bits(&self) -> u8 {
+        self.ipv6_prefix
     }
 }
 

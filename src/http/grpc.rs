@@ -17,6 +17,7 @@ const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-
 pub(super) enum Code {
     InvalidArgument = 3,
     ResourceExhausted = 8,
+    Internal = 13,
     Unavailable = 14,
 }
 
@@ -45,11 +46,15 @@ pub(super) fn trailers_only(content_type: &HeaderValue, code: Code, message: &st
 /// Adds the delay before a gRPC client retries (gRFC A6): milliseconds, rounded up, or -1 for
 /// never.
 pub(super) fn retry_pushback(response: &mut Response<Bytes>, wait: Option<Duration>) {
-    let value = match wait {
-        Some(wait) => u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).into(),
-        None => HeaderValue::from_static("-1"),
-    };
-    response.headers_mut().insert(RETRY_PUSHBACK, value);
+    response.headers_mut().insert(RETRY_PUSHBACK, pushback_millis(wait).into());
+}
+
+/// Returns the delay as the 32 bits that clients read. A longer delay is -1, because a number that
+/// overflows makes grpc-js 1.14.7 retry immediately. It is never 0, which grpcio 1.85.3 reads as
+/// never.
+fn pushback_millis(wait: Option<Duration>) -> i32 {
+    let millis = wait.map(|wait| wait.as_nanos().div_ceil(1_000_000).max(1));
+    millis.and_then(|millis| millis.try_into().ok()).unwrap_or(-1)
 }
 
 /// Returns the value of `grpc-message`: printable ASCII, with everything else percent-encoded.
@@ -90,6 +95,24 @@ mod tests {
             assert!(!is_grpc(Method::POST, content_type), "{content_type}");
         }
         assert!(!is_grpc(Method::GET, "application/grpc"));
+    }
+
+    #[test]
+    fn pushback_beyond_32_bits_is_never_and_it_is_at_least_1() {
+        let nanosecond = Duration::from_nanos(1);
+        let longest = Duration::from_millis(0x7FFF_FFFF);
+        for (wait, expected) in [
+            (None, -1),
+            (Some(Duration::ZERO), 1),
+            (Some(nanosecond), 1),
+            (Some(Duration::from_millis(1) + nanosecond), 2),
+            (Some(longest - nanosecond), i32::MAX),
+            (Some(longest), i32::MAX),
+            (Some(longest + nanosecond), -1),
+            (Some(Duration::MAX), -1),
+        ] {
+            assert_eq!(pushback_millis(wait), expected, "{wait:?}");
+        }
     }
 
     #[test]

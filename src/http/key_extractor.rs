@@ -47,7 +47,7 @@ use crate::{InvalidKey, Key};
 #[derive(Clone)]
 pub struct KeyExtractor(Kind);
 
-type CustomFn = dyn Fn(&Parts) -> Option<Key<'static>> + Send + Sync;
+type CustomFn = dyn Fn(&Parts) -> Result<Key<'static>, KeyError> + Send + Sync;
 type PartFn = dyn Fn(&Parts, Key<'static>) -> Result<Key<'static>, KeyError> + Send + Sync;
 
 #[derive(Clone)]
@@ -60,11 +60,17 @@ enum Kind {
 
 /// # Extractors
 impl KeyExtractor {
-    /// Extracts the client address: `ip:{address}`.
+    /// Extracts the client address: `ip:{address}`, or `ip:{network}/{bits}` for IPv6. This is the
+    /// key that [`Key::ip_network`] makes of the client and its
+    /// [prefix](ClientAddress::ipv6_prefix), such as for a [reset](crate::Limiter::reset).
+    ///
+    /// A request whose peer is unknown is [`KeyError::Misconfigured`]: the server has not stored
+    /// the address where [`ClientAddress`] reads it.
     pub fn address(address: ClientAddress) -> Self {
-        Self::part("the client address", move |parts, key| match address.prefix_of(parts) {
-            Some(prefix) => Ok(key.ip(prefix)),
-            None => Err(KeyError::missing("the client address is unknown")),
+        Self::part("the client address", move |parts, key| match address.of(parts) {
+            Some(client) => Ok(key.ip_network(client, address.prefix_bits())),
+            // The server always knows its peer, so no request can lack it.
+            None => Err(KeyError::Misconfigured(address.missing_peer().into())),
         })
     }
 
@@ -117,6 +123,9 @@ impl KeyExtractor {
     /// router:
     /// `KeyExtractor::route(|parts| Some(parts.extensions.get::<MatchedPath>()?.as_str()))`. The
     /// repository compiles this line in `tests/e2e`.
+    ///
+    /// Use `Router::route_layer`. With `Router::layer` a request to a path without a route has
+    /// [no key](KeyError::Missing), and gets 400 and not 404.
     pub fn route(route: impl Fn(&Parts) -> Option<&str> + Send + Sync + 'static) -> Self {
         Self::part("the route", move |parts, key| match route(parts) {
             Some(route) => Ok(key.part("route", route)),
@@ -140,6 +149,27 @@ impl KeyExtractor {
     /// });
     /// ```
     pub fn from_fn(key: impl Fn(&Parts) -> Option<Key<'static>> + Send + Sync + 'static) -> Self {
+        Self::try_from_fn(move |parts| key(parts).ok_or_else(no_key))
+    }
+
+    /// Extracts whatever the closure returns, as [`from_fn`](Self::from_fn) does. The closure also
+    /// says who is at fault if there is no key.
+    ///
+    /// ```
+    /// # use limited::{Key, http::{KeyError, KeyExtractor}};
+    /// # #[derive(Clone)]
+    /// # struct Session { user: Option<String> }
+    /// let extractor = KeyExtractor::try_from_fn(|parts| match parts.extensions.get::<Session>() {
+    ///     Some(Session { user: Some(user) }) => Ok(Key::new().user(user)),
+    ///     // The client gets 400.
+    ///     Some(_) => Err(KeyError::Missing("log in first".into())),
+    ///     // The client gets 500, and the log a warning.
+    ///     None => Err(KeyError::Misconfigured("no extension `Session`; add the layer of sessions".into())),
+    /// });
+    /// ```
+    pub fn try_from_fn(
+        key: impl Fn(&Parts) -> Result<Key<'static>, KeyError> + Send + Sync + 'static,
+    ) -> Self {
         Self(Kind::Custom(Arc::new(key)))
     }
 
@@ -164,10 +194,17 @@ impl KeyExtractor {
 
     /// Uses the other extractor if this one's key is missing. An [ambiguous](KeyError::Ambiguous)
     /// key is not missing.
+    ///
+    /// If the server fails to provide [one of the two](KeyError::Misconfigured), the other is used.
+    /// If that is missing, the error is the one of the server.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self::part(format!("({self:?} or {other:?})"), move |parts, key| match self.add(parts, key.clone()) {
             Err(KeyError::Missing(_)) => other.add(parts, key),
+            Err(misconfigured @ KeyError::Misconfigured(_)) => match other.add(parts, key) {
+                Err(KeyError::Missing(_)) => Err(misconfigured),
+                result => result,
+            },
             result => result,
         })
     }
@@ -182,7 +219,7 @@ impl KeyExtractor {
     /// [`KeyError`] if the request has no key.
     pub fn extract(&self, parts: &Parts) -> Result<Key<'static>, KeyError> {
         let key = match &self.0 {
-            Kind::Custom(custom) => custom(parts).ok_or_else(no_key)?,
+            Kind::Custom(custom) => custom(parts)?,
             Kind::Part(_, add) => add(parts, Key::new())?,
         };
         if key.validate() == Err(InvalidKey::Empty) { Err(no_key()) } else { Ok(hash_if_too_long(key)) }
@@ -190,7 +227,7 @@ impl KeyExtractor {
 
     fn add(&self, parts: &Parts, key: Key<'static>) -> Result<Key<'static>, KeyError> {
         match &self.0 {
-            Kind::Custom(custom) => Ok(key.part("key", custom(parts).ok_or_else(no_key)?.as_str())),
+            Kind::Custom(custom) => Ok(key.part("key", custom(parts)?.as_str())),
             Kind::Part(_, add) => add(parts, key),
         }
     }
@@ -204,8 +241,8 @@ pub(super) fn hash_if_too_long(key: Key<'static>) -> Key<'static> {
     }
 }
 
-/// Why a request has no key. The message says what to send. It repeats nothing that the client
-/// sent.
+/// Why a request has no key. The message is meant for the client: it says what to send. It repeats
+/// nothing that the client sent, and nothing about the server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -216,6 +253,11 @@ pub enum KeyError {
     /// such a request pass unlimited.
     #[error("{0}")]
     Ambiguous(Cow<'static, str>),
+    /// The server lacks what the key is made of, such as the address of the peer. No request can
+    /// have a key then, and no client can do anything about it. The text is for the log, and names
+    /// what is missing. It is not part of the message.
+    #[error("the server is misconfigured and cannot identify its clients; the request is not at fault")]
+    Misconfigured(Cow<'static, str>),
 }
 
 impl KeyError {
@@ -231,7 +273,9 @@ fn no_key() -> KeyError {
 /// What a layer does with a request that has [no key](KeyError::Missing).
 ///
 /// A request with an [ambiguous](KeyError::Ambiguous) key is always rejected: if it could pass,
-/// clients would use that to get around the limit.
+/// clients would use that to get around the limit. If the server is
+/// [misconfigured](KeyError::Misconfigured), every request is rejected: otherwise the limit would
+/// be off without anyone noticing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissingKey {

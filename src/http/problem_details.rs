@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The `Cache-Control` of each response of a layer's own. A proxy that caches every status would
+/// otherwise send the rejection of one client to all clients.
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Describes why a request was not served, as JSON.
 #[derive(Clone, Debug)]
@@ -65,6 +69,7 @@ impl ProblemDetails {
         let mut response = Response::new(Bytes::from(json));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         response
     }
 }

@@ -3,12 +3,11 @@
 //!
 //! Written as in draft-ietf-httpapi-ratelimit-headers-11, with Structured Fields (RFC 9651).
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sfv::visitor::Ignored;
-use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer, Parser};
+use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer};
 
+use super::header_list;
+use super::retry_after::seconds;
 use crate::{Algorithm, Decision, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -16,6 +15,8 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// The headers of the draft up to its version 06.
+const EARLIER_DRAFTS: [&str; 3] = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
 
 /// The name of a policy, as the headers contain it: a Structured Fields String.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +69,14 @@ pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> H
 /// Returns `"default";r=50;t=30`: what remains, and for how many seconds, rounded up.
 ///
 /// After a rejection these are the seconds until the same request is admitted, if the limit resets
-/// later than that. So they never exceed `Retry-After`.
-pub(super) fn limit(name: &PolicyName, decision: &Decision) -> HeaderValue {
+/// later than that, and at most `max_wait`. So they never exceed `Retry-After`.
+pub(super) fn limit(name: &PolicyName, decision: &Decision, max_wait: u64) -> HeaderValue {
     let reset = decision.reset_after();
     let effective = decision.retry_after().map_or(reset, |wait| wait.min(reset));
+    let effective = up_to(max_wait, seconds(effective), decision);
     item(name, |item| {
-        let _ = item
-            .parameter(key("r"), integer(decision.remaining()))
-            .parameter(key("t"), integer(seconds(effective)));
+        let _ =
+            item.parameter(key("r"), integer(decision.remaining())).parameter(key("t"), integer(effective));
     })
 }
 
@@ -90,49 +91,45 @@ fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Adds both headers. If an inner layer has written them, appends to its lists.
-pub(super) fn add(headers: &mut HeaderMap, policy: HeaderValue, limit: HeaderValue) {
-    append(headers, POLICY, policy);
-    append(headers, LIMIT, limit);
+/// Adds both headers. If an inner layer or the service has written them, appends to their lists.
+///
+/// Returns whether a list already had a policy of this name.
+pub(super) fn add(
+    headers: &mut HeaderMap,
+    name: &PolicyName,
+    policy: HeaderValue,
+    limit: HeaderValue,
+) -> bool {
+    let is_duplicate = header_list::append(headers, POLICY, policy, name.as_str());
+    header_list::append(headers, LIMIT, limit, name.as_str());
+    is_duplicate
 }
 
-/// Appends a member to a list. Replaces a value that is not a list, since it would make our member
-/// unreadable.
-fn append(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
-    let mut list = String::new();
-    // A value outside of ASCII is not a list. `?` does not parse as one either.
-    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").trim_ascii().to_owned();
-    for line in headers.get_all(&name).iter().map(text).filter(|line| !line.is_empty()) {
-        if !list.is_empty() {
-            list.push_str(", ");
-        }
-        list.push_str(&line);
+/// Removes what the service or an inner layer has said about limits, in any of the usual headers.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    for name in [POLICY, LIMIT, LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET] {
+        headers.remove(name);
     }
-    let is_list = !list.is_empty() && Parser::new(&list).parse_list_with_visitor(Ignored).is_ok();
-    headers.insert(name, if is_list { value(list + ", " + &text(&member)) } else { member });
+    for name in EARLIER_DRAFTS {
+        headers.remove(name);
+    }
 }
 
 /// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
-/// in seconds from now.
-pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision) {
+/// in seconds from now, and after a rejection at most `max_wait`.
+pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision, max_wait: u64) {
     let remaining = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
     if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
         return;
     }
     headers.insert(LEGACY_LIMIT, decision.limit().into());
     headers.insert(LEGACY_REMAINING, decision.remaining().into());
-    headers.insert(LEGACY_RESET, seconds(decision.reset_after()).into());
+    headers.insert(LEGACY_RESET, up_to(max_wait, seconds(decision.reset_after()), decision).into());
 }
 
-/// Returns the value of `Retry-After`: seconds, rounded up, and at least 1. A client that reads 0
-/// retries immediately.
-pub(super) fn retry_after_seconds(wait: Duration) -> u64 {
-    seconds(wait).max(1)
-}
-
-/// Returns whole seconds, rounded up.
-const fn seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(if duration.subsec_nanos() > 0 { 1 } else { 0 })
+/// Returns the seconds, and after a rejection at most `max_wait`: the client may wait for them.
+const fn up_to(max_wait: u64, seconds: u64, decision: &Decision) -> u64 {
+    if decision.is_allowed() || seconds < max_wait { seconds } else { max_wait }
 }
 
 const fn key(name: &'static str) -> &'static KeyRef {
@@ -146,10 +143,13 @@ fn integer(number: u64) -> Integer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
-    use sfv::{BareItem, Item, List, ListEntry};
+    use sfv::{BareItem, Item, List, ListEntry, Parser};
 
     use super::*;
+    use crate::http::retry_after::DEFAULT_MAX_SECONDS;
     use crate::{Limiter, ManualClock};
 
     fn name(name: &str) -> PolicyName {
@@ -183,7 +183,7 @@ mod tests {
             policy(&default, Quota::per_minute(100), Algorithm::FixedWindow),
             "\"default\";q=100;w=60"
         );
-        assert_eq!(limit(&default, &decision), "\"default\";r=50;t=60");
+        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=50;t=60");
     }
 
     #[test]
@@ -191,7 +191,8 @@ mod tests {
         let quota = Quota::new(5, Duration::from_millis(100)).unwrap();
         let default = PolicyName::default();
         assert_eq!(policy(&default, quota, Algorithm::FixedWindow), "\"default\";q=5;w=1");
-        assert_eq!(limit(&default, &decision(quota, Algorithm::FixedWindow, [1])), "\"default\";r=4;t=1");
+        let decision = decision(quota, Algorithm::FixedWindow, [1]);
+        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=4;t=1");
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
             (rejected.retry_after(), rejected.reset_after()),
             (Some(Duration::from_secs(10)), Duration::from_secs(60))
         );
-        assert_eq!(limit(&PolicyName::default(), &rejected), "\"default\";r=0;t=10");
+        assert_eq!(limit(&PolicyName::default(), &rejected, DEFAULT_MAX_SECONDS), "\"default\";r=0;t=10");
     }
 
     #[test]
@@ -223,35 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn members_are_appended_to_an_existing_list() {
-        let mut headers = HeaderMap::new();
-        headers.append(LIMIT, HeaderValue::from_static("\"a\";r=1;t=2,\"b\";r=3"));
-        headers.append(LIMIT, HeaderValue::from_static("\"c\";r=4"));
-        add(&mut headers, HeaderValue::from_static("\"d\";q=5"), HeaderValue::from_static("\"d\";r=5"));
-        let values: Vec<_> = headers.get_all(LIMIT).iter().collect();
-        assert_eq!(values, ["\"a\";r=1;t=2,\"b\";r=3, \"c\";r=4, \"d\";r=5"]);
-        assert_eq!(headers[POLICY], "\"d\";q=5");
-    }
-
-    #[test]
-    fn value_that_is_not_a_list_is_replaced() {
-        for broken in
-            [&b""[..], b" ", b"\t", b",", b"\"a\";r=1,", b"\"a", b"limit=100, remaining=50", b"\xff"]
-        {
-            let mut headers = HeaderMap::new();
-            headers.insert(LIMIT, HeaderValue::from_bytes(broken).unwrap());
-            append(&mut headers, LIMIT, HeaderValue::from_static("\"d\";r=5"));
-            assert_eq!(headers[LIMIT], "\"d\";r=5", "{}", broken.escape_ascii());
-        }
-    }
-
-    #[test]
     fn legacy_headers_report_the_policy_with_the_least_remaining() {
         let mut headers = HeaderMap::new();
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
         let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
         for decision in [some, fewer, some] {
-            add_legacy(&mut headers, &decision);
+            add_legacy(&mut headers, &decision, DEFAULT_MAX_SECONDS);
         }
         assert_eq!(headers[LEGACY_LIMIT], "9");
         assert_eq!(headers[LEGACY_REMAINING], "2");
@@ -278,7 +256,7 @@ mod tests {
             let decision = decision(quota, algorithm, [1]);
             let mut headers = HeaderMap::new();
             for name in &names {
-                add(&mut headers, policy(name, quota, algorithm), limit(name, &decision));
+                add(&mut headers, name, policy(name, quota, algorithm), limit(name, &decision, DEFAULT_MAX_SECONDS));
             }
             let capped = |number: u64| i64::try_from(number.min(999_999_999_999_999)).unwrap();
             let read = members(headers[POLICY].to_str().unwrap());
@@ -293,22 +271,6 @@ mod tests {
                 prop_assert_eq!(&params[0], &("r".to_owned(), capped(decision.remaining())));
                 prop_assert_eq!(params[1].0.as_str(), "t");
             }
-        }
-
-        #[test]
-        fn appended_member_is_readable_after_any_value(
-            lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..24), 0..3),
-        ) {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                if let Ok(line) = HeaderValue::from_bytes(&line) {
-                    headers.append(LIMIT, line);
-                }
-            }
-            append(&mut headers, LIMIT, HeaderValue::from_static("\"ours\";r=5"));
-            let list: List = Parser::new(headers[LIMIT].as_bytes()).parse().unwrap();
-            let ListEntry::Item(last) = list.last().unwrap() else { panic!("unexpected inner list") };
-            prop_assert_eq!(last.bare_item.as_string().unwrap().as_str(), "ours");
         }
     }
 }

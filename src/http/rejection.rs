@@ -3,14 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::KeyError;
 use super::grpc::{self, Code};
-use super::problem_details::ProblemDetails;
-use super::ratelimit_headers::retry_after_seconds;
+use super::problem_details::{NO_STORE, ProblemDetails};
+use super::retry_after::retry_after_seconds_up_to;
 use crate::{Decision, Error, Quota};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -21,17 +21,22 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 /// |---|---|---|
 /// | [`Exceeded`](Self::Exceeded) | 429, with `Retry-After` if waiting helps | `RESOURCE_EXHAUSTED` |
 /// | [`Key`](Self::Key) | 400 | `INVALID_ARGUMENT` |
+/// | [`Key`](Self::Key) that is [`Misconfigured`](KeyError::Misconfigured) | 500 | `INTERNAL` |
 /// | [`BackendFailed`](Self::BackendFailed) | 503 | `UNAVAILABLE` |
 ///
 /// The body is `application/problem+json` (RFC 9457). A 429 has the type `quota-exceeded` of
 /// draft-ietf-httpapi-ratelimit-headers-11, and the name of the policy in `violated-policies`.
+///
+/// Every rejection has `Cache-Control: no-store`. A proxy that is configured to cache every status
+/// would otherwise send the rejection of one client to all clients.
 ///
 /// # gRPC
 ///
 /// A gRPC call is a POST with the content type `application/grpc` or one derived from it. It gets
 /// the HTTP status 200, no message, and the headers `grpc-status` and `grpc-message`. Two more
 /// headers contain the time to wait: `retry-after` in seconds, and `grpc-retry-pushback-ms`, which
-/// gRPC clients obey when they retry (-1: never).
+/// gRPC clients obey when they retry (-1: never). A wait above 2^31 - 1 ms is -1 too, because such
+/// a number overflows in clients, and they retry immediately.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Rejection<'a> {
@@ -51,6 +56,7 @@ pub struct Exceeded<'a> {
     pub(super) quota: Quota,
     pub(super) cost: u64,
     pub(super) decision: &'a Decision,
+    pub(super) max_retry_after: u64,
 }
 
 impl<'a> Exceeded<'a> {
@@ -74,10 +80,15 @@ impl<'a> Exceeded<'a> {
         self.decision
     }
 
-    /// Returns the value of `Retry-After`: whole seconds, rounded up, and at least 1. `None` if
-    /// waiting never helps.
+    /// Returns the value of `Retry-After`: whole seconds, rounded up, at least 1, and at most the
+    /// [maximum](super::RateLimitLayer::max_retry_after) of the layer. `None` if waiting never
+    /// helps.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.decision.retry_after().map(retry_after_seconds)
+        self.wait_up_to(self.max_retry_after)
+    }
+
+    fn wait_up_to(&self, max: u64) -> Option<u64> {
+        self.decision.retry_after().map(|wait| retry_after_seconds_up_to(wait, max))
     }
 }
 
@@ -96,12 +107,13 @@ impl Rejection<'_> {
                 response
             }
         };
-        self.add_retry_after(&mut response);
+        self.add_headers(&mut response);
         response
     }
 
-    /// Adds `Retry-After` if waiting helps and the header is missing.
-    pub(super) fn add_retry_after(&self, response: &mut Response<Bytes>) {
+    /// Adds `Cache-Control`, and `Retry-After` if waiting helps. Headers that are there stay.
+    pub(super) fn add_headers(&self, response: &mut Response<Bytes>) {
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
         if let Self::Exceeded(exceeded) = self
             && let Some(seconds) = exceeded.retry_after_seconds()
         {
@@ -116,6 +128,9 @@ impl Rejection<'_> {
                     .with_type(QUOTA_EXCEEDED, "Quota Exceeded")
                     .with_member("violated-policies", vec![exceeded.policy])
             }
+            Self::Key(error @ KeyError::Misconfigured(_)) => {
+                ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
             Self::Key(error) => ProblemDetails::new(StatusCode::BAD_REQUEST, error.to_string()),
             // The backend's error may contain internals, so the client does not get it.
             Self::BackendFailed(_) => {
@@ -127,6 +142,7 @@ impl Rejection<'_> {
     const fn code(&self) -> Code {
         match self {
             Self::Exceeded(_) => Code::ResourceExhausted,
+            Self::Key(KeyError::Misconfigured(_)) => Code::Internal,
             Self::Key(_) => Code::InvalidArgument,
             Self::BackendFailed(_) => Code::Unavailable,
         }
@@ -136,7 +152,8 @@ impl Rejection<'_> {
 impl fmt::Display for Exceeded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
-        match self.retry_after_seconds() {
+        // The whole wait, also if `Retry-After` is shorter: this text is for people.
+        match self.wait_up_to(u64::MAX) {
             Some(seconds) => write!(f, "retry in {seconds} s"),
             None => write!(
                 f,

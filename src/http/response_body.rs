@@ -1,5 +1,6 @@
-//! The response body of the rate limit layer.
+//! The response body of the rate limit layer, and of responses without a service.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,8 +10,10 @@ use pin_project_lite::pin_project;
 
 pin_project! {
     /// A response body: that of the service behind the layer, or one that the layer wrote itself.
+    ///
+    /// Without a parameter it is the body of a response that no service is asked for.
     #[derive(Debug)]
-    pub struct ResponseBody<B> {
+    pub struct ResponseBody<B = NoBody> {
         #[pin]
         kind: Kind<B>,
     }
@@ -25,6 +28,22 @@ pin_project! {
     }
 }
 
+/// The body of a service that does not exist. There is no value of this type.
+#[derive(Clone, Copy, Debug)]
+pub enum NoBody {}
+
+impl Body for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match *self {}
+    }
+}
+
 impl<B> ResponseBody<B> {
     /// Creates a body that forwards the service's body unchanged.
     pub(super) const fn passthrough(body: B) -> Self {
@@ -34,6 +53,13 @@ impl<B> ResponseBody<B> {
     /// Creates a body of the layer's own, complete in memory.
     pub(super) const fn full(bytes: Bytes) -> Self {
         Self { kind: Kind::Full { bytes } }
+    }
+}
+
+impl<B> From<Bytes> for ResponseBody<B> {
+    /// Creates a body that is complete in memory.
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
     }
 }
 

@@ -1,8 +1,9 @@
 //! One decision as data: its parameters, what the backend is called with, and what the result
 //! means.
 
-use limited_core::{Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
+use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
 
+use super::clock_lead;
 use crate::algorithm::{CounterValues, Usage};
 use crate::clock::LimiterClock;
 use crate::{Algorithm, Decision, Quota, duration};
@@ -15,7 +16,10 @@ pub(super) struct Check<'q> {
     /// Whether `now` was read from the coarse clock.
     pub(super) is_coarse: bool,
     pub(super) cost: u64,
+    /// The time by the clock of this limiter, which the backend gets.
     pub(super) now: Timestamp,
+    /// The nanoseconds by which another clock is ahead. Buckets count by that clock.
+    pub(super) lead: u64,
 }
 
 impl Check<'_> {
@@ -23,12 +27,18 @@ impl Check<'_> {
     #[inline(always)]
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
         let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
-        Ok(if matches!(self.algorithm, Algorithm::SlidingWindow) { counter.sliding() } else { counter })
+        Ok(match self.algorithm {
+            Algorithm::FixedWindow => counter,
+            Algorithm::SlidingWindow => counter.sliding(),
+            Algorithm::TokenBucket => {
+                counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
+            }
+        })
     }
 
     #[inline(always)]
     pub(super) fn hit(self) -> Hit<'static> {
-        self.algorithm.hit(self.quota, self.cost, self.now)
+        self.algorithm.hit(self.quota, self.cost, self.leading_now())
     }
 
     /// Returns the decision after a hit.
@@ -51,9 +61,22 @@ impl Check<'_> {
         Decision::degraded(allowed, self.algorithm.limit(self.quota))
     }
 
+    /// Returns the time by the clock that buckets count by.
+    #[inline(always)]
+    const fn leading_now(self) -> Timestamp {
+        Timestamp::from_nanos(self.now.as_nanos().saturating_add(self.lead))
+    }
+
     #[inline(always)]
     fn usage(self, values: CounterValues) -> Usage {
-        self.algorithm.usage(self.quota, self.now, values)
+        let usage = self.algorithm.usage(self.quota, self.leading_now(), values);
+        match self.lead {
+            0 => usage,
+            lead => {
+                let reset_after = clock_lead::wait(usage.reset_after.into(), lead);
+                Usage { reset_after: u64::try_from(reset_after).unwrap_or(u64::MAX), ..usage }
+            }
+        }
     }
 
     #[inline(always)]
@@ -62,7 +85,8 @@ impl Check<'_> {
             None
         } else {
             self.algorithm
-                .retry_after(self.quota, self.cost, self.now, values)
+                .retry_after(self.quota, self.cost, self.leading_now(), values)
+                .map(|nanos| if self.lead == 0 { nanos } else { clock_lead::wait(nanos, self.lead) })
                 .map(|nanos| duration::with_resolution(nanos, clock.resolution_by(self.is_coarse)))
         };
         Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after)

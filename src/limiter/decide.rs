@@ -1,5 +1,7 @@
 //! How a limiter calls its backend: the fast path, and the slow path behind it.
 
+use std::time::Duration;
+
 use limited_core::{Backend, BackendError, Counter, CounterState, Immediate, Key};
 
 use super::Limiter;
@@ -17,7 +19,9 @@ impl<B: Backend> Limiter<B> {
         match check.algorithm {
             FixedWindow => self.try_decide_by(key, Check { algorithm: FixedWindow, ..check }),
             SlidingWindow => self.try_decide_by(key, Check { algorithm: SlidingWindow, ..check }),
-            TokenBucket => self.try_decide_by(key, Check { algorithm: TokenBucket, ..check }),
+            TokenBucket => {
+                self.try_decide_by(key, self.by_leading_clock(Check { algorithm: TokenBucket, ..check }))
+            }
         }
     }
 
@@ -30,7 +34,10 @@ impl<B: Backend> Limiter<B> {
         // Written out: `decision_after_hit` takes a whole `Result`, which has to be in memory. That
         // costs a third more instructions.
         let decision = match self.backend.try_increment(&counter, &check.hit(), check.now) {
-            Some(Ok(state)) => Ok(check.decision_after_hit(state, &self.clock)),
+            Some(Ok(state)) => {
+                let check = self.learn_clock_lead(check, state.clock_lead);
+                Ok(check.decision_after_hit(state, &self.clock))
+            }
             Some(Err(error)) => self.on_backend_error(check, error),
             None => return None,
         };
@@ -43,12 +50,14 @@ impl<B: Backend> Limiter<B> {
     /// Takes the key by value: values that live across an `.await` are stored in the future of the
     /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        let check = self.by_leading_clock(check);
         let counter = self.counter_of_hit(&key, check)?;
         let result = self.backend.count(&counter, &check.hit(), check.now).await;
         self.decision_after_hit(check, &counter, result)
     }
 
     pub(super) async fn predict(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        let check = self.by_leading_clock(check);
         let counter = check.counter(&self.namespace, &key)?;
         let result = self.backend.get(&counter, check.now).await;
         self.decision_after_read(check, result)
@@ -68,7 +77,10 @@ impl<B: Backend> Limiter<B> {
         result: limited_core::Result<CounterState>,
     ) -> Result<Decision, Error> {
         let decision = match result {
-            Ok(state) => Ok(check.decision_after_hit(state, &self.clock)),
+            Ok(state) => {
+                let check = self.learn_clock_lead(check, state.clock_lead);
+                Ok(check.decision_after_hit(state, &self.clock))
+            }
             Err(error) => self.on_backend_error(check, error),
         };
         telemetry::record_decision(&self.policy, check.algorithm, check.cost, counter, &decision);
@@ -81,7 +93,10 @@ impl<B: Backend> Limiter<B> {
         result: limited_core::Result<CounterState>,
     ) -> Result<Decision, Error> {
         match result {
-            Ok(state) => Ok(check.decision_after_read(state, &self.clock)),
+            Ok(state) => {
+                let check = self.learn_clock_lead(check, state.clock_lead);
+                Ok(check.decision_after_read(state, &self.clock))
+            }
             Err(error) => self.on_backend_error(check, error),
         }
     }
@@ -93,6 +108,36 @@ impl<B: Backend> Limiter<B> {
             self.backend.reset(&counter.with_window(previous), None, check.now).await?;
         }
         Ok(self.backend.reset(&counter, None, check.now).await?)
+    }
+
+    /// Returns the check by the most advanced clock that buckets have shown, if it is about one.
+    #[inline(always)]
+    fn by_leading_clock<'q>(&self, check: Check<'q>) -> Check<'q> {
+        match check.algorithm {
+            FixedWindow | SlidingWindow => check,
+            TokenBucket => Check { lead: self.clock_lead.at(check.now), ..check },
+        }
+    }
+
+    /// Returns the check by the clock that wrote a bucket, if that is ahead, and remembers it.
+    #[inline(always)]
+    fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
+        match check.algorithm {
+            TokenBucket if !lead.is_zero() => self.learn_reported_lead(check, lead),
+            FixedWindow | SlidingWindow | TokenBucket => check,
+        }
+    }
+
+    #[cold]
+    fn learn_reported_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
+        // The clock is read again. If this thread was suspended since the first reading, the value
+        // may be that of another thread by the same clock, which is not ahead.
+        let now = self.clock.now();
+        let lead = check.now.saturating_add(lead).saturating_since(now);
+        let learned = self.clock_lead.learn(lead, now);
+        // Another thread may have learned more meanwhile, by which this hit would not be refused.
+        let reported = u64::try_from(lead.as_nanos()).unwrap_or(u64::MAX);
+        Check { lead: learned.min(reported).max(check.lead), ..check }
     }
 
     #[cold]
@@ -116,12 +161,14 @@ impl<B: Immediate> Limiter<B> {
 
     #[inline(never)]
     fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        let check = self.by_leading_clock(check);
         let counter = self.counter_of_hit(&key, check)?;
         let result = poll_once(self.backend.count(&counter, &check.hit(), check.now));
         self.decision_after_hit(check, &counter, result)
     }
 
     pub(super) fn predict_now(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        let check = self.by_leading_clock(check);
         let counter = check.counter(&self.namespace, &key)?;
         let result = poll_once(self.backend.get(&counter, check.now));
         self.decision_after_read(check, result)

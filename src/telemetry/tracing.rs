@@ -20,6 +20,8 @@ const DECISION: &str = "limited::decision";
 const ATTEMPT: &str = "limited::attempt";
 const BACKEND: &str = "limited::backend";
 const CLAIM: &str = "limited::claim";
+#[cfg(feature = "http")]
+const HTTP: &str = "limited::http";
 #[cfg(feature = "idempotency")]
 const IDEMPOTENCY: &str = "limited::idempotency";
 const DO_ONCE: &str = "limited::do_once";
@@ -77,6 +79,24 @@ pub(super) fn record_attempt(policy: &Policy, counter: &Counter<'_>, max: u64, s
         trace!(target: ATTEMPT, policy, namespace, %key, used, max, "allowed");
     } else {
         debug!(target: ATTEMPT, policy, namespace, %key, used, max, "refused");
+    }
+}
+
+#[cfg(feature = "http")]
+pub(super) fn warn_of_duplicate_policy(policy: &str) {
+    warn!(
+        target: HTTP,
+        policy,
+        "two policies of this name in one response"
+    );
+}
+
+#[cfg(feature = "http")]
+pub(super) fn record_missing_caller(reason: &str, warn: bool) {
+    if warn {
+        warn!(target: HTTP, reason, "no caller");
+    } else {
+        debug!(target: HTTP, reason, "no caller");
     }
 }
 

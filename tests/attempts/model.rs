@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use limited::backend::MAX_CLOCK_SKEW;
 use limited::{Attempt, AttemptError, Clock, LimitedAttempt, ManualClock, Timestamp};
 use proptest::prelude::*;
 
@@ -55,10 +56,13 @@ struct Model {
 }
 
 impl Model {
-    /// Returns the index of the window of a key that has neither gone nor ended.
+    /// Returns the index of the window of a key that has neither gone nor ended, and that starts no
+    /// further ahead than the skew.
     fn open(&self, key: usize, now: u64) -> Option<usize> {
-        let is_open =
-            |window: &Window| window.key == key && !window.gone && now < window.start + self.validity;
+        let is_open = |window: &Window| {
+            let is_live = now < window.start + self.validity && window.start <= now + nanos(MAX_CLOCK_SKEW);
+            window.key == key && !window.gone && is_live
+        };
         self.windows.iter().position(is_open)
     }
 

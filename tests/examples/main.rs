@@ -8,6 +8,8 @@
 
 mod attempts;
 mod attempts_formats;
+#[cfg(feature = "http")]
+mod login;
 mod program;
 mod readme;
 mod replay;

@@ -1,5 +1,6 @@
 //! The layers of `limited::http`, in front of plain Tower services.
 
+mod attempts;
 #[path = "../common/mod.rs"]
 mod common;
 mod idempotency;

@@ -1,11 +1,19 @@
 //! The rate limit layer.
 
+mod caching;
+mod cors;
+mod decision;
+mod enabled;
 mod grpc;
 mod key_extractor;
 mod layer;
+mod missing_key;
 mod readiness;
+mod rules;
 mod spoofing;
 mod stacked_layers;
+mod upstream_headers;
+mod waits;
 
 use std::convert::Infallible;
 use std::fmt::Debug;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use limited::{Backend, Clock, Key, ManualClock};
-use limited_core::{Counter, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
+use limited_core::{BucketQuota, Counter, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn window(kind: Kind, length: WindowLength, now: Timestamp) -> Window {
     match kind {
         Kind::Aligned => Window::aligned(now, length),
         Kind::FromFirstHit => Window::FromFirstHit { length },
-        Kind::Bucket => Window::Bucket { limit: LIMIT, length },
+        Kind::Bucket => Window::Bucket { length },
     }
 }
 
@@ -87,6 +87,7 @@ proptest! {
             let length = WindowLength::try_from(Duration::from_secs(LENGTHS[operation.length])).unwrap();
             let key = Key::from(KEYS[operation.key]);
             let counter = Counter::new("", &key, window(operation.kind, length, now)).unwrap();
+            let counter = counter.with_bucket(BucketQuota::new(LIMIT, LIMIT));
             let hit = match counter.window() {
                 Window::Bucket { .. } => {
                     let (now, length) = (u128::from(now.as_nanos() * LIMIT), u128::from(length.as_nanos()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited::{Algorithm, Clock, CoarseClock, Limiter, Quota, SystemClock};
+use limited::{Algorithm, Clock, CoarseClock, Limiter, Quota, SystemClock, Timestamp};
 use limited_mock::{Call, MockBackend};
 use proptest::prelude::*;
 
@@ -70,17 +70,46 @@ fn windows_start_over_after_a_correction_by_hours() {
 }
 
 #[test]
-fn bucket_refuses_until_the_clock_has_caught_up() {
+fn bucket_continues_by_the_clock_before_a_jump_back_within_the_skew() {
     let (limiter, clock) = in_memory(Algorithm::TokenBucket, quota());
-    clock.advance(Duration::from_secs(3_600));
-    assert!(limiter.allow_n_now("key", 5).unwrap().is_allowed());
-    clock.rewind(Duration::from_secs(3_600));
-    let wait = limiter.allow_now("key").unwrap().retry_after().unwrap();
-    assert_eq!(wait, Duration::from_secs(3_600) + Duration::from_millis(2));
-    clock.advance(wait - NANOSECOND);
+    for _ in 0..5 {
+        assert!(limiter.allow_n_now("key", 5).unwrap().is_allowed());
+        clock.rewind(Duration::from_secs(1));
+        // A token takes two milliseconds, by the clock before the jump.
+        let wait = limiter.allow_now("key").unwrap().retry_after().unwrap();
+        assert!(wait.as_micros().abs_diff(2_000) <= 100, "{wait:?}");
+        clock.advance(wait);
+        assert!(limiter.allow_now("key").unwrap().is_allowed());
+        assert!(!limiter.allow_now("key").unwrap().is_allowed());
+        clock.advance(Duration::from_secs(3_600));
+    }
+}
+
+#[test]
+fn thread_that_was_suspended_learns_no_lead() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Returns the first time once, and the second from then on.
+    struct Suspended([Timestamp; 2], AtomicU64);
+    impl Clock for Suspended {
+        fn now(&self) -> Timestamp {
+            self.0[usize::from(self.1.fetch_add(1, Ordering::Relaxed) > 0)]
+        }
+        fn resolution(&self) -> Duration {
+            NANOSECOND
+        }
+        fn sleep(&self, duration: Duration) -> limited::backend::Sleep {
+            SystemClock.sleep(duration)
+        }
+    }
+    let (other, clock) = in_memory(Algorithm::TokenBucket, quota());
+    let before = clock.now();
+    clock.advance(Duration::from_secs(1));
+    let suspended = Suspended([before, clock.now()], AtomicU64::new(0));
+    let limiter = other.clone().clock(suspended);
+    assert!(other.allow_n_now("key", 5).unwrap().is_allowed());
     assert!(!limiter.allow_now("key").unwrap().is_allowed());
-    clock.advance(NANOSECOND);
-    assert!(limiter.allow_now("key").unwrap().is_allowed());
+    assert!(!limiter.allow_now("key").unwrap().is_allowed(), "it counts by a clock that nobody has");
 }
 
 /// The times of the admitted hits, by the precise clock, and their costs.

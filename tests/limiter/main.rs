@@ -3,6 +3,7 @@
 
 mod backends_agree;
 mod clocks;
+mod clocks_apart;
 #[path = "../common/mod.rs"]
 mod common;
 mod concurrency;
@@ -11,6 +12,7 @@ mod configuration;
 mod fixed_window;
 mod immediate;
 mod peek;
+mod quota_changes;
 mod regressions;
 mod retry_after;
 mod sliding_window;

@@ -14,7 +14,9 @@ use std::time::Duration;
 use common::block_on;
 use common::stepping::{Running, poll, step};
 use limited::backend::FinishResult;
-use limited::http::{KeyExtractor, MissingKey, RateLimitLayer};
+use limited::http::{
+    BufferedBody, ClientAddress, IdempotencyLayer, KeyExtractor, MissingKey, RateLimitLayer,
+};
 use limited::memory::{MemoryBackend, WhenFull};
 use limited::telemetry::{DURATION_BUCKETS, describe_metrics, key_hash, record_memory};
 use limited::{
@@ -207,12 +209,40 @@ fn all_requests_without_keys() {
         let layer = RateLimitLayer::new(limiter, KeyExtractor::bearer_token()).policy_name("public").unwrap();
         request_without_key(layer);
     }
+    // The fault of the server: the peer address is not stored in the request.
+    let by_peer = KeyExtractor::address(ClientAddress::peer());
+    request_without_key(RateLimitLayer::new(Limiter::new(MockBackend::new()), by_peer));
+}
+
+/// Sends two requests through a layer that cannot know the caller, because the peer address is not
+/// stored in the request.
+fn requests_without_a_caller() {
+    let by_peer = KeyExtractor::address(ClientAddress::peer());
+    let layer = IdempotencyLayer::new(Idempotency::new(MockBackend::new()), by_peer);
+    for _ in 0..2 {
+        let service =
+            service_fn(async |_: http::Request<BufferedBody<http_body_util::Empty<bytes::Bytes>>>| {
+                Ok::<_, Infallible>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+            });
+        let request = http::Request::post("/").header("idempotency-key", format!("\"{SECRET}\""));
+        let response = layer.layer(service).oneshot(request.body(http_body_util::Empty::new()).unwrap());
+        assert_eq!(block_on(response).unwrap().status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}
+
+/// Sends a request through two layers of one name.
+fn duplicate_policy() {
+    let layer = || RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::path());
+    let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+    let _ = block_on(layer().layer(layer().layer(service)).oneshot(http::Request::new(())));
 }
 
 /// Causes every metric, span and event.
 fn everything() {
     all_decisions();
     all_requests_without_keys();
+    requests_without_a_caller();
+    duplicate_policy();
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();
@@ -399,6 +429,47 @@ fn request_without_a_key_is_counted_whether_it_passes_or_not() {
 }
 
 #[test]
+fn peer_address_that_the_server_does_not_store_is_warned_of_once_and_counted_each_time() {
+    let limiter = Limiter::new(MockBackend::new());
+    let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer()));
+    let (recorder, entries) = record(|| {
+        for _ in 0..3 {
+            assert_eq!(request_without_key(layer.clone()), 500);
+        }
+    });
+    let outcome = [("algorithm", "fixed-window"), ("outcome", "no_key")];
+    assert_eq!(recorder.count("limited_decisions_total", &outcome), 3);
+    assert_eq!(layer.missing_keys(), 3);
+    let levels: Vec<_> = entries.iter().map(|entry| entry.level.as_str()).collect();
+    assert_eq!(levels, ["warn", "debug", "debug"]);
+    for entry in &entries {
+        let reason = entry.field("reason").unwrap();
+        assert!(reason.contains("no extension `PeerAddress` or `SocketAddr`"), "{reason}");
+    }
+}
+
+#[test]
+fn unnamed_layers_over_one_backend_are_warned_of_once() {
+    let backend = Arc::new(MockBackend::new());
+    let layer = || RateLimitLayer::new(Limiter::new(backend.clone()), KeyExtractor::path());
+    let warnings = |outer: RateLimitLayer<_>, inner: RateLimitLayer<_>| {
+        let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+        let service = outer.layer(inner.layer(service));
+        let (_, entries) = record(|| {
+            for _ in 0..3 {
+                let _ = block_on(service.clone().oneshot(http::Request::new(()))).unwrap();
+            }
+        });
+        let is_warning = |entry: &&Entry| entry.target == "limited::http" && entry.level == "warn";
+        entries.iter().filter(is_warning).map(|entry| entry.field("policy").unwrap().to_owned()).collect()
+    };
+    let warned: Vec<String> = warnings(layer(), layer());
+    assert_eq!(warned, ["default"]);
+    let warned: Vec<String> = warnings(layer(), layer().policy_name("hourly").unwrap());
+    assert_eq!(warned, [""; 0]);
+}
+
+#[test]
 fn metrics_tell_named_limiters_apart() {
     let (recorder, entries) = record(|| {
         let backend = Arc::new(MockBackend::new());
@@ -473,7 +544,6 @@ fn name_of_a_policy_does_not_change_what_is_counted() {
 #[test]
 fn credentials_and_keys_of_http_requests_are_not_recorded() {
     use http_body_util::Full;
-    use limited::http::{BufferedBody, IdempotencyLayer};
 
     type Body = Full<bytes::Bytes>;
     let (_, entries) = record(|| {

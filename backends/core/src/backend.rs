@@ -20,7 +20,8 @@ use crate::{
 /// [`reset`](Self::reset). All others have a default. The first two must read
 /// [`Counter::is_sliding`]: a backend that ignores it turns each sliding limiter into a fixed one,
 /// without an error. [`sliding::increment`](crate::sliding::increment) and
-/// [`sliding::get`](crate::sliding::get) do the work.
+/// [`sliding::get`](crate::sliding::get) do the work. They must also read [`Counter::bucket`], and
+/// store it with the value of a bucket: [`bucket::read`](crate::bucket::read) does the arithmetic.
 ///
 /// Implementations carry the attribute [`#[async_trait]`](crate::async_trait), which boxes each
 /// future; [`try_increment`](Self::try_increment) allocates nothing.
@@ -31,25 +32,43 @@ use crate::{
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
+/// use limited_core::bucket::{self, StoredBucket};
 /// use limited_core::{
-///     Backend, BackendError, Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window,
-///     WindowId, WindowMeta, async_trait, has_ended, has_passed, retained_until, sliding,
+///     Backend, BackendError, BucketQuota, Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp,
+///     Window, WindowId, WindowMeta, async_trait, has_ended, has_passed, is_ahead, retained_until,
+///     sliding,
 /// };
 ///
 /// /// The identity of a counter: its namespace, its key and its window, kept separate.
 /// type Id = (String, String, Window);
 ///
+/// /// A state, and the quota of the hit that wrote it, if it is a bucket.
+/// type Stored = (CounterState, Option<BucketQuota>);
+///
 /// #[derive(Default)]
-/// struct MapBackend(Mutex<HashMap<Id, CounterState>>);
+/// struct MapBackend(Mutex<HashMap<Id, Stored>>);
 ///
 /// fn id(counter: &Counter<'_>) -> Id {
 ///     (counter.namespace().to_owned(), counter.key().to_owned(), counter.window())
 /// }
 ///
-/// /// Returns the stored state, or an empty one if nothing is stored or if it has expired.
-/// fn live(stored: Option<&CounterState>, window: Window, now: Timestamp) -> CounterState {
+/// /// Returns the stored state, or an empty one if nothing is stored, if it has expired, or if only
+/// /// a wrong clock can have written it.
+/// fn live(
+///     stored: Option<&Stored>, counter: &Counter<'_>, now: Timestamp,
+/// ) -> Result<CounterState, BackendError> {
+///     let window = counter.window();
+///     if let Window::Bucket { .. } = window {
+///         let stored = stored.and_then(|(state, quota)| {
+///             Some(StoredBucket { value: state.value, quota: (*quota)? })
+///         });
+///         let live = bucket::read(stored, counter, now, MAX_CLOCK_SKEW)?;
+///         return Ok(CounterState::new(false, live.value).with_clock_lead(live.clock_lead));
+///     }
 ///     let is_live = |state: &&CounterState| match (window, state.start) {
-///         (Window::FromFirstHit { length }, Some(start)) => !has_ended(start, length, now),
+///         (Window::FromFirstHit { length }, Some(start)) => {
+///             !has_ended(start, length, now) && !is_ahead(start, now, MAX_CLOCK_SKEW)
+///         }
 ///         (Window::Aligned { start, length }, _) => {
 ///             !has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
 ///         }
@@ -59,7 +78,7 @@ use crate::{
 ///     if let Window::Aligned { start, .. } = window {
 ///         empty.start = Some(start);
 ///     }
-///     stored.filter(is_live).cloned().unwrap_or(empty)
+///     Ok(stored.map(|(state, _)| state).filter(is_live).cloned().unwrap_or(empty))
 /// }
 ///
 /// #[async_trait]
@@ -71,7 +90,7 @@ use crate::{
 ///             return sliding::increment(self, counter, hit, now).await;
 ///         }
 ///         let mut counters = self.0.lock().expect("no panic under the lock");
-///         let mut state = live(counters.get(&id(counter)), counter.window(), now);
+///         let mut state = live(counters.get(&id(counter)), counter, now)?;
 ///         // Decide and count under one lock. A refused hit changes nothing.
 ///         let Some(value) = hit.apply(state.value) else { return Ok(state) };
 ///         state.value = value;
@@ -80,7 +99,8 @@ use crate::{
 ///             let metadata = hit.metadata.map(Into::into);
 ///             state.meta = Some(Arc::new(WindowMeta { id: hit.window_id, metadata }));
 ///         }
-///         counters.insert(id(counter), state.clone());
+///         state.clock_lead = Default::default();
+///         counters.insert(id(counter), (state.clone(), counter.bucket()));
 ///         state.counted = true;
 ///         Ok(state)
 ///     }
@@ -92,14 +112,14 @@ use crate::{
 ///             return sliding::get(self, counter, now).await;
 ///         }
 ///         let counters = self.0.lock().expect("no panic under the lock");
-///         Ok(live(counters.get(&id(counter)), counter.window(), now))
+///         live(counters.get(&id(counter)), counter, now)
 ///     }
 ///
 ///     async fn reset(
 ///         &self, counter: &Counter<'_>, window: Option<WindowId>, _now: Timestamp,
 ///     ) -> Result<(), BackendError> {
 ///         let mut counters = self.0.lock().expect("no panic under the lock");
-///         let stored = counters.get(&id(counter)).and_then(|state| state.meta.clone());
+///         let stored = counters.get(&id(counter)).and_then(|(state, _)| state.meta.clone());
 ///         if window.is_none() || stored.map(|meta| meta.id) == window {
 ///             counters.remove(&id(counter));
 ///         }
@@ -115,18 +135,26 @@ use crate::{
 ///
 /// # Rules
 ///
-/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics and
-///    never admits more. A backend retains a window for one length and the [maximum
-///    skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum skew after it is
-///    full. If windows are shorter than the skew, a backend may forget an aligned window earlier,
-///    to keep later ones. It then refuses hits on that window ([`CounterState::start`]). A backend
-///    may treat a jump back of more than two lengths and the skew as the correction of a wrong
-///    clock. The key then starts over.
+/// 1. Time is the argument `now`. A backend has no clock. Time that goes backwards never panics,
+///    and within the maximum skew it never admits more. A backend retains a window for one length
+///    and the [maximum skew](crate::MAX_CLOCK_SKEW) after its end, and a bucket for the maximum
+///    skew after it is full. If windows are shorter than the skew, a backend may forget an aligned
+///    window earlier, to keep later ones. It then refuses hits on that window
+///    ([`CounterState::start`]).
+///
+///    What a wrong clock wrote does not outlast the clock. A window from the first hit is absent
+///    while it [starts further ahead](crate::is_ahead) than the skew. A bucket is absent while its
+///    value is [further ahead](crate::bucket) than its quota and the skew explain. Aligned windows
+///    of a later time do not lock earlier ones: a jump back of more than two lengths and the skew
+///    is the correction of a wrong clock.
 /// 2. Expired state is absent state, deleted or not. Reads that decide are consistent reads.
 /// 3. Counters with equal namespace, key and [`Window`](crate::Window) are the same counter; all
 ///    others are distinct. [`Counter::is_sliding`] is not part of the identity; it changes the
 ///    operation. `increment`, `try_increment` and `get` of a sliding counter include the previous
 ///    window, or return [`Invalid`](BackendError::Invalid) if the window is not aligned.
+///    [`Counter::bucket`], the quota of a bucket, is not part of the identity either. A bucket has
+///    the same time in the unit of any limit, [rounded up](crate::bucket::convert). Without a quota
+///    these methods return `Invalid`.
 /// 4. Arithmetic is checked: no cost, floor, ceiling or time makes a backend panic, wrap or admit
 ///    too much.
 /// 5. A refused hit changes nothing.
@@ -151,7 +179,9 @@ use crate::{
 ///     `claim` while the owner holds the key, `finish` and `renew` return their first result. A
 ///     repeated `release` may find no record.
 /// 11. If time goes backwards within the maximum skew, a finished record stays found and a held key
-///     stays held.
+///     stays held. A claim is never corrected as a counter is: what a wrong clock wrote stays until
+///     its stored end, or until `forget`. Otherwise a process whose clock is behind would take over
+///     leases that are live.
 ///
 /// # Expired state
 ///
@@ -227,7 +257,7 @@ pub trait Backend: Send + Sync {
     /// Returns an error if the backend could not decide. After [`TimedOut`](BackendError::TimedOut)
     /// and [`Unavailable`](BackendError::Unavailable) the hit may have been counted; after all
     /// other errors it was not. [`Invalid`](BackendError::Invalid) if the counter is sliding and
-    /// its window is not aligned.
+    /// its window is not aligned, or if it is a bucket [without a quota](Counter::with_bucket).
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState>;
 
     /// Reads the counter and changes nothing.
@@ -242,7 +272,8 @@ pub trait Backend: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if the backend could not read. [`Invalid`](BackendError::Invalid) if the
-    /// counter is sliding and its window is not aligned.
+    /// counter is sliding and its window is not aligned, or if it is a bucket [without a
+    /// quota](Counter::with_bucket).
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState>;
 
     /// Deletes the counter. If `window` is given, deletes only the window from the first hit that
@@ -250,8 +281,9 @@ pub trait Backend: Send + Sync {
     ///
     /// An absent counter is no error.
     ///
-    /// Ignores whether the counter is [sliding](Counter::is_sliding); the limiter may pass a
-    /// sliding one. Resets only the counter's own window, never the previous one.
+    /// Ignores whether the counter is [sliding](Counter::is_sliding), and the [quota of a
+    /// bucket](Counter::bucket), which may be missing; the limiter may pass a sliding one. Resets
+    /// only the counter's own window, never the previous one.
     ///
     /// # Errors
     ///

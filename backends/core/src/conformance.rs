@@ -62,8 +62,9 @@
 //! A check passes if the backend or the harness does not offer what it tests: [`Skip`] lists the
 //! cases. Say in the test what you expect, so that no check is lost by accident:
 //!
-//! ```text
-//! limited_core::conformance_tests!(MyBackend::default, skips: [Claims, LostResponses, Removal]);
+//! ```
+//! # fn my_backend() -> Box<dyn limited_core::Backend> { unimplemented!() }
+//! limited_core::conformance_tests!(my_backend, skips: [Claims, LostResponses, Removal]);
 //! ```
 //!
 //! | to skip nothing | do |
@@ -75,6 +76,7 @@
 //! | [`Skip::ClockSkew`] | tolerate some skew in [`Harness::max_clock_skew`] |
 
 mod arithmetic;
+mod buckets;
 mod claims;
 mod clock;
 mod concurrency;

@@ -1,8 +1,9 @@
 //! Counters, hits and the state of a counter: the arguments and results of a backend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Dimensions, InvalidKey, Key, Timestamp, Window};
+use crate::{BucketQuota, Dimensions, InvalidKey, Key, Timestamp, Window};
 
 /// Identifies a counter: a key, within a namespace, in a window.
 ///
@@ -12,19 +13,21 @@ pub struct Counter<'a> {
     namespace: &'a str,
     key: &'a Key<'a>,
     window: Window,
+    bucket: Option<BucketQuota>,
     is_sliding: bool,
     is_retry: bool,
 }
 
 impl<'a> Counter<'a> {
-    /// Creates the counter of a key in a window.
+    /// Creates the counter of a key in a window. A [bucket](Window::Bucket) also needs
+    /// [a quota](Self::with_bucket).
     ///
     /// # Errors
     ///
     /// [`InvalidKey`] if the key is empty or too long.
     pub fn new(namespace: &'a str, key: &'a Key<'a>, window: Window) -> Result<Self, InvalidKey> {
         key.validate()?;
-        Ok(Self { namespace, key, window, is_sliding: false, is_retry: false })
+        Ok(Self { namespace, key, window, bucket: None, is_sliding: false, is_retry: false })
     }
 
     /// Returns the counter of the same namespace and key in another window.
@@ -53,6 +56,26 @@ impl<'a> Counter<'a> {
     #[inline]
     pub const fn is_sliding(&self) -> bool {
         self.is_sliding
+    }
+
+    /// Returns the same counter with the quota of a hit or a read. Only a [bucket](Window::Bucket)
+    /// has one, and it needs one for every operation except a reset.
+    ///
+    /// A property of the operation, and no part of the counter's identity. Operations of different
+    /// quotas share a bucket, and the backend [converts](crate::bucket) its value.
+    ///
+    /// The ceiling of a hit on a bucket is at most the [highest value](BucketQuota::highest_value)
+    /// of its quota at `now` and the maximum clock skew. A higher value counts as that of a wrong
+    /// clock.
+    #[must_use]
+    pub const fn with_bucket(self, quota: BucketQuota) -> Self {
+        Self { bucket: Some(quota), ..self }
+    }
+
+    /// Returns the [quota of the bucket](Self::with_bucket).
+    #[inline]
+    pub const fn bucket(&self) -> Option<BucketQuota> {
+        self.bucket
     }
 
     /// Returns the counter for a second call of
@@ -188,12 +211,20 @@ pub struct CounterState {
     pub start: Option<Timestamp>,
     /// The id and the metadata of a window from the first hit.
     pub meta: Option<Arc<WindowMeta>>,
+    /// How far the clock that wrote a bucket is ahead of `now`, at least. Zero if that is unknown,
+    /// after a counted hit, and for other windows.
+    ///
+    /// No clock that shows `now` can have written the value: it is higher than the
+    /// [highest](BucketQuota::highest_value) that a hit of its quota leaves at `now`. The clock
+    /// that wrote it is ahead by the difference or more. [`bucket::read`](crate::bucket::read)
+    /// returns it.
+    pub clock_lead: Duration,
 }
 
 impl CounterState {
     /// Creates the state after a counted hit (`true`), or after a refused hit or a read (`false`).
     pub const fn new(counted: bool, value: u128) -> Self {
-        Self { counted, value, previous: 0, start: None, meta: None }
+        Self { counted, value, previous: 0, start: None, meta: None, clock_lead: Duration::ZERO }
     }
 
     /// Returns the state with the value of the previous window.
@@ -206,6 +237,12 @@ impl CounterState {
     #[must_use]
     pub fn with_start(self, start: Timestamp) -> Self {
         Self { start: Some(start), ..self }
+    }
+
+    /// Returns the state with the lead of the clock that wrote a bucket.
+    #[must_use]
+    pub fn with_clock_lead(self, clock_lead: Duration) -> Self {
+        Self { clock_lead, ..self }
     }
 
     /// Returns the state with the id and the metadata of the window.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | the contract | [`Backend`], [`Immediate`], [`Operation`], [`async_trait`](macro@async_trait) |
 //! | identity of a counter | [`Counter`]: a namespace, a [`Key`] and a [`Window`] |
+//! | quota of a bucket | [`BucketQuota`] |
 //! | arguments and results of counters | [`Hit`], [`CounterState`], [`WindowMeta`] |
 //! | identity of a claim | [`ClaimKey`]: a namespace, a [`Key`] and a [`ClaimKind`] |
 //! | identity of a client | [`client_network`], [`embedded_ipv4`] |
@@ -15,7 +16,7 @@
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
 //! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`UnknownName`], [`debug_error`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
-//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`sliding`] |
+//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`is_ahead`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`bucket`], [`sliding`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
 //!
 //! # Features
@@ -31,6 +32,7 @@
 
 mod address;
 mod backend;
+pub mod bucket;
 mod claim;
 mod clock;
 #[cfg(feature = "coalesce")]
@@ -50,6 +52,7 @@ mod window;
 pub use address::{client_network, embedded_ipv4};
 pub use async_trait::async_trait;
 pub use backend::{Backend, Immediate};
+pub use bucket::BucketQuota;
 pub use claim::{
     Acquisition, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, FencingToken, FinishResult,
     Finished, Grant, InProgress, LAPSED_CLAIM_TTL, LeaseStatus, Owner, Record, RequestHash, StoredResult,
@@ -67,7 +70,7 @@ pub use setting::UnknownName;
 pub use timestamp::Timestamp;
 pub use window::{
     InvalidWindowLength, MAX_CLOCK_SKEW, Window, WindowLength, bucket_full_at, has_ended, has_passed,
-    retained_until,
+    is_ahead, retained_until,
 };
 
 #[cfg(doctest)]

@@ -9,7 +9,8 @@ use crate::{Timestamp, debug_error};
 /// The maximum clock skew: how far the clocks of processes that share a backend may differ, and how
 /// far one clock may jump back.
 ///
-/// A backend retains a window for one length and this long after its end. It may let its users set
+/// A backend retains a window for one length and this long after its end. What is further ahead of
+/// the time than this was [written by a wrong clock](is_ahead). A backend may let its users set
 /// another value.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
 
@@ -76,9 +77,9 @@ impl TryFrom<Duration> for WindowLength {
 
 /// The window of a counter: when it counts. It is part of the counter's identity.
 ///
-/// Two counters are the same if namespace, key and window are equal. The limit of a fixed or
-/// sliding window is not part of it. Limiters that differ only in their limit share a counter, and
-/// each compares it with its own limit.
+/// Two counters are the same if namespace, key and window are equal. The limit is not part of it.
+/// Limiters that differ only in their limit share a counter, and each compares it with its own
+/// limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// From `start` until just before `start + length`. Starts are multiples of the length since
@@ -97,10 +98,11 @@ pub enum Window {
     /// A token bucket, without start or end. Its value is a time: the theoretical arrival time of
     /// the generic cell rate algorithm, in units of 1/`limit` nanosecond since the Unix epoch. In
     /// this unit `now` is `now.as_nanos() · limit`.
+    ///
+    /// The limit is that of the operation ([`Counter::with_bucket`](crate::Counter::with_bucket)).
+    /// If it changes, the value is [converted](crate::bucket).
     Bucket {
-        /// The tokens that are refilled per length. Determines the unit.
-        limit: u64,
-        /// The time in which `limit` tokens are refilled.
+        /// The time in which as many tokens as the limit flow in.
         length: WindowLength,
     },
 }
@@ -131,7 +133,8 @@ impl Window {
         }
     }
 
-    /// Returns the length; for a bucket, the time in which `limit` tokens are refilled.
+    /// Returns the length; for a bucket, the time in which as many tokens as the limit
+    /// flow in.
     pub const fn length(self) -> WindowLength {
         match self {
             Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length, .. } => {
@@ -147,6 +150,13 @@ impl Window {
 /// The result is correct for every input; a comparison with a saturated end is not.
 pub const fn has_ended(start: Timestamp, length: WindowLength, now: Timestamp) -> bool {
     now.as_nanos().saturating_sub(start.as_nanos()) >= length.0
+}
+
+/// Returns whether a window from the first hit that started at `start` can only have been started
+/// by a wrong clock: `start` is ahead of `now` by more than the maximum clock skew. Such a window
+/// is absent.
+pub const fn is_ahead(start: Timestamp, now: Timestamp, skew: Duration) -> bool {
+    now.saturating_add(skew).as_nanos() < start.as_nanos()
 }
 
 /// Returns the time from which a backend may forget a window that started at `start`: one length
@@ -195,6 +205,15 @@ mod tests {
         for refused in [Duration::ZERO, Duration::from_nanos(999_999), Duration::MAX] {
             assert_eq!(WindowLength::try_from(refused), Err(InvalidWindowLength(refused)));
         }
+    }
+
+    #[test]
+    fn window_is_ahead_if_it_starts_after_the_skew() {
+        let (now, skew) = (Timestamp::from_secs(100), Duration::from_secs(5));
+        let ahead = |nanos| is_ahead(Timestamp::from_nanos(nanos), now, skew);
+        assert!(!ahead(0) && !ahead(105_000_000_000) && ahead(105_000_000_001));
+        assert!(!is_ahead(Timestamp::MAX, now, Duration::MAX));
+        assert!(!is_ahead(Timestamp::MAX, Timestamp::MAX, Duration::ZERO));
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::format::parse_timestamp;
 pub(crate) const IDENTIFIER: &str = "Identifier";
 pub(crate) const WINDOW_TIME: &str = "WindowTime";
 pub(crate) const COUNT: &str = "Count";
+/// The limit of the quota that a bucket was last hit by. Determines the unit of its `Count`.
+pub(crate) const LIMIT: &str = "Limit";
+/// The capacity of that quota.
+pub(crate) const CAPACITY: &str = "Capacity";
 pub(crate) const EXPIRES_AT: &str = "ExpiresAt";
 pub(crate) const CREATED_AT: &str = "CreatedAt";
 pub(crate) const UPDATED_AT: &str = "UpdatedAt";

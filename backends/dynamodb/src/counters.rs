@@ -1,5 +1,6 @@
 //! Counters: one item for each key and window.
 
+mod bucket_batch;
 mod cache;
 mod item;
 mod update;
@@ -8,6 +9,7 @@ mod write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use limited_core::bucket::{self, StoredBucket};
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
 use limited_core::{
     BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId, WindowLength, has_passed,
@@ -30,9 +32,9 @@ pub(crate) struct Counters {
     /// The number of the last write.
     last_number: AtomicU64,
     /// The counts of windows that no late write can change any more.
-    closed_windows: ValueCache,
-    /// The last known theoretical arrival times of buckets.
-    last_tat: ValueCache,
+    closed_windows: ValueCache<u128>,
+    /// The last known states of buckets.
+    last_buckets: ValueCache<StoredBucket>,
     /// The one window length of a table that stores no lengths.
     only_length: OnceLock<WindowLength>,
 }
@@ -45,7 +47,7 @@ impl Counters {
             writer_slot: format!("{SLOT_PREFIX}{:012x}", fastrand::u64(..1 << 48)),
             last_number: AtomicU64::new(0),
             closed_windows: ValueCache::new(),
-            last_tat: ValueCache::new(),
+            last_buckets: ValueCache::new(),
             only_length: OnceLock::new(),
         }
     }
@@ -56,6 +58,7 @@ impl Counters {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> Result<CounterState> {
+        let quota = bucket::quota(counter)?;
         let previous = self.previous_value(counter, now).await?;
         let hit = sliding::with_previous(hit, previous, counter.window(), now);
         let key = self.key(counter)?;
@@ -66,20 +69,19 @@ impl Counters {
         };
         let counters = Arc::clone(self);
         let write = move |hits| counters.write(item, hits);
-        let state = self.queues.submit(&key, PendingHit::new(&hit, now), write).await?;
+        let state = self.queues.submit(&key, PendingHit::new(&hit, now).with_bucket(quota), write).await?;
         Ok(state.with_previous(previous))
     }
 
     pub(crate) async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
+        let quota = bucket::quota(counter)?;
         let previous = self.previous_value(counter, now).await?;
-        let window = counter.window();
+        let (window, skew) = (counter.window(), self.client.settings.max_clock_skew);
         let state = match window {
-            Window::Aligned { start, length }
-                if has_passed(retained_until(start, length, self.client.settings.max_clock_skew), now) =>
-            {
+            Window::Aligned { start, length } if has_passed(retained_until(start, length, skew), now) => {
                 ItemState::default()
             }
-            _ => self.read(&self.key(counter)?, window).await?.live(window, now),
+            _ => self.read(&self.key(counter)?, window).await?.live(window, quota, now, skew),
         };
         Ok(state.counter_state(false, state.value, window).with_previous(previous))
     }
@@ -93,7 +95,7 @@ impl Counters {
         // Not before the request: a read in the meantime may have cached the value that was
         // deleted.
         self.closed_windows.reset(&key);
-        self.last_tat.remove(&key);
+        self.last_buckets.remove(&key);
         result
     }
 
@@ -106,12 +108,12 @@ impl Counters {
         let Some(previous) = sliding::previous_window(counter)? else { return Ok(0) };
         let Window::Aligned { start, length } = previous.window() else { return Ok(0) };
         let key = self.key(&previous)?;
-        if let Some(value) = self.closed_windows.get(&key) {
+        let settings = &self.client.settings;
+        if let Some(value) = self.closed_windows.get_at(&key, now, settings.max_clock_skew) {
             return Ok(value);
         }
         let resets = self.closed_windows.resets();
         let value = self.read(&key, previous.window()).await?.value;
-        let settings = &self.client.settings;
         let closed_at = start
             .saturating_add(length.as_duration())
             .saturating_add(settings.max_clock_skew)
@@ -154,10 +156,14 @@ impl Counters {
     /// microseconds. So the slots of different writers show which of them has been silent for
     /// longest.
     fn next_number(&self, now: Timestamp) -> u64 {
-        let micros = now.as_nanos() / 1_000;
-        let next = |last: u64| micros.max(last.saturating_add(1));
+        let next = |last: u64| write_number(now).max(last.saturating_add(1));
         let last =
             self.last_number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last.unwrap_or_else(|last| last))
     }
+}
+
+/// Returns the lowest number of a write at `now`: microseconds.
+const fn write_number(now: Timestamp) -> u64 {
+    now.as_nanos() / 1_000
 }

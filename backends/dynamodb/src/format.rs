@@ -51,7 +51,7 @@ pub(crate) fn window_time(window: Window, format: WindowTimeFormat) -> String {
         }
         (Window::Aligned { start, .. }, WindowTimeFormat::Start) => start_time(start),
         (Window::FromFirstHit { length }, _) => format!("OPENED/{}", iso_duration(length)),
-        (Window::Bucket { limit, length }, _) => format!("BUCKET/{limit}/{}", iso_duration(length)),
+        (Window::Bucket { length }, _) => format!("BUCKET/{}", iso_duration(length)),
     }
 }
 
@@ -144,8 +144,8 @@ mod tests {
             window_time(Window::FromFirstHit { length: WindowLength::HOUR }, WindowTimeFormat::Interval),
             "OPENED/PT1H"
         );
-        let bucket = Window::Bucket { limit: 100, length: WindowLength::MINUTE };
-        assert_eq!(window_time(bucket, WindowTimeFormat::Start), "BUCKET/100/PT1M");
+        let bucket = Window::Bucket { length: WindowLength::MINUTE };
+        assert_eq!(window_time(bucket, WindowTimeFormat::Start), "BUCKET/PT1M");
     }
 
     #[test]

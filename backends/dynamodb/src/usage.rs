@@ -15,8 +15,8 @@ use futures_util::stream::{BoxStream, Stream, StreamExt, iter, try_unfold};
 use limited_core::{BackendError, Cause, Key, Result, Timestamp};
 
 use crate::attributes::{
-    BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IDENTIFIER, IP_ADDRESS, Item, TENANT_ID, UPDATED_AT, USER_ID,
-    WINDOW_TIME, number, text, time,
+    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IDENTIFIER, IP_ADDRESS, Item, LIMIT, TENANT_ID,
+    UPDATED_AT, USER_ID, WINDOW_TIME, number, text, time,
 };
 use crate::client::Client;
 use crate::error::backend_error;
@@ -41,8 +41,12 @@ pub struct Usage {
     /// `WindowTime`: the window, such as `2026-11-21T12:00:00Z/PT1M`.
     pub window_time: String,
     /// `Count`: the hits in the window. For a token bucket (`BUCKET/…`), its theoretical arrival
-    /// time: nanoseconds since 1970, times the limit. 0 if the attribute is missing.
+    /// time: nanoseconds since 1970, times [`limit`](Self::limit). 0 if the attribute is missing.
     pub count: u128,
+    /// `Limit`: for a token bucket, the limit of the last hit that was counted.
+    pub limit: Option<u64>,
+    /// `Capacity`: for a token bucket, the tokens that it holds for that hit.
+    pub capacity: Option<u64>,
     /// `ExpiresAt`: the time from which the item counts as absent. For a window, this is one length
     /// and the maximum clock skew after its end, because a sliding window uses it until then.
     pub expires_at: Option<Timestamp>,
@@ -68,6 +72,8 @@ impl Usage {
             identifier: text(IDENTIFIER)?.unwrap_or_default(),
             window_time: text(WINDOW_TIME)?.unwrap_or_default(),
             count: number(item, COUNT)?.unwrap_or_default(),
+            limit: number(item, LIMIT)?,
+            capacity: number(item, CAPACITY)?,
             expires_at: expires_at.map(|at| Timestamp::from_secs(u64::try_from(at).unwrap_or(u64::MAX))),
             created_at: time(item, CREATED_AT)?,
             updated_at: time(item, UPDATED_AT)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, sliding,
+    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -33,7 +33,9 @@ use crate::counters::Counters;
 /// namespaces above 56 bytes go through SHA-256 first.
 ///
 /// A counter takes some 100 bytes more if it is a window from the first hit, if its count exceeds
-/// 2^32, or if its quota comes after the first 200 or so of this backend.
+/// 2^32, or if its window length comes after the first 100 or so of this backend. The same is true
+/// of a bucket whose quota comes after the first 100 or so. Limits that wander over many values use
+/// up the room for quotas of buckets, and not that for windows.
 ///
 /// # Expired keys are removed
 ///
@@ -62,9 +64,10 @@ use crate::counters::Counters;
 /// was suspended between reading the clock and calling the backend.
 ///
 /// A jump of more than two window lengths and the maximum clock skew shows that the clock was wrong
-/// before. The key then starts over in the aligned windows of the corrected time. Buckets and
-/// windows from the first hit cannot be corrected like this: they refuse until the clock has caught
-/// up. Keys that were counted ahead of time and are not used again stay until then.
+/// before. The key then starts over in the aligned windows of the corrected time. A window from the
+/// first hit starts over if it begins further ahead than the skew. A bucket starts over if its
+/// value is [further ahead](limited_core::bucket) than its quota and the skew explain. Keys that
+/// were counted ahead of time and are not used again take memory until then.
 ///
 /// # Claims
 ///
@@ -96,7 +99,8 @@ struct Stores {
 impl MemoryBackend {
     /// Returns the number of known keys, including expired ones that are not removed yet.
     ///
-    /// A key counts once for each kind and length of window that it is used with.
+    /// A key counts once for each kind and length of window that it is used with. The call reads
+    /// one number, so it suits a gauge; `limited::telemetry::record_memory` sets one.
     pub fn len(&self) -> usize {
         self.0.counters.len()
     }
@@ -212,14 +216,14 @@ impl Backend for MemoryBackend {
     }
 }
 
-/// Checks that a sliding counter has an aligned window.
+/// Checks that a sliding counter has an aligned window, and that a bucket has a quota.
 ///
 /// # Errors
 ///
-/// [`Invalid`](BackendError::Invalid) if it does not.
+/// [`Invalid`](limited_core::BackendError::Invalid) if it does not.
 fn check_window(counter: &Counter<'_>) -> Result<()> {
     if counter.is_sliding() {
         sliding::previous_window(counter)?;
     }
-    Ok(())
+    bucket::quota(counter).map(drop)
 }

@@ -20,7 +20,7 @@ use self::fingerprint::{Fingerprint, SHARDS, Secret};
 use self::shard::{Budget, Lookup, Shard, new_counter};
 use self::spin_lock::{SpinLock, SpinLockGuard};
 use self::window_kind::KindTable;
-use self::windows::{Reading, WindowMode, Windows};
+use self::windows::{Reading, Windows};
 use crate::capacity::{Capacity, WhenFull};
 use crate::random;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -101,9 +101,12 @@ impl Counters {
         if self.next_expiry.any_due(now) {
             self.sweep(Reading { now, skew: self.skew });
         }
+        if matches!(counter.window(), Window::Bucket { .. }) && counter.bucket().is_none() {
+            return None;
+        }
         let fingerprint = self.secret.short_fingerprint(counter)?;
-        let mode = WindowMode::of(counter);
-        self.shard(fingerprint.shard()).try_increment(fingerprint, counter.window(), hit, now, mode)
+        let lookup = Lookup::new(fingerprint, counter, Reading { now, skew: self.skew });
+        self.shard(fingerprint.shard()).try_increment(&lookup, hit, &self.kinds)
     }
 
     pub(crate) fn increment(
@@ -114,7 +117,7 @@ impl Counters {
     ) -> Result<CounterState> {
         let lookup = self.lookup(counter, now);
         let mut shard = self.shard(lookup.fingerprint.shard());
-        if let Some(state) = shard.increment(&lookup, hit, &self.next_expiry) {
+        if let Some(state) = shard.increment(&lookup, hit, &self.kinds, &self.next_expiry) {
             return Ok(state);
         }
         self.increment_new(&lookup, hit, shard)
@@ -148,7 +151,7 @@ impl Counters {
         loop {
             let mut shard = self.shard(lookup.fingerprint.shard());
             // Another thread may have added the key or released capacity.
-            let (state, after) = match shard.increment(lookup, hit, &self.next_expiry) {
+            let (state, after) = match shard.increment(lookup, hit, &self.kinds, &self.next_expiry) {
                 Some(state) => (state, None),
                 None => new_counter(lookup, hit),
             };
@@ -173,7 +176,7 @@ impl Counters {
 
     pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let lookup = self.lookup(counter, now);
-        let known = self.shard(lookup.fingerprint.shard()).get(&lookup);
+        let known = self.shard(lookup.fingerprint.shard()).get(&lookup, &self.kinds);
         known.unwrap_or_else(|| match lookup.window {
             Window::Aligned { start, length } => {
                 Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
@@ -196,12 +199,7 @@ impl Counters {
         if self.next_expiry.any_due(now) {
             self.sweep(reading);
         }
-        Lookup {
-            fingerprint: self.secret.fingerprint(counter),
-            window: counter.window(),
-            mode: WindowMode::of(counter),
-            reading,
-        }
+        Lookup::new(self.secret.fingerprint(counter), counter, reading)
     }
 
     #[inline(always)]

@@ -1,7 +1,8 @@
 //! `try_increment` returns what `increment` would return, or counts nothing.
 
 use limited_core::{
-    Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
+    Backend, BackendError, BucketQuota, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId,
+    WindowLength,
 };
 use limited_memory::MemoryBackend;
 use pollster::block_on;
@@ -14,6 +15,7 @@ const START: u64 = 1_767_225_600_000_000_000;
 struct Step {
     key: usize,
     kind: usize,
+    quota: usize,
     /// How far the clock advances before the hit.
     forward: u64,
     /// How far back the clock is read.
@@ -33,16 +35,24 @@ fn window(kind: usize, now: Timestamp) -> Window {
         0 => Window::aligned(now, WindowLength::SECOND),
         1 => Window::aligned(now, WindowLength::MINUTE),
         2 => Window::FromFirstHit { length: WindowLength::SECOND },
-        3 => Window::Bucket { limit: 7, length: WindowLength::SECOND },
-        _ => Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
+        3 => Window::Bucket { length: WindowLength::SECOND },
+        _ => Window::Bucket { length: WindowLength::MINUTE },
+    }
+}
+
+/// Returns the quota of a bucket: one that changes, and one whose capacity has almost 64 bits.
+fn quota(step: &Step) -> BucketQuota {
+    match step.kind {
+        3 => BucketQuota::new([7, 7, 7, 8, 100][step.quota], [16, 16, 3, 16, 16][step.quota]),
+        _ => BucketQuota::new(u64::MAX, u64::MAX - 1),
     }
 }
 
 fn hit(step: &Step, window: Window, now: Timestamp) -> Hit<'static> {
     match window {
-        Window::Bucket { limit, length } => {
+        Window::Bucket { length } => {
             let (now, length) =
-                (u128::from(now.as_nanos()) * u128::from(limit), u128::from(length.as_nanos()));
+                (u128::from(now.as_nanos()) * u128::from(quota(step).limit), u128::from(length.as_nanos()));
             Hit::new(step.cost * length, now.saturating_add(step.ceiling % 16 * length)).with_floor(now)
         }
         _ => Hit::new(step.cost, step.ceiling).with_window_meta(WindowId(step.cost), None),
@@ -57,10 +67,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let cost = prop_oneof![4 => 0..4_u128, 1 => Just(u128::from(u32::MAX))];
     let ceiling = prop_oneof![4 => 0..20_u128, 1 => Just(1 << 40)];
     let key = prop_oneof![6 => Just(3_usize), 1 => 0..7_usize];
-    let step = (key, 0..5_usize, forward, back, cost, ceiling, any::<bool>());
-    let step = step.prop_map(|(key, kind, forward, back, cost, ceiling, slides)| Step {
+    let step = (key, 0..5_usize, 0..5_usize, forward, back, cost, ceiling, any::<bool>());
+    let step = step.prop_map(|(key, kind, quota, forward, back, cost, ceiling, slides)| Step {
         key,
         kind,
+        quota,
         forward,
         back,
         cost,
@@ -82,7 +93,7 @@ proptest! {
             let now = Timestamp::from_nanos(latest - step.back);
             let key = Key::from(keys[step.key].as_str());
             let window = window(step.kind, now);
-            let counter = Counter::new("namespace", &key, window).unwrap();
+            let counter = Counter::new("namespace", &key, window).unwrap().with_bucket(quota(step));
             let counter = if step.slides && step.kind < 2 { counter.sliding() } else { counter };
             let hit = hit(step, window, now);
             let increment = |backend: &MemoryBackend| block_on(backend.increment(&counter, &hit, now));
@@ -100,8 +111,8 @@ fn known_key_takes_the_fast_path_and_every_other_hit_its_retry() {
     for (kind, is_fast) in [(0, true), (1, true), (2, false), (3, true), (4, true)] {
         let backend = MemoryBackend::new();
         let window = window(kind, now);
-        let counter = Counter::new("", &key, window).unwrap();
-        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 3, slides: false };
+        let step = Step { key: 0, kind, quota: 0, forward: 0, back: 0, cost: 1, ceiling: 3, slides: false };
+        let counter = Counter::new("", &key, window).unwrap().with_bucket(quota(&step));
         let hit = hit(&step, window, now);
         assert!(backend.try_increment(&counter, &hit, now).is_none(), "{window:?}");
         assert!(backend.is_empty(), "try_increment counted a new key: {window:?}");
@@ -130,8 +141,8 @@ fn sliding_counter_without_an_aligned_window_counts_nothing() {
     for kind in [2, 3] {
         let backend = MemoryBackend::new();
         let window = window(kind, now);
-        let counter = Counter::new("", &key, window).unwrap();
-        let step = Step { key: 0, kind, forward: 0, back: 0, cost: 1, ceiling: 9, slides: false };
+        let step = Step { key: 0, kind, quota: 0, forward: 0, back: 0, cost: 1, ceiling: 9, slides: false };
+        let counter = Counter::new("", &key, window).unwrap().with_bucket(quota(&step));
         let hit = hit(&step, window, now);
         let counted = block_on(backend.increment(&counter, &hit, now)).unwrap();
         assert!(backend.try_increment(&counter.sliding(), &hit, now).is_none(), "{window:?}");

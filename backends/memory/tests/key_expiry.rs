@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use limited_core::{Backend, Counter, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength};
+use limited_core::{
+    Backend, BucketQuota, Counter, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
+};
 use limited_memory::MemoryBackend;
 use pollster::block_on;
 
@@ -13,31 +15,35 @@ const TICK: Duration = Duration::from_nanos(1);
 /// Returns the window of a hit at a time.
 type WindowAt = fn(Timestamp) -> Window;
 
+/// The quota of the buckets.
+const BUCKET: BucketQuota = BucketQuota::new(10, 10);
+
 /// One window of each kind.
 const KINDS: [WindowAt; 3] = [
     |now| Window::aligned(now, WindowLength::MINUTE),
     |_| Window::FromFirstHit { length: WindowLength::MINUTE },
-    |_| Window::Bucket { limit: 10, length: WindowLength::MINUTE },
+    |_| Window::Bucket { length: WindowLength::MINUTE },
 ];
 
 /// Returns a hit on a window of any kind. On a bucket, it takes all that is refilled in one length.
 fn hit(window: Window, now: Timestamp) -> Hit<'static> {
-    let Window::Bucket { limit, length } = window else { return Hit::new(1, 10) };
-    let now = u128::from(now.as_nanos()) * u128::from(limit);
-    let full = u128::from(length.as_nanos()) * u128::from(limit);
+    let Window::Bucket { length } = window else { return Hit::new(1, 10) };
+    let now = u128::from(now.as_nanos()) * u128::from(BUCKET.limit);
+    let full = BUCKET.fills_in(length);
     Hit::new(full, now + full).with_floor(now)
 }
 
 fn count(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) -> bool {
     let key = Key::from(key);
     let window = window(now);
-    let counter = Counter::new("", &key, window).unwrap();
+    let counter = Counter::new("", &key, window).unwrap().with_bucket(BUCKET);
     block_on(backend.increment(&counter, &hit(window, now), now)).unwrap().counted
 }
 
 fn read(backend: &MemoryBackend, key: &str, window: WindowAt, now: Timestamp) {
     let key = Key::from(key);
-    let _ = block_on(backend.get(&Counter::new("", &key, window(now)).unwrap(), now)).unwrap();
+    let _ = block_on(backend.get(&Counter::new("", &key, window(now)).unwrap().with_bucket(BUCKET), now))
+        .unwrap();
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn refused_hits_use_no_capacity() {
     for key in 0..100 {
         let key = Key::from(key.to_string());
         for window in KINDS {
-            let counter = Counter::new("", &key, window(START)).unwrap();
+            let counter = Counter::new("", &key, window(START)).unwrap().with_bucket(BUCKET);
             assert!(!block_on(backend.increment(&counter, &Hit::new(2, 1), START)).unwrap().counted);
             assert!(!block_on(backend.increment(&counter, &Hit::new(1, 0), START)).unwrap().counted);
         }
@@ -103,7 +109,7 @@ fn reset_releases_capacity() {
         let backend = MemoryBackend::builder().max_keys(1).build();
         for round in 0..100 {
             let key = Key::from(format!("key {round}"));
-            let counter = Counter::new("", &key, window(START)).unwrap();
+            let counter = Counter::new("", &key, window(START)).unwrap().with_bucket(BUCKET);
             let first_hit = hit(window(START), START).with_window_meta(WindowId(round), None);
             assert!(block_on(backend.increment(&counter, &first_hit, START)).unwrap().counted);
             // Only a window from the first hit has an id; a reset by another id deletes nothing.
@@ -115,7 +121,7 @@ fn reset_releases_capacity() {
             // Without the released capacity, the next key would be refused.
             assert!(count(&backend, "stays", window, START));
             block_on(backend.reset(
-                &Counter::new("", &Key::from("stays"), window(START)).unwrap(),
+                &Counter::new("", &Key::from("stays"), window(START)).unwrap().with_bucket(BUCKET),
                 None,
                 START,
             ))

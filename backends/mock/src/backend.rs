@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
     FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Result, Timestamp, WindowId,
-    async_trait, sliding,
+    async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -297,7 +297,7 @@ impl Backend for MockBackend {
         if counter.is_sliding() {
             return sliding::increment(self, counter, hit, now).await;
         }
-        let request = Request::counter(counter, CounterOp::increment(hit));
+        let request = Request::counter(counter, CounterOp::increment(bucket::quota(counter)?, hit));
         self.call(request, now).await.map(Response::into_counter_state)
     }
 
@@ -305,7 +305,7 @@ impl Backend for MockBackend {
         if counter.is_sliding() {
             return sliding::get(self, counter, now).await;
         }
-        let request = Request::counter(counter, CounterOp::Get);
+        let request = Request::counter(counter, CounterOp::Get { bucket: bucket::quota(counter)? });
         self.call(request, now).await.map(Response::into_counter_state)
     }
 

@@ -1,8 +1,8 @@
 //! Records of calls: what the mock was asked, and what it returned.
 
 use limited_core::{
-    Acquisition, BackendError, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult, Hit,
-    LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
+    Acquisition, BackendError, BucketQuota, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult,
+    Hit, LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
 };
 
 use crate::request::{ClaimOp, CounterOp, Request};
@@ -78,9 +78,18 @@ impl Call {
     /// is already lowered by the previous window.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.request {
-            Request::Counter(_, CounterOp::Increment { hit, metadata }) => {
+            Request::Counter(_, CounterOp::Increment { hit, metadata, .. }) => {
                 Some(Hit { metadata: metadata.as_deref(), ..*hit })
             }
+            _ => None,
+        }
+    }
+
+    /// Returns the quota of an increment or a read of a bucket; `None` for other windows and
+    /// operations. Its limit is the unit of the [`hit`](Self::hit).
+    pub const fn bucket(&self) -> Option<BucketQuota> {
+        match &self.request {
+            Request::Counter(_, CounterOp::Increment { bucket, .. } | CounterOp::Get { bucket }) => *bucket,
             _ => None,
         }
     }
@@ -212,7 +221,7 @@ mod tests {
         let counter = Counter::new("ns", &key, window).unwrap();
         let hit = Hit::new(3, 9).with_floor(2).with_window_meta(WindowId(7), Some("from 192.0.2.1"));
         let state = CounterState::new(true, 5);
-        let request = Request::counter(&counter, CounterOp::increment(&hit));
+        let request = Request::counter(&counter, CounterOp::increment(None, &hit));
         let call = Call::new(request, Timestamp::EPOCH, Ok(Response::CounterState(state.clone())));
         assert_eq!(call.hit(), Some(hit));
         assert_eq!(call.window_id(), None);

@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use limited_core::{CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended};
+use limited_core::bucket::{LiveBucket, StoredBucket};
+use limited_core::{
+    BucketQuota, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended,
+    is_ahead,
+};
 
 use crate::request::{CounterId, CounterOp};
 use crate::response::Response;
@@ -25,6 +29,8 @@ struct State {
     value: u128,
     start: Option<Timestamp>,
     meta: Option<Arc<WindowMeta>>,
+    /// The quota of the hit, if this is a bucket.
+    bucket: Option<BucketQuota>,
     /// Only a counted hit changes a state, so the state is also the result of this write.
     last_write: WriteNumber,
 }
@@ -45,11 +51,11 @@ impl Counters {
         now: Timestamp,
     ) -> Response {
         match operation {
-            CounterOp::Increment { hit, metadata } => {
+            CounterOp::Increment { hit, metadata, bucket } => {
                 let hit = Hit { metadata: metadata.as_deref(), ..*hit };
-                Response::CounterState(self.increment(write, id, &hit, now))
+                Response::CounterState(self.increment(write, id, *bucket, &hit, now))
             }
-            CounterOp::Get => Response::CounterState(self.get(id, now)),
+            CounterOp::Get { bucket } => Response::CounterState(self.get(id, *bucket, now)),
             CounterOp::Reset { window } => {
                 self.reset(id, *window);
                 Response::Done
@@ -66,6 +72,7 @@ impl Counters {
         &mut self,
         write: WriteNumber,
         id: &CounterId,
+        bucket: Option<BucketQuota>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> CounterState {
@@ -73,6 +80,9 @@ impl Counters {
         let stored = self.states.get(id);
         if let Some(state) = stored.filter(|state| state.last_write == write) {
             return state.to_counter_state(true);
+        }
+        if let Some(quota) = bucket {
+            return self.increment_bucket(write, id, quota, hit, now);
         }
         if let Some(start) = earliest_known(window, now) {
             return CounterState::new(false, 0).with_start(start);
@@ -86,15 +96,50 @@ impl Counters {
             (_, Some(state)) => (state.start, state.meta.clone()),
             (Window::Aligned { start, .. }, None) => (Some(start), None),
             (Window::FromFirstHit { .. }, None) => (Some(now), Some(meta(hit))),
+            // A bucket has a quota, and was handled above.
             (Window::Bucket { .. }, None) => (None, None),
         };
-        let state = State { value, start, meta, last_write: write };
+        let state = State { value, start, meta, bucket, last_write: write };
         let result = state.to_counter_state(true);
         self.states.insert(id.clone(), state);
         result
     }
 
-    fn get(&self, id: &CounterId, now: Timestamp) -> CounterState {
+    fn increment_bucket(
+        &mut self,
+        write: WriteNumber,
+        id: &CounterId,
+        quota: BucketQuota,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> CounterState {
+        let live = self.live_bucket(id, quota, now);
+        let Some(value) = hit.apply(live.value) else {
+            return CounterState::new(false, live.value).with_clock_lead(live.clock_lead);
+        };
+        let state = State { value, start: None, meta: None, bucket: Some(quota), last_write: write };
+        self.states.insert(id.clone(), state);
+        CounterState::new(true, value)
+    }
+
+    /// Returns a bucket in the unit of `quota`: absent if it is full.
+    fn live_bucket(&self, id: &CounterId, quota: BucketQuota, now: Timestamp) -> LiveBucket {
+        let stored = self.states.get(id).and_then(|state| {
+            let quota = state.bucket?;
+            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later
+            // must still count.
+            let is_full = state.value <= u128::from(now.as_nanos()) * u128::from(quota.limit);
+            (!is_full).then_some(StoredBucket { value: state.value, quota })
+        });
+        let length = id.window.length();
+        stored.map_or_else(LiveBucket::default, |stored| stored.live(quota, length, now, MAX_CLOCK_SKEW))
+    }
+
+    fn get(&self, id: &CounterId, bucket: Option<BucketQuota>, now: Timestamp) -> CounterState {
+        if let Some(quota) = bucket {
+            let live = self.live_bucket(id, quota, now);
+            return CounterState::new(false, live.value).with_clock_lead(live.clock_lead);
+        }
         let window = id.window;
         self.states
             .get(id)
@@ -122,10 +167,10 @@ impl State {
     fn has_expired(&self, window: Window, now: Timestamp) -> bool {
         match window {
             Window::Aligned { .. } => earliest_known(window, now).is_some(),
-            Window::FromFirstHit { length } => self.start.is_some_and(|start| has_ended(start, length, now)),
-            // `bucket_full_at` saturates at the last timestamp, but a bucket that fills up later
-            // must still count.
-            Window::Bucket { limit, .. } => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
+            Window::FromFirstHit { length } => self
+                .start
+                .is_some_and(|start| has_ended(start, length, now) || is_ahead(start, now, MAX_CLOCK_SKEW)),
+            Window::Bucket { .. } => false,
         }
     }
 }
@@ -176,13 +221,13 @@ mod tests {
         let counter = CounterId { namespace: String::new(), key: "user".into(), window };
         let hit = Hit::new(2, 5);
         let write = counters.next_write();
-        let first = counters.increment(write, &counter, &hit, Timestamp::EPOCH);
-        assert_eq!(counters.increment(write, &counter, &hit, Timestamp::EPOCH), first);
+        let first = counters.increment(write, &counter, None, &hit, Timestamp::EPOCH);
+        assert_eq!(counters.increment(write, &counter, None, &hit, Timestamp::EPOCH), first);
         let write = counters.next_write();
-        assert_eq!(counters.increment(write, &counter, &hit, Timestamp::EPOCH).value, 4);
+        assert_eq!(counters.increment(write, &counter, None, &hit, Timestamp::EPOCH).value, 4);
         let write = counters.next_write();
         for _ in 0..2 {
-            let refused = counters.increment(write, &counter, &hit, Timestamp::EPOCH);
+            let refused = counters.increment(write, &counter, None, &hit, Timestamp::EPOCH);
             assert_eq!((refused.counted, refused.value), (false, 4));
         }
     }
@@ -220,15 +265,20 @@ mod tests {
         }
 
         #[test]
-        fn bucket_has_expired_exactly_when_it_is_full(
+        fn bucket_is_absent_exactly_when_it_is_full(
             full in 1..u64::MAX, limit in 1..=u64::MAX, below in prop_oneof![Just(0), any::<u64>()],
         ) {
-            let window = Window::Bucket { limit, length: WindowLength::SECOND };
+            let quota = BucketQuota::new(limit, u64::MAX);
             let value = u128::from(full) * u128::from(limit) - u128::from(below % limit);
             prop_assert_eq!(bucket_full_at(value, limit), Timestamp::from_nanos(full));
-            let state = State { value, start: None, meta: None, last_write: WriteNumber(1) };
-            prop_assert!(state.has_expired(window, Timestamp::from_nanos(full)));
-            prop_assert!(!state.has_expired(window, Timestamp::from_nanos(full - 1)));
+            let window = Window::Bucket { length: WindowLength::MAX };
+            let id = CounterId { namespace: String::new(), key: "user".into(), window };
+            let mut counters = Counters::default();
+            let write = counters.next_write();
+            let hit = Hit::new(value, u128::MAX);
+            prop_assert!(counters.increment(write, &id, Some(quota), &hit, Timestamp::from_nanos(full)).counted);
+            prop_assert_eq!(counters.get(&id, Some(quota), Timestamp::from_nanos(full)).value, 0);
+            prop_assert_eq!(counters.get(&id, Some(quota), Timestamp::from_nanos(full - 1)).value, value);
         }
     }
 }

@@ -249,7 +249,7 @@ mod tests {
     fn get(namespace: &str, key: impl Into<Key<'static>>) -> Request {
         let key = key.into();
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
-        Request::counter(&Counter::new(namespace, &key, window).unwrap(), CounterOp::Get)
+        Request::counter(&Counter::new(namespace, &key, window).unwrap(), CounterOp::Get { bucket: None })
     }
 
     /// Returns which of `calls` calls the fault affects, counted from one.

@@ -1,8 +1,8 @@
 //! Requests to the mock, as owned data: the stores apply them, and calls record them.
 
 use limited_core::{
-    ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, Counter, Hit, Operation, Owner, Timestamp,
-    Window, WindowId,
+    BucketQuota, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, Counter, Hit, Operation,
+    Owner, Timestamp, Window, WindowId,
 };
 
 /// One operation, with its subject and its arguments except the time.
@@ -35,8 +35,11 @@ pub(crate) enum CounterOp {
     Increment {
         hit: Hit<'static>,
         metadata: Option<String>,
+        bucket: Option<BucketQuota>,
     },
-    Get,
+    Get {
+        bucket: Option<BucketQuota>,
+    },
     Reset {
         window: Option<WindowId>,
     },
@@ -89,7 +92,7 @@ impl Request {
     pub(crate) const fn operation(&self) -> Operation {
         match self {
             Self::Counter(_, CounterOp::Increment { .. }) => Operation::Increment,
-            Self::Counter(_, CounterOp::Get) => Operation::Get,
+            Self::Counter(_, CounterOp::Get { .. }) => Operation::Get,
             Self::Counter(_, CounterOp::Reset { .. }) => Operation::Reset,
             Self::Claim(_, ClaimOp::Claim { .. }) => Operation::Claim,
             Self::Claim(_, ClaimOp::Finish { .. }) => Operation::Finish,
@@ -102,10 +105,11 @@ impl Request {
 }
 
 impl CounterOp {
-    pub(crate) fn increment(hit: &Hit<'_>) -> Self {
+    pub(crate) fn increment(bucket: Option<BucketQuota>, hit: &Hit<'_>) -> Self {
         let &Hit { cost, floor, ceiling, window_id, metadata } = hit;
         let metadata = metadata.map(ToOwned::to_owned);
-        Self::Increment { hit: Hit { cost, floor, ceiling, window_id, metadata: None }, metadata }
+        let hit = Hit { cost, floor, ceiling, window_id, metadata: None };
+        Self::Increment { hit, metadata, bucket }
     }
 }
 

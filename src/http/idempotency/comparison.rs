@@ -165,8 +165,8 @@ mod tests {
     fn hash_of_a_request_stays_the_same_in_all_versions() {
         let request = Request::post("/payments?currency=eur").header("content-type", "text/plain");
         let request = request.header("host", "Shop.example");
-        // The SHA-256 of the domain and of m `POST`, a `shop.example`, p, q, n, h and b `4200`, each
-        // with its length in eight bytes, computed with `printf` and `sha256sum`.
+        // The SHA-256 of the domain and of m `POST`, a `shop.example`, p, q, n, h and b `4200`,
+        // each with its length in eight bytes, computed with `printf` and `sha256sum`.
         assert_eq!(
             hash(&Comparison::default(), request, b"4200").to_string(),
             "98d0856442214c56668f25c78b058ea0312127eee70585ce3890f857bb0d46d0"

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{
@@ -20,8 +20,8 @@ use super::error::IdempotencyProblem;
 use super::final_status::{GRPC_STATUS, is_final};
 use super::key_header::{self, KeyHeaderError};
 use crate::http::key_extractor::hash_if_too_long;
-use crate::http::{KeyExtractor, MissingKey};
-use crate::{BackendError, Key};
+use crate::http::{KeyError, KeyExtractor, MissingKey};
+use crate::{BackendError, Key, telemetry};
 
 const MAX_REQUEST_BODY: usize = 1 << 20;
 /// Every backend has room for this.
@@ -50,6 +50,7 @@ pub(super) struct Config {
     pub(super) problem_type_base: Option<Arc<str>>,
     pub(super) on_backend_error: Option<Arc<OnBackendError>>,
     pub(super) backend_errors: Arc<AtomicU64>,
+    has_warned_of_misconfiguration: Arc<AtomicBool>,
 }
 
 /// What the layer does with a request if the backend fails, so that nothing is known about earlier
@@ -105,6 +106,7 @@ impl Config {
             problem_type_base: None,
             on_backend_error: None,
             backend_errors: Arc::default(),
+            has_warned_of_misconfiguration: Arc::default(),
         }
     }
 
@@ -117,6 +119,10 @@ impl Config {
             Err(error) => return Err(IdempotencyProblem::Key(error)),
         };
         let caller = self.caller.as_ref().map(|caller| caller.extract(parts)).transpose();
+        if let Err(KeyError::Misconfigured(missing)) = &caller {
+            let is_first = !self.has_warned_of_misconfiguration.swap(true, Ordering::Relaxed);
+            telemetry::record_missing_caller(missing, is_first);
+        }
         let caller = caller.map_err(IdempotencyProblem::UnknownCaller)?.unwrap_or_default();
         // `part` escapes the value, so no caller can write a key of another.
         Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))

@@ -11,7 +11,7 @@ use super::key_header::KeyHeaderError;
 use crate::BackendError;
 use crate::http::KeyError;
 use crate::http::problem_details::ProblemDetails;
-use crate::http::ratelimit_headers::retry_after_seconds;
+use crate::http::retry_after::retry_after_seconds;
 
 /// The delay before a retry after a lost lease: the new owner is executing the request, or done.
 const RETRY_AFTER_LOST_LEASE: Duration = Duration::from_secs(1);
@@ -93,6 +93,9 @@ impl IdempotencyProblem {
             }
             Self::Key(_) => {
                 (StatusCode::BAD_REQUEST, "idempotency-key-malformed", "Idempotency-Key is malformed")
+            }
+            Self::UnknownCaller(KeyError::Misconfigured(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "server-misconfigured", "Server misconfigured")
             }
             Self::UnknownCaller(_) => (StatusCode::BAD_REQUEST, "caller-unknown", "Unknown caller"),
             Self::RequestTooLarge { .. } => {

@@ -84,6 +84,7 @@ const MAX_WAITING: usize = 128;
 /// | has no key | 400 `idempotency-key-missing`, or the service's: [`on_missing_key`](Self::on_missing_key) |
 /// | has a key that is malformed, empty, too long or sent more than once | 400 `idempotency-key-malformed` |
 /// | has no [caller](#callers) | 400 `caller-unknown` |
+/// | cannot have a caller, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 `server-misconfigured` |
 /// | has a [body that is too large](Self::max_request_body) | 413 `request-too-large`; the service is not called |
 /// | has a body that is cut off | 400 `request-cut-off`; the service is not called |
 /// | is the first with its key | the service's, which is stored |

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::config::{Config, RequestCost, Verdict};
 use crate::http::ResponseBody;
-use crate::{Decision, Error, Quota};
+use crate::{Decision, Error};
 
 type DecisionFuture = Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send>>;
 
@@ -51,7 +51,7 @@ pin_project! {
             #[pin]
             response: F,
             // What the headers are made of. `None` if the response gets none.
-            limit: Option<(Arc<Config>, Quota, Decision)>,
+            limit: Option<(Arc<Config>, RequestCost, Decision)>,
         },
         Rejected { response: Response<Bytes> },
         Done,
@@ -95,22 +95,27 @@ where
         let mut state = self.project().state;
         if let StateProjection::Deciding { decision, .. } = state.as_mut().project() {
             let decision = ready!(decision.as_mut().poll(cx));
-            if let StateReplaced::Deciding { mut service, parts, body, cost, config, .. } =
+            if let StateReplaced::Deciding { mut service, mut parts, body, cost, config, .. } =
                 state.as_mut().project_replace(State::Done)
             {
                 state.set(match config.apply(decision, cost, &parts) {
-                    Verdict::Call(decision) => State::Calling {
-                        response: service.call(Request::from_parts(parts, body)),
-                        limit: decision.map(|decision| (config, cost.quota, decision)),
-                    },
+                    Verdict::Call(decision) => {
+                        if let Some(decision) = decision {
+                            insert(&mut parts.extensions, decision);
+                        }
+                        State::Calling {
+                            response: service.call(Request::from_parts(parts, body)),
+                            limit: decision.map(|decision| (config, cost, decision)),
+                        }
+                    }
                     Verdict::Reject(response) => State::Rejected { response },
                 });
             }
         }
         if let StateProjection::Calling { response, limit } = state.as_mut().project() {
             let mut response = ready!(response.poll(cx));
-            if let (Ok(response), Some((config, quota, decision))) = (&mut response, limit) {
-                config.add_headers(response.headers_mut(), *quota, decision);
+            if let (Ok(response), Some((config, cost, decision))) = (&mut response, limit) {
+                config.add_headers(response.headers_mut(), *cost, decision);
             }
             state.set(State::Done);
             return Poll::Ready(response.map(|response| response.map(ResponseBody::passthrough)));
@@ -118,6 +123,17 @@ where
         match state.project_replace(State::Done) {
             StateReplaced::Rejected { response } => Poll::Ready(Ok(response.map(ResponseBody::full))),
             _ => panic!("`RateLimitFuture` polled after completion"),
+        }
+    }
+}
+
+/// Stores the decision for the service. Keeps that of an outer layer if that has less remaining.
+fn insert(extensions: &mut Extensions, decision: Decision) {
+    match extensions.get_mut::<Decision>() {
+        Some(outer) if outer.remaining() < decision.remaining() => {}
+        Some(outer) => *outer = decision,
+        None => {
+            extensions.insert(decision);
         }
     }
 }

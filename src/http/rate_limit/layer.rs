@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::RateLimitService;
-use super::config::Config;
+use super::config::{Config, UpstreamHeaders};
+use super::{RateLimitRule, RateLimitService};
 use crate::http::ratelimit_headers::PolicyName;
 use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
 use crate::{Error, Limiter, OnError, Quota};
@@ -50,6 +51,7 @@ use crate::{Error, Limiter, OnError, Quota};
 /// |---|---|
 /// | has [cost](Self::cost) 0 | the service's, unchanged |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
+/// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
 /// | is above the limit | 429 with the same headers and `Retry-After`; the service is not called |
 /// | arrives while the backend fails | 503, or the service's, according to the limiter's [`OnError`]; never 429 |
@@ -72,33 +74,49 @@ use crate::{Error, Limiter, OnError, Quota};
 /// Layers can be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
 /// appends its member to those of the inner layers. A request passes if every layer admits it. The
 /// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
+/// [`limited::http`](crate::http#the-order-of-layers) says which layer is the outer one.
 ///
 /// Limiters with the same namespace and window length share what they count for a key, and so do
-/// their layers. Give limiters with different purposes a [namespace](Limiter::namespace) each.
+/// their layers: each request then counts twice. Give limiters with different purposes a
+/// [namespace](Limiter::namespace) each. It is also the default name of the policy. Two layers
+/// without a namespace are both named `default`. The outer layer notices the equal names in the
+/// response, and [warns](crate::telemetry) once.
+///
+/// # What the service can read
+///
+/// The extensions of an admitted request contain the [`Decision`](crate::Decision), such as for
+/// `axum::Extension<Decision>`. Of several layers it is the decision with the least remaining. It
+/// is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
 ///
 /// # What it costs
 ///
-/// Per request: one decision of the limiter, one allocation for its future, and a few for the key
-/// and the headers.
+/// Per request: one decision of the limiter, one allocation for its future, one to store the
+/// decision in the request, and a few for the key and the headers. [Rules](Self::rule) are tried
+/// one after the other.
 #[must_use = "a layer limits nothing until it wraps a service"]
 pub struct RateLimitLayer<B> {
-    limiter: Limiter<B>,
+    /// One for each policy. The first is that of the layer, the others are those of its rules.
+    limiters: Arc<[Limiter<B>]>,
     config: Arc<Config>,
 }
 
 /// # Creating a layer
 impl<B> RateLimitLayer<B> {
-    /// Creates a layer that counts each request as 1 for its key. The policy is named `default`.
+    /// Creates a layer that counts each request as 1 for its key.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
         let (quota, algorithm, on_error) = limiter.settings();
         // The layer has to see each error to count and report it. It applies the limiter's policy
         // itself.
         let limiter = limiter.on_error(OnError::Return);
-        Self { limiter, config: Arc::new(Config::new(key, quota, algorithm, on_error)) }
+        let name = limiter.policy().name().unwrap_or(limiter.get_namespace());
+        let name = PolicyName::new(name).unwrap_or_default();
+        let config = Arc::new(Config::new(name, key, quota, algorithm, on_error));
+        Self { limiters: Arc::new([limiter]), config }
     }
 
     /// Sets the name of the policy in headers and bodies, and in [telemetry](crate::telemetry).
-    /// Default: `default`, and in telemetry the limiter's [name](Limiter::policy_name), if any.
+    /// Default: the [name](Limiter::policy_name) of the limiter, or else its namespace, or else
+    /// `default`. A name that no header can contain is no default.
     ///
     /// # Errors
     ///
@@ -106,8 +124,9 @@ impl<B> RateLimitLayer<B> {
     /// not empty.
     pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
-        let limiter = self.limiter.clone().policy_name(name.as_str());
-        Ok(Self { limiter, ..self }.with(|config| config.set_name(name)))
+        let mut limiters = self.limiters.to_vec();
+        limiters[0] = limiters[0].clone().policy_name(name.as_str());
+        Ok(Self { limiters: limiters.into(), ..self }.with(|config| config.set_name(name)))
     }
 
     /// Sets the cost of each request. Default: 1. A request of cost 0 is not limited: it is not
@@ -119,20 +138,72 @@ impl<B> RateLimitLayer<B> {
     /// Sets the quota of each request, such as that of the customer's plan. `None` stands for the
     /// limiter's own quota.
     ///
-    /// Quotas with the same window length share what they count, as with [`Limiter::with_quota`].
+    /// All quotas with the same window length **share what they count**, as with
+    /// [`Limiter::with_quota`]: a customer that changes plans keeps what was counted. Do not set
+    /// the quotas of routes by this method. After three page views the first `/login`, with a quota
+    /// of 2 a minute, would be rejected. [`rule`](Self::rule) counts routes apart.
     pub fn quota(self, quota: impl Fn(&Parts) -> Option<Quota> + Send + Sync + 'static) -> Self {
         self.with(|config| config.quota_of = Some(Arc::new(quota)))
     }
 
+    /// Adds a rule: requests that it applies to have its quota, and are counted apart from all
+    /// others. If several rules apply, the first that was added does.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use limited::http::{ClientAddress, KeyExtractor, PeerAddress, RateLimitLayer, RateLimitRule};
+    /// use limited::{Limiter, Quota, memory::MemoryBackend};
+    /// use tower::{Service, ServiceExt, service_fn};
+    /// use tower_layer::Layer;
+    ///
+    /// # type Error = Box<dyn std::error::Error>;
+    /// # pollster::block_on(async {
+    /// let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(100));
+    /// # let limiter = limiter.clock(limited::ManualClock::new());
+    /// let login = RateLimitRule::new("login", Quota::per_minute(2), |parts| parts.uri.path() == "/login")?;
+    /// let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer())).rule(login);
+    ///
+    /// let hello = service_fn(async |_: Request<()>| Ok::<_, Error>(Response::new(String::from("hello"))));
+    /// let mut service = layer.layer(hello);
+    ///
+    /// // The page views do not spend the quota of the login.
+    /// for (path, remaining) in [
+    ///     ("/", "\"default\";r=99;t=60"),
+    ///     ("/", "\"default\";r=98;t=60"),
+    ///     ("/", "\"default\";r=97;t=60"),
+    ///     ("/login", "\"login\";r=1;t=60"),
+    /// ] {
+    ///     let request = Request::get(path).extension(PeerAddress([192, 0, 2, 7].into())).body(())?;
+    ///     let response = service.ready().await?.call(request).await?;
+    ///     assert_eq!(response.headers()["ratelimit"], remaining);
+    /// }
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// The rule has the algorithm, the clock and the [`OnError`] of the limiter, and the key and
+    /// the [cost](Self::cost) of the layer. Its quota takes precedence over [`quota`](Self::quota).
+    pub fn rule(mut self, rule: RateLimitRule) -> Self {
+        let limiter = self.limiters[0].clone();
+        let namespace = rule.namespace_in(limiter.get_namespace());
+        let limiter = limiter.namespace(namespace).quota(rule.quota).policy_name(rule.name.as_str());
+        self.limiters = self.limiters.iter().cloned().chain([limiter]).collect();
+        self.with(|config| config.add_rule(rule))
+    }
+
     /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
+    ///
+    /// The setting is about [keys that the client has not sent](crate::http::KeyError::Missing). If
+    /// the server is [misconfigured](crate::http::KeyError::Misconfigured), the response is always
+    /// 500.
     pub fn on_missing_key(self, missing_key: MissingKey) -> Self {
         self.with(|config| config.missing_key = missing_key)
     }
 
     /// Sets the function that responds to rejected requests. Default: [`Rejection::response`].
     ///
-    /// The layer adds the headers about limits. It also adds `Retry-After` if that is missing and
-    /// waiting helps.
+    /// The layer adds the headers about limits. It also adds `Cache-Control: no-store` if there is
+    /// no `Cache-Control`, and `Retry-After` if that is missing and waiting helps.
     ///
     /// ```
     /// # use limited::{Limiter, memory::MemoryBackend};
@@ -163,12 +234,66 @@ impl<B> RateLimitLayer<B> {
         self.with(|config| config.on_backend_error = Some(Arc::new(callback)))
     }
 
+    /// Sets the maximum of `Retry-After`, in whole seconds and at least 1 s. Default: 2,147,483 s,
+    /// which is 24.8 days. `Duration::MAX` lifts it.
+    ///
+    /// The default is the longest wait for which a timer of 32 bits, in milliseconds, does not
+    /// overflow. Many clients have such a timer, and retry immediately if it does: axios-retry
+    /// 4.5.0 and got 14.6.6 wait for 20 days as they should, and not at all for 30 days. A client
+    /// that waits for the maximum and is still early is rejected once more.
+    ///
+    /// After a rejection the seconds in `RateLimit` and the legacy reset have the same maximum.
+    /// After an admission they are exact, since they ask no client to wait.
+    /// `grpc-retry-pushback-ms` has a [maximum of its own](Rejection#grpc).
+    pub fn max_retry_after(self, max: Duration) -> Self {
+        self.with(|config| config.max_retry_after = max.as_secs().max(1))
+    }
+
+    /// Sets what happens to headers about limits that a response already has: from the service, or
+    /// from an inner layer. Default: [`UpstreamHeaders::Append`].
+    ///
+    /// Set [`UpstreamHeaders::Replace`] in front of another server that has limits of its own. Its
+    /// headers may have the name of your policy, or another unit: some servers write
+    /// `X-RateLimit-Reset` as a Unix time, and this layer writes seconds from now. Of stacked
+    /// layers, set it on the innermost: it also removes what inner layers wrote.
+    pub fn upstream_headers(self, upstream_headers: UpstreamHeaders) -> Self {
+        self.with(|config| config.upstream_headers = upstream_headers)
+    }
+
+    /// Does not limit preflights: `OPTIONS` requests with `Origin` and
+    /// `Access-Control-Request-Method`. Default: they are limited like any other request.
+    ///
+    /// A browser sends a preflight before a request to another origin, without credentials. Without
+    /// this setting, preflights spend the quota of the client's address. Call it if the service
+    /// responds to preflights. It is not needed behind a CORS layer that does so:
+    /// [the order of layers](crate::http#the-order-of-layers).
+    pub fn skip_preflights(self) -> Self {
+        self.with(|config| config.skips_preflights = true)
+    }
+
+    /// Sets whether the layer limits anything. Default: `true`. A layer that is disabled sends
+    /// every request to the service, and counts nothing.
+    ///
+    /// Use it instead of `ServiceBuilder::option_layer`, which requires layers that keep the type
+    /// of the response. This layer changes the type of its body, to [`ResponseBody`].
+    ///
+    /// [`ResponseBody`]: crate::http::ResponseBody
+    pub fn enabled(self, enabled: bool) -> Self {
+        self.with(|config| config.is_enabled = enabled)
+    }
+
     /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     ///
     /// They have room for one policy: of several layers, the one with the least remaining. No
     /// standard defines them. The reset is in seconds from now.
     pub fn legacy_headers(self) -> Self {
         self.with(|config| config.legacy_headers = true)
+    }
+
+    /// Returns how many requests had no key, over all services of this layer and its clones: those
+    /// that were rejected, and those that [passed](MissingKey::Pass).
+    pub fn missing_keys(&self) -> u64 {
+        self.config.missing_keys.load(Ordering::Relaxed)
     }
 
     /// Returns how often the backend has failed, over all services of this layer and its clones.
@@ -186,20 +311,20 @@ impl<B, S> Layer<S> for RateLimitLayer<B> {
     type Service = RateLimitService<S, B>;
 
     fn layer(&self, inner: S) -> RateLimitService<S, B> {
-        RateLimitService::new(inner, self.limiter.clone(), Arc::clone(&self.config))
+        RateLimitService::new(inner, Arc::clone(&self.limiters), Arc::clone(&self.config))
     }
 }
 
 impl<B> Clone for RateLimitLayer<B> {
     fn clone(&self) -> Self {
-        Self { limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
+        Self { limiters: Arc::clone(&self.limiters), config: Arc::clone(&self.config) }
     }
 }
 
 impl<B> fmt::Debug for RateLimitLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitLayer")
-            .field("limiter", &self.limiter)
+            .field("limiter", &self.limiters[0])
             .field("config", &self.config)
             .finish()
     }

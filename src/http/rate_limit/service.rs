@@ -10,19 +10,20 @@ use tower_service::Service;
 
 use super::RateLimitFuture;
 use super::config::Config;
-use crate::http::{KeyError, MissingKey, Rejection, ResponseBody};
-use crate::{Backend, Limiter, telemetry};
+use crate::http::ResponseBody;
+use crate::{Backend, Limiter};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimitService<S, B> {
     inner: S,
-    limiter: Limiter<B>,
+    /// One for each policy.
+    limiters: Arc<[Limiter<B>]>,
     config: Arc<Config>,
 }
 
 impl<S, B> RateLimitService<S, B> {
-    pub(super) const fn new(inner: S, limiter: Limiter<B>, config: Arc<Config>) -> Self {
-        Self { inner, limiter, config }
+    pub(super) const fn new(inner: S, limiters: Arc<[Limiter<B>]>, config: Arc<Config>) -> Self {
+        Self { inner, limiters, config }
     }
 
     /// Returns the service behind the layer.
@@ -46,6 +47,9 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        if self.config.skips(&parts) {
+            return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
+        }
         let cost = self.config.request_cost(&parts);
         if cost.cost == 0 {
             return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
@@ -53,15 +57,17 @@ where
         let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
             Err(error) => {
-                telemetry::record_missing_key(self.limiter.policy(), self.config.algorithm, &error, false);
-                if matches!(error, KeyError::Missing(_)) && self.config.missing_key == MissingKey::Pass {
-                    return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
-                }
-                return RateLimitFuture::rejected(self.config.reject(&Rejection::Key(&error), &parts));
+                return match self.config.no_key(&error, self.limiters[cost.policy].policy(), &parts) {
+                    Some(response) => RateLimitFuture::rejected(response),
+                    None => RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body))),
+                };
             }
         };
-        let limiter = self.limiter.clone();
-        let decision = Box::pin(async move { limiter.with_quota(cost.quota).allow_n(key, cost.cost).await });
+        let limiters = Arc::clone(&self.limiters);
+        let decision =
+            Box::pin(
+                async move { limiters[cost.policy].with_quota(cost.quota).allow_n(key, cost.cost).await },
+            );
         // Only the service that `poll_ready` was called on may be called. Its clone has to be
         // polled anew.
         let clone = self.inner.clone();
@@ -72,7 +78,11 @@ where
 
 impl<S: Clone, B> Clone for RateLimitService<S, B> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), limiter: self.limiter.clone(), config: Arc::clone(&self.config) }
+        Self {
+            inner: self.inner.clone(),
+            limiters: Arc::clone(&self.limiters),
+            config: Arc::clone(&self.config),
+        }
     }
 }
 

@@ -62,6 +62,7 @@ async fn responses_match_the_documented_bytes() {
     assert_eq!(
         headers,
         [
+            "cache-control: no-store",
             "connection: close",
             "content-length: 203",
             "content-type: application/problem+json",

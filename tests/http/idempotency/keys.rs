@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::StatusCode;
 use limited::Key;
-use limited::http::{IdempotencyLayer, KeyExtractor, MissingKey};
+use limited::http::{ClientAddress, IdempotencyLayer, KeyExtractor, MissingKey};
 use proptest::prelude::*;
 
 use super::service::{Counting, Server, payment};
@@ -69,6 +69,16 @@ fn callers_do_not_share_keys() {
         let response = server.send(unknown);
         assert_eq!((response.status.as_u16(), response.reason().as_str()), (400, "caller-unknown"));
     });
+}
+
+#[test]
+fn caller_that_the_server_cannot_identify_is_the_fault_of_the_server() {
+    let (idempotency, mock) = over_mock();
+    let layer = IdempotencyLayer::new(idempotency, KeyExtractor::address(ClientAddress::peer()));
+    let response = Server::new(&layer, Counting::numbered()).send(payment("alice", "key"));
+    assert_eq!((response.status.as_u16(), response.reason().as_str()), (500, "server-misconfigured"));
+    assert!(!response.text().contains("PeerAddress"), "{response:?}");
+    assert_eq!(mock.total(), 0);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn address_key_groups_ipv6_clients_by_prefix() {
     assert_ne!(key_of("192.0.2.7", &default), key_of("192.0.2.8", &default));
 
     let one = key_of("2001:db8:1:2::1", &default);
-    assert_eq!(one.as_str(), "ip:2001%3Adb8%3A1%3A2%3A%3A");
+    assert_eq!(one.as_str(), "ip:2001%3Adb8%3A1%3A2%3A%3A/64");
     assert_eq!(one, key_of("2001:db8:1:2:ffff:ffff:ffff:ffff", &default));
     assert_ne!(one, key_of("2001:db8:1:3::1", &default));
 
@@ -43,6 +43,20 @@ fn address_key_groups_ipv6_clients_by_prefix() {
     assert_eq!(key_of("2001:db8:1:2::1", &by_56), key_of("2001:db8:1:ff::1", &by_56));
     let each = default.ipv6_prefix(255);
     assert_ne!(key_of("2001:db8::1", &each), key_of("2001:db8::2", &each));
+}
+
+#[test]
+fn address_key_is_the_key_of_the_network() {
+    for peer in ["192.0.2.7", "::ffff:192.0.2.7", "64:ff9b::192.0.2.7", "2001:db8:1:2::1", "::1"] {
+        let address: IpAddr = peer.parse().unwrap();
+        for bits in [0, 56, 64, 128] {
+            let key = key_of(peer, &ClientAddress::peer().ipv6_prefix(bits));
+            assert_eq!(key, Key::new().ip_network(address, bits), "{peer}, {bits}");
+        }
+    }
+    // A network is not the first address in it.
+    let network: IpAddr = "2001:db8:1:2::".parse().unwrap();
+    assert_ne!(key_of("2001:db8:1:2::1", &ClientAddress::peer()), Key::new().ip(network));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! Hits with floors `f`, costs `c` and ceilings `u`, applied one after the other, have the effect
 //! of one hit: the value becomes `max(value + Σc, max over i of fᵢ + Σ_{j ≥ i} c_j)`. All of them
 //! fit if and only if every prefix stays at or below its ceiling.
+//!
+//! Hits on a bucket can be merged if their limits are equal, because the limit determines the unit.
 
 use std::sync::Arc;
 
-use crate::{Hit, Timestamp, WindowId};
+use crate::{BucketQuota, Hit, Timestamp, WindowId};
 
 /// A hit that waits to be written: an owned [`Hit`], and its time.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct PendingHit {
     pub metadata: Option<Arc<str>>,
     /// The time of the hit. Hits of one batch may have different times, in any order.
     pub now: Timestamp,
+    /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different quotas.
+    pub bucket: Option<BucketQuota>,
 }
 
 impl PendingHit {
@@ -36,7 +40,14 @@ impl PendingHit {
             window_id: hit.window_id,
             metadata: hit.metadata.map(Arc::from),
             now,
+            bucket: None,
         }
+    }
+
+    /// Returns the hit with the quota of its bucket.
+    #[must_use]
+    pub fn with_bucket(self, bucket: Option<BucketQuota>) -> Self {
+        Self { bucket, ..self }
     }
 
     fn apply(&self, value: u128) -> Option<u128> {

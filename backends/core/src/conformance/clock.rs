@@ -37,11 +37,13 @@ pub(super) fn clock_jump_back_keeps_full_counters_full<H: Harness>(subject: &Sub
     for counter in subject.each_kind("full", NOW) {
         let full = counter.first_hit(3, 3, NOW);
         let refused = counter.uncounted(&full, 0);
-        for back in [NANOSECOND, Duration::from_millis(1), Duration::from_secs(7)] {
+        let skew = subject.harness.max_clock_skew().min(Duration::from_secs(7));
+        for back in [NANOSECOND.min(skew), Duration::from_millis(1).min(skew), skew] {
             counter.expect(&counter.hit(1, 3, NOW.saturating_sub(back)), &refused, rule);
         }
-        // At these times the aligned window is another one.
-        if !matches!(counter.window, Window::Aligned { .. }) {
+        // At these times the aligned window is another one, and the window from the first hit is
+        // that of a wrong clock. The bucket has a capacity that takes longer to fill.
+        if matches!(counter.window, Window::Bucket { .. }) {
             for back in [MINUTE, Duration::from_secs(86_400), Duration::MAX] {
                 counter.expect(&counter.hit(1, 3, NOW.saturating_sub(back)), &refused, rule);
             }
@@ -61,7 +63,12 @@ pub(super) fn clock_jump_back_before_a_newer_window_admits_no_extra_hits<H: Harn
         let newer = next.hit(3, 3, later);
         assert!(newer.counted, "a newer window admits up to its ceiling\n  but saw {newer:?}\n  of {next}");
         let known = if let Window::Aligned { .. } = counter.window { &full } else { &newer };
-        counter.expect(&counter.hit(1, 3, NOW), &counter.uncounted(known, 0), rule);
+        let back = match counter.window {
+            Window::Aligned { .. } | Window::Bucket { .. } => NOW,
+            // Further back, the newer window is that of a wrong clock.
+            Window::FromFirstHit { .. } => later.saturating_sub(subject.harness.max_clock_skew()),
+        };
+        counter.expect(&counter.hit(1, 3, back), &counter.uncounted(known, 0), rule);
         next.expect(&next.get(later), &next.uncounted(&newer, 0), rule);
     }
 }
@@ -118,7 +125,7 @@ pub(super) fn window_from_first_hit_is_retained_for_one_length_and_the_skew_afte
 pub(super) fn bucket_is_retained_for_the_skew_after_it_is_full<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: a bucket is retained for the maximum skew after it is full again";
     let limit = BUCKET_LIMIT;
-    let counter = subject.counter(Window::Bucket { limit, length: WindowLength::MINUTE }, "bucket");
+    let counter = subject.counter(Window::Bucket { length: WindowLength::MINUTE }, "bucket");
     let known = counter.uncounted(&counter.first_hit(5, 5, NOW), 0);
     let full_again = bucket_full_at(known.value, limit);
     let last = just_before(full_again.saturating_add(subject.harness.max_clock_skew()));
@@ -165,7 +172,7 @@ pub(super) fn jumping_clock_keeps_a_window_from_first_hit_until_its_end<H: Harne
     let rule = "rule 1: if time jumps back and forth, a window from the first hit counts until its end, and then a new one";
     let counter = subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from first hit");
     let mut state = counter.absent();
-    visit_jumping_times(MINUTE, 3 * MINUTE / 2, |now, _, random| {
+    visit_jumping_times(subject.harness.max_clock_skew(), 3 * MINUTE / 2, |now, _, random| {
         let hit = counter.new_hit(u128::from(1 + random.below(3)), 5, now);
         if state.start.is_some_and(|start| has_ended(start, WindowLength::MINUTE, now)) {
             state = counter.absent();
@@ -177,7 +184,7 @@ pub(super) fn jumping_clock_keeps_a_window_from_first_hit_until_its_end<H: Harne
 
 pub(super) fn jumping_clock_refills_no_bucket<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: if time jumps back and forth, a bucket never counts from below its value";
-    let window = Window::Bucket { limit: BUCKET_LIMIT, length: WindowLength::MINUTE };
+    let window = Window::Bucket { length: WindowLength::MINUTE };
     let counter = subject.counter(window, "bucket");
     let mut value = 0;
     let skew = subject.harness.max_clock_skew();

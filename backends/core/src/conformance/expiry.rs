@@ -76,10 +76,12 @@ pub(super) fn bucket_counts_from_the_higher_of_floor_and_value<H: Harness>(subje
     ];
     for (limit, length) in quotas {
         let subject = subject.with_new_backend();
-        let window = Window::Bucket { limit, length };
-        let value = subject.counter(window, "").new_hit(3, 3, NOW).ceiling;
+        let bucket = |key: String| {
+            subject.counter(Window::Bucket { length }, format!("{limit}, {key}")).with_bucket(limit, u64::MAX)
+        };
+        let value = bucket(String::new()).new_hit(3, 3, NOW).ceiling;
         for floor in [value - 1, value, value + 1] {
-            let counter = subject.counter(window, format!("{window:?}, {floor}"));
+            let counter = bucket(format!("{length:?}, {floor}"));
             counter.first_hit(3, 3, NOW);
             let hit = Hit::new(5, u128::MAX >> 16).with_floor(floor);
             let counted = CounterState::new(true, value.max(floor) + 5);
@@ -87,7 +89,7 @@ pub(super) fn bucket_counts_from_the_higher_of_floor_and_value<H: Harness>(subje
         }
         let full_at = bucket_full_at(value, limit);
         let times = [just_before(full_at), full_at, full_at.saturating_add(NANOSECOND)];
-        let counters = times.map(|now| subject.counter(window, format!("{window:?}, {now:?}")));
+        let counters = times.map(|now| bucket(format!("{length:?}, {now:?}")));
         for counter in &counters {
             counter.first_hit(3, 3, NOW);
         }

@@ -46,8 +46,8 @@ pub(super) fn reset_leaves_all_other_counters<H: Harness>(subject: &Subject<'_, 
         Window::aligned(START, WindowLength::DAY),
         Window::FromFirstHit { length: minute },
         Window::FromFirstHit { length: WindowLength::HOUR },
-        Window::Bucket { limit: 5, length: minute },
-        Window::Bucket { limit: 6, length: minute },
+        Window::Bucket { length: minute },
+        Window::Bucket { length: WindowLength::HOUR },
     ];
     for deleted in 0..windows.len() {
         let of_key = windows.map(|window| subject.counter(window, format!("key {deleted}")));

@@ -49,23 +49,7 @@ pub(super) fn lengths_of_window_are_distinct<H: Harness>(subject: &Subject<'_, H
     assert_distinct(
         &lengths.map(|length| subject.counter(Window::FromFirstHit { length }, "from first hit")),
     );
-}
-
-pub(super) fn buckets_of_different_quotas_are_distinct<H: Harness>(subject: &Subject<'_, H>) {
-    let quotas = [
-        (100, WindowLength::MINUTE),
-        (101, WindowLength::MINUTE),
-        (10, WindowLength::MINUTE),
-        (1, WindowLength::MINUTE),
-        // Equal rates are different quotas: their units differ.
-        (6_000, WindowLength::HOUR),
-        (100, WindowLength::HOUR),
-        (100, WindowLength::SECOND),
-        (u64::MAX >> 8, WindowLength::MINUTE),
-    ];
-    assert_distinct(
-        &quotas.map(|(limit, length)| subject.counter(Window::Bucket { limit, length }, "bucket")),
-    );
+    assert_distinct(&lengths.map(|length| subject.counter(Window::Bucket { length }, "bucket")));
 }
 
 pub(super) fn equal_counters_are_the_same_counter<H: Harness>(subject: &Subject<'_, H>) {

@@ -40,6 +40,16 @@ macro_rules! __conformance_checks {
                 "Rule 1: if time jumps back and forth, a window neither ends early nor starts twice.";
             jumping_clock_refills_no_bucket in clock:
                 "Rule 1: if time jumps back and forth, a bucket is refilled by the latest time alone.";
+            window_from_first_hit_of_a_wrong_clock_starts_over in buckets:
+                "Rule 1: if it started further ahead than the skew. Within the skew it counts.";
+            aligned_windows_of_a_wrong_clock_do_not_count in buckets:
+                "Rule 1: after the clock was corrected, they neither refuse nor weigh on a sliding counter.";
+            bucket_of_a_wrong_clock_starts_over in buckets:
+                "Rule 1: if its value is further ahead than capacity and skew explain.";
+            bucket_of_a_clock_within_the_skew_keeps_its_value in buckets:
+                "Rule 1: and the state reports how far the clock that wrote it is ahead.";
+            bucket_is_judged_by_the_quota_that_wrote_it in buckets:
+                "Rule 1: a quota with a smaller burst does not free the bucket of one with a larger burst.";
 
             window_from_first_hit_ends_one_length_after_that_hit in expiry:
                 "Rule 2: 1 ns before its end it counts. From its end on it is absent, and the next hit starts a new one.";
@@ -60,8 +70,12 @@ macro_rules! __conformance_checks {
                 "Rule 3: aligned, from the first hit and bucket are three counters, with one key and length.";
             lengths_of_window_are_distinct in identity:
                 "Rule 3: the minute and the hour that start together are two counters.";
-            buckets_of_different_quotas_are_distinct in identity:
-                "Rule 3: the limit and the length of a bucket are part of its identity.";
+            buckets_of_different_limits_are_the_same_counter in buckets:
+                "Rule 3: the limit and the capacity of a bucket are no part of its identity.";
+            changed_limit_keeps_the_time_rounded_up in buckets:
+                "Rule 3: a bucket has the same time in the unit of any limit, rounded up.";
+            bucket_without_a_quota_is_invalid in buckets:
+                "Rule 3: only a reset needs no quota.";
             equal_counters_are_the_same_counter in identity:
                 "Rule 3: for every caller, with any limit, and however the key was composed.";
 
@@ -334,8 +348,9 @@ crate::__conformance_checks!([define_checks]);
 /// With the argument `skips`, that test fails unless exactly these parts are skipped. So no check
 /// is lost by accident, such as by a fast path that always returns `None`:
 ///
-/// ```text
-/// limited_core::conformance_tests!(MyBackend::default, skips: [Claims, LostResponses]);
+/// ```
+/// # fn my_backend() -> Box<dyn limited_core::Backend> { unimplemented!() }
+/// limited_core::conformance_tests!(my_backend, skips: [Claims, LostResponses]);
 /// ```
 #[macro_export]
 macro_rules! conformance_tests {

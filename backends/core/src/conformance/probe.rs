@@ -10,11 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Harness;
-use super::kinds::{KINDS, each_kind};
+use super::kinds::{BUCKET, KINDS, each_kind};
 use super::subject::Subject;
 use crate::{
-    Backend, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId, WindowLength,
-    WindowMeta,
+    Backend, BucketQuota, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId,
+    WindowLength, WindowMeta,
 };
 
 impl<H: Harness> Subject<'_, H> {
@@ -34,6 +34,7 @@ impl<H: Harness> Subject<'_, H> {
             namespace: namespace.into(),
             key: key.into(),
             window,
+            bucket: BUCKET,
             is_sliding: false,
         }
     }
@@ -52,6 +53,8 @@ pub(super) struct CounterProbe<'s, H: Harness> {
     namespace: String,
     key: String,
     pub(super) window: Window,
+    /// The quota of the next operations, if the window is a bucket.
+    pub(super) bucket: BucketQuota,
     is_sliding: bool,
 }
 
@@ -60,6 +63,11 @@ impl<'s, H: Harness> CounterProbe<'s, H> {
     pub(super) fn with_window(&self, window: Window) -> Self {
         let (namespace, key) = (self.namespace.clone(), self.key.clone());
         Self { namespace, key, window, ..*self }
+    }
+
+    /// Returns the same counter for operations of another quota, if it is a bucket.
+    pub(super) fn with_bucket(&self, limit: u64, capacity: u64) -> Self {
+        Self { bucket: BucketQuota::new(limit, capacity), ..self.with_window(self.window) }
     }
 
     /// Returns the counter of the same key at another time: an aligned window is that of the time.
@@ -159,6 +167,10 @@ impl<H: Harness> CounterProbe<'_, H> {
         let key = Key::from(&self.key);
         let counter =
             Counter::new(&self.namespace, &key, self.window).expect("the suite uses valid keys only");
+        let counter = match self.window {
+            Window::Bucket { .. } => counter.with_bucket(self.bucket),
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => counter,
+        };
         operation(&if self.is_sliding { counter.sliding() } else { counter })
     }
 
@@ -177,7 +189,7 @@ impl<H: Harness> CounterProbe<'_, H> {
     pub(super) const fn unit(&self) -> u128 {
         match self.window {
             Window::Aligned { .. } | Window::FromFirstHit { .. } => 1,
-            Window::Bucket { length, .. } => length.as_nanos() as u128,
+            Window::Bucket { length } => length.as_nanos() as u128,
         }
     }
 
@@ -185,7 +197,7 @@ impl<H: Harness> CounterProbe<'_, H> {
     pub(super) const fn floor(&self, now: Timestamp) -> u128 {
         match self.window {
             Window::Aligned { .. } | Window::FromFirstHit { .. } => 0,
-            Window::Bucket { limit, .. } => now.as_nanos() as u128 * limit as u128,
+            Window::Bucket { .. } => now.as_nanos() as u128 * self.bucket.limit as u128,
         }
     }
 

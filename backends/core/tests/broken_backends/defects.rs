@@ -78,6 +78,9 @@ defects! {
     RefillsWhenTimeGoesBack, refills_when_time_goes_back:
         clock_jump_back_keeps_full_counters_full
         jumping_clock_refills_no_bucket;
+    /// A bucket that a clock wrote which is slightly ahead starts over.
+    ToleratesNoSkewOfBuckets, tolerates_no_skew_of_buckets:
+        bucket_of_a_clock_within_the_skew_keeps_its_value;
     /// The window of another time replaces the stored one.
     KeepsOneWindowPerKey, keeps_one_window_per_key:
         clock_jump_back_before_a_newer_window_admits_no_extra_hits
@@ -153,15 +156,40 @@ defects! {
     /// `id#start`: the minute and the hour that start together are the same.
     MergesWindowLengths, merges_window_lengths:
         lengths_of_window_are_distinct
-        buckets_of_different_quotas_are_distinct
         reset_leaves_all_other_counters;
     /// The parts that a key was composed of are part of its identity.
     SeparatesComposedKeys, separates_composed_keys:
         equal_counters_are_the_same_counter
         equal_claims_are_the_same_claim;
-    /// Buckets of different limits, and so of different units, are the same.
-    MergesQuotas, merges_quotas:
-        buckets_of_different_quotas_are_distinct;
+    /// The limit is part of a bucket's identity, so that a changed limit is a full bucket.
+    SeparatesLimits, separates_limits:
+        buckets_of_different_limits_are_the_same_counter
+        changed_limit_keeps_the_time_rounded_up;
+    /// The value of a bucket is compared with the values of another limit as it is.
+    KeepsTheUnitOfAnotherLimit, keeps_the_unit_of_another_limit:
+        buckets_of_different_limits_are_the_same_counter
+        changed_limit_keeps_the_time_rounded_up;
+    /// A converted value is rounded down, so that each change gains a little.
+    RoundsConvertedValuesDown, rounds_converted_values_down:
+        changed_limit_keeps_the_time_rounded_up;
+    /// A bucket without a quota counts by a limit of 1.
+    AcceptsBucketsWithoutAQuota, accepts_buckets_without_a_quota:
+        bucket_without_a_quota_is_invalid;
+    /// A window from the first hit stays until its end, however far ahead it is.
+    KeepsWindowsOfAWrongClock, keeps_windows_of_a_wrong_clock:
+        window_from_first_hit_of_a_wrong_clock_starts_over;
+    /// The newest aligned window refuses all earlier ones, however far ahead it is.
+    KeepsAlignedWindowsOfAWrongClock, keeps_aligned_windows_of_a_wrong_clock:
+        aligned_windows_of_a_wrong_clock_do_not_count;
+    /// A bucket stays until it is full, however far ahead that is.
+    KeepsBucketsOfAWrongClock, keeps_buckets_of_a_wrong_clock:
+        bucket_of_a_wrong_clock_starts_over;
+    /// Whether a bucket is that of a wrong clock is decided by the quota of the reader.
+    JudgesBucketsByTheReader, judges_buckets_by_the_reader:
+        bucket_is_judged_by_the_quota_that_wrote_it;
+    /// The lead of the clock that wrote a bucket is not reported.
+    OmitsTheClockLead, omits_the_clock_lead:
+        bucket_of_a_clock_within_the_skew_keeps_its_value;
 
     /// The sum wraps, and an enormous cost is admitted.
     WrapsAround, wraps_around:

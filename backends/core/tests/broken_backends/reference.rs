@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use limited_core::bucket::{LiveBucket, StoredBucket, convert};
 use limited_core::conformance::Harness;
 use limited_core::{
-    Counter, CounterState, MAX_CLOCK_SKEW, Timestamp, Window, WindowLength, WindowMeta, bucket_full_at,
-    has_ended, has_passed, retained_until,
+    BucketQuota, Counter, CounterState, MAX_CLOCK_SKEW, Timestamp, Window, WindowLength, WindowMeta,
+    bucket_full_at, has_ended, has_passed, is_ahead, retained_until,
 };
 
 use crate::Defect::{self, *};
@@ -44,6 +45,7 @@ struct Id {
     kind: u8,
     start: Option<Timestamp>,
     length: u64,
+    /// Only for the defect that separates limits.
     limit: u64,
 }
 
@@ -52,6 +54,9 @@ struct State {
     value: u128,
     start: Option<Timestamp>,
     meta: Option<Arc<WindowMeta>>,
+    /// The quota of the hit that wrote a bucket.
+    bucket: Option<BucketQuota>,
+    clock_lead: Duration,
 }
 
 /// Creates a [`Reference`] with this defect.
@@ -124,17 +129,17 @@ impl Reference {
 
     fn id(&self, counter: &Counter<'_>) -> Id {
         let (namespace, key) = self.names(counter.namespace(), counter.key());
-        let (kind, start, limit) = match counter.window() {
-            Window::Aligned { start, .. } => (0, Some(start), 0),
-            Window::FromFirstHit { .. } => (1, None, 0),
-            Window::Bucket { limit, .. } => (2, None, limit),
+        let (kind, start) = match counter.window() {
+            Window::Aligned { start, .. } => (0, Some(start)),
+            Window::FromFirstHit { .. } => (1, None),
+            Window::Bucket { .. } => (2, None),
         };
         let length = counter.window().length().as_nanos();
-        let id = Id { namespace, key, kind, start, length, limit };
+        let id = Id { namespace, key, kind, start, length, limit: 0 };
         match self.defect {
-            Some(MergesWindowKinds) => Id { kind: 0, start: None, limit: 0, ..id },
+            Some(MergesWindowKinds) => Id { kind: 0, start: None, ..id },
             Some(MergesWindowLengths) => Id { length: 0, ..id },
-            Some(MergesQuotas) => Id { limit: 0, ..id },
+            Some(SeparatesLimits) => Id { limit: counter.bucket().map_or(0, |quota| quota.limit), ..id },
             Some(SeparatesComposedKeys) if counter.dimensions().is_some() => Id { kind: id.kind + 3, ..id },
             Some(KeepsOneWindowPerKey) => Id { start: None, ..id },
             _ => id,
@@ -148,7 +153,11 @@ impl Reference {
     }
 
     /// Returns the stored state, or an empty one if it has expired.
-    fn live(&self, state: Option<&State>, window: Window, now: Timestamp) -> State {
+    fn live(&self, state: Option<&State>, counter: &Counter<'_>, now: Timestamp) -> State {
+        let window = counter.window();
+        if let (Window::Bucket { length }, Some(quota)) = (window, counter.bucket()) {
+            return self.live_bucket(state, quota, length, now);
+        }
         let absent = || State {
             start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
             ..State::default()
@@ -156,9 +165,46 @@ impl Reference {
         state.filter(|state| !self.has_expired(state, window, now)).cloned().unwrap_or_else(absent)
     }
 
+    /// Returns the state of a bucket in the unit of `quota`.
+    fn live_bucket(
+        &self,
+        state: Option<&State>,
+        quota: BucketQuota,
+        length: WindowLength,
+        now: Timestamp,
+    ) -> State {
+        let stored = state.and_then(|state| Some(StoredBucket { value: state.value, quota: state.bucket? }));
+        let live = stored.map_or_else(LiveBucket::default, |stored| match self.defect {
+            Some(RefillsWhenTimeGoesBack)
+                if stored.value > BucketQuota { capacity: 5, ..stored.quota }.highest_value(length, now) =>
+            {
+                LiveBucket::default()
+            }
+            Some(ToleratesNoSkewOfBuckets) => stored.live(quota, length, now, Duration::ZERO),
+            Some(KeepsTheUnitOfAnotherLimit) => {
+                StoredBucket { quota, ..stored }.live(quota, length, now, MAX_CLOCK_SKEW)
+            }
+            Some(RoundsConvertedValuesDown) if stored.quota.limit != quota.limit => {
+                let live = stored.live(quota, length, now, MAX_CLOCK_SKEW);
+                let (from, to) = (u128::from(stored.quota.limit), u128::from(quota.limit));
+                LiveBucket { value: stored.value / from * to + stored.value % from * to / from, ..live }
+            }
+            Some(KeepsBucketsOfAWrongClock) => stored.live(quota, length, now, Duration::MAX),
+            Some(JudgesBucketsByTheReader) => {
+                let value = convert(stored.value, stored.quota.limit, quota.limit);
+                StoredBucket { value, quota }.live(quota, length, now, MAX_CLOCK_SKEW)
+            }
+            _ => stored.live(quota, length, now, MAX_CLOCK_SKEW),
+        });
+        State { value: live.value, clock_lead: live.clock_lead, bucket: Some(quota), ..State::default() }
+    }
+
     fn has_expired(&self, state: &State, window: Window, now: Timestamp) -> bool {
         match (window, state.start) {
             _ if self.has(ReadsExpiredAsLive) => false,
+            (Window::FromFirstHit { .. }, Some(start)) if is_ahead(start, now, MAX_CLOCK_SKEW) => {
+                !self.has(KeepsWindowsOfAWrongClock)
+            }
             (Window::FromFirstHit { length }, Some(start)) => match self.defect {
                 Some(EndsANanosecondLate) => {
                     has_ended(start, length, now.saturating_sub(Duration::from_nanos(1)))
@@ -175,17 +221,14 @@ impl Reference {
                 let other = known.is_some_and(|known| known != start);
                 other || has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
             }
-            (Window::Bucket { limit, .. }, _) if self.has(RefillsWhenTimeGoesBack) => {
-                state.value
-                    > u128::from(now.as_nanos()) * u128::from(limit)
-                        + 5 * u128::from(window.length().as_nanos())
-            }
             (Window::FromFirstHit { .. } | Window::Bucket { .. }, _) => false,
         }
     }
 
     fn state(&self, counted: bool, window: Window, state: State) -> CounterState {
-        let mut result = CounterState::new(counted, state.value);
+        let omits_lead = counted || self.has(OmitsTheClockLead);
+        let lead = if omits_lead { Duration::ZERO } else { state.clock_lead };
+        let mut result = CounterState::new(counted, state.value).with_clock_lead(lead);
         (result.start, result.meta) = (state.start, state.meta);
         match (self.defect, window) {
             (Some(OmitsTheStartOfFirstHitWindows), Window::FromFirstHit { .. }) => result.start = None,
@@ -206,24 +249,28 @@ impl Reference {
 
 /// # Forgetting
 impl Reference {
-    fn forget_some(&self, states: &mut HashMap<Id, State>, now: Timestamp) {
-        self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+    fn forget_some(&self, states: &mut HashMap<Id, State>, length: WindowLength, now: Timestamp) {
+        let latest = self.latest.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        // The clock was wrong before.
+        if now.saturating_add(2 * length.as_duration() + MAX_CLOCK_SKEW).as_nanos() < latest {
+            self.latest.store(now.as_nanos(), Ordering::Relaxed);
+        }
         if self.has(KeepsExpiredCounters) {
             return;
         }
         states.retain(|id, state| match (self.defect, id.kind, state.start) {
             (Some(ForgetsWindowsAtTheirEnd), 0, Some(start)) => !has_ended(start, length_of(id), now),
-            (Some(ForgetsFullBuckets), 2, None) => !has_passed(bucket_full_at(state.value, id.limit), now),
-            _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state.value),
+            (Some(ForgetsFullBuckets), 2, None) => !has_passed(full_at(state), now),
+            _ => !self.is_forgotten(&Id { start: state.start, ..id.clone() }, state),
         });
     }
 
     /// Returns whether this counter is forgotten: as early as the contract allows, if `forgets` is
     /// set.
-    fn is_forgotten(&self, id: &Id, value: u128) -> bool {
+    fn is_forgotten(&self, id: &Id, state: &State) -> bool {
         let from = match (id.kind, id.start) {
             (0 | 1, Some(start)) => retained_until(start, length_of(id), MAX_CLOCK_SKEW),
-            (2, None) => bucket_full_at(value, id.limit).saturating_add(MAX_CLOCK_SKEW),
+            (2, None) => full_at(state).saturating_add(MAX_CLOCK_SKEW),
             _ => return false,
         };
         self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))
@@ -237,6 +284,11 @@ impl Reference {
         let earliest_known = forgotten - forgotten % length.as_nanos() + length.as_nanos();
         CounterState::new(false, 0).with_start(Timestamp::from_nanos(earliest_known))
     }
+}
+
+/// Returns when a bucket is full again.
+fn full_at(state: &State) -> Timestamp {
+    bucket_full_at(state.value, state.bucket.map_or(0, |quota| quota.limit))
 }
 
 fn length_of(id: &Id) -> WindowLength {

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use limited_core::Timestamp;
 use lru::LruCache;
 
 use super::item::ItemKey;
@@ -11,24 +13,42 @@ use super::item::ItemKey;
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// The last known values of counters.
-pub(super) struct ValueCache(Mutex<State>);
+pub(super) struct ValueCache<V>(Mutex<State<V>>);
 
-struct State {
-    values: LruCache<ItemKey, u128>,
-    /// How many counters have been reset.
+struct State<V> {
+    values: LruCache<ItemKey, V>,
+    /// How many counters have been reset, and how often a wrong clock has been corrected.
     resets: u64,
+    /// The latest time that the cache was used at, by the clock as it is now.
+    latest: Timestamp,
 }
 
-impl ValueCache {
+impl<V: Copy> ValueCache<V> {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { values: LruCache::new(CAPACITY), resets: 0 }))
+        Self(Mutex::new(State { values: LruCache::new(CAPACITY), resets: 0, latest: Timestamp::EPOCH }))
     }
 
-    pub(super) fn get(&self, key: &ItemKey) -> Option<u128> {
+    pub(super) fn get(&self, key: &ItemKey) -> Option<V> {
         self.state().values.get(key).copied()
     }
 
-    pub(super) fn put(&self, key: ItemKey, value: u128) {
+    /// Returns the value, unless it may have been cached by a clock that was wrong.
+    ///
+    /// If the time jumps back by more than the skew, the clock was ahead and is corrected. What it
+    /// cached about times to come may change, so everything is dropped.
+    pub(super) fn get_at(&self, key: &ItemKey, now: Timestamp, skew: Duration) -> Option<V> {
+        let mut state = self.state();
+        if now.saturating_add(skew) < state.latest {
+            state.values.clear();
+            // A read in the meantime may be by the wrong clock.
+            state.resets += 1;
+            state.latest = now;
+        }
+        state.latest = state.latest.max(now);
+        state.values.get(key).copied()
+    }
+
+    pub(super) fn put(&self, key: ItemKey, value: V) {
         self.state().values.put(key, value);
     }
 
@@ -47,9 +67,9 @@ impl ValueCache {
         self.state().resets
     }
 
-    /// Stores a value, unless a counter was reset since there were so many `resets`: it may be the
-    /// value before that.
-    pub(super) fn put_unless_reset(&self, key: ItemKey, value: u128, resets: u64) {
+    /// Stores a value, unless a counter was reset or the clock corrected since there were so many
+    /// `resets`: it may be the value before that.
+    pub(super) fn put_unless_reset(&self, key: ItemKey, value: V, resets: u64) {
         let mut state = self.state();
         if state.resets == resets {
             state.values.put(key, value);
@@ -57,7 +77,7 @@ impl ValueCache {
     }
 
     /// Locks, ignoring poison: a panic cannot leave the cache with a wrong value.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use limited_core::bucket::StoredBucket;
 use limited_core::{
-    Counter, CounterState, Dimensions, Result, Timestamp, Window, WindowId, WindowMeta, bucket_full_at,
-    has_ended, retained_until,
+    BucketQuota, Counter, CounterState, Dimensions, Result, Timestamp, Window, WindowId, WindowMeta,
+    has_ended, is_ahead,
 };
 
 use crate::attributes::{
-    COUNT, IDENTIFIER, Item, METADATA, OPENED_AT, SLOT_PREFIX, WINDOW_ID, WINDOW_TIME, key_attributes,
-    number, time, unreadable,
+    CAPACITY, COUNT, IDENTIFIER, Item, LIMIT, METADATA, OPENED_AT, SLOT_PREFIX, WINDOW_ID, WINDOW_TIME,
+    key_attributes, number, time, unreadable,
 };
 use crate::format::{WindowTimeFormat, identifier, window_time};
 
@@ -48,8 +49,14 @@ pub(super) struct CounterItem {
 /// The state of an item. Unknown attributes are ignored, missing ones have a default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ItemState {
+    /// The value: of a bucket in the unit of [`bucket`](Self::bucket), or after
+    /// [`converted`](Self::converted) in that of another quota.
     pub(super) value: u128,
     pub(super) exists: bool,
+    /// The attributes of a bucket, as the item has them.
+    pub(super) bucket: BucketAttributes,
+    /// How far the clock that wrote a bucket is ahead, at least.
+    clock_lead: Duration,
     opened: Option<(Timestamp, Arc<WindowMeta>)>,
     /// When the first hit opened the window, as the item has it.
     pub(super) opened_at: Option<String>,
@@ -57,9 +64,33 @@ pub(super) struct ItemState {
     pub(super) slots: Vec<(String, u64)>,
 }
 
+/// The attributes of a bucket that a write may expect to be unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BucketAttributes {
+    pub(super) count: Option<u128>,
+    pub(super) limit: Option<u64>,
+    pub(super) capacity: Option<u64>,
+}
+
+impl BucketAttributes {
+    /// Returns the bucket; `None` if it is absent. Without a limit, the unit of the count is
+    /// unknown.
+    pub(super) fn stored(self) -> Option<StoredBucket> {
+        let (value, limit) = (self.count?, self.limit?);
+        Some(StoredBucket { value, quota: BucketQuota::new(limit, self.capacity.unwrap_or(limit)) })
+    }
+}
+
 impl ItemState {
     pub(super) fn read(item: &Item, window: Window) -> Result<Self> {
         let string = |name| item.get(name).and_then(|value| value.as_s().ok());
+        let count = number(item, COUNT)?;
+        let bucket = match window {
+            Window::Bucket { .. } => {
+                BucketAttributes { count, limit: number(item, LIMIT)?, capacity: number(item, CAPACITY)? }
+            }
+            Window::Aligned { .. } | Window::FromFirstHit { .. } => BucketAttributes::default(),
+        };
         let start = match window {
             Window::FromFirstHit { .. } => time(item, OPENED_AT)?,
             Window::Aligned { .. } | Window::Bucket { .. } => None,
@@ -73,8 +104,10 @@ impl ItemState {
         let slots = item.iter().filter(|(name, _)| name.starts_with(SLOT_PREFIX));
         let slots = slots.filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
         Ok(Self {
-            value: number(item, COUNT)?.unwrap_or_default(),
+            value: count.unwrap_or_default(),
             exists: true,
+            bucket,
+            clock_lead: Duration::ZERO,
             opened: opened.transpose()?,
             opened_at: string(OPENED_AT).cloned(),
             slots: slots.collect(),
@@ -86,19 +119,50 @@ impl ItemState {
         self.slots.iter().find(|(slot, _)| slot == name).map(|(_, number)| *number)
     }
 
-    /// Returns the state at `now`: that of an absent item if this one has expired.
-    pub(super) fn live(self, window: Window, now: Timestamp) -> Self {
-        if self.has_ended(window, now) { Self { slots: self.slots, ..Self::default() } } else { self }
+    /// Returns the state at `now`: that of an absent item if this one has expired or was written by
+    /// a wrong clock. The value of a bucket is in the unit of `quota`.
+    pub(super) fn live(
+        self,
+        window: Window,
+        quota: Option<BucketQuota>,
+        now: Timestamp,
+        skew: Duration,
+    ) -> Self {
+        match (window, quota) {
+            (Window::Bucket { .. }, Some(quota)) => {
+                let live = self.converted(window, quota, now, skew);
+                let is_full = live.value <= u128::from(now.as_nanos()) * u128::from(quota.limit);
+                // A bucket that is full is the same as an absent one.
+                if is_full { Self { value: 0, ..live } } else { live }
+            }
+            _ if self.has_ended(window, now, skew) => Self { slots: self.slots, ..Self::default() },
+            _ => self,
+        }
     }
 
-    pub(super) fn has_ended(&self, window: Window, now: Timestamp) -> bool {
+    /// Returns the state with the value of a bucket in the unit of `quota`. The value is 0 if only
+    /// a wrong clock can have written it.
+    pub(super) fn converted(
+        self,
+        window: Window,
+        quota: BucketQuota,
+        now: Timestamp,
+        skew: Duration,
+    ) -> Self {
+        let live = self.bucket.stored().map(|stored| stored.live(quota, window.length(), now, skew));
+        let live = live.unwrap_or_default();
+        Self { value: live.value, clock_lead: live.clock_lead, ..self }
+    }
+
+    /// Returns whether a window from the first hit has ended, was opened by a wrong clock, or has
+    /// not been opened.
+    pub(super) fn has_ended(&self, window: Window, now: Timestamp, skew: Duration) -> bool {
         match (window, &self.opened) {
-            (Window::FromFirstHit { length }, Some((start, _))) => has_ended(*start, length, now),
-            // A window that no hit has opened, and a bucket that is full, are the same as an absent
-            // one.
+            (Window::FromFirstHit { length }, Some((start, _))) => {
+                has_ended(*start, length, now) || is_ahead(*start, now, skew)
+            }
             (Window::FromFirstHit { .. }, None) => true,
-            (Window::Bucket { limit, .. }, _) => self.value <= u128::from(now.as_nanos()) * u128::from(limit),
-            (Window::Aligned { .. }, _) => false,
+            (Window::Aligned { .. } | Window::Bucket { .. }, _) => false,
         }
     }
 
@@ -110,19 +174,8 @@ impl ItemState {
             (Window::FromFirstHit { .. }, Some((start, meta))) => {
                 state.with_start(*start).with_meta(Arc::clone(meta))
             }
+            (Window::Bucket { .. }, _) if !counted => state.with_clock_lead(self.clock_lead),
             (Window::FromFirstHit { .. }, None) | (Window::Bucket { .. }, _) => state,
-        }
-    }
-}
-
-/// Returns when an item may be deleted, if it is written at `now` by hits of which this is the
-/// highest ceiling.
-pub(super) fn expiry(window: Window, now: Timestamp, highest_ceiling: u128, skew: Duration) -> Timestamp {
-    match window {
-        Window::Aligned { start, length } => retained_until(start, length, skew),
-        Window::FromFirstHit { length } => retained_until(now, length, skew),
-        Window::Bucket { limit, length } => {
-            bucket_full_at(highest_ceiling, limit).saturating_add(length.as_duration()).saturating_add(skew)
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The one `UpdateItem` that counts hits.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use limited_core::coalesce::{MergedHit, PendingHit};
-use limited_core::{BackendError, Dimensions, Result, Timestamp, Window, WindowId};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use limited_core::bucket::StoredBucket;
+use limited_core::coalesce::{MergedHit, PendingHit};
+use limited_core::{BackendError, BucketQuota, Dimensions, Result, Timestamp, WindowId, WindowLength};
+
+use super::item::BucketAttributes;
 use crate::attributes::{
-    BUCKET_KEY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, METADATA, OPENED_AT, TENANT_ID, UPDATED_AT,
-    USER_ID, WINDOW_ID,
+    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, LIMIT, METADATA, OPENED_AT, TENANT_ID,
+    UPDATED_AT, USER_ID, WINDOW_ID,
 };
 use crate::expression::Update;
 use crate::format::{expires_at, hex_128, timestamp};
@@ -33,15 +37,40 @@ pub(super) enum ExpectedValue {
     AtOrBelowFloor,
 }
 
-/// Whether the hits open a window.
+/// What kind of window it is, and what the item has of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ExpectedWindow {
-    /// No hit opens a window of this kind.
-    NotFromFirstHit,
-    /// The window is open, or no hit has opened it yet.
-    OpenOrAbsent,
-    /// The window has ended. When it was opened, as the item has it.
+    /// An aligned window.
+    Aligned,
+    /// A bucket that was last hit by a quota of the same limit, or an absent one. The quota of the
+    /// last of the hits.
+    Bucket(BucketQuota),
+    /// A window from the first hit, open or absent.
+    OpenOrAbsent(OpenedWithin),
+    /// A window from the first hit that has ended, or that a wrong clock opened. When it was
+    /// opened, as the item has it.
     Ended(Option<String>),
+}
+
+/// When a window from the first hit was opened if it is open: both times are included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OpenedWithin {
+    earliest: String,
+    latest: String,
+}
+
+impl OpenedWithin {
+    /// Returns the starts of the windows that have not ended at `now`, and that are ahead of it by
+    /// no more than `skew`.
+    pub(super) fn of(length: WindowLength, now: Timestamp, skew: Duration) -> Self {
+        let earliest = match now.as_nanos().checked_sub(length.as_nanos()) {
+            // At the first nanosecond after its end, a window has ended.
+            Some(ended) => timestamp(Timestamp::from_nanos(ended.saturating_add(1))),
+            // No window can have ended: every time is greater than this string.
+            None => String::from(" "),
+        };
+        Self { earliest, latest: timestamp(now.saturating_add(skew)) }
+    }
 }
 
 /// Identifies a write.
@@ -71,20 +100,12 @@ impl Update {
     pub(super) fn count(
         expected: &Expected,
         merged: &MergedHit,
-        window: Window,
         first: &PendingHit,
         expiry: Timestamp,
         write: WriteId<'_>,
         now: Timestamp,
     ) -> Result<Self> {
-        if merged.min_after >= TOO_LARGE {
-            return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
-        }
-        let mut update = Self::default();
-        update.name("#count", COUNT);
-        update.stamp(write, now);
-        update.name("#expires", EXPIRES_AT);
-        update.number(":expires", expires_at(expiry));
+        let mut update = Self::of_value(merged.min_after, expiry, write, now)?;
         let (set, condition) = match (&expected.window, expected.value) {
             (ExpectedWindow::Ended(_), _) => ("#count = :least", ""),
             (_, ExpectedValue::Any) => {
@@ -111,7 +132,7 @@ impl Update {
         }
         let allows_absent = expected.allows_absent();
         match &expected.window {
-            ExpectedWindow::NotFromFirstHit => {
+            ExpectedWindow::Aligned => {
                 update.set.push("#expires = :expires".into());
                 update.conditions.push(if allows_absent {
                     format!("(attribute_not_exists(#count) OR {condition})")
@@ -119,16 +140,28 @@ impl Update {
                     condition.into()
                 });
             }
-            ExpectedWindow::OpenOrAbsent => {
+            ExpectedWindow::Bucket(quota) => {
+                update.set.push("#expires = :expires".into());
+                update.quota(*quota);
+                // A value of another limit has another unit.
+                update.conditions.push(if allows_absent {
+                    format!("(attribute_not_exists(#count) OR (#limit = :limit AND {condition}))")
+                } else {
+                    format!("#limit = :limit AND {condition}")
+                });
+            }
+            ExpectedWindow::OpenOrAbsent(opened) => {
                 update.set.push("#expires = if_not_exists(#expires, :expires)".into());
                 update.open(first, |name, value| format!("{name} = if_not_exists({name}, {value})"));
-                // A window opened at or before `:ended` has ended. Strings compare as times do.
+                // Strings compare as times do.
+                let condition = format!("#opened BETWEEN :earliest AND :latest AND {condition}");
                 update.conditions.push(if allows_absent {
-                    format!("(attribute_not_exists(#count) OR (#opened > :ended AND {condition}))")
+                    format!("(attribute_not_exists(#count) OR ({condition}))")
                 } else {
-                    format!("#opened > :ended AND {condition}")
+                    condition
                 });
-                update.text(":ended", last_start_of_ended(now, window));
+                update.text(":earliest", opened.earliest.as_str());
+                update.text(":latest", opened.latest.as_str());
             }
             ExpectedWindow::Ended(opened_at) => {
                 update.set.push("#expires = :expires".into());
@@ -142,6 +175,37 @@ impl Update {
                 };
                 update.conditions.push(condition.into());
             }
+        }
+        Ok(update)
+    }
+
+    /// Returns the update that replaces a bucket by `new`, if it is unchanged; an error for numbers
+    /// that DynamoDB cannot store.
+    pub(super) fn replace_bucket(
+        old: BucketAttributes,
+        new: StoredBucket,
+        expiry: Timestamp,
+        write: WriteId<'_>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let mut update = Self::of_value(new.value, expiry, write, now)?;
+        update.set.push("#count = :count".into());
+        update.number(":count", new.value);
+        update.set.push("#expires = :expires".into());
+        update.quota(new.quota);
+        for (short, old) in [
+            ("count", old.count),
+            ("limit", old.limit.map(u128::from)),
+            ("capacity", old.capacity.map(u128::from)),
+        ] {
+            let condition = match old {
+                Some(old) => {
+                    update.number(&format!(":old_{short}"), old);
+                    format!("#{short} = :old_{short}")
+                }
+                None => format!("attribute_not_exists(#{short})"),
+            };
+            update.conditions.push(condition);
         }
         Ok(update)
     }
@@ -187,6 +251,29 @@ impl Update {
         }
     }
 
+    /// Returns the part of an update that does not depend on the window; an error if the value, or
+    /// the least value, is one that DynamoDB cannot store.
+    fn of_value(value: u128, expiry: Timestamp, write: WriteId<'_>, now: Timestamp) -> Result<Self> {
+        if value >= TOO_LARGE {
+            return Err(BackendError::invalid("a count or an arrival time has more than 38 digits"));
+        }
+        let mut update = Self::default();
+        update.name("#count", COUNT);
+        update.stamp(write, now);
+        update.name("#expires", EXPIRES_AT);
+        update.number(":expires", expires_at(expiry));
+        Ok(update)
+    }
+
+    /// Writes the quota of the last hit on a bucket.
+    fn quota(&mut self, quota: BucketQuota) {
+        for (short, name, number) in [("limit", LIMIT, quota.limit), ("capacity", CAPACITY, quota.capacity)] {
+            self.name(&format!("#{short}"), name);
+            self.number(&format!(":{short}"), number);
+            self.set.push(format!("#{short} = :{short}"));
+        }
+    }
+
     /// Writes the number of this write to the writer's slot, where a repeated or late write finds
     /// it; and the time.
     fn stamp(&mut self, write: WriteId<'_>, now: Timestamp) {
@@ -226,15 +313,6 @@ impl Update {
 /// them allows.
 fn max_before_at_floor(merged: &MergedHit) -> u128 {
     merged.floor().min(merged.max_before)
-}
-
-/// Returns the latest start of a window that has ended by `now`.
-fn last_start_of_ended(now: Timestamp, window: Window) -> String {
-    match now.as_nanos().checked_sub(window.length().as_nanos()) {
-        Some(start) => timestamp(Timestamp::from_nanos(start)),
-        // No window can have ended: every time is greater than this string.
-        None => String::from(" "),
-    }
 }
 
 #[cfg(test)]

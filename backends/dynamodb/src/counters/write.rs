@@ -1,14 +1,19 @@
 //! The write of a batch of hits: one request, unless the item is not as expected.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnValue;
+use limited_core::bucket::convert;
 use limited_core::coalesce::{MergedHit, PendingHit, Results, admissible, merge, values_after};
-use limited_core::{BackendError, CounterState, Result, Timestamp, Window};
+use limited_core::{
+    BackendError, BucketQuota, CounterState, Result, Timestamp, Window, bucket_full_at, retained_until,
+};
 
-use super::Counters;
-use super::item::{CounterItem, ItemKey, ItemState, expiry};
-use super::update::{Expected, ExpectedValue, ExpectedWindow, WriteId};
+use super::bucket_batch::{BucketBatch, in_unit};
+use super::item::{CounterItem, ItemKey, ItemState};
+use super::update::{Expected, ExpectedValue, ExpectedWindow, OpenedWithin, WriteId};
+use super::{Counters, write_number};
 use crate::client::{UpdateError, UpdateOutcome};
 use crate::expression::Update;
 
@@ -25,6 +30,14 @@ enum Attempt {
     ConditionFailed(ItemState),
 }
 
+/// The outcome of one round.
+enum Round {
+    /// The result of each hit.
+    Done(Vec<CounterState>),
+    /// The item was not as expected. Its state.
+    Again(ItemState),
+}
+
 impl Counters {
     /// Writes the hits. Returns the result of each as if they had been written in order, one by
     /// one.
@@ -36,37 +49,29 @@ impl Counters {
     }
 
     async fn try_write(&self, item: &CounterItem, hits: &[PendingHit]) -> Result<Vec<CounterState>> {
-        let window = item.window;
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
-        let mut seen: Option<ItemState> = None;
+        // Hits in different units cannot be merged, so their write needs to know the state.
+        let mut seen = match common_limit(hits) {
+            Some(_) => None,
+            None => Some(self.read(&item.key, item.window).await?),
+        };
+        let mut is_contended = false;
         for _ in 0..MAX_ROUNDS {
-            let live = seen.clone().map(|seen| match window {
-                // Each hit brings a floor, which depends on its own time.
-                Window::Bucket { .. } => seen,
-                _ => seen.live(window, now),
-            });
-            let chosen = admissible(hits, live.as_ref().map_or(0, |live| live.value));
-            let Some(merged) = merge(hits, &chosen) else {
-                // No hit can be counted, so there is nothing to write.
-                let live = match live {
-                    Some(live) => live,
-                    None => self.read(&item.key, window).await?.live(window, now),
-                };
-                self.remember_tat(item, live.value);
-                return Ok(vec![live.counter_state(false, live.value, window); hits.len()]);
-            };
-            let expected = self.expected(item, seen.as_ref(), &merged, now);
-            match self.attempt(item, hits, &chosen, &merged, &expected, now).await? {
-                Attempt::Applied(after) => {
-                    self.remember_tat(item, after.value);
-                    // A clock that jumped back may count in a window that is cached as closed.
-                    self.closed_windows.remove(&item.key);
-                    self.remove_old_slots(&item.key, &after).await;
-                    let before =
-                        if expected.starts_over() { 0 } else { after.value.saturating_sub(merged.cost) };
-                    return Ok(states(hits, &chosen, before, &after, window));
+            let round = match seen.take() {
+                Some(seen) if self.needs_replacement(item, hits, &seen, now) => {
+                    let converted =
+                        if is_contended { self.in_stored_unit(item, hits, &seen, now) } else { None };
+                    is_contended = true;
+                    match converted {
+                        Some(converted) => self.write_converted(item, hits, &converted, seen, now).await?,
+                        None => self.replace_bucket(item, hits, seen, now).await?,
+                    }
                 }
-                Attempt::ConditionFailed(old) => seen = Some(old),
+                seen => self.write_merged(item, hits, seen, now).await?,
+            };
+            match round {
+                Round::Done(states) => return Ok(states),
+                Round::Again(state) => seen = Some(state),
             }
         }
         Err(BackendError::throttled(
@@ -74,56 +79,200 @@ impl Counters {
         ))
     }
 
-    /// Returns what to expect of the item: the state that this write has seen, or else that of the
-    /// last write.
-    fn expected(
+    /// Returns whether no expression can count the hits on this state of a bucket: their limits
+    /// differ from the stored one, or a wrong clock wrote it.
+    ///
+    /// A value that only a wrong clock can have written is counted on nevertheless if the hits fit
+    /// on top of it, by a larger capacity than that of the writer. To find out, each hit would need
+    /// a longer condition. The bucket is right again within the time in which it fills.
+    fn needs_replacement(
         &self,
         item: &CounterItem,
-        seen: Option<&ItemState>,
-        merged: &MergedHit,
+        hits: &[PendingHit],
+        seen: &ItemState,
         now: Timestamp,
-    ) -> Expected {
-        let window = match (item.window, seen) {
-            (Window::Aligned { .. } | Window::Bucket { .. }, _) => ExpectedWindow::NotFromFirstHit,
-            (window @ Window::FromFirstHit { .. }, Some(seen))
-                if seen.exists && seen.has_ended(window, now) =>
-            {
-                ExpectedWindow::Ended(seen.opened_at.clone())
+    ) -> bool {
+        let Window::Bucket { length } = item.window else { return false };
+        let quota = hits.first().and_then(|hit| hit.bucket);
+        match (common_limit(hits), seen.bucket.stored(), quota) {
+            (None, _, _) => true,
+            (Some(_), Some(stored), Some(quota)) => {
+                let skew = self.client.settings.max_clock_skew;
+                let is_absent = || stored.live(quota, length, now, skew).value == 0 && stored.value > 0;
+                stored.quota.limit != quota.limit || is_absent()
             }
-            (Window::FromFirstHit { .. }, _) => ExpectedWindow::OpenOrAbsent,
+            // A count without a limit, which another program wrote.
+            (Some(_), None, _) => seen.bucket.count.is_some(),
+            (Some(_), Some(_), None) => false,
+        }
+    }
+
+    /// Returns the hits in the unit that the bucket is stored in; `None` if it is absent, or if no
+    /// hit is counted.
+    fn in_stored_unit(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        seen: &ItemState,
+        now: Timestamp,
+    ) -> Option<Vec<PendingHit>> {
+        let stored = seen.bucket.stored()?;
+        let live = stored.live(stored.quota, item.window.length(), now, self.client.settings.max_clock_skew);
+        let converted: Option<Vec<_>> = hits.iter().map(|hit| in_unit(hit, stored.quota.limit)).collect();
+        converted.filter(|converted| live.value > 0 && !admissible(converted, live.value).is_empty())
+    }
+
+    /// Counts the hits in the unit that the bucket is stored in.
+    ///
+    /// If other processes use the bucket by another limit, a replacement may lose against each of
+    /// their writes. This update does not. It rounds against the hits, by less than a nanosecond
+    /// each.
+    async fn write_converted(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        converted: &[PendingHit],
+        seen: ItemState,
+        now: Timestamp,
+    ) -> Result<Round> {
+        let states = match self.write_merged(item, converted, Some(seen), now).await? {
+            Round::Done(states) => states,
+            again @ Round::Again(_) => return Ok(again),
         };
-        let value = match seen.map(|seen| seen.value).or_else(|| self.last_tat.get(&item.key)) {
+        let limit = |hit: &PendingHit| hit.bucket.map_or(0, |quota| quota.limit);
+        let states =
+            states.into_iter().zip(hits.iter().zip(converted)).map(|(mut state, (hit, converted))| {
+                state.value = convert(state.value, limit(converted), limit(hit));
+                if state.counted {
+                    state.value = state.value.min(hit.ceiling);
+                }
+                state
+            });
+        Ok(Round::Done(states.collect()))
+    }
+
+    /// Counts the hits by one update that is right for every state of the item that it expects.
+    async fn write_merged(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        seen: Option<ItemState>,
+        now: Timestamp,
+    ) -> Result<Round> {
+        let (window, skew) = (item.window, self.client.settings.max_clock_skew);
+        let quota = hits.first().and_then(|hit| hit.bucket);
+        let live = seen.clone().map(|seen| match (window, quota) {
+            // Each hit brings a floor, which depends on its own time.
+            (Window::Bucket { .. }, Some(quota)) => seen.converted(window, quota, now, skew),
+            _ => seen.live(window, quota, now, skew),
+        });
+        let chosen = admissible(hits, live.as_ref().map_or(0, |live| live.value));
+        let Some(merged) = merge(hits, &chosen) else {
+            // No hit can be counted, so there is nothing to write.
+            let live = match live {
+                Some(live) => live,
+                None => self.read(&item.key, window).await?.live(window, quota, now, skew),
+            };
+            self.remember_bucket(item, &live);
+            return Ok(Round::Done(vec![live.counter_state(false, live.value, window); hits.len()]));
+        };
+        let last_quota = chosen.last().and_then(|&index| hits[index].bucket);
+        let expected = Expected {
+            value: self.expected_value(item, live.as_ref(), &merged, quota),
+            window: match (window, last_quota) {
+                (Window::Bucket { .. }, Some(quota)) => ExpectedWindow::Bucket(quota),
+                (Window::FromFirstHit { length }, _) => match seen {
+                    Some(seen) if seen.exists && seen.has_ended(window, now, skew) => {
+                        ExpectedWindow::Ended(seen.opened_at)
+                    }
+                    _ => ExpectedWindow::OpenOrAbsent(OpenedWithin::of(length, now, skew)),
+                },
+                (Window::Aligned { .. } | Window::Bucket { .. }, _) => ExpectedWindow::Aligned,
+            },
+        };
+        let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
+        let expiry = expiry(window, now, chosen.iter().map(|&index| &hits[index]), skew);
+        let update = Update::count(&expected, &merged, &hits[chosen[0]], expiry, write, now)?;
+        match self.attempt(item, update, expected.allows_absent(), write).await? {
+            Attempt::Applied(after) => {
+                self.applied(item, &after, now).await;
+                let after = match quota {
+                    // If the response was lost, another process may have converted it since.
+                    Some(quota) => after.converted(window, quota, now, skew),
+                    None => after,
+                };
+                let before = if expected.starts_over() { 0 } else { after.value.saturating_sub(merged.cost) };
+                Ok(Round::Done(states(hits, &chosen, before, &after, window)))
+            }
+            Attempt::ConditionFailed(old) => Ok(Round::Again(old)),
+        }
+    }
+
+    /// Counts the hits on a known state of a bucket, and writes the outcome if that state is
+    /// unchanged.
+    async fn replace_bucket(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+        seen: ItemState,
+        now: Timestamp,
+    ) -> Result<Round> {
+        let skew = self.client.settings.max_clock_skew;
+        let batch = BucketBatch::apply(hits, seen.bucket.stored(), item.window.length(), now, skew);
+        let Some(after) = batch.after else {
+            self.remember_bucket(item, &seen);
+            return Ok(Round::Done(batch.states));
+        };
+        let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
+        let counted = batch.counted.iter().map(|&index| &hits[index]);
+        let expiry = expiry(item.window, now, counted, skew);
+        let update = Update::replace_bucket(seen.bucket, after, expiry, write, now)?;
+        match self.attempt(item, update, seen.bucket.count.is_none(), write).await? {
+            Attempt::Applied(after) => {
+                self.applied(item, &after, now).await;
+                Ok(Round::Done(batch.states))
+            }
+            Attempt::ConditionFailed(old) => Ok(Round::Again(old)),
+        }
+    }
+
+    /// Returns how the value compares to the floor of the hits: in the state that this write has
+    /// seen, or else in that after the last write.
+    fn expected_value(
+        &self,
+        item: &CounterItem,
+        live: Option<&ItemState>,
+        merged: &MergedHit,
+        quota: Option<BucketQuota>,
+    ) -> ExpectedValue {
+        let last_value = || {
+            let (last, quota) = (self.last_buckets.get(&item.key)?, quota?);
+            Some(convert(last.value, last.quota.limit, quota.limit))
+        };
+        match live.map(|live| live.value).or_else(last_value) {
             _ if merged.floor() == 0 => ExpectedValue::Any,
             Some(value) if value > merged.floor() => ExpectedValue::AboveFloor,
             _ => ExpectedValue::AtOrBelowFloor,
-        };
-        Expected { value, window }
+        }
     }
 
     async fn attempt(
         &self,
         item: &CounterItem,
-        hits: &[PendingHit],
-        chosen: &[usize],
-        merged: &MergedHit,
-        expected: &Expected,
-        now: Timestamp,
+        mut update: Update,
+        allows_absent: bool,
+        write: WriteId<'_>,
     ) -> Result<Attempt> {
-        let window = item.window;
-        let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
-        let highest_ceiling = chosen.iter().map(|&index| hits[index].ceiling).max().unwrap_or_default();
-        let expiry = expiry(window, now, highest_ceiling, self.client.settings.max_clock_skew);
-        let mut update = Update::count(expected, merged, window, &hits[chosen[0]], expiry, write, now)?;
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);
         }
         let old = match self.update(&item.key, update).await? {
-            UpdateOutcome::Applied(new) => return Ok(Attempt::Applied(ItemState::read(&new, window)?)),
-            UpdateOutcome::ConditionFailed(Some(old)) => ItemState::read(&old, window)?,
+            UpdateOutcome::Applied(new) => return Ok(Attempt::Applied(ItemState::read(&new, item.window)?)),
+            UpdateOutcome::ConditionFailed(Some(old)) => ItemState::read(&old, item.window)?,
             // The condition holds for an absent item, so there is one, and the server does not
             // return it.
-            UpdateOutcome::ConditionFailed(None) if expected.allows_absent() => {
-                self.read(&item.key, window).await?
+            UpdateOutcome::ConditionFailed(None) if allows_absent => {
+                self.read(&item.key, item.window).await?
             }
             UpdateOutcome::ConditionFailed(None) => ItemState::default(),
         };
@@ -133,15 +282,24 @@ impl Counters {
         Ok(if is_applied { Attempt::Applied(old) } else { Attempt::ConditionFailed(old) })
     }
 
+    /// Does what follows a write that was applied.
+    async fn applied(&self, item: &CounterItem, after: &ItemState, now: Timestamp) {
+        self.remember_bucket(item, after);
+        // A clock that jumped back may count in a window that is cached as closed.
+        self.closed_windows.remove(&item.key);
+        self.remove_old_slots(&item.key, after, now).await;
+    }
+
     async fn update(&self, key: &ItemKey, update: Update) -> Result<UpdateOutcome> {
         let table = &self.client.settings.table;
         let outcome = self.client.update_item(table, key.attributes(), update, ReturnValue::AllNew).await;
         outcome.map_err(UpdateError::into_inner)
     }
 
-    fn remember_tat(&self, item: &CounterItem, value: u128) {
-        if matches!(item.window, Window::Bucket { .. }) {
-            self.last_tat.put(item.key.clone(), value);
+    fn remember_bucket(&self, item: &CounterItem, state: &ItemState) {
+        match state.bucket.stored() {
+            Some(bucket) => self.last_buckets.put(item.key.clone(), bucket),
+            None => self.last_buckets.remove(&item.key),
         }
     }
 
@@ -150,17 +308,46 @@ impl Counters {
     /// If it has more than twice the number of slots to keep, this removes those of the writers
     /// that have been silent for longest. If one of these still repeats a write, that write counts
     /// twice: too much, which is the safe side.
-    async fn remove_old_slots(&self, key: &ItemKey, state: &ItemState) {
+    async fn remove_old_slots(&self, key: &ItemKey, state: &ItemState, now: Timestamp) {
         if state.slots.len() <= 2 * SLOTS_KEPT {
             return;
         }
         let mut slots = state.slots.clone();
-        slots.sort_by_key(|(_, number)| *number);
+        // Numbers are times. One of a wrong clock would stay the highest for long.
+        let latest = write_number(now.saturating_add(self.client.settings.max_clock_skew));
+        slots.sort_by_key(|(_, number)| if *number > latest { 0 } else { *number });
         slots.truncate(slots.len() - SLOTS_KEPT);
         let names = slots.into_iter().map(|(name, _)| name);
         let silent: Vec<String> = names.filter(|name| *name != self.writer_slot).collect();
         // If it fails, the next write to the item tries again.
         let _ = self.update(key, Update::remove_slots(&silent)).await;
+    }
+}
+
+/// Returns the limit of all hits, which determines the unit of a bucket, and 0 for other windows;
+/// `None` if they differ.
+fn common_limit(hits: &[PendingHit]) -> Option<u64> {
+    let mut limits = hits.iter().map(|hit| hit.bucket.map_or(0, |quota| quota.limit));
+    let first = limits.next().unwrap_or_default();
+    limits.all(|limit| limit == first).then_some(first)
+}
+
+/// Returns when an item may be deleted, if these hits are written to it at `now`.
+fn expiry<'h>(
+    window: Window,
+    now: Timestamp,
+    hits: impl Iterator<Item = &'h PendingHit>,
+    skew: Duration,
+) -> Timestamp {
+    match window {
+        Window::Aligned { start, length } => retained_until(start, length, skew),
+        Window::FromFirstHit { length } => retained_until(now, length, skew),
+        Window::Bucket { length } => {
+            let full_at =
+                |hit: &PendingHit| bucket_full_at(hit.ceiling, hit.bucket.map_or(0, |quota| quota.limit));
+            let full_at = hits.map(full_at).max().unwrap_or_default();
+            full_at.saturating_add(length.as_duration()).saturating_add(skew)
+        }
     }
 }
 

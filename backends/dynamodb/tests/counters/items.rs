@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{
-    Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId, WindowLength,
+    Backend, BackendError, BucketQuota, Counter, CounterState, Hit, Key, Timestamp, Window, WindowId,
+    WindowLength,
 };
 use limited_dynamodb::{DynamoDbBackend, DynamoDbBackendBuilder, WindowTimeFormat};
 
@@ -32,6 +33,20 @@ async fn hit(
     now: Timestamp,
 ) -> CounterState {
     backend.increment(&Counter::new("api", key, window).unwrap(), &hit, now).await.unwrap()
+}
+
+/// What a token takes of a bucket per minute.
+const INTERVAL: u128 = WindowLength::MINUTE.as_nanos() as u128;
+
+fn bucket<'a>(key: &'a Key<'a>, quota: BucketQuota) -> Counter<'a> {
+    Counter::new("api", key, Window::Bucket { length: WindowLength::MINUTE }).unwrap().with_bucket(quota)
+}
+
+/// Takes a token at noon.
+async fn token(backend: &DynamoDbBackend, key: &Key<'_>, quota: BucketQuota) -> CounterState {
+    let floor = u128::from(NOON.as_nanos()) * u128::from(quota.limit);
+    let hit = Hit::new(INTERVAL, quota.highest_value(WindowLength::MINUTE, NOON)).with_floor(floor);
+    backend.increment(&bucket(key, quota), &hit, NOON).await.unwrap()
 }
 
 fn text(value: &str) -> AttributeValue {
@@ -89,13 +104,101 @@ async fn window_from_the_first_hit_and_bucket_have_the_documented_attributes() {
     assert_eq!(item["Generation"], text("000000000000000000000000000000ab"));
     assert_eq!(item["Note"], text("first"));
 
-    let bucket = Window::Bucket { limit: 100, length: WindowLength::MINUTE };
     let now = u128::from(NOON.as_nanos()) * 100;
-    let interval = u128::from(WindowLength::MINUTE.as_nanos());
-    let token = Hit::new(interval, now + 100 * interval).with_floor(now);
-    hit(&backend, &key, bucket, token, NOON).await;
-    let item = raw_item(&client(&wire), "limits", "api#user:7", "BUCKET/100/PT1M").await;
-    assert_eq!(item["Count"], AttributeValue::N((now + interval).to_string()));
+    let state = token(&backend, &key, BucketQuota::new(100, 20)).await;
+    assert!(state.counted);
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "BUCKET/PT1M").await;
+    let expected = [
+        "Identifier",
+        "WindowTime",
+        "Count",
+        "Limit",
+        "Capacity",
+        "ExpiresAt",
+        "CreatedAt",
+        "UpdatedAt",
+        "Writer_",
+    ];
+    assert_eq!(names(&item), expected.into_iter().collect());
+    assert_eq!(item["Count"], AttributeValue::N((now + INTERVAL).to_string()));
+    assert_eq!((&item["Limit"], &item["Capacity"]), (&number(100), &number(20)));
+    // It fills in 12 s.
+    assert_eq!(item["ExpiresAt"], number(NOON.as_secs() + 12 + 60 + 5));
+
+    // The quota is that of the last hit that was counted.
+    assert!(token(&backend, &key, BucketQuota::new(100, 30)).await.counted);
+    assert!(!token(&backend, &key, BucketQuota::new(100, 1)).await.counted);
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "BUCKET/PT1M").await;
+    assert_eq!((&item["Limit"], &item["Capacity"]), (&number(100), &number(30)));
+    assert!(token(&backend, &key, BucketQuota::new(50, 40)).await.counted);
+    let item = raw_item(&client(&wire), "limits", "api#user:7", "BUCKET/PT1M").await;
+    assert_eq!((&item["Limit"], &item["Capacity"]), (&number(50), &number(40)));
+    assert_eq!(item["Count"], AttributeValue::N((now / 2 + 2 * INTERVAL).to_string()));
+}
+
+/// Writes a bucket of the key `user` as another program would, or an earlier version.
+async fn put_bucket(wire: &Wire, window_time: &str, attributes: &[(&str, u128)]) {
+    let put = client(wire).put_item().table_name("limits").item("Identifier", text("api#user"));
+    let mut put = put.item("WindowTime", text(window_time)).item("Colour", text("blue"));
+    for (name, value) in attributes {
+        put = put.item(*name, AttributeValue::N(value.to_string()));
+    }
+    put.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn bucket_of_another_writer_is_used_and_a_missing_attribute_has_its_default() {
+    let quota = BucketQuota::new(100, 100);
+    let now = u128::from(NOON.as_nanos());
+    for (attributes, used) in [
+        (&[("Count", now * 50 + 10 * INTERVAL), ("Limit", 50), ("Capacity", 10)][..], 20),
+        (&[("Count", now * 50 + 10 * INTERVAL), ("Limit", 50)], 20),
+        // The unit is unknown.
+        (&[("Count", now * 50 + 10 * INTERVAL)], 0),
+        (&[("Count", now * 50 + 10 * INTERVAL), ("Capacity", 10)], 0),
+        (&[("Limit", 50), ("Capacity", 10)], 0),
+        // Nothing flows in, so no hit was counted.
+        (&[("Count", now), ("Limit", 0), ("Capacity", 0)], 0),
+        (&[], 0),
+    ] {
+        let (wire, backend) = table(|builder| builder).await;
+        put_bucket(&wire, "BUCKET/PT1M", attributes).await;
+        let key = Key::from("user");
+        let state = backend.get(&bucket(&key, quota), NOON).await.unwrap();
+        assert_eq!(state.value.saturating_sub(now * 100), used * INTERVAL, "{attributes:?}");
+        for more in 1..=2 {
+            let state = token(&backend, &key, quota).await;
+            assert_eq!(
+                (state.counted, state.value),
+                (true, now * 100 + (used + more) * INTERVAL),
+                "{attributes:?}"
+            );
+        }
+        let item = raw_item(&client(&wire), "limits", "api#user", "BUCKET/PT1M").await;
+        assert_eq!((&item["Limit"], &item["Capacity"]), (&number(100), &number(100)));
+        assert_eq!(item["Colour"], text("blue"));
+    }
+}
+
+/// The limit used to be part of the key.
+#[tokio::test]
+async fn bucket_in_the_old_format_is_left_alone() {
+    let (wire, backend) = table(|builder| builder).await;
+    let full = u128::from(NOON.as_nanos()) * 100 + 100 * INTERVAL;
+    put_bucket(&wire, "BUCKET/100/PT1M", &[("Count", full)]).await;
+    let old = raw_item(&client(&wire), "limits", "api#user", "BUCKET/100/PT1M").await;
+    assert!(token(&backend, &Key::from("user"), BucketQuota::new(100, 100)).await.counted);
+    assert_eq!(raw_item(&client(&wire), "limits", "api#user", "BUCKET/100/PT1M").await, old);
+}
+
+#[tokio::test]
+async fn limit_in_another_format_is_an_error() {
+    let (wire, backend) = table(|builder| builder).await;
+    put_bucket(&wire, "BUCKET/PT1M", &[("Count", 1), ("Limit", u128::MAX >> 10)]).await;
+    let key = Key::from("user");
+    let counter = bucket(&key, BucketQuota::new(100, 100));
+    let error = backend.get(&counter, NOON).await.unwrap_err();
+    assert!(matches!(&error, BackendError::Corrupt(cause) if cause.message().contains("Limit")), "{error}");
 }
 
 #[tokio::test]

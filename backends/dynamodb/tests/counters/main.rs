@@ -4,6 +4,8 @@
 mod support;
 
 mod capacity;
+mod changed_quota;
 mod items;
 mod requests;
 mod sharing;
+mod wrong_clock;

@@ -139,16 +139,27 @@ async fn thousand_concurrent_hits_on_one_key_take_at_most_five_writes() {
 
 #[tokio::test]
 async fn hit_costs_one_write_unit_with_many_writers() {
-    let wire = Wire::new();
-    let clock = ManualClock::new();
-    wire.backend().await;
-    for writer in 0..40 {
-        let limiter = Limiter::new(wire.builder().build()).clock(clock.clone());
-        assert!(limiter.allow("tenant:42:user:12345").await.unwrap().is_allowed(), "writer {writer}");
-        clock.advance(Duration::from_millis(1));
+    for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket] {
+        let wire = Wire::new();
+        let clock = ManualClock::new();
+        wire.backend().await;
+        for writer in 0..40 {
+            let limiter = Limiter::new(wire.builder().build()).algorithm(algorithm).clock(clock.clone());
+            let decision = limiter.allow("tenant:42:user:12345").await.unwrap();
+            assert!(decision.is_allowed(), "{algorithm}: writer {writer}");
+            clock.advance(Duration::from_millis(1));
+        }
+        let requests = wire.requests();
+        let updates: Vec<_> = requests.iter().filter(|request| request.operation == UPDATE).collect();
+        assert!(updates.iter().all(|request| request.units == Some(1.0)));
+        let removals = updates.iter().filter(|request| {
+            let update = request.request["UpdateExpression"].as_str();
+            update.is_some_and(|update| update.starts_with("REMOVE"))
+        });
+        let removals = removals.count();
+        assert!(
+            (1..=4).contains(&removals),
+            "{algorithm}: {removals} requests to remove slots of 40 writers"
+        );
     }
-    let updates: Vec<_> = wire.requests().into_iter().filter(|request| request.operation == UPDATE).collect();
-    assert!(updates.iter().all(|request| request.units == Some(1.0)));
-    let removals = updates.len() - 40;
-    assert!((1..=4).contains(&removals), "{removals} requests to remove slots of 40 writers");
 }

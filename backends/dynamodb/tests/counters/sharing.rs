@@ -75,6 +75,35 @@ async fn processes_with_skewed_clocks_fill_each_window_once() {
     }
 }
 
+/// Two processes ask all the time. The clock of one is two seconds behind, which is longer than the
+/// bucket takes to fill.
+#[tokio::test]
+async fn process_whose_clock_is_behind_is_not_starved_of_a_bucket() {
+    for quota in [Quota::per_second(10), Quota::per_second(100).burst(10)] {
+        let wire = Wire::new();
+        wire.backend().await;
+        let clocks = [ManualClock::new(), ManualClock::new()];
+        clocks[1].advance(Duration::from_secs(2));
+        let processes = clocks.clone().map(|clock| {
+            Limiter::new(wire.builder().build()).algorithm(Algorithm::TokenBucket).clock(clock).quota(quota)
+        });
+        // The clock that is ahead takes the burst.
+        while processes[1].allow("key").await.unwrap().is_allowed() {}
+        let (start, mut admitted, mut draw) = (clocks[0].now(), [0_u64; 2], 1_u64);
+        while clocks[0].now().saturating_since(start) < Duration::from_secs(3) {
+            // Pauses of up to 8 ms: the generator of Lehmer (1951), so that each run is the same.
+            draw = draw * 48_271 % 0x7FFF_FFFF;
+            clocks.iter().for_each(|clock| clock.advance(Duration::from_nanos(draw % 8_000_000)));
+            let process = usize::from(draw > 0x3FFF_FFFF);
+            admitted[process] += u64::from(processes[process].allow("key").await.unwrap().is_allowed());
+        }
+        let total: u64 = admitted.iter().sum();
+        assert!(total <= quota.limit() * 3, "{quota:?}: {admitted:?}");
+        // Without the lead that refusals report, it would get nothing.
+        assert!(8 * admitted[0] >= total, "{quota:?}: {admitted:?}");
+    }
+}
+
 /// A late write to the previous window is counted until that window is closed: the maximum clock
 /// skew and the operation timeout after its end. A later write can exceed the sliding limit by its
 /// cost, as the README says.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limited::{Algorithm, BackendError};
+use limited::{Algorithm, BackendError, Limiter, ManualClock, Quota};
 
 use crate::support::{Fault, Wire};
 use crate::{backend_error, limiter};
@@ -21,6 +21,64 @@ async fn write_with_a_lost_response_counts_once_and_is_allowed() {
             assert_eq!(decision.used(), used, "{algorithm}");
             assert_eq!(limiter.peek("key").await.unwrap().used(), used, "{algorithm}");
         }
+    }
+}
+
+/// A changed limit takes two requests. Either of their responses is lost, or both.
+#[tokio::test(start_paused = true)]
+async fn write_with_a_lost_response_counts_once_if_the_limit_changed() {
+    for faults in [
+        &[Fault::CutAfter][..],
+        &[Fault::None, Fault::CutAfter],
+        // The repetition of the first request precedes the second.
+        &[Fault::CutAfter, Fault::None, Fault::CutAfter],
+    ] {
+        let wire = Wire::new();
+        let limiter = limiter(&wire).await.algorithm(Algorithm::TokenBucket);
+        for round in 1..=5_u64 {
+            for (limit, used) in [(20, 20), (40, 40)] {
+                let quota = Quota::per_minute(limit);
+                wire.push_faults(faults.iter().copied());
+                let decision = limiter.with_quota(quota).allow("key").await.unwrap();
+                assert!(decision.is_allowed(), "the repetition was not recognised");
+                wire.clear_faults();
+                // Of 40, a token of 20/min takes two, and one of 40/min takes one.
+                let expected = 3 * round - if limit == 20 { 1 } else { 0 };
+                let expected = (expected * used).div_ceil(40);
+                assert_eq!(limiter.with_quota(quota).peek("key").await.unwrap().used(), expected, "{limit}");
+            }
+        }
+    }
+}
+
+/// The write is applied and its response lost. Before it is repeated, another process uses the
+/// bucket by another limit.
+#[tokio::test(start_paused = true)]
+async fn repeated_write_is_recognised_in_a_bucket_that_was_converted_since() {
+    let wire = Wire::new();
+    let clock = ManualClock::new();
+    wire.backend().await;
+    let [one, other] = [(), ()].map(|()| {
+        let backend = wire.builder().first_backoff(Duration::from_millis(100)).build();
+        Limiter::new(backend).clock(clock.clone()).algorithm(Algorithm::TokenBucket)
+    });
+    for used in [3, 6, 9] {
+        wire.push_faults([Fault::CutAfter]);
+        let repeated = tokio::spawn({
+            let one = one.clone();
+            async move { one.with_quota(Quota::per_minute(60)).allow("key").await.unwrap() }
+        });
+        tokio::task::yield_now().await;
+        while !wire.requests().iter().any(|request| request.fault == Fault::CutAfter && request.reached) {
+            tokio::task::yield_now().await;
+        }
+        assert!(other.with_quota(Quota::per_minute(30)).allow("key").await.unwrap().is_allowed());
+        let decision = repeated.await.unwrap();
+        assert!(decision.is_allowed(), "the repetition was not recognised");
+        // What the other process counted meanwhile is included, unless the write began the bucket.
+        assert_eq!(decision.used(), if used == 3 { 1 } else { used });
+        assert_eq!(one.with_quota(Quota::per_minute(60)).peek("key").await.unwrap().used(), used);
+        wire.clear();
     }
 }
 

@@ -23,6 +23,22 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+/// No write was applied twice, so a counter holds exactly what was applied.
+fn assert_no_write_was_applied_twice(wire: &Wire) {
+    let mut applied = HashMap::<(String, String), u32>::new();
+    for request in wire.requests() {
+        if request.operation != "UpdateItem" || !request.is_applied() {
+            continue;
+        }
+        let slot = request.request["ExpressionAttributeNames"]["#slot"].as_str();
+        let number = request.request["ExpressionAttributeValues"][":number"]["N"].as_str();
+        if let (Some(slot), Some(number)) = (slot, number) {
+            *applied.entry((slot.to_owned(), number.to_owned())).or_default() += 1;
+        }
+    }
+    assert!(applied.values().all(|times| *times == 1), "{applied:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -71,16 +87,56 @@ proptest! {
             prop_assert!(used <= admitted + unknown, "{used} counted of {admitted} admitted and {unknown} unknown");
             prop_assert!(used <= 60);
 
-            // No write was applied twice, so the counter holds exactly what was applied.
-            let mut applied = HashMap::<(String, String), u32>::new();
-            for request in wire.requests().iter().filter(|request| request.operation == "UpdateItem" && request.is_applied()) {
-                let slot = request.request["ExpressionAttributeNames"]["#slot"].as_str();
-                let number = request.request["ExpressionAttributeValues"][":number"]["N"].as_str();
-                if let (Some(slot), Some(number)) = (slot, number) {
-                    *applied.entry((slot.to_owned(), number.to_owned())).or_default() += 1;
+            assert_no_write_was_applied_twice(&wire);
+            Ok(())
+        })?;
+    }
+
+    /// Shares of the bucket are in 180ths: a token of 60/h is three of them, one of 45/h four, and
+    /// one of 180/h one.
+    #[test]
+    fn every_admitted_hit_is_counted_once_under_random_faults_and_changing_quotas(
+        faults in prop::collection::vec(fault(), 0..80),
+        writers in 1..4_usize,
+        hits in prop::collection::vec((1..4_u64, 0..30_u64, prop::sample::select(vec![45_u64, 60, 60, 180])), 20..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let wire = Wire::new();
+            let clock = ManualClock::new();
+            wire.backend().await;
+            let limiters: Vec<_> = (0..writers)
+                .map(|_| Limiter::new(wire.builder().build()).clock(clock.clone()).algorithm(Algorithm::TokenBucket))
+                .collect();
+            wire.set_latency(Duration::from_millis(4));
+            wire.push_faults(faults);
+            let mut calls = Vec::new();
+            for (number, (cost, pause, limit)) in hits.iter().copied().enumerate() {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let limiter = limiters[number % writers].clone();
+                let quota = Quota::per_hour(limit);
+                let call = tokio::spawn(async move { limiter.with_quota(quota).allow_n("key", cost).await });
+                calls.push((cost * (180 / limit), call));
+            }
+            let (mut admitted, mut unknown) = (0, 0);
+            for (share, call) in calls {
+                match call.await.unwrap() {
+                    Ok(decision) => admitted += if decision.is_allowed() { share } else { 0 },
+                    Err(error) => {
+                        assert!(error.is_retryable(), "{error}");
+                        unknown += share;
+                    }
                 }
             }
-            prop_assert!(applied.values().all(|times| *times == 1), "{applied:?}");
+            // Requests in flight arrive.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            wire.clear_faults();
+            let used = limiters[0].with_quota(Quota::per_hour(180)).peek("key").await.unwrap().used();
+            prop_assert!(admitted <= used, "{admitted} admitted, and {used} counted");
+            // Conversions round up, by less than a token in all.
+            prop_assert!(used <= admitted + unknown + 1, "{used} counted of {admitted} admitted and {unknown} unknown");
+            prop_assert!(used <= 180);
+            assert_no_write_was_applied_twice(&wire);
             Ok(())
         })?;
     }

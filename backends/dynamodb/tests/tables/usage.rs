@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::body::SdkBody;
 use futures_util::TryStreamExt;
-use limited_core::{BackendError, Key, Timestamp};
+use limited_core::{Backend, BackendError, BucketQuota, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use limited_dynamodb::{DynamoDbBackend, Index, Operation, Usage, UsageStream};
 
 use crate::support::loopback::{NOON, builder, config, hit};
@@ -81,13 +81,28 @@ async fn usage_contains_all_attributes_of_the_item() {
     let usage = backend.usage_by_tenant("acme", later).next().await.unwrap().unwrap();
     assert_eq!(usage.identifier, format!("api#{key}"));
     assert_eq!(usage.window_time, "2026-11-21T12:00:00Z/PT1M");
-    assert_eq!(usage.count, 2);
+    assert_eq!((usage.count, usage.limit, usage.capacity), (2, None, None));
     assert_eq!(usage.expires_at, Some(NOON.saturating_add(Duration::from_secs(125))));
     assert_eq!((usage.created_at, usage.updated_at), (Some(NOON), Some(later)));
     assert_eq!(usage.bucket.as_deref(), Some(key.as_str()));
     assert_eq!(usage.tenant.as_deref(), Some("acme"));
     assert_eq!(usage.user.as_deref(), Some("7"));
     assert_eq!(usage.ip.as_deref(), Some("192.0.2.1"));
+}
+
+#[tokio::test]
+async fn usage_of_a_bucket_contains_its_quota() {
+    let backend = backend().await;
+    let key = Key::new().tenant("acme");
+    let window = Window::Bucket { length: WindowLength::MINUTE };
+    let quota = BucketQuota::new(100, 20);
+    let counter = Counter::new("api", &key, window).unwrap().with_bucket(quota);
+    let floor = u128::from(NOON.as_nanos()) * 100;
+    let hit = Hit::new(7, quota.highest_value(WindowLength::MINUTE, NOON)).with_floor(floor);
+    assert!(backend.increment(&counter, &hit, NOON).await.unwrap().counted);
+    let usage = backend.usage_by_tenant("acme", NOON).next().await.unwrap().unwrap();
+    assert_eq!(usage.window_time, "BUCKET/PT1M");
+    assert_eq!((usage.count, usage.limit, usage.capacity), (floor + 7, Some(100), Some(20)));
 }
 
 #[tokio::test]

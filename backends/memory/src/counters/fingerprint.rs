@@ -10,9 +10,8 @@
 //!
 //! A counter is written as pairs (x, y) of numbers:
 //!
-//! - The first pair, the head, encodes the kind and the length of the window, the limit of a
-//!   bucket, and the lengths of key and namespace in bytes. If the limit of a bucket does not fit,
-//!   it makes a second pair.
+//! - The first pair, the head, encodes the kind and the length of the window, and the lengths of
+//!   key and namespace in bytes.
 //! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
 //!   fourteen, the last fourteen bytes make one more pair.
 //! - A text of eight to fourteen bytes is one pair: its first seven and its last seven bytes. A
@@ -56,9 +55,9 @@ const P: u64 = (1 << 61) - 1;
 const NUMBER_BYTES: usize = 7;
 const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
-/// Number of pairs with random numbers: for head and limit, for keys, and for namespaces. Their sum
-/// stays below 2^124.8.
-const HEAD_PAIRS: usize = 2;
+/// Number of pairs with random numbers: for the head, for keys, and for namespaces. Their sum stays
+/// below 2^124.8.
+const HEAD_PAIRS: usize = 1;
 const KEY_PAIRS: usize = 16;
 const NAMESPACE_PAIRS: usize = 4;
 const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
@@ -159,24 +158,20 @@ impl Secret {
         self.finish(&sums)
     }
 
-    /// Returns the sums of the head, and of a limit that does not fit into it.
+    /// Returns the sums of the head.
     #[inline(always)]
     fn head(&self, counter: &Counter<'_>, key: usize, namespace: usize) -> Sums {
-        let (kind, limit, separate_limit) = match counter.window() {
-            Window::Aligned { .. } => (0, 0, None),
-            Window::FromFirstHit { .. } => (1, 0, None),
-            Window::Bucket { limit, .. } if limit < 1 << 30 => (2, limit, None),
-            Window::Bucket { limit, .. } => (3, 0, Some(limit)),
+        let kind = match counter.window() {
+            Window::Aligned { .. } => 0,
+            Window::FromFirstHit { .. } => 1,
+            Window::Bucket { .. } => 2,
         };
-        // Both numbers are below 2^62.
+        // Both numbers are below 2^50.
         let length = counter.window().length().as_nanos();
         let x = key as u64 | (namespace as u64) << 8 | kind << 16 | (length & 0xFFFF_FFFF) << 18;
-        let y = length >> 32 | limit << 30;
+        let y = length >> 32;
         let mut sums = Sums([0; 2]);
         sums.add(self.pairs[0], x, y);
-        if let Some(limit) = separate_limit {
-            sums.add(self.pairs[1], limit & 0xFFFF_FFFF, limit >> 32);
-        }
         sums
     }
 

@@ -1,15 +1,18 @@
 //! One shard of the store: a table of slots, and the overflow entries that do not fit into slots.
 //! The caller holds its lock.
 
-use limited_core::{CounterState, Hit, Timestamp, Window, WindowId, has_passed};
+use limited_core::bucket::StoredBucket;
+use limited_core::{
+    BucketQuota, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, has_passed,
+};
 
 use super::expiry::NextExpiry;
 use super::fingerprint::Fingerprint;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
-use super::state::{FirstHitWindow, StoredState, increment_bucket, value_unless_full};
+use super::state::{FirstHitWindow, StoredState, get_bucket, increment_bucket, value_unless_full};
 use super::table::Table;
-use super::window_kind::{KindTable, UNINTERNED};
+use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
 
 /// What an operation acts on, and when.
@@ -17,8 +20,20 @@ use super::windows::{Reading, WindowMode, Windows};
 pub(crate) struct Lookup {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) window: Window,
+    /// The quota of a bucket; matters to buckets only.
+    pub(crate) quota: BucketQuota,
+    /// Matters to aligned windows only.
     pub(crate) mode: WindowMode,
     pub(crate) reading: Reading,
+}
+
+impl Lookup {
+    #[inline(always)]
+    pub(crate) fn new(fingerprint: Fingerprint, counter: &Counter<'_>, reading: Reading) -> Self {
+        // Only a reset of a bucket, which ignores it, may have no quota.
+        let quota = counter.bucket().unwrap_or(BucketQuota::new(0, 0));
+        Self { fingerprint, window: counter.window(), quota, mode: WindowMode::of(counter), reading }
+    }
 }
 
 /// The rest of what one operation may sweep.
@@ -40,7 +55,7 @@ impl Budget {
 pub(crate) enum NewCounter {
     Windows(Windows),
     FromFirstHit(FirstHitWindow),
-    Bucket(u128),
+    Bucket(StoredBucket),
 }
 
 impl From<NewCounter> for StoredState {
@@ -48,7 +63,7 @@ impl From<NewCounter> for StoredState {
         match new {
             NewCounter::Windows(windows) => Self::Aligned(Box::new(windows)),
             NewCounter::FromFirstHit(window) => Self::FromFirstHit(window),
-            NewCounter::Bucket(value) => Self::Bucket { value },
+            NewCounter::Bucket(bucket) => Self::Bucket(bucket),
         }
     }
 }
@@ -82,11 +97,9 @@ pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Opti
             let (state, after) = FirstHitWindow::open(hit, lookup.reading.now);
             (state, after.map(NewCounter::FromFirstHit))
         }
-        Window::Bucket { limit, .. } => {
-            let mut value = 0;
-            let state = increment_bucket(&mut value, limit, hit, lookup.reading.now);
-            let after = state.counted.then_some(NewCounter::Bucket(value));
-            (state, after)
+        Window::Bucket { length } => {
+            let (state, after) = increment_bucket(None, lookup.quota, length, hit, lookup.reading);
+            (state, after.map(NewCounter::Bucket))
         }
     }
 }
@@ -97,13 +110,11 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn try_increment(
         &mut self,
-        fingerprint: Fingerprint,
-        window: Window,
+        lookup: &Lookup,
         hit: &Hit<'_>,
-        now: Timestamp,
-        mode: WindowMode,
+        kinds: &KindTable,
     ) -> Option<CounterState> {
-        try_increment_slot(self.table.find_slot(fingerprint)?, window, hit, now, mode)
+        try_increment_slot(self.table.find_slot(lookup.fingerprint)?, lookup, hit, kinds)
     }
 
     /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes
@@ -112,15 +123,29 @@ impl Shard {
         &mut self,
         lookup: &Lookup,
         hit: &Hit<'_>,
+        kinds: &KindTable,
         next_expiry: &NextExpiry,
     ) -> Option<CounterState> {
         let at = self.table.find(lookup.fingerprint)?;
         let slot = self.table.slot_mut(at);
-        let &Lookup { window, mode, reading, .. } = lookup;
-        if let Some(state) = try_increment_slot(slot, window, hit, reading.now, mode) {
+        let &Lookup { window, quota, mode, reading, .. } = lookup;
+        if let Some(state) = try_increment_slot(slot, lookup, hit, kinds) {
             return Some(state);
         }
         match (slot.content(), window) {
+            // The quota changed, or the clock that wrote the value is or was ahead.
+            (SlotContent::Packed(kind_id), Window::Bucket { length }) => {
+                let bucket = kinds.bucket(kind_id).map(|quota| StoredBucket { value: slot.value(), quota });
+                let (state, after) = increment_bucket(bucket, quota, length, hit, reading);
+                if let Some(after) = after {
+                    let kind_id = kinds.intern(Kind::Bucket { length, quota });
+                    let slot = self.bucket_slot(lookup, kind_id, after);
+                    *self.table.slot_mut(at) = slot;
+                    let (expiry, _) = self.expiry(&slot, kinds, reading);
+                    self.schedule(expiry, lookup, next_expiry);
+                }
+                Some(state)
+            }
             // The hit starts a new window, or its count does not fit into the slot.
             (SlotContent::Packed(kind_id), Window::Aligned { start, length }) => {
                 let at_window = reading.in_window(start, length, mode);
@@ -134,7 +159,7 @@ impl Shard {
             }
             _ => {
                 let Some(entry) = self.overflow_at(at) else { return Some(CounterState::default()) };
-                let state = entry.state.increment(window, hit, reading, mode);
+                let state = entry.state.increment(lookup, hit);
                 let expiry = entry.state.retained_until(entry.kind, reading);
                 self.schedule(expiry, lookup, next_expiry);
                 Some(state)
@@ -150,33 +175,38 @@ impl Shard {
         kinds: &KindTable,
         next_expiry: &NextExpiry,
     ) {
-        let kind_id = kinds.intern(lookup.window);
-        let packed = match &new {
-            _ if kind_id == UNINTERNED => None,
-            NewCounter::Windows(windows) => Slot::windows(lookup.fingerprint, kind_id, windows),
-            NewCounter::Bucket(value) => Some(Slot::bucket(lookup.fingerprint, kind_id, *value)),
-            NewCounter::FromFirstHit(_) => None,
+        let slot = match (new, lookup.window) {
+            (NewCounter::Bucket(bucket), Window::Bucket { length }) => {
+                let kind_id = kinds.intern(Kind::Bucket { length, quota: bucket.quota });
+                self.bucket_slot(lookup, kind_id, bucket)
+            }
+            (NewCounter::Windows(windows), Window::Aligned { length, .. }) => {
+                let packed = match kinds.intern(Kind::Aligned { length }) {
+                    UNINTERNED => None,
+                    kind_id => Slot::windows(lookup.fingerprint, kind_id, &windows),
+                };
+                packed.unwrap_or_else(|| self.spill(lookup, StoredState::Aligned(Box::new(windows))))
+            }
+            (new, _) => self.spill(lookup, new.into()),
         };
-        let slot = packed.unwrap_or_else(|| self.spill(lookup, new.into()));
         self.table.insert(slot);
         let (expiry, _) = self.expiry(&slot, kinds, lookup.reading);
         self.schedule(expiry, lookup, next_expiry);
     }
 
     /// Reads a counter. Returns `None` if it is absent.
-    pub(crate) fn get(&self, lookup: &Lookup) -> Option<CounterState> {
+    pub(crate) fn get(&self, lookup: &Lookup, kinds: &KindTable) -> Option<CounterState> {
         let slot = self.table.get(self.table.find(lookup.fingerprint)?)?;
-        let &Lookup { mode, reading, .. } = lookup;
+        let &Lookup { quota, mode, reading, .. } = lookup;
         Some(match (slot.content(), lookup.window) {
             (SlotContent::Packed(_), Window::Aligned { start, length }) => {
                 slot.known(length).get(reading.in_window(start, length, mode))
             }
-            (SlotContent::Packed(_), Window::Bucket { limit, .. }) => {
-                CounterState::new(false, value_unless_full(slot.value(), limit, reading.now))
+            (SlotContent::Packed(kind_id), Window::Bucket { length }) => {
+                let bucket = StoredBucket { value: slot.value(), quota: kinds.bucket(kind_id)? };
+                get_bucket(bucket, quota, length, reading)
             }
-            (SlotContent::Overflow(position), window) => {
-                self.overflow.as_ref()?.get(position)?.state.get(window, reading, mode)
-            }
+            (SlotContent::Overflow(position), _) => self.overflow.as_ref()?.get(position)?.state.get(lookup),
             _ => CounterState::default(),
         })
     }
@@ -284,17 +314,27 @@ impl Shard {
     /// future.
     fn expiry(&self, slot: &Slot, kinds: &KindTable, reading: Reading) -> (Timestamp, Timestamp) {
         let found = match slot.content() {
-            SlotContent::Packed(kind_id) => {
-                kinds.kind(kind_id).map(|kind| (kind, slot.retained_until(kind, reading)))
-            }
+            SlotContent::Packed(kind_id) => kinds.kind(kind_id).map(|kind| {
+                let expiry = slot.retained_until(kind, reading);
+                let rescan_at = match kind {
+                    Kind::Aligned { .. } => expiry,
+                    Kind::Bucket { length, .. } => round_up_expiry(expiry, length, reading),
+                };
+                (expiry, rescan_at)
+            }),
             SlotContent::Overflow(position) => {
                 let entry = self.overflow.as_ref().and_then(|overflow| overflow.get(position));
-                entry.map(|entry| (entry.kind, entry.state.retained_until(entry.kind, reading)))
+                entry.map(|entry| {
+                    let expiry = entry.state.retained_until(entry.kind, reading);
+                    let rescan_at = match entry.kind {
+                        Window::Aligned { .. } => expiry,
+                        kind => round_up_expiry(expiry, kind.length(), reading),
+                    };
+                    (expiry, rescan_at)
+                })
             }
         };
-        found.map_or((Timestamp::EPOCH, Timestamp::EPOCH), |(kind, expiry)| {
-            (expiry, round_up_expiry(expiry, kind, reading))
-        })
+        found.unwrap_or((Timestamp::EPOCH, Timestamp::EPOCH))
     }
 
     /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
@@ -317,6 +357,14 @@ impl Shard {
         }
     }
 
+    /// Returns the slot of a bucket. Stores it in the overflow, if its kind is not interned.
+    fn bucket_slot(&mut self, lookup: &Lookup, kind_id: KindId, bucket: StoredBucket) -> Slot {
+        match kind_id {
+            UNINTERNED => self.spill(lookup, StoredState::Bucket(bucket)),
+            kind_id => Slot::bucket(lookup.fingerprint, kind_id, bucket.value),
+        }
+    }
+
     /// Stores a state in the overflow, and returns the slot that points to it.
     fn spill(&mut self, lookup: &Lookup, state: StoredState) -> Slot {
         let entry = OverflowEntry { fingerprint: lookup.fingerprint, kind: lookup.window, state };
@@ -331,37 +379,43 @@ impl Shard {
     }
 }
 
-/// Counts a hit in a slot that holds a bucket, or windows of which the newest is hit. Returns
-/// `None` otherwise, and changes nothing.
+/// Counts a hit in a slot that holds a bucket that a hit of the same quota wrote, or windows of
+/// which the newest is hit. Returns `None` otherwise, and changes nothing.
 #[inline(always)]
 fn try_increment_slot(
     slot: &mut Slot,
-    window: Window,
+    lookup: &Lookup,
     hit: &Hit<'_>,
-    now: Timestamp,
-    mode: WindowMode,
+    kinds: &KindTable,
 ) -> Option<CounterState> {
-    match (window, mode) {
+    let now = lookup.reading.now;
+    match (lookup.window, lookup.mode) {
         _ if !slot.is_packed() => None,
-        (Window::Aligned { start, length }, _) => slot.try_increment(start, length, hit, now, mode),
-        (Window::Bucket { limit, .. }, WindowMode::Fixed) => {
-            let mut value = slot.value();
-            let state = increment_bucket(&mut value, limit, hit, now);
-            slot.set_value(value);
-            Some(state)
+        (Window::Aligned { start, length }, mode) => slot.try_increment(start, length, hit, now, mode),
+        (Window::Bucket { length }, WindowMode::Fixed) => {
+            if kinds.bucket(slot.kind_id()) != Some(lookup.quota) {
+                return None;
+            }
+            let value = slot.value();
+            match hit.apply(value) {
+                Some(after) => {
+                    slot.set_value(after);
+                    Some(CounterState::new(true, after))
+                }
+                // The clock that wrote the value is or was ahead.
+                None if value > lookup.quota.highest_value(length, now) => None,
+                None => Some(CounterState::new(false, value_unless_full(value, lookup.quota.limit, now))),
+            }
         }
-        _ => None,
+        (Window::Bucket { .. } | Window::FromFirstHit { .. }, _) => None,
     }
 }
 
 /// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first
 /// hit can expire at any time, so their expiry is rounded up to the next of a few moments. Many
 /// entries then expire together.
-fn round_up_expiry(expiry: Timestamp, kind: Window, reading: Reading) -> Timestamp {
-    if matches!(kind, Window::Aligned { .. }) {
-        return expiry;
-    }
-    let retention = Timestamp::EPOCH.saturating_add(kind.length().as_duration()).saturating_add(reading.skew);
+fn round_up_expiry(expiry: Timestamp, length: WindowLength, reading: Reading) -> Timestamp {
+    let retention = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew);
     let step = 1 << (retention.as_nanos() / 16).ilog2();
     expiry.as_nanos().checked_next_multiple_of(step).map_or(Timestamp::MAX, Timestamp::from_nanos)
 }

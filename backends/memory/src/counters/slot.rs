@@ -1,10 +1,11 @@
 //! One entry of a table: 32 bytes with the identity of a counter and its counts.
 
-use limited_core::{CounterState, Hit, Timestamp, Window, WindowLength};
+use limited_core::bucket::StoredBucket;
+use limited_core::{CounterState, Hit, Timestamp, WindowLength};
 
 use super::fingerprint::Fingerprint;
 use super::state::bucket_retained_until;
-use super::window_kind::{KindId, UNINTERNED};
+use super::window_kind::{Kind, KindId, UNINTERNED};
 use super::windows::{KNOWN, Reading, WindowMode, Windows};
 
 /// The counts of a counter if they fit, or the position of its [overflow](super::overflow) entry.
@@ -13,7 +14,7 @@ use super::windows::{KNOWN, Reading, WindowMode, Windows};
 /// |---|---|---|
 /// | 0 | 64 | [`Fingerprint::hash`]; 0 in an empty slot |
 /// | 1 | 40 | [`Fingerprint::tag`] |
-/// | | 8 | the id of the window kind |
+/// | | 8 | the id of the window kind, for a bucket with the quota of the hit that wrote it |
 /// | | 16 | windows: the start of the newest one, upper part |
 /// | 2 | 32 | windows: the start of the newest one, lower part |
 /// | | 32 | windows: the count of the newest one |
@@ -97,7 +98,7 @@ impl Slot {
     }
 
     #[inline(always)]
-    const fn kind_id(&self) -> KindId {
+    pub(crate) const fn kind_id(&self) -> KindId {
         self.0[1].to_le_bytes()[2]
     }
 
@@ -136,11 +137,12 @@ impl Slot {
     }
 
     /// Returns when the entry may be removed, if its window is of this kind.
-    pub(crate) fn retained_until(&self, kind: Window, reading: Reading) -> Timestamp {
+    pub(crate) fn retained_until(&self, kind: Kind, reading: Reading) -> Timestamp {
         match kind {
-            Window::Aligned { length, .. } => self.known(length).retained_until(length, reading),
-            Window::Bucket { limit, length } => bucket_retained_until(self.value(), limit, length, reading),
-            Window::FromFirstHit { .. } => Timestamp::EPOCH,
+            Kind::Aligned { length } => self.known(length).retained_until(length, reading),
+            Kind::Bucket { length, quota } => {
+                bucket_retained_until(StoredBucket { value: self.value(), quota }, length, reading)
+            }
         }
     }
 

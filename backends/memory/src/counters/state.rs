@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use limited_core::bucket::{LiveBucket, StoredBucket};
 use limited_core::{
-    CounterState, Hit, Timestamp, Window, WindowId, WindowLength, WindowMeta, bucket_full_at, has_ended,
-    retained_until,
+    BucketQuota, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, WindowMeta, bucket_full_at,
+    has_ended, is_ahead, retained_until,
 };
 
-use super::windows::{Reading, WindowMode, Windows};
+use super::shard::Lookup;
+use super::windows::{Reading, Windows};
 
 /// What is stored for one key in windows of one kind and length.
 #[derive(Clone, Debug)]
 pub(crate) enum StoredState {
     Aligned(Box<Windows>),
     FromFirstHit(FirstHitWindow),
-    Bucket { value: u128 },
+    Bucket(StoredBucket),
 }
 
 /// A window that starts with its first hit.
@@ -26,14 +28,9 @@ pub(crate) struct FirstHitWindow {
 }
 
 impl StoredState {
-    /// Counts `hit`, or changes nothing if it is refused. `mode` matters to aligned windows only.
-    pub(crate) fn increment(
-        &mut self,
-        window: Window,
-        hit: &Hit<'_>,
-        reading: Reading,
-        mode: WindowMode,
-    ) -> CounterState {
+    /// Counts `hit`, or changes nothing if it is refused.
+    pub(crate) fn increment(&mut self, lookup: &Lookup, hit: &Hit<'_>) -> CounterState {
+        let &Lookup { window, quota, mode, reading, .. } = lookup;
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
                 let at = reading.in_window(start, length, mode);
@@ -42,7 +39,7 @@ impl StoredState {
                 state
             }
             (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
-                if has_ended(first_hit.start, length, reading.now) {
+                if first_hit.is_absent(length, reading) {
                     let (state, after) = FirstHitWindow::open(hit, reading.now);
                     if let Some(after) = after {
                         *first_hit = after;
@@ -53,29 +50,30 @@ impl StoredState {
                 first_hit.value = after.unwrap_or(first_hit.value);
                 first_hit.state(after.is_some())
             }
-            (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
-                increment_bucket(value, limit, hit, reading.now)
+            (Self::Bucket(bucket), Window::Bucket { length }) => {
+                let (state, after) = increment_bucket(Some(*bucket), quota, length, hit, reading);
+                *bucket = after.unwrap_or(*bucket);
+                state
             }
             _ => Self::mismatch(),
         }
     }
 
-    /// Reads the counter. `mode` matters to aligned windows only.
-    pub(crate) fn get(&self, window: Window, reading: Reading, mode: WindowMode) -> CounterState {
+    /// Reads the counter.
+    pub(crate) fn get(&self, lookup: &Lookup) -> CounterState {
+        let &Lookup { window, quota, mode, reading, .. } = lookup;
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
                 windows.get(reading.in_window(start, length, mode))
             }
             (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
-                if has_ended(first_hit.start, length, reading.now) {
+                if first_hit.is_absent(length, reading) {
                     CounterState::default()
                 } else {
                     first_hit.state(false)
                 }
             }
-            (Self::Bucket { value }, Window::Bucket { limit, .. }) => {
-                CounterState::new(false, value_unless_full(*value, limit, reading.now))
-            }
+            (Self::Bucket(bucket), Window::Bucket { length }) => get_bucket(*bucket, quota, length, reading),
             _ => Self::mismatch(),
         }
     }
@@ -103,8 +101,8 @@ impl StoredState {
             (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
                 retained_until(first_hit.start, length, reading.skew)
             }
-            (Self::Bucket { value }, Window::Bucket { limit, length }) => {
-                bucket_retained_until(*value, limit, length, reading)
+            (Self::Bucket(bucket), Window::Bucket { length }) => {
+                bucket_retained_until(*bucket, length, reading)
             }
             _ => Timestamp::EPOCH,
         }
@@ -119,24 +117,45 @@ impl StoredState {
 
 /// Returns [`StoredState::retained_until`] of a bucket.
 pub(crate) fn bucket_retained_until(
-    value: u128,
-    limit: u64,
+    bucket: StoredBucket,
     length: WindowLength,
     reading: Reading,
 ) -> Timestamp {
-    bucket_full_at(value, limit).saturating_add(length.as_duration()).saturating_add(reading.skew)
+    bucket_full_at(bucket.value, bucket.quota.limit)
+        .saturating_add(length.as_duration())
+        .saturating_add(reading.skew)
 }
 
-/// Counts `hit` in a bucket, or changes nothing if it is refused.
-#[inline(always)]
-pub(crate) fn increment_bucket(value: &mut u128, limit: u64, hit: &Hit<'_>, now: Timestamp) -> CounterState {
-    match hit.apply(*value) {
-        Some(after) => {
-            *value = after;
-            CounterState::new(true, after)
-        }
-        None => CounterState::new(false, value_unless_full(*value, limit, now)),
+/// Returns the result of a hit on a bucket, which is `None` if it is absent. Also returns the
+/// bucket after the hit, if the hit is counted.
+pub(crate) fn increment_bucket(
+    bucket: Option<StoredBucket>,
+    quota: BucketQuota,
+    length: WindowLength,
+    hit: &Hit<'_>,
+    reading: Reading,
+) -> (CounterState, Option<StoredBucket>) {
+    let live = bucket
+        .map_or_else(LiveBucket::default, |bucket| bucket.live(quota, length, reading.now, reading.skew));
+    match hit.apply(live.value) {
+        Some(value) => (CounterState::new(true, value), Some(StoredBucket { value, quota })),
+        None => (bucket_state(live, quota, reading.now), None),
     }
+}
+
+/// Reads a bucket.
+pub(crate) fn get_bucket(
+    bucket: StoredBucket,
+    quota: BucketQuota,
+    length: WindowLength,
+    reading: Reading,
+) -> CounterState {
+    bucket_state(bucket.live(quota, length, reading.now, reading.skew), quota, reading.now)
+}
+
+fn bucket_state(live: LiveBucket, quota: BucketQuota, now: Timestamp) -> CounterState {
+    let value = value_unless_full(live.value, quota.limit, now);
+    CounterState::new(false, value).with_clock_lead(live.clock_lead)
 }
 
 /// Returns the value of a bucket, or 0 if it is full and so equals an absent one. A full bucket
@@ -152,6 +171,11 @@ impl FirstHitWindow {
         let meta = WindowMeta { id: hit.window_id, metadata: hit.metadata.map(Arc::from) };
         let window = Self { start: now, value, meta: Arc::new(meta) };
         (window.state(true), Some(window))
+    }
+
+    /// Returns whether the window has ended, or was started by a wrong clock.
+    fn is_absent(&self, length: WindowLength, reading: Reading) -> bool {
+        has_ended(self.start, length, reading.now) || is_ahead(self.start, reading.now, reading.skew)
     }
 
     fn state(&self, counted: bool) -> CounterState {

@@ -1,8 +1,11 @@
 use std::collections::HashMap;
 
-use limited_core::{Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
+use limited_core::bucket::StoredBucket;
+use limited_core::{BucketQuota, Key, MAX_CLOCK_SKEW, WindowLength, has_passed, retained_until};
 use proptest::prelude::*;
 
+use super::window_kind::{Kind, UNINTERNED};
+use super::windows::WindowMode;
 use super::*;
 
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -18,7 +21,8 @@ fn count(store: &Counters, key: &str, window: Window, now: Timestamp) -> Counter
     } else {
         0
     });
-    store.increment(&Counter::new("", &key, window).unwrap(), &hit, now).unwrap()
+    let counter = Counter::new("", &key, window).unwrap().with_bucket(BucketQuota::new(1, 1));
+    store.increment(&counter, &hit, now).unwrap()
 }
 
 fn after(time: Timestamp, seconds: u64) -> Timestamp {
@@ -36,7 +40,7 @@ fn slots(store: &Counters) -> (usize, usize) {
 /// Returns a window of each kind.
 fn windows(now: Timestamp) -> [Window; 3] {
     let length = WindowLength::SECOND;
-    [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { limit: 1, length }]
+    [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { length }]
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn operation_scans_a_bounded_number_of_entries() {
 #[test]
 fn buckets_are_swept_in_groups() {
     let store = store();
-    let window = Window::Bucket { limit: 1, length: WindowLength::MINUTE };
+    let window = Window::Bucket { length: WindowLength::MINUTE };
     let (mut now, mut sweeps) = (START, 0);
     for key in 0..60_000_u32 {
         now = now.saturating_add(Duration::from_millis(10));
@@ -162,17 +166,15 @@ fn uninterned_window_kinds_count_like_others() {
     for round in 1..=3 {
         for millis in 1..=400 {
             let length = WindowLength::try_from(Duration::from_millis(100_000 + millis)).unwrap();
-            let kinds = [
-                Window::aligned(START, length),
-                Window::FromFirstHit { length },
-                Window::Bucket { limit: millis, length },
-            ];
+            let kinds =
+                [Window::aligned(START, length), Window::FromFirstHit { length }, Window::Bucket { length }];
             for window in kinds {
                 let key = Key::from("key");
                 let counter = Counter::new("", &key, window).unwrap();
+                let counter = counter.with_bucket(BucketQuota::new(millis, 1));
                 // A bucket counts from its floor.
                 let floor = match window {
-                    Window::Bucket { limit, .. } => u128::from(START.as_nanos()) * u128::from(limit),
+                    Window::Bucket { .. } => u128::from(START.as_nanos()) * u128::from(millis),
                     _ => 0,
                 };
                 let hit = Hit::new(1, floor + 3).with_floor(floor);
@@ -187,6 +189,54 @@ fn uninterned_window_kinds_count_like_others() {
         store.get(&Counter::new("", &Key::from("key"), windows(later)[0]).unwrap(), later);
     }
     assert_eq!((store.len(), slots(&store)), (0, (0, 0)));
+}
+
+/// Returns a hit of one token on a bucket of this quota.
+fn token(quota: BucketQuota, length: WindowLength, now: Timestamp) -> Hit<'static> {
+    let floor = u128::from(now.as_nanos()) * u128::from(quota.limit);
+    Hit::new(length.as_nanos().into(), quota.highest_value(length, now)).with_floor(floor)
+}
+
+#[test]
+fn limits_that_wander_over_more_values_than_are_interned_keep_what_was_counted() {
+    let (store, length, key) = (store(), WindowLength::SECOND, Key::from("key"));
+    let bare = Counter::new("", &key, Window::Bucket { length }).unwrap();
+    let (mut model, mut now, mut admitted) = (None::<StoredBucket>, START, 0);
+    for step in 0..2_000_u64 {
+        now = now.saturating_add(Duration::from_millis(1));
+        let quota = BucketQuota::new(500 + step * 7 % 501, 40);
+        let (counter, hit) = (bare.with_bucket(quota), token(quota, length, now));
+        let before = model.map_or(0, |model| model.live(quota, length, now, MAX_CLOCK_SKEW).value);
+        let after = hit.apply(before);
+        let state = store.increment(&counter, &hit, now).unwrap();
+        assert_eq!((state.counted, state.value), (after.is_some(), after.unwrap_or(before)), "step {step}");
+        assert_eq!(store.get(&counter, now).value, state.value);
+        model = after.map(|value| StoredBucket { value, quota }).or(model);
+        admitted += u64::from(state.counted);
+        assert_eq!((store.len(), slots(&store).1), (1, 1));
+    }
+    assert!((1_000..=2_040).contains(&admitted), "{admitted}");
+    // The windows of other lengths still find room.
+    let kind_id = store.kinds.intern(Kind::Aligned { length });
+    assert_ne!(kind_id, UNINTERNED);
+}
+
+#[test]
+fn bucket_that_a_wrong_clock_wrote_expires_once_it_has_started_over() {
+    let (store, length, quota) = (store(), WindowLength::SECOND, BucketQuota::new(10, 10));
+    let hit = |key: &str, now| {
+        let key = Key::from(key);
+        let counter = Counter::new("", &key, Window::Bucket { length }).unwrap().with_bucket(quota);
+        store.increment(&counter, &token(quota, length, now), now).unwrap()
+    };
+    hit("key", after(START, 31_536_000));
+    let started_over = hit("key", START);
+    assert_eq!(started_over.value, u128::from(START.as_nanos() * 10 + length.as_nanos()));
+    assert_eq!(store.len(), 1);
+    for second in 0..10 {
+        hit("other", after(START, 60 + second));
+    }
+    assert_eq!(store.len(), 1);
 }
 
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use limited_core::{
-    Backend, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner, Result, StoredResult,
-    Timestamp, Window, WindowLength,
+    Backend, BucketQuota, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner, Result,
+    StoredResult, Timestamp, Window, WindowLength,
 };
 use limited_mock::{MockBackend, Operation};
 
@@ -25,7 +25,13 @@ pub(crate) fn in_this_minute<'a>(key: &'a Key<'a>) -> Counter<'a> {
 }
 
 pub(crate) fn in_window<'a>(key: &'a Key<'a>, window: Window) -> Counter<'a> {
-    Counter::new("test", key, window).expect("a valid key")
+    in_bucket(key, window, 10)
+}
+
+/// Returns a counter that has this limit if it is a bucket, and a capacity that nothing exceeds.
+pub(crate) fn in_bucket<'a>(key: &'a Key<'a>, window: Window, limit: u64) -> Counter<'a> {
+    let counter = Counter::new("test", key, window).expect("a valid key");
+    counter.with_bucket(BucketQuota::new(limit, u64::MAX))
 }
 
 /// Polls once, with a waker that wakes nothing.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{FROM_FIRST_HIT, NOW, in_this_minute, in_window, user};
+use crate::common::{FROM_FIRST_HIT, NOW, in_bucket, in_this_minute, in_window, user};
 use limited_core::{
     Backend, Counter, CounterState, Hit, Key, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowLength,
     WindowMeta,
 };
-use limited_mock::MockBackend;
+use limited_mock::{Call, MockBackend};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -43,7 +43,7 @@ fn refused_hit_stores_nothing() {
     for window in [
         Window::aligned(NOW, WindowLength::MINUTE),
         FROM_FIRST_HIT,
-        Window::Bucket { limit: 1, length: WindowLength::MINUTE },
+        Window::Bucket { length: WindowLength::MINUTE },
     ] {
         let counter = in_window(&key, window);
         let refused = block_on(mock.increment(&counter, &Hit::new(6, 5), NOW)).unwrap();
@@ -119,7 +119,7 @@ fn aligned_window_is_known_one_length_and_the_maximum_skew_past_its_end() {
 #[test]
 fn full_bucket_is_absent() {
     let (mock, key) = (MockBackend::new(), user());
-    let counter = in_window(&key, Window::Bucket { limit: 3, length: WindowLength::SECOND });
+    let counter = in_bucket(&key, Window::Bucket { length: WindowLength::SECOND }, 3);
     let arrival = |now: Timestamp| u128::from(now.as_nanos()) * 3;
     let hit = Hit::new(1_000_000_000, u128::MAX).with_floor(arrival(NOW));
     let value = block_on(mock.increment(&counter, &hit, NOW)).unwrap().value;
@@ -135,14 +135,25 @@ fn full_bucket_is_absent() {
 }
 
 #[test]
+fn call_has_the_quota_of_a_bucket() {
+    let (mock, key) = (MockBackend::new(), user());
+    let counter = in_bucket(&key, Window::Bucket { length: WindowLength::SECOND }, 3);
+    block_on(mock.increment(&counter, &Hit::new(1, u128::MAX), NOW)).unwrap();
+    block_on(mock.get(&counter, NOW)).unwrap();
+    block_on(mock.get(&in_this_minute(&key), NOW)).unwrap();
+    let quotas: Vec<_> = mock.calls().iter().map(Call::bucket).collect();
+    assert_eq!(quotas, [counter.bucket(), counter.bucket(), None]);
+}
+
+#[test]
 fn every_window_counts_at_the_last_timestamp() {
     let (mock, key) = (MockBackend::new(), user());
     for window in [
         Window::aligned(Timestamp::MAX, WindowLength::MINUTE),
         Window::FromFirstHit { length: WindowLength::MAX },
-        Window::Bucket { limit: u64::MAX, length: WindowLength::MINUTE },
+        Window::Bucket { length: WindowLength::MAX },
     ] {
-        let counter = in_window(&key, window);
+        let counter = in_bucket(&key, window, u64::MAX);
         let hit = Hit::new(1, u128::MAX).with_floor(u128::MAX - 1);
         for is_counted in [true, false] {
             let state = block_on(mock.increment(&counter, &hit, Timestamp::MAX)).unwrap();

@@ -11,7 +11,7 @@ fn repeated_hit_counts_once_and_returns_its_result() {
     for window in [
         Window::aligned(NOW, WindowLength::MINUTE),
         FROM_FIRST_HIT,
-        Window::Bucket { limit: 10, length: WindowLength::SECOND },
+        Window::Bucket { length: WindowLength::SECOND },
     ] {
         let counter = in_window(&key, window);
         let floor = u128::from(NOW.as_nanos()) * 10;

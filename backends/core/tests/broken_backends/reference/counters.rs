@@ -11,7 +11,7 @@ use super::{Id, Reference, State, yield_to_others};
 use crate::Defect::*;
 
 impl Reference {
-    fn value_after(&self, hit: &Hit<'_>, value: u128, window: Window) -> Option<u128> {
+    fn value_after(&self, hit: &Hit<'_>, value: u128, counter: &Counter<'_>) -> Option<u128> {
         let from = value.max(hit.floor);
         let fits = |after| (after <= hit.ceiling).then_some(after);
         let after = match self.defect {
@@ -27,7 +27,7 @@ impl Reference {
             Some(TruncatesCostsTo64Bits) => Hit { cost: u128::from(hit.cost as u64), ..*hit }.apply(value),
             _ => hit.apply(value),
         };
-        match (self.defect, window) {
+        match (self.defect, counter.bucket()) {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -35,8 +35,9 @@ impl Reference {
                 reason = "the defect"
             )]
             (Some(CountsInFloatingPoint), _) => after.map(|after| after as f64 as u128),
-            (Some(CountsWholeNanoseconds), Window::Bucket { limit, .. }) => {
-                after.map(|after| after / u128::from(limit.max(1)) * u128::from(limit.max(1)))
+            (Some(CountsWholeNanoseconds), Some(quota)) => {
+                let limit = u128::from(quota.limit.max(1));
+                after.map(|after| after / limit * limit)
             }
             _ => after,
         }
@@ -45,11 +46,11 @@ impl Reference {
     pub(super) fn read_counter(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let mut states = self.states();
-        self.forget_some(&mut states, now);
+        self.forget_some(&mut states, window.length(), now);
         if let (Some(ReadsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
             state.value += 1;
         }
-        let state = self.live(states.get(&id), window, now);
+        let state = self.live(states.get(&id), counter, now);
         if self.has(DeletesExpiredCountersOnRead) && state.value == 0 {
             states.remove(&id);
         }
@@ -60,17 +61,24 @@ impl Reference {
         let (id, window, now) = (self.id(counter), counter.window(), self.time(now));
         let busy = matches!(self.states.try_lock(), Err(TryLockError::WouldBlock));
         if busy && self.has(RefusesUnderContention) {
-            return self.state(false, window, self.live(None, window, now));
+            return self.state(false, window, self.live(None, counter, now));
         }
         let mut states = self.states();
-        self.forget_some(&mut states, now);
-        if id.kind == 0 && self.is_forgotten(&id, 0) && !self.has(CountsForgottenWindows) {
+        self.forget_some(&mut states, window.length(), now);
+        if id.kind == 0 && self.is_forgotten(&id, &State::default()) && !self.has(CountsForgottenWindows) {
             return self.refused_as_forgotten(window.length());
+        }
+        if self.has(KeepsAlignedWindowsOfAWrongClock)
+            && states
+                .iter()
+                .any(|(other, _)| other.start > id.start && Id { start: id.start, ..other.clone() } == id)
+        {
+            return self.state(false, window, self.live(None, counter, now));
         }
         if self.has(RefusesUnderContention) {
             yield_to_others();
         }
-        let mut state = self.live(states.get(&id), window, now);
+        let mut state = self.live(states.get(&id), counter, now);
         if self.has(ReplacesWindowsInTwoSteps)
             && states.get(&id).is_some_and(|stored| stored.value > 0)
             && state.value == 0
@@ -79,9 +87,9 @@ impl Reference {
             yield_to_others();
             states = self.states();
             states.remove(&id);
-            state = self.live(None, window, now);
+            state = self.live(None, counter, now);
         }
-        let Some(mut value) = self.value_after(hit, state.value, window) else {
+        let Some(mut value) = self.value_after(hit, state.value, counter) else {
             self.refuse(&mut states, id, &mut state, hit, now, window);
             return self.refusal(window, state);
         };
@@ -90,7 +98,7 @@ impl Reference {
             yield_to_others();
             states = self.states();
             if self.has(ChecksThenAdds) {
-                state = self.live(states.get(&id), window, now);
+                state = self.live(states.get(&id), counter, now);
                 value = state.value.max(hit.floor) + hit.cost;
             }
         }

@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window, WindowId,
-    async_trait, sliding,
+    Acquisition, Backend, BackendError, BucketQuota, ClaimKey, ClaimRequest, Completion, Counter,
+    CounterState, FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window,
+    WindowId, async_trait, bucket, sliding,
 };
 
 use super::Reference;
@@ -47,7 +47,7 @@ impl Backend for Reference {
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         if !self.slides(counter) {
-            return Ok(self.read_counter(counter, now));
+            return Ok(self.read_counter(&self.with_quota(counter)?, now));
         }
         let previous = self.previous_value(counter, now)?;
         Ok(self.read_counter(counter, now).with_previous(previous))
@@ -106,10 +106,21 @@ impl Reference {
         counter.is_sliding() && !self.has(IgnoresSliding)
     }
 
+    /// Returns the counter, which has a quota if it is a bucket.
+    fn with_quota<'a>(&self, counter: &Counter<'a>) -> Result<Counter<'a>> {
+        match bucket::quota(counter) {
+            Err(_) if self.has(AcceptsBucketsWithoutAQuota) => {
+                Ok(counter.with_bucket(BucketQuota::new(1, u64::MAX)))
+            }
+            quota => quota.map(|_| *counter),
+        }
+    }
+
     /// Counts a hit on a fixed or on a sliding counter.
     fn increment_any(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         if !self.slides(counter) {
-            return self.write(|| Ok(self.count_hit(counter, hit, now)));
+            let counter = self.with_quota(counter)?;
+            return self.write(|| Ok(self.count_hit(&counter, hit, now)));
         }
         let previous = self.previous_value(counter, now)?;
         let other = Key::from(format!("{} sliding", counter.key()));

@@ -1,0 +1,91 @@
+//! A rule: a quota of its own for some of the requests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::Quota;
+use crate::http::InvalidPolicyName;
+use crate::http::ratelimit_headers::PolicyName;
+
+pub(super) type Applies = dyn Fn(&Parts) -> bool + Send + Sync;
+
+/// A quota of its own for some of the requests of a layer, such as those of one route.
+///
+/// Requests of different rules are counted apart, and apart from requests that no rule applies to.
+/// [`RateLimitLayer::rule`](super::RateLimitLayer::rule) has an example.
+///
+/// In axum, a layer of the router finds the route of a request by
+/// `parts.extensions.get::<MatchedPath>()`. Its text is that of the route, such as `/users/{id}`.
+#[derive(Clone)]
+pub struct RateLimitRule {
+    pub(super) name: PolicyName,
+    pub(super) namespace: Option<Arc<str>>,
+    pub(super) quota: Quota,
+    pub(super) applies: Arc<Applies>,
+}
+
+impl RateLimitRule {
+    /// Creates a rule for the requests that `applies` accepts. The name is that of the policy in
+    /// headers and bodies.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicyName`] if a header cannot contain the name: it must be printable ASCII and
+    /// not empty.
+    pub fn new(
+        name: impl Into<String>,
+        quota: Quota,
+        applies: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, InvalidPolicyName> {
+        Ok(Self { name: PolicyName::new(name)?, namespace: None, quota, applies: Arc::new(applies) })
+    }
+
+    /// Sets the [namespace](crate::Limiter::namespace) that the requests are counted in. Default:
+    /// that of the limiter, a slash, and the name of the rule, with `%` and `/` in the name as
+    /// `%25` and `%2F`.
+    #[must_use]
+    pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
+        Self { namespace: Some(namespace.into()), ..self }
+    }
+
+    /// Returns the namespace of the rule of a limiter.
+    ///
+    /// The escaped name contains no slash. So no two pairs of a namespace and a name meet.
+    pub(super) fn namespace_in(&self, limiter: &str) -> Arc<str> {
+        match &self.namespace {
+            Some(namespace) => Arc::clone(namespace),
+            None => {
+                let name = self.name.as_str().replace('%', "%25").replace('/', "%2F");
+                format!("{limiter}/{name}").into()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RateLimitRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitRule")
+            .field("name", &self.name.as_str())
+            .field("namespace", &self.namespace)
+            .field("quota", &format_args!("{}", self.quota))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_of_different_rules_differ() {
+        let namespace = |limiter: &str, name: &str| {
+            RateLimitRule::new(name, Quota::per_minute(1), |_| true).unwrap().namespace_in(limiter)
+        };
+        assert_eq!(&*namespace("", "login"), "/login");
+        assert_eq!(&*namespace("api", "login"), "api/login");
+        assert_ne!(namespace("api", "a/b"), namespace("api/a", "b"));
+        assert_ne!(namespace("api", "a/b"), namespace("api", "a%2Fb"));
+    }
+}
