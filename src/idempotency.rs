@@ -95,8 +95,8 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// NaN and infinities are `null`, as in `serde_json`. A set is compared in the order in which it
 /// serializes: use `BTreeSet`, not `HashSet`.
 ///
-/// The [name of the function](IdempotentCall::function_name) belongs to the request, if a call has
-/// one.
+/// The [function](IdempotentCall::function_name) and the [tenant](IdempotentCall::tenant) of a call
+/// belong to the request.
 ///
 /// # Results
 ///

@@ -104,8 +104,11 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
         self
     }
 
-    /// Sets the tenant to store with the record. Default: the tenant of a [composed
+    /// Sets the tenant that the function runs for. Default: the tenant of a [composed
     /// key](Key::tenant).
+    ///
+    /// Like the [name of the function](Self::function_name), it belongs to the request and is
+    /// stored with the record. To give each tenant keys of its own, use a composed key.
     pub fn tenant(mut self, tenant: &'a str) -> Self {
         self.tenant = Some(tenant);
         self
@@ -237,8 +240,10 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
 
     /// Returns the hash of the request, and its JSON if that is to be stored.
     fn request<E, T>(&self) -> Result<(RequestHash, Option<String>), RunError<E, T>> {
-        let canonical =
-            || CanonicalJson::new(self.request, self.function_name).map_err(RunError::InvalidRequest);
+        let canonical = || {
+            CanonicalJson::new(self.request, self.function_name, self.tenant)
+                .map_err(RunError::InvalidRequest)
+        };
         match self.request_hash {
             Some(hash) if self.store_request => Ok((hash, Some(canonical()?.json))),
             Some(hash) => Ok((hash, None)),

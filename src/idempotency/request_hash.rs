@@ -13,29 +13,36 @@ pub(crate) struct CanonicalJson {
 }
 
 impl CanonicalJson {
-    /// Serializes a request of a function as canonical JSON, and computes its SHA-256 (FIPS 180-4).
+    /// Serializes a request as canonical JSON, and computes its SHA-256 (FIPS 180-4).
+    ///
+    /// A function and a tenant, if there are any, belong to the request.
     pub(crate) fn new<R: Serialize + ?Sized>(
         request: &R,
         function_name: Option<&str>,
+        tenant: Option<&str>,
     ) -> Result<Self, serde_json::Error> {
         let json = serde_json::to_string(request)?;
         // Depth is no concern: `Serialize` has just visited it. An exponent beyond 64 bits comes
         // only from a type that serializes as raw JSON, and is compared as written.
         let json = canonical_json(&json, usize::MAX).unwrap_or(json);
-        let request_hash = request_hash(&json, function_name);
+        let request_hash = request_hash(&json, function_name, tenant);
         Ok(Self { json, request_hash })
     }
 }
 
-/// Returns the SHA-256 of the JSON, or, if there is a name, of the name and the JSON.
-fn request_hash(json: &str, function_name: Option<&str>) -> RequestHash {
+/// Returns the SHA-256 of the function, the tenant and the JSON.
+///
+/// Without a function and a tenant it is that of the JSON. No JSON text starts with a zero, so no
+/// two different requests are hashed alike.
+fn request_hash(json: &str, function_name: Option<&str>, tenant: Option<&str>) -> RequestHash {
     let mut hash = Sha256::new();
-    if let Some(name) = function_name {
-        // No JSON text starts with a zero, so this is never the hash of a request without a name.
-        hash.update(b"\0function\0");
-        // A `usize` fits into 64 bits on every platform that Rust supports.
-        hash.update((name.len() as u64).to_be_bytes());
-        hash.update(name);
+    for (tag, value) in [("function", function_name), ("tenant", tenant)] {
+        if let Some(value) = value {
+            hash.update(format!("\0{tag}\0"));
+            // A `usize` fits into 64 bits on every platform that Rust supports.
+            hash.update((value.len() as u64).to_be_bytes());
+            hash.update(value);
+        }
     }
     hash.update(json);
     RequestHash(hash.finalize().into())
@@ -51,7 +58,7 @@ mod tests {
     use super::*;
 
     fn hash(request: &(impl Serialize + ?Sized)) -> String {
-        CanonicalJson::new(request, None).unwrap().request_hash.to_string()
+        CanonicalJson::new(request, None, None).unwrap().request_hash.to_string()
     }
 
     #[test]
@@ -63,7 +70,7 @@ mod tests {
             account: Option<u64>,
         }
         let request = Request { currency: "€", amount: 4.50, account: None };
-        let canonical = CanonicalJson::new(&request, None).unwrap();
+        let canonical = CanonicalJson::new(&request, None, None).unwrap();
         assert_eq!(canonical.json, r#"{"account":null,"amount":4.5,"currency":"€"}"#);
         // The output of `printf null | sha256sum`.
         assert_eq!(hash(&()), "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b");
@@ -71,13 +78,28 @@ mod tests {
 
     #[test]
     fn function_name_is_part_of_the_hash() {
-        let named = |name: &str, json: &str| request_hash(json, Some(name)).to_string();
+        let named = |name: &str, json: &str| request_hash(json, Some(name), None).to_string();
+        let unnamed = request_hash("1", None, None).to_string();
         assert_ne!(named("charge", "1"), named("ship", "1"));
-        assert_ne!(named("charge", "1"), request_hash("1", None).to_string());
+        assert_ne!(named("charge", "1"), unnamed);
         assert_ne!(named("charge1", "2"), named("charge", "12"));
-        assert_ne!(named("", "1"), request_hash("1", None).to_string());
+        assert_ne!(named("", "1"), unnamed);
         // The output of `printf '\0function\0\0\0\0\0\0\0\0\6charge1' | sha256sum`.
         assert_eq!(named("charge", "1"), "fde1c063496c2cf699daa48f8487616c8815bf31ebce7131b3c2ea5151b1279b");
+    }
+
+    #[test]
+    fn tenant_is_part_of_the_hash() {
+        let hash = |function, tenant| request_hash("1", function, tenant).to_string();
+        let hashes = [
+            hash(None, None),
+            hash(None, Some("a")),
+            hash(None, Some("b")),
+            hash(Some("a"), None),
+            hash(Some("a"), Some("b")),
+            hash(Some("b"), Some("a")),
+        ];
+        assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
     }
 
     #[test]
@@ -128,7 +150,7 @@ mod tests {
 
     #[test]
     fn map_with_keys_that_are_not_strings_is_an_error() {
-        assert!(CanonicalJson::new(&HashMap::from([((1, 2), 3)]), None).is_err());
+        assert!(CanonicalJson::new(&HashMap::from([((1, 2), 3)]), None, None).is_err());
     }
 
     proptest! {

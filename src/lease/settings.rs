@@ -177,6 +177,16 @@ macro_rules! setting_methods {
             self.leases.settings.wait_timeout()
         }
 
+        /// Returns how many calls may wait at the same time; `None` if there is no maximum.
+        pub fn get_max_waiting(&self) -> Option<usize> {
+            self.leases.settings.waiting.as_ref().map(|waiting| waiting.max())
+        }
+
+        /// Returns whether a handler is dropped when its claim is lost.
+        pub const fn get_stop_when_lost(&self) -> bool {
+            self.leases.settings.stops_when_lost
+        }
+
         /// Returns how long a claim is renewed at most; `None` if there is no maximum.
         pub const fn get_max_run_time(&self) -> Option<Duration> {
             self.leases.settings.max_run_time()
@@ -202,8 +212,10 @@ mod tests {
         let once = DoOnce::new(());
         assert_eq!((once.get_namespace(), once.get_ttl()), ("", None));
         assert_eq!((once.get_lease(), once.get_wait_timeout()), (Duration::from_secs(30), Duration::ZERO));
+        assert_eq!((once.get_max_waiting(), once.get_stop_when_lost()), (None, false));
         assert_eq!(once.get_max_run_time(), None);
-        let once = once.max_run_time(Duration::ZERO);
+        let once = once.max_waiting(7).stop_when_lost(true).max_run_time(Duration::ZERO);
+        assert_eq!((once.get_max_waiting(), once.get_stop_when_lost()), (Some(7), true));
         assert_eq!(once.get_max_run_time(), Some(MIN_LEASE));
         let once = once.namespace("mails").lease(minute).ttl(minute * 2).wait_timeout(minute * 3);
         assert_eq!((once.get_namespace(), once.get_ttl()), ("mails", Some(minute * 2)));

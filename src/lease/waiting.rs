@@ -19,6 +19,10 @@ impl WaitingCalls {
         Self { max, current: AtomicUsize::new(0) }
     }
 
+    pub(crate) const fn max(&self) -> usize {
+        self.max
+    }
+
     /// Returns a permit, unless as many calls wait as may.
     pub(super) fn enter(self: &Arc<Self>) -> Option<WaitPermit> {
         let more = |current: usize| (current < self.max).then(|| current + 1);

@@ -269,6 +269,19 @@ fn record_of_another_function_is_a_reused_key() {
 }
 
 #[test]
+fn record_of_another_tenant_is_a_reused_key() {
+    everywhere(|idempotency, _| {
+        let call = |tenant: &'static str| {
+            let call = idempotency.call("order-981", &4_200).tenant(tenant);
+            block_on(call.run(async || Ok::<_, String>(tenant.to_owned())))
+        };
+        assert_eq!(call("acme").unwrap(), Outcome::Executed("acme".to_owned()));
+        assert!(matches!(call("umbrella"), Err(RunError::KeyReused)));
+        assert_eq!(call("acme").unwrap(), Outcome::Replayed("acme".to_owned()));
+    });
+}
+
+#[test]
 fn metadata_of_a_call_is_stored_with_the_record() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());

@@ -124,7 +124,9 @@ impl StoredResponse {
         let trailers = (!trailers.is_empty()).then_some(trailers);
         let body = Bytes::from(self.body.decode()?);
         let mut response = Response::new(BufferedBody::full(body, trailers));
-        *response.status_mut() = StatusCode::from_u16(self.status).ok()?;
+        // No server sends an informational status as the last response.
+        let status = StatusCode::from_u16(self.status).ok().filter(|status| !status.is_informational())?;
+        *response.status_mut() = status;
         *response.headers_mut() = decode_headers(self.headers, |name| config.stores_header(name))?;
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         Some(response)

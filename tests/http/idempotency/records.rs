@@ -52,6 +52,7 @@ fn stored_response_of_unknown_format_is_not_replayed() {
     for unknown in [
         json!("another program's"),
         json!({"status": 7, "headers": [], "body": {"text": ""}}),
+        json!({"status": 101, "headers": [], "body": {"text": ""}}),
         json!({"status": 200, "headers": [["a b", {"text": ""}]], "body": {"text": ""}}),
         json!({"status": 200, "headers": [], "body": {"base64": "?"}}),
     ] {
