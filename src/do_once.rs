@@ -51,6 +51,7 @@ use crate::{Claim, Error, RunError};
 /// | the action fails | it can run again at once | it counts as done and does not run again |
 /// | a crash, a panic or a dropped future before it begins | it can run again after the lease expires | the same until it is marked; after that it counts as done |
 /// | a crash, a panic or a dropped future while it runs | it can run again after the lease expires | it counts as done, whether it took effect or not |
+/// | it hangs longer than [`max_run_time`](Self::max_run_time) | it can run again after that | no difference |
 /// | a delay longer than the lease, without renewals | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) | no difference |
 ///
 /// Use `run` for an action that must happen and may repeat after a crash. Make it idempotent, or
@@ -127,7 +128,7 @@ impl<B: Backend> DoOnce<B> {
                 AcquireOutcome::Acquired(guard) => guard,
                 AcquireOutcome::Held(record) => return self.already_held(&record),
             };
-            let value = match self.leases.run_with_renewal(&guard, action(guard.claim.clone())).await {
+            let value = match self.leases.run_with_renewal(&guard, action(guard.claim.clone())).await? {
                 Ok(value) => value,
                 Err(error) => return Err(self.leases.release(&guard, error).await),
             };

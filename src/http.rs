@@ -179,7 +179,8 @@ mod retry_after;
 pub use client_address::{ClientAddress, InvalidNetwork, PeerAddress, TrustedProxies};
 pub use cors::EXPOSED_HEADERS;
 pub use idempotency::{
-    BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure, is_final,
+    BodyComparison, BufferedBody, IdempotencyFuture, IdempotencyLayer, IdempotencyService, OnBackendFailure,
+    is_final,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, UpstreamHeaders};

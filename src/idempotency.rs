@@ -1,6 +1,7 @@
 //! Idempotency: a request runs once, however often it is sent.
 
 mod call;
+mod canonical_json;
 mod outcome;
 mod request_hash;
 
@@ -13,9 +14,15 @@ use limited_core::{Backend, ClaimKind, Clock, Key, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "http")]
+pub(crate) use self::call::Codec;
 pub use self::call::IdempotentCall;
+#[cfg(feature = "http")]
+pub(crate) use self::canonical_json::canonical_json;
 pub use self::outcome::Outcome;
 use crate::clock::LimiterClock;
+#[cfg(feature = "http")]
+use crate::lease::WaitingCalls;
 use crate::lease::{LeaseManager, Settings, setting_methods};
 use crate::{Claim, Error, RunError};
 
@@ -52,6 +59,7 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// | crashes, panics, or its future is dropped | it may run again after the lease expires: **at least once** |
 /// | runs longer than the lease, and renewals succeed | it keeps its claim |
 /// | runs longer than the lease, and renewals fail | another may run at the same time; the one that lost its claim gets [`LeaseLost`](RunError::LeaseLost) and overwrites nothing |
+/// | hangs longer than [`max_run_time`](Self::max_run_time) | the same as if renewals failed; [`stop_when_lost`](Self::stop_when_lost) drops the handler |
 /// | runs, and its result cannot be stored | it will not run again; see [`NotStored`](RunError::NotStored) |
 ///
 /// No record reports a request as finished before its handler has returned. So an effect happens at
@@ -81,10 +89,14 @@ const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// A request is any value that implements `Serialize`. The record has the SHA-256 of its canonical
 /// JSON (RFC 8785), so neither the order of fields nor the notation of numbers makes a different
-/// request. The request itself is stored [on demand](Self::store_requests) only. Integers beyond
-/// 2⁵³ are compared exactly. NaN and infinities are `null`, as in `serde_json`, and fractions are
-/// compared as 64-bit floats. A set is compared in the order in which it serializes: use
-/// `BTreeSet`, not `HashSet`.
+/// request. The request itself is stored [on demand](Self::store_requests) only. Numbers keep all
+/// of their digits, which RFC 8785 would round: integers of any size are compared exactly, and a
+/// number differs from its text. A float equals an integer if both have the same decimal digits.
+/// NaN and infinities are `null`, as in `serde_json`. A set is compared in the order in which it
+/// serializes: use `BTreeSet`, not `HashSet`.
+///
+/// The [function](IdempotentCall::function_name) and the [tenant](IdempotentCall::tenant) of a call
+/// belong to the request.
 ///
 /// # Results
 ///
@@ -106,6 +118,23 @@ impl<B> Idempotency<B> {
     }
 
     setting_methods! { default_ttl: "24 hours" }
+
+    /// Returns the same over claims of HTTP requests, which share no keys with those of plain
+    /// calls. The arguments replace settings that were not set.
+    #[cfg(feature = "http")]
+    pub(crate) fn for_http_requests(mut self, wait_timeout: Duration, max_waiting: usize) -> Self {
+        self.leases.kind = ClaimKind::HttpRequest;
+        let settings = &mut self.leases.settings;
+        settings.wait_timeout.get_or_insert(wait_timeout);
+        settings.waiting.get_or_insert_with(|| Arc::new(WaitingCalls::new(max_waiting)));
+        self
+    }
+
+    /// Returns whether the records contain the requests.
+    #[cfg(feature = "http")]
+    pub(crate) const fn stores_requests(&self) -> bool {
+        self.store_requests
+    }
 
     /// Sets whether a call reads the record before it claims the key. Default: `false`.
     ///

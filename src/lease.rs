@@ -6,7 +6,9 @@
 //!    returns a fencing token. If another owner holds the key, the call polls until the key is
 //!    free, the run is finished, or `wait_timeout` is over.
 //! 2. **Run.** The handler runs while this module renews the lease, after each third of it. If a
-//!    renewal is rejected, [`Claim::is_held`] returns `false` from then on. The handler goes on.
+//!    renewal is rejected, [`Claim::is_held`] returns `false` from then on, and [`Claim::lost`]
+//!    completes. The handler goes on, unless `stop_when_lost` is set. No lease is renewed beyond
+//!    `max_run_time`.
 //! 3. **Finish or release.** The result is recorded, or the key is released after an error. The
 //!    backend rejects both if a newer owner holds the key. The caller then gets
 //!    [`RunError::LeaseLost`], and the newer claim is untouched.
@@ -27,6 +29,7 @@ mod error;
 mod manager;
 mod random_id;
 mod settings;
+mod waiting;
 
 pub(crate) use self::acquire::AcquireOutcome;
 #[cfg(feature = "idempotency")]
@@ -38,3 +41,4 @@ pub(crate) use self::manager::LeaseGuard;
 pub(crate) use self::manager::{ClaimOptions, LeaseManager};
 pub(crate) use self::random_id::random_id;
 pub(crate) use self::settings::{Settings, setting_methods};
+pub(crate) use self::waiting::WaitingCalls;

@@ -1,6 +1,9 @@
 //! The layer that executes requests once.
 
 mod body;
+mod compared_body;
+mod comparison;
+mod comparison_settings;
 mod config;
 mod error;
 mod final_status;
@@ -12,6 +15,7 @@ mod service;
 mod stored_response;
 
 pub use self::body::BufferedBody;
+pub use self::compared_body::BodyComparison;
 pub use self::config::OnBackendFailure;
 pub use self::final_status::is_final;
 pub use self::future::IdempotencyFuture;

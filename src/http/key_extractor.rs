@@ -92,6 +92,11 @@ impl KeyExtractor {
     /// `bearer:sha256={hash}`. The token itself is not part of the key.
     ///
     /// The case of the scheme (`bearer`, `BEARER`) makes no difference.
+    ///
+    /// A new token is a new key. Do not identify the callers of an
+    /// [`IdempotencyLayer`](super::IdempotencyLayer#callers) by tokens that expire: a retry with a
+    /// refreshed token would be executed again. Use the account behind the token, with
+    /// [`from_fn`](Self::from_fn).
     pub fn bearer_token() -> Self {
         Self::part("the bearer token", |parts, key| {
             let value = single_value(parts, &AUTHORIZATION)?;

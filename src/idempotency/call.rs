@@ -5,7 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limited_core::{Backend, ClaimMetadata, FinishResult, Finished, Key, Record, Redacted, StoredResult};
+use limited_core::{
+    Backend, ClaimMetadata, FinishResult, Finished, Key, Record, Redacted, RequestHash, StoredResult,
+};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
@@ -44,31 +46,71 @@ pub struct IdempotentCall<'a, B, R: ?Sized> {
     tenant: Option<&'a str>,
     status_code: Option<u16>,
     store_request: bool,
+    /// Replaces the hash of `request`.
+    request_hash: Option<RequestHash>,
+}
+
+/// How values are written to a record, and read from it. Writing returns the reason if a value
+/// cannot be stored.
+pub(crate) struct Codec<T> {
+    pub(crate) write: fn(&T) -> Result<String, String>,
+    pub(crate) read: fn(&str) -> Result<T, serde_json::Error>,
+}
+
+impl<T: Serialize + DeserializeOwned> Codec<T> {
+    /// Creates a codec for any value. What it writes can be read again.
+    fn json() -> Self {
+        Self { write: |value| readable_json::<T>(value), read: |json| serde_json::from_str(json) }
+    }
 }
 
 /// What to do with an error of the handler.
 enum OnFailure<E> {
     /// Release the key.
     Release,
-    /// Store the error as a result, with these functions to serialize and deserialize it.
-    Store(fn(&E) -> Result<String, serde_json::Error>, fn(&str) -> Result<E, serde_json::Error>),
+    /// Store the error as a result.
+    Store(Codec<E>),
 }
 
 /// # Configuration
 impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
     pub(super) fn new(leases: &LeaseManager<B>, key: Key<'a>, request: &'a R, store_request: bool) -> Self {
         let leases = leases.clone();
-        Self { leases, key, request, function_name: None, tenant: None, status_code: None, store_request }
+        Self {
+            leases,
+            key,
+            request,
+            function_name: None,
+            tenant: None,
+            status_code: None,
+            store_request,
+            request_hash: None,
+        }
     }
 
-    /// Sets the name of the function to store with the record. Default: none.
+    /// Sets the hash that tells requests apart, instead of that of the request and the name of the
+    /// function.
+    #[cfg(feature = "http")]
+    pub(crate) fn request_hash(mut self, hash: RequestHash) -> Self {
+        self.request_hash = Some(hash);
+        self
+    }
+
+    /// Sets the name of the function that runs. Default: none.
+    ///
+    /// The name belongs to the request: a call with this key and another name, or with none, gets
+    /// [`KeyReused`](RunError::KeyReused). So a name that changes makes retries of earlier calls
+    /// fail. The name is also stored with the record.
     pub fn function_name(mut self, name: &'a str) -> Self {
         self.function_name = Some(name);
         self
     }
 
-    /// Sets the tenant to store with the record. Default: the tenant of a [composed
+    /// Sets the tenant that the function runs for. Default: the tenant of a [composed
     /// key](Key::tenant).
+    ///
+    /// Like the [name of the function](Self::function_name), it belongs to the request and is
+    /// stored with the record. To give each tenant keys of its own, use a composed key.
     pub fn tenant(mut self, tenant: &'a str) -> Self {
         self.tenant = Some(tenant);
         self
@@ -91,7 +133,7 @@ impl<'a, B, R: ?Sized> IdempotentCall<'a, B, R> {
     /// Sets how long to wait for another call that is in progress. Default: the setting of
     /// [`Idempotency::wait_timeout`](crate::Idempotency::wait_timeout).
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.leases.settings.wait_timeout = timeout;
+        self.leases.settings.wait_timeout = Some(timeout);
         self
     }
 }
@@ -109,7 +151,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.execute(|_| handler(), OnFailure::Release).await
+        self.execute(|_| handler(), &Codec::json(), OnFailure::Release).await
     }
 
     /// Works like [`Idempotency::run_with`](crate::Idempotency::run_with).
@@ -119,7 +161,7 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.execute(handler, OnFailure::Release).await
+        self.execute(handler, &Codec::json(), OnFailure::Release).await
     }
 
     /// Works like [`Idempotency::run_storing_errors`](crate::Idempotency::run_storing_errors).
@@ -142,24 +184,36 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let store = OnFailure::Store(|error| serde_json::to_string(error), |json| serde_json::from_str(json));
-        self.execute(handler, store).await
+        self.execute(handler, &Codec::json(), OnFailure::Store(Codec::json())).await
+    }
+
+    /// Works like [`run_with`](Self::run_with), and stores values in another form.
+    #[cfg(feature = "http")]
+    pub(crate) async fn run_with_codec<T, E, F, Fut>(
+        self,
+        handler: F,
+        codec: &Codec<T>,
+    ) -> Result<Outcome<T>, RunError<E, T>>
+    where
+        F: FnOnce(Claim) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.execute(handler, codec, OnFailure::Release).await
     }
 
     async fn execute<T, E, F, Fut>(
         self,
         handler: F,
+        codec: &Codec<T>,
         on_failure: OnFailure<E>,
     ) -> Result<Outcome<T>, RunError<E, T>>
     where
-        T: Serialize + DeserializeOwned,
         F: FnOnce(Claim) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let run = async {
-            let CanonicalJson { json, request_hash } =
-                CanonicalJson::new(self.request).map_err(RunError::InvalidRequest)?;
-            let request = self.store_request.then_some(json.as_str());
+            let (request_hash, request) = self.request()?;
+            let request = request.as_deref();
             let key_tenant = || self.key.dimensions().and_then(|dimensions| dimensions.tenant.as_deref());
             let tenant = self.tenant.or_else(key_tenant);
             let metadata = ClaimMetadata::default()
@@ -175,10 +229,10 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
                     Err(RunError::KeyReused)
                 }
                 AcquireOutcome::Held(Record::InProgress(other)) => Err(self.leases.in_progress(&other)),
-                AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, &on_failure),
+                AcquireOutcome::Held(Record::Finished(finished)) => replay(&finished, codec, &on_failure),
                 AcquireOutcome::Acquired(guard) => {
-                    let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await;
-                    self.finish(&guard, outcome, &on_failure).await
+                    let outcome = self.leases.run_with_renewal(&guard, handler(guard.claim.clone())).await?;
+                    self.finish(&guard, outcome, codec, &on_failure).await
                 }
             }
         };
@@ -186,23 +240,35 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
         telemetry::record_run(RunKind::Idempotency, namespace, &self.key, run, Outcome::label).await
     }
 
+    /// Returns the hash of the request, and its JSON if that is to be stored.
+    fn request<E, T>(&self) -> Result<(RequestHash, Option<String>), RunError<E, T>> {
+        let canonical = || {
+            CanonicalJson::new(self.request, self.function_name, self.tenant)
+                .map_err(RunError::InvalidRequest)
+        };
+        match self.request_hash {
+            Some(hash) if self.store_request => Ok((hash, Some(canonical()?.json))),
+            Some(hash) => Ok((hash, None)),
+            None => {
+                let CanonicalJson { json, request_hash } = canonical()?;
+                Ok((request_hash, self.store_request.then_some(json)))
+            }
+        }
+    }
+
     /// Records what the handler returned, or releases the key.
-    async fn finish<T: Serialize + DeserializeOwned, E>(
+    async fn finish<T, E>(
         &self,
         guard: &LeaseGuard<'_>,
         outcome: Result<T, E>,
+        codec: &Codec<T>,
         on_failure: &OnFailure<E>,
     ) -> Result<Outcome<T>, RunError<E, T>> {
         let (result, outcome) = match (outcome, on_failure) {
             (Err(error), OnFailure::Release) => return Err(self.leases.release(guard, error).await),
-            (Ok(value), _) => {
-                let json = serde_json::to_string(&value);
-                let read = |json: &str| serde_json::from_str::<T>(json).map(drop);
-                (stored_result(json, read, StoredResult::Value), Ok(value))
-            }
-            (Err(error), OnFailure::Store(write, read)) => {
-                let json = write(&error);
-                (stored_result(json, |json| read(json).map(drop), StoredResult::Error), Err(error))
+            (Ok(value), _) => (stored_result((codec.write)(&value), StoredResult::Value), Ok(value)),
+            (Err(error), OnFailure::Store(codec)) => {
+                (stored_result((codec.write)(&error), StoredResult::Error), Err(error))
             }
         };
         let omitted = match &result {
@@ -222,33 +288,39 @@ impl<B: Backend, R: Serialize + ?Sized> IdempotentCall<'_, B, R> {
     }
 }
 
-/// Returns the JSON to store, or the reason why it cannot be stored. It must be readable again.
-/// This cannot be an error: the handler has already run, so the record has to say so.
+/// Returns the JSON of a value if the value can be read from it, or the reason why not.
+fn readable_json<T: Serialize + DeserializeOwned>(value: &T) -> Result<String, String> {
+    let json =
+        serde_json::to_string(value).map_err(|error| format!("it cannot be serialized as JSON: {error}"))?;
+    match serde_json::from_str::<T>(&json) {
+        Ok(_) => Ok(json),
+        Err(error) => Err(format!("it cannot be deserialized from its JSON: {error}")),
+    }
+}
+
+/// Returns the result to store. A reason is not an error: the handler has already run, so the
+/// record has to say so.
 fn stored_result(
-    json: Result<String, serde_json::Error>,
-    read: impl FnOnce(&str) -> Result<(), serde_json::Error>,
+    written: Result<String, String>,
     store_as: impl FnOnce(Arc<str>) -> StoredResult,
 ) -> StoredResult {
-    let omitted = |reason: String| StoredResult::Omitted { reason: reason.into() };
-    match json {
-        Err(error) => omitted(format!("it cannot be serialized as JSON: {error}")),
-        Ok(json) => match read(&json) {
-            Err(error) => omitted(format!("it cannot be deserialized from its JSON: {error}")),
-            Ok(()) => store_as(json.into()),
-        },
+    match written {
+        Ok(json) => store_as(json.into()),
+        Err(reason) => StoredResult::Omitted { reason: reason.into() },
     }
 }
 
 /// Returns the result of an earlier run.
-fn replay<T: DeserializeOwned, E>(
+fn replay<T, E>(
     finished: &Finished,
+    codec: &Codec<T>,
     on_failure: &OnFailure<E>,
 ) -> Result<Outcome<T>, RunError<E, T>> {
-    let value = |json| serde_json::from_str(json).map(Outcome::Replayed).map_err(RunError::Decode);
+    let value = |json: &str| (codec.read)(json).map(Outcome::Replayed).map_err(RunError::Decode);
     match (&finished.result, on_failure) {
         (StoredResult::Value(json), _) => value(json),
-        (StoredResult::Error(json), OnFailure::Store(_, read)) => {
-            Err(read(json).map_or_else(RunError::Decode, RunError::ReplayedError))
+        (StoredResult::Error(json), OnFailure::Store(codec)) => {
+            Err((codec.read)(json).map_or_else(RunError::Decode, RunError::ReplayedError))
         }
         (StoredResult::Error(_), OnFailure::Release) => {
             let message = "the stored result is an error; read it with `run_storing_errors`";

@@ -2,12 +2,9 @@
 
 use limited_core::RequestHash;
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The largest integer n for which each integer up to n is a distinct JSON number (RFC 8785,
-/// appendix D).
-const MAX_EXACT_INTEGER: u64 = (1 << 53) - 1;
+use super::canonical_json::canonical_json;
 
 /// A request as canonical JSON, and its hash.
 pub(crate) struct CanonicalJson {
@@ -16,37 +13,39 @@ pub(crate) struct CanonicalJson {
 }
 
 impl CanonicalJson {
-    /// Serializes a request as canonical JSON (RFC 8785), and computes its SHA-256 (FIPS 180-4).
+    /// Serializes a request as canonical JSON, and computes its SHA-256 (FIPS 180-4).
     ///
-    /// RFC 8785 rounds integers that a 64-bit float cannot represent, so that two account numbers
-    /// could become equal. This writes such integers as strings, as appendix D of the RFC
-    /// recommends.
-    pub(crate) fn new<R: Serialize + ?Sized>(request: &R) -> Result<Self, serde_json::Error> {
-        let mut value = serde_json::to_value(request)?;
-        large_integers_to_strings(&mut value);
-        let json = serde_json_canonicalizer::to_string(&value)?;
-        let request_hash = RequestHash(Sha256::digest(&json).into());
+    /// A function and a tenant, if there are any, belong to the request.
+    pub(crate) fn new<R: Serialize + ?Sized>(
+        request: &R,
+        function_name: Option<&str>,
+        tenant: Option<&str>,
+    ) -> Result<Self, serde_json::Error> {
+        let json = serde_json::to_string(request)?;
+        // Depth is no concern: `Serialize` has just visited it. An exponent beyond 64 bits comes
+        // only from a type that serializes as raw JSON, and is compared as written.
+        let json = canonical_json(&json, usize::MAX).unwrap_or(json);
+        let request_hash = request_hash(&json, function_name, tenant);
         Ok(Self { json, request_hash })
     }
 }
 
-/// Replaces integers that a 64-bit float would round by strings.
-fn large_integers_to_strings(value: &mut Value) {
-    match value {
-        Value::Number(number) => {
-            // Compares the text, because features of `serde_json` decide whether it holds large
-            // integers as integers.
-            let text = number.to_string();
-            let digits = text.strip_prefix('-').unwrap_or(&text);
-            let is_integer = digits.bytes().all(|digit| digit.is_ascii_digit());
-            if is_integer && digits.parse().map_or(true, |magnitude: u64| magnitude > MAX_EXACT_INTEGER) {
-                *value = Value::String(text);
-            }
+/// Returns the SHA-256 of the function, the tenant and the JSON.
+///
+/// Without a function and a tenant it is that of the JSON. No JSON text starts with a zero, so no
+/// two different requests are hashed alike.
+fn request_hash(json: &str, function_name: Option<&str>, tenant: Option<&str>) -> RequestHash {
+    let mut hash = Sha256::new();
+    for (tag, value) in [("function", function_name), ("tenant", tenant)] {
+        if let Some(value) = value {
+            hash.update(format!("\0{tag}\0"));
+            // A `usize` fits into 64 bits on every platform that Rust supports.
+            hash.update((value.len() as u64).to_be_bytes());
+            hash.update(value);
         }
-        Value::Array(values) => values.iter_mut().for_each(large_integers_to_strings),
-        Value::Object(members) => members.values_mut().for_each(large_integers_to_strings),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
+    hash.update(json);
+    RequestHash(hash.finalize().into())
 }
 
 #[cfg(test)]
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     fn hash(request: &(impl Serialize + ?Sized)) -> String {
-        CanonicalJson::new(request).unwrap().request_hash.to_string()
+        CanonicalJson::new(request, None, None).unwrap().request_hash.to_string()
     }
 
     #[test]
@@ -71,10 +70,36 @@ mod tests {
             account: Option<u64>,
         }
         let request = Request { currency: "€", amount: 4.50, account: None };
-        let canonical = CanonicalJson::new(&request).unwrap();
+        let canonical = CanonicalJson::new(&request, None, None).unwrap();
         assert_eq!(canonical.json, r#"{"account":null,"amount":4.5,"currency":"€"}"#);
         // The output of `printf null | sha256sum`.
         assert_eq!(hash(&()), "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b");
+    }
+
+    #[test]
+    fn function_name_is_part_of_the_hash() {
+        let named = |name: &str, json: &str| request_hash(json, Some(name), None).to_string();
+        let unnamed = request_hash("1", None, None).to_string();
+        assert_ne!(named("charge", "1"), named("ship", "1"));
+        assert_ne!(named("charge", "1"), unnamed);
+        assert_ne!(named("charge1", "2"), named("charge", "12"));
+        assert_ne!(named("", "1"), unnamed);
+        // The output of `printf '\0function\0\0\0\0\0\0\0\0\6charge1' | sha256sum`.
+        assert_eq!(named("charge", "1"), "fde1c063496c2cf699daa48f8487616c8815bf31ebce7131b3c2ea5151b1279b");
+    }
+
+    #[test]
+    fn tenant_is_part_of_the_hash() {
+        let hash = |function, tenant| request_hash("1", function, tenant).to_string();
+        let hashes = [
+            hash(None, None),
+            hash(None, Some("a")),
+            hash(None, Some("b")),
+            hash(Some("a"), None),
+            hash(Some("a"), Some("b")),
+            hash(Some("b"), Some("a")),
+        ];
+        assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
     }
 
     #[test]
@@ -93,14 +118,29 @@ mod tests {
             assert_ne!(hash(&[[one]]), hash(&[[other]]));
         }
         assert_ne!(hash(&i64::MIN), hash(&(i64::MIN + 1)));
-        assert_eq!(hash(&(base - 1)), hash(&9_007_199_254_740_991_f64));
     }
 
     #[test]
-    fn integers_beyond_64_bits_have_different_hashes_or_are_errors() {
-        let hashes = [u128::MAX, u128::MAX - 1].map(|number| CanonicalJson::new(&number).ok());
-        let [one, other] = hashes.map(|hash| hash.map(|canonical| canonical.request_hash));
-        assert!(one != other || one.is_none());
+    fn integer_and_its_text_are_two_requests() {
+        for number in [1, 9_007_199_254_740_993, u64::MAX] {
+            assert_ne!(hash(&number), hash(&number.to_string()));
+        }
+    }
+
+    #[test]
+    fn integer_and_equal_float_are_one_request_up_to_2_to_the_53() {
+        assert_eq!(hash(&9_007_199_254_740_991_u64), hash(&9_007_199_254_740_991_f64));
+        assert_eq!(hash(&9_007_199_254_740_992_u64), hash(&9_007_199_254_740_992_f64));
+        assert_ne!(hash(&9_007_199_254_740_993_u64), hash(&9_007_199_254_740_992_f64));
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_have_different_hashes() {
+        let base = u128::from(u64::MAX);
+        assert_ne!(hash(&(base + 1)), hash(&(base + 2)));
+        assert_ne!(hash(&u128::MAX), hash(&(u128::MAX - 1)));
+        assert_ne!(hash(&i128::MIN), hash(&(i128::MIN + 1)));
+        assert_ne!(hash(&(base + 1)), hash(&(base + 1).to_string()));
     }
 
     #[test]
@@ -110,7 +150,7 @@ mod tests {
 
     #[test]
     fn map_with_keys_that_are_not_strings_is_an_error() {
-        assert!(CanonicalJson::new(&HashMap::from([((1, 2), 3)])).is_err());
+        assert!(CanonicalJson::new(&HashMap::from([((1, 2), 3)]), None, None).is_err());
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Acquires a key, and waits while another owner holds it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{
@@ -8,6 +9,7 @@ use limited_core::{
 };
 
 use super::manager::{ClaimOptions, LeaseGuard, LeaseManager};
+use super::waiting::{WaitPermit, WaitingCalls};
 use super::{Claim, random_id};
 
 /// The pause before the first poll of a key that another owner holds. Each further pause is twice
@@ -48,7 +50,8 @@ impl<B: Backend> LeaseManager<B> {
                 Acquisition::Acquired(grant) => match self.ensure_live(key, owner, grant).await? {
                     Some(grant) => {
                         let claim = Claim::new(grant, self.settings.clock.clone());
-                        let guard = LeaseGuard { key, owner, metadata: options.metadata, claim };
+                        let deadline = self.renewal_deadline(grant.expires_at);
+                        let guard = LeaseGuard { key, owner, metadata: options.metadata, claim, deadline };
                         return Ok(AcquireOutcome::Acquired(guard));
                     }
                     // Another owner took the key before this call saw its grant. Retry with a new
@@ -73,7 +76,7 @@ impl<B: Backend> LeaseManager<B> {
         let mut is_first = true;
         loop {
             let now = self.now();
-            let request = ClaimRequest::new(owner, self.lease_from(now))
+            let request = ClaimRequest::new(owner, self.first_lease_from(now))
                 .with_request_hash(request_hash)
                 .with_metadata(metadata);
             match self.backend.claim(&key, &request, now).await {
@@ -95,7 +98,7 @@ impl<B: Backend> LeaseManager<B> {
         if now < grant.expires_at {
             return Ok(Some(grant));
         }
-        let expires_at = self.lease_from(now);
+        let expires_at = self.first_lease_from(now);
         Ok(match self.backend.renew(&key, owner, expires_at, now).await? {
             LeaseStatus::Owned => Some(Grant { expires_at, ..grant }),
             LeaseStatus::Lost(_) => None,
@@ -138,16 +141,25 @@ struct PollBackoff {
     /// jump back.
     left: Duration,
     pause: Duration,
+    /// Limits how many calls wait.
+    waiting: Option<Arc<WaitingCalls>>,
+    permit: Option<WaitPermit>,
 }
 
 impl PollBackoff {
     fn new<B>(leases: &LeaseManager<B>) -> Self {
-        let left = leases.settings.wait_timeout;
-        Self { deadline: leases.now().saturating_add(left), left, pause: POLL_INTERVAL }
+        let left = leases.settings.wait_timeout();
+        Self {
+            deadline: leases.now().saturating_add(left),
+            left,
+            pause: POLL_INTERVAL,
+            waiting: leases.settings.waiting.clone(),
+            permit: None,
+        }
     }
 
-    /// Returns the pause before the next poll, or `None` if waiting is over or cannot change the
-    /// result.
+    /// Returns the pause before the next poll, or `None` if waiting is over, cannot change the
+    /// result, or if too many calls wait.
     fn next_pause(
         &mut self,
         now: Timestamp,
@@ -157,6 +169,9 @@ impl PollBackoff {
         let Record::InProgress(other) = record else { return None };
         if !is_same_request(other.request_hash, request_hash) || now >= self.deadline || self.left.is_zero() {
             return None;
+        }
+        if let (Some(waiting), None) = (&self.waiting, &self.permit) {
+            self.permit = Some(waiting.enter()?);
         }
         // If the lease expires at this very moment, the next poll is one nanosecond later.
         let lease = other.expires_at.saturating_since(now).max(Duration::from_nanos(1));

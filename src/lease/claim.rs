@@ -1,8 +1,12 @@
 //! What a handler knows about its claim while it runs.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use limited_core::{FencingToken, Grant, Timestamp};
 
@@ -24,6 +28,8 @@ struct State {
     fencing_token: FencingToken,
     expires_at: AtomicU64,
     is_closed: AtomicBool,
+    /// The tasks that wait for the claim to be closed.
+    waiting: Mutex<Vec<Waker>>,
     status_code: AtomicU32,
     clock: LimiterClock,
 }
@@ -47,6 +53,46 @@ impl Claim {
         !self.0.is_closed.load(Ordering::Acquire) && self.0.clock.now() < self.expires_at()
     }
 
+    /// Completes when the key is no longer [held](Self::is_held): its lease has expired, a renewal
+    /// was rejected, or the run has ended.
+    ///
+    /// A handler uses it to stop before its next effect, as it chooses:
+    ///
+    /// ```
+    /// # use std::future::poll_fn;
+    /// # use std::pin::pin;
+    /// # use std::task::Poll;
+    /// # use limited::{Idempotency, memory::MemoryBackend};
+    /// # async fn prepare() -> Result<u32, &'static str> { Ok(4_200) }
+    /// # pollster::block_on(async {
+    /// # let idempotency = Idempotency::new(MemoryBackend::new());
+    /// let outcome = idempotency.run_with("order-981", &4_200, async |claim| {
+    ///     let (mut lost, mut prepared) = (pin!(claim.lost()), pin!(prepare()));
+    ///     // The same as `select!` of a runtime.
+    ///     poll_fn(|cx| match prepared.as_mut().poll(cx) {
+    ///         Poll::Pending => lost.as_mut().poll(cx).map(|()| Err("the claim is lost")),
+    ///         ready => ready,
+    ///     })
+    ///     .await
+    /// });
+    /// assert_eq!(outcome.await.ok().map(limited::Outcome::into_inner), Some(4_200));
+    /// # });
+    /// ```
+    ///
+    /// It works in other tasks too. The clock of the run decides when a lease has expired.
+    pub async fn lost(&self) {
+        while self.is_held() {
+            let left = self.expires_at().saturating_since(self.0.clock.now());
+            // If the lease expires at this very moment, the next look is one nanosecond later.
+            let mut sleep = self.0.clock.sleep(left.max(Duration::from_nanos(1)));
+            poll_fn(|cx| match self.poll_closed(cx) {
+                Poll::Pending => sleep.as_mut().poll(cx),
+                closed => closed,
+            })
+            .await;
+        }
+    }
+
     /// Returns when the lease expires, unless it is renewed again.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_nanos(self.0.expires_at.load(Ordering::Acquire))
@@ -63,6 +109,7 @@ impl Claim {
             fencing_token: grant.fencing_token,
             expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
             is_closed: AtomicBool::new(false),
+            waiting: Mutex::default(),
             status_code: AtomicU32::new(NO_STATUS_CODE),
             clock,
         }))
@@ -74,6 +121,25 @@ impl Claim {
 
     pub(super) fn close(&self) {
         self.0.is_closed.store(true, Ordering::Release);
+        // Wakers run code of the runtime, so they run outside of the lock.
+        let waiting = mem::take(&mut *self.waiting());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Completes when the claim is closed.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut waiting = self.waiting();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+        }
+        // Read after the waker is stored: a claim that is closed in between wakes it.
+        if self.0.is_closed.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(feature = "idempotency")]

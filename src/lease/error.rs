@@ -19,6 +19,7 @@ use limited_core::{BackendError, Escaped, InvalidKey, debug_sources};
 /// | [`ReplayedError`](Self::ReplayedError) | ran before | finished with the error |
 /// | [`NotStored`](Self::NotStored) | ran, now or before | finished without a result |
 /// | [`LeaseLost`](Self::LeaseLost) | ran now | as the new owner leaves it; free, if an operator removed it |
+/// | [`Stopped`](Self::Stopped) | was dropped before its end | free when its lease expires; or as the new owner leaves it |
 /// | [`NotRecorded`](Self::NotRecorded) | ran now | in progress until the lease expires, or finished |
 /// | `Decode` | ran before | finished with a result of another type |
 /// | [`Backend`](Self::Backend) | did not run | unchanged, or in progress until the lease expires |
@@ -76,6 +77,10 @@ pub enum RunError<E, T = ()> {
         /// The result of the handler.
         outcome: Result<T, E>,
     },
+    /// The claim was lost while the handler ran, and the handler was dropped, because
+    /// [`stop_when_lost`](crate::DoOnce::stop_when_lost) is set. It may have had an effect. Nothing
+    /// was recorded, and another call may run now.
+    Stopped,
     /// The handler ran to its end, but the backend did not confirm the record. The key is in
     /// progress until the lease expires, or it is finished. If it is in progress, the handler may
     /// run again after that, as after a crash.
@@ -100,7 +105,9 @@ impl<E, T> RunError<E, T> {
     /// Returns `false` for the handler's own error: only the caller knows about that.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::InProgress { .. } | Self::LeaseLost { .. } | Self::NotRecorded { .. } => true,
+            Self::InProgress { .. } | Self::LeaseLost { .. } | Self::Stopped | Self::NotRecorded { .. } => {
+                true
+            }
             Self::Backend(error) => error.is_retryable(),
             _ => false,
         }
@@ -140,6 +147,7 @@ impl<E, T> RunError<E, T> {
                 RunError::NotStored { reason, outcome: outcome.map(without_value) }
             }
             Self::LeaseLost { outcome } => RunError::LeaseLost { outcome: without_value(outcome) },
+            Self::Stopped => RunError::Stopped,
             Self::NotRecorded { outcome, error } => {
                 RunError::NotRecorded { outcome: without_value(outcome), error }
             }
@@ -159,6 +167,7 @@ impl<E, T> RunError<E, T> {
             Self::NotStored { outcome: Some(_), .. } => "not_stored",
             Self::NotStored { outcome: None, .. } => "replayed_not_stored",
             Self::LeaseLost { .. } => "lease_lost",
+            Self::Stopped => "stopped",
             Self::NotRecorded { .. } => "not_recorded",
             Self::InvalidKey(_) => "invalid",
             #[cfg(feature = "idempotency")]
@@ -199,6 +208,10 @@ impl<E, T> RunError<E, T> {
                 "the lease was lost while the handler ran; retry for the result of the new owner, and set a longer \
                  lease unless an operator removed the record",
             ),
+            Self::Stopped => f.write_str(
+                "the handler was stopped because its claim was lost; retry with the same key, and set a longer \
+                 maximum for runs if the handler needs it",
+            ),
             Self::NotRecorded { error, .. } => {
                 write!(f, "the handler ran, but its result was not recorded: {error}")
             }
@@ -219,6 +232,7 @@ impl<E, T> RunError<E, T> {
             Self::ReplayedError(_) => "ReplayedError",
             Self::NotStored { .. } => "NotStored",
             Self::LeaseLost { .. } => "LeaseLost",
+            Self::Stopped => "Stopped",
             Self::NotRecorded { .. } => "NotRecorded",
             #[cfg(feature = "idempotency")]
             Self::Decode(_) => "Decode",
@@ -239,7 +253,8 @@ impl<E, T> RunError<E, T> {
             | Self::KeyReused
             | Self::InProgress { .. }
             | Self::NotStored { .. }
-            | Self::LeaseLost { .. } => None,
+            | Self::LeaseLost { .. }
+            | Self::Stopped => None,
         }
     }
 

@@ -25,7 +25,7 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 pub(crate) struct LeaseManager<B> {
     pub(crate) backend: Instrumented<B>,
     pub(crate) settings: Settings,
-    kind: ClaimKind,
+    pub(crate) kind: ClaimKind,
 }
 
 /// The request hash and the metadata of a claim.
@@ -41,6 +41,8 @@ pub(crate) struct LeaseGuard<'a> {
     pub(super) owner: Owner,
     pub(super) metadata: ClaimMetadata<'a>,
     pub(crate) claim: Claim,
+    /// When the lease ends for good, if the run has a maximum.
+    pub(super) deadline: Option<Timestamp>,
 }
 
 impl Drop for LeaseGuard<'_> {
@@ -69,18 +71,41 @@ impl<B> LeaseManager<B> {
         self.settings.clock.now()
     }
 
-    /// Returns when a lease that starts at `now` expires.
-    pub(super) fn lease_from(&self, now: Timestamp) -> Timestamp {
-        now.saturating_add(self.settings.lease())
+    /// Returns when the lease of a claim that is made at `now` expires.
+    pub(super) fn first_lease_from(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.settings.first_lease())
+    }
+
+    /// Returns until when a claim may be renewed, from when its first lease expires.
+    pub(super) fn renewal_deadline(&self, expires_at: Timestamp) -> Option<Timestamp> {
+        let more = self.settings.max_run_time()?.saturating_sub(self.settings.first_lease());
+        Some(expires_at.saturating_add(more))
     }
 }
 
 /// # Running
 impl<B: Backend> LeaseManager<B> {
     /// Drives a handler to its end in the span of its claim, and renews the lease meanwhile.
-    pub(crate) async fn run_with_renewal<F: Future>(&self, guard: &LeaseGuard<'_>, handler: F) -> F::Output {
+    ///
+    /// If the claim is lost and the settings say so, drops the handler and returns
+    /// [`RunError::Stopped`].
+    pub(crate) async fn run_with_renewal<F: Future, E, T>(
+        &self,
+        guard: &LeaseGuard<'_>,
+        handler: F,
+    ) -> Result<F::Output, RunError<E, T>> {
         let handler = telemetry::in_claim_span(&guard.key, guard.claim.fencing_token(), handler);
-        self.with_renewal(guard, handler).await
+        let run = self.with_renewal(guard, handler);
+        if !self.settings.stops_when_lost {
+            return Ok(run.await);
+        }
+        let mut run = pin!(run);
+        let mut lost = pin!(guard.claim.lost());
+        poll_fn(|context| match run.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => lost.as_mut().poll(context).map(|()| Err(RunError::Stopped)),
+        })
+        .await
     }
 
     async fn with_renewal<F: Future>(&self, guard: &LeaseGuard<'_>, work: F) -> F::Output {
@@ -100,7 +125,7 @@ impl<B: Backend> LeaseManager<B> {
     }
 
     /// Renews after each third of the lease, and after each twelfth while renewals fail, until the
-    /// claim is lost.
+    /// claim is lost or the deadline has passed.
     async fn keep_renewing(&self, guard: &LeaseGuard<'_>) {
         let lease = self.settings.lease();
         // If the response to the claim was lost at first, the lease began before this call.
@@ -109,7 +134,17 @@ impl<B: Backend> LeaseManager<B> {
         loop {
             self.settings.clock.sleep(pause).await;
             let now = self.now();
-            let expires_at = self.lease_from(now);
+            let mut expires_at = now.saturating_add(lease);
+            if let Some(deadline) = guard.deadline {
+                if now >= deadline {
+                    return guard.claim.close();
+                }
+                if guard.claim.expires_at() >= deadline {
+                    pause = deadline.saturating_since(now);
+                    continue;
+                }
+                expires_at = expires_at.min(deadline);
+            }
             pause = match self.backend.renew(&guard.key, guard.owner, expires_at, now).await {
                 Ok(LeaseStatus::Owned) => {
                     guard.claim.renewed(expires_at);
@@ -197,7 +232,9 @@ impl<B> fmt::Debug for LeaseManager<B> {
             .field("kind", &self.kind)
             .field("lease", &self.settings.lease())
             .field("ttl", &self.settings.ttl)
-            .field("wait_timeout", &self.settings.wait_timeout)
+            .field("wait_timeout", &self.settings.wait_timeout())
+            .field("max_run_time", &self.settings.max_run_time())
+            .field("stop_when_lost", &self.settings.stops_when_lost)
             .field("read_before_claim", &self.settings.read_before_claim)
             .finish_non_exhaustive()
     }

@@ -194,5 +194,5 @@ pub(super) fn record_run(kind: RunKind, namespace: &str, key: &Key<'_>, outcome:
 
 /// Returns whether an outcome needs attention: the result of a run, or the claim, was lost.
 fn is_warning(outcome: &str) -> bool {
-    matches!(outcome, "not_stored" | "lease_lost" | "not_recorded" | "decode")
+    matches!(outcome, "not_stored" | "lease_lost" | "stopped" | "not_recorded" | "decode")
 }

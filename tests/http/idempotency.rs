@@ -1,14 +1,18 @@
 //! The idempotency layer: a request is executed once per caller and key, and every retry gets the
 //! same response.
 
+mod comparison;
 mod concurrency;
 mod disconnects;
 mod failures;
 mod future;
 mod keys;
+mod records;
 mod replays;
 mod requests;
 mod service;
+mod small_frames;
+mod waiting;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,12 +35,13 @@ async fn slowly(_: Request<BufferedBody<Frames>>) -> Result<Response<Frames>, In
     Ok(Response::new("slow".into()))
 }
 
-/// Runs a test over every backend.
+/// Runs a test over every backend. Duplicates do not wait.
 fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
-        test(Idempotency::new(backend).clock(clock.clone()).lease(LEASE), clock);
+        let idempotency = Idempotency::new(backend).clock(clock.clone()).lease(LEASE);
+        test(idempotency.wait_timeout(Duration::ZERO), clock);
     }
 }
 
@@ -47,5 +52,6 @@ fn layer<B>(idempotency: Idempotency<B>) -> IdempotencyLayer<B> {
 
 fn over_mock() -> (Idempotency<Arc<MockBackend>>, Arc<MockBackend>) {
     let mock = Arc::new(MockBackend::new());
-    (Idempotency::new(Arc::clone(&mock)).clock(ManualClock::new()).lease(LEASE), mock)
+    let idempotency = Idempotency::new(Arc::clone(&mock)).clock(ManualClock::new()).lease(LEASE);
+    (idempotency.wait_timeout(Duration::ZERO), mock)
 }

@@ -254,6 +254,34 @@ fn stored_result_of_another_type_is_a_decode_error() {
 }
 
 #[test]
+fn record_of_another_function_is_a_reused_key() {
+    everywhere(|idempotency, _| {
+        let call = |name: Option<&'static str>| {
+            let call = idempotency.call("order-981", &4_200);
+            let call = if let Some(name) = name { call.function_name(name) } else { call };
+            block_on(call.run(async || Ok::<_, String>(name.unwrap_or_default().to_owned())))
+        };
+        assert_eq!(call(Some("charge")).unwrap(), Outcome::Executed("charge".to_owned()));
+        assert!(matches!(call(Some("ship")), Err(RunError::KeyReused)));
+        assert!(matches!(call(None), Err(RunError::KeyReused)));
+        assert_eq!(call(Some("charge")).unwrap(), Outcome::Replayed("charge".to_owned()));
+    });
+}
+
+#[test]
+fn record_of_another_tenant_is_a_reused_key() {
+    everywhere(|idempotency, _| {
+        let call = |tenant: &'static str| {
+            let call = idempotency.call("order-981", &4_200).tenant(tenant);
+            block_on(call.run(async || Ok::<_, String>(tenant.to_owned())))
+        };
+        assert_eq!(call("acme").unwrap(), Outcome::Executed("acme".to_owned()));
+        assert!(matches!(call("umbrella"), Err(RunError::KeyReused)));
+        assert_eq!(call("acme").unwrap(), Outcome::Replayed("acme".to_owned()));
+    });
+}
+
+#[test]
 fn metadata_of_a_call_is_stored_with_the_record() {
     let mock = MockBackend::new();
     let idempotency = Idempotency::new(mock.clone());

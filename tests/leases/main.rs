@@ -6,6 +6,7 @@ mod crashes;
 mod do_once;
 mod faults;
 mod idempotency;
+mod lost_claims;
 mod model;
 mod parallel;
 mod renewal;

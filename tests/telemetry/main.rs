@@ -153,6 +153,13 @@ fn all_idempotent_runs() {
     clock.advance(LEASE / 3);
     while poll(&mut overtaken).is_pending() {}
 
+    let stopping = over(MockBackend::new()).max_run_time(LEASE).stop_when_lost(true);
+    let mut hanging: Running<'_, _> =
+        Box::pin(stopping.run(key("hanging"), SECRET, std::future::pending::<Result<String, String>>));
+    assert!(poll(&mut hanging).is_pending());
+    clock.advance(LEASE);
+    assert!(poll(&mut hanging).is_ready());
+
     let no_room = over(MockBackend::new());
     no_room.backend().inject(Fault::finish_result(FinishResult::Omitted { reason: "no room".into() }));
     block_on(no_room.run(key("large"), SECRET, fine)).unwrap_err();
@@ -185,6 +192,13 @@ fn all_runs_of_do_once() {
     assert!(poll(&mut slow).is_pending());
     block_on(mock.run(SECRET, "slow", fine)).unwrap_err();
     drop(slow);
+    let clock = ManualClock::new();
+    let stopping = over(MockBackend::new()).clock(clock.clone()).max_run_time(LEASE).stop_when_lost(true);
+    let mut hanging: Running<'_, _> =
+        Box::pin(stopping.run(SECRET, "hanging", std::future::pending::<Result<(), String>>));
+    assert!(poll(&mut hanging).is_pending());
+    clock.advance(LEASE);
+    assert!(poll(&mut hanging).is_ready());
     block_on(mock.run_at_most_once(SECRET, "prize", fine)).unwrap();
     block_on(mock.mark_done(SECRET, "prize")).unwrap();
     for operation in [Operation::Claim, Operation::Finish] {

@@ -64,17 +64,20 @@ pub enum ClaimKind {
     Idempotency,
     /// To run an action once.
     DoOnce,
+    /// To execute an HTTP request once, and to return its response to every repetition.
+    HttpRequest,
 }
 
 impl ClaimKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Idempotency, Self::DoOnce];
+    pub const ALL: [Self; 3] = [Self::Idempotency, Self::DoOnce, Self::HttpRequest];
 
-    /// Returns the name that backends store: `IDEMPOTENCY` or `DO_ONCE`.
+    /// Returns the name that backends store: `IDEMPOTENCY`, `DO_ONCE` or `HTTP_REQUEST`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idempotency => "IDEMPOTENCY",
             Self::DoOnce => "DO_ONCE",
+            Self::HttpRequest => "HTTP_REQUEST",
         }
     }
 }
@@ -481,6 +484,6 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_name() {
-        assert_eq!(ClaimKind::ALL.map(ClaimKind::as_str), ["IDEMPOTENCY", "DO_ONCE"]);
+        assert_eq!(ClaimKind::ALL.map(ClaimKind::as_str), ["IDEMPOTENCY", "DO_ONCE", "HTTP_REQUEST"]);
     }
 }

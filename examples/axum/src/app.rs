@@ -6,22 +6,29 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path};
-use axum::http::HeaderName;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer, TrustedProxies};
 use limited::{Algorithm, Backend, Limiter, OnError, Quota};
 
+use crate::accounts::{account, identify};
 use crate::payments;
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Builds the service over a backend, behind this number of proxies.
 pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, Box<dyn Error>> {
     let address =
         ClientAddress::peer_from(|parts| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))
             .x_forwarded_for(TrustedProxies::count(proxies));
-    // A real service verifies API keys first. Otherwise an invented key gets a new limit.
-    let caller = || KeyExtractor::secret_header(API_KEY).or(KeyExtractor::address(address.clone()));
+    let caller = || account().or(KeyExtractor::address(address.clone()));
+
+    // Each address, whatever API keys it sends: 200 requests at once, then 20 a second.
+    let limiter = Limiter::new(Arc::clone(&backend))
+        .namespace("address")
+        .algorithm(Algorithm::TokenBucket)
+        .quota(Quota::per_second(20).burst(200))
+        .on_error(OnError::Allow);
+    let by_address =
+        RateLimitLayer::new(limiter, KeyExtractor::address(address.clone())).policy_name("address")?;
 
     // Each caller: 20 requests at once, then 5 a second. A failing backend stops no request.
     let limiter = Limiter::new(Arc::clone(&backend))
@@ -51,11 +58,13 @@ pub(crate) fn app(backend: Arc<dyn Backend>, proxies: usize) -> Result<Router, B
         .route("/quotes/{symbol}", get(quote))
         .route("/reports", get(async || "a long report\n"))
         .route("/health", get(async || "ok\n"))
-        .merge(payments::routes(backend, KeyExtractor::secret_header(API_KEY)))
+        .merge(payments::routes(backend, account()))
         // Not `layer`: that also wraps the fallback, so a request for an unknown path such as
         // `/favicon.ico` would use up the limits of the routes. The last one is outermost.
         .route_layer(hourly)
-        .route_layer(burst))
+        .route_layer(burst)
+        .route_layer(from_fn(identify))
+        .route_layer(by_address))
 }
 
 async fn quote(Path(symbol): Path<String>) -> String {
@@ -88,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn unknown_path_is_404_and_uses_up_no_limit() {
         let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
-        for _ in 0..200 {
+        for _ in 0..300 {
             let icon = get(&app, "/favicon.ico").await;
             assert_eq!(icon.status(), StatusCode::NOT_FOUND);
             assert!(!icon.headers().contains_key("ratelimit"));
@@ -122,8 +131,36 @@ mod tests {
         assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(
             rejected.headers()["ratelimit-policy"],
-            "\"hourly\";q=100;w=3600, \"burst\";q=5;w=1;limited-burst=20"
+            "\"hourly\";q=100;w=3600, \"burst\";q=5;w=1;limited-burst=20, \"address\";q=20;w=1;limited-burst=200"
         );
         assert_eq!(get(&app, "/health").await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn invented_api_keys_get_no_limits_of_their_own() {
+        let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
+        let mut statuses = Vec::new();
+        for number in 0..220 {
+            let key = format!("invented-{number}");
+            let response = send(&app, "GET", "/quotes/ACME", &[("x-api-key", &key)]).await;
+            statuses.push(response.status());
+        }
+        let (first, last) = statuses.split_at(200);
+        assert!(first.iter().all(|status| *status == StatusCode::UNAUTHORIZED));
+        assert_eq!(last.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
+    }
+
+    #[tokio::test]
+    async fn keys_of_one_account_share_its_limits() {
+        let app = app(Arc::new(MemoryBackend::new()), 0).unwrap();
+        for key in ["alice", "alice-2", "alice"] {
+            send(&app, "GET", "/reports", &[("x-api-key", key)]).await;
+        }
+        let left = async |key| {
+            let response = send(&app, "GET", "/quotes/ACME", &[("x-api-key", key)]).await;
+            response.headers()["ratelimit"].to_str().unwrap().to_owned()
+        };
+        assert!(left("alice-2").await.contains("\"hourly\";r=69;"));
+        assert!(left("bob").await.contains("\"hourly\";r=99;"));
     }
 }

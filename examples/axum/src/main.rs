@@ -15,6 +15,7 @@
 //!
 //! `-- --help` lists the options.
 
+mod accounts;
 mod app;
 mod payments;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use limited::Backend;
-use limited::memory::MemoryBackend;
+use limited::memory::{MemoryBackend, WhenFull};
 use tokio::net::TcpListener;
 
 #[derive(Debug, Parser)]
@@ -55,7 +56,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let backend = if options.dynamodb { dynamodb().await? } else { Arc::new(MemoryBackend::new()) };
+    let backend = if options.dynamodb { dynamodb().await? } else { memory() };
     let app = app::app(backend, options.proxies)?;
 
     let listener = TcpListener::bind(options.listen).await;
@@ -64,6 +65,17 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     // The layers identify clients by the address of the peer.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
+}
+
+/// Creates a backend that attackers cannot fill beyond these numbers.
+fn memory() -> Arc<dyn Backend> {
+    let backend = MemoryBackend::builder()
+        // An address that was evicted starts over, which is better than none that is limited.
+        .max_keys(1_000_000)
+        .when_full(WhenFull::EvictSoonest)
+        // Stored responses. An account adds at most as many a day as its hourly limit allows.
+        .max_claims(100_000);
+    Arc::new(backend.build())
 }
 
 /// Connects to Amazon DynamoDB, and creates the tables that are missing.

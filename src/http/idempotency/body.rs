@@ -1,8 +1,8 @@
 //! Bodies that are read up to a limit before they are used.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -31,7 +31,9 @@ pin_project! {
 
 /// The part of a body that was read, and its remainder.
 pub(super) struct BufferedRead<B: Body> {
-    chunks: VecDeque<Bytes>,
+    data: Bytes,
+    /// The frame that exceeded the limit.
+    overflow: Bytes,
     trailers: Option<HeaderMap>,
     remainder: Remainder<B>,
 }
@@ -55,47 +57,35 @@ pub(super) enum ReadStatus {
 impl<B: Body<Data = Bytes>> BufferedRead<B> {
     /// Reads to the end, or until there are more than `limit` bytes. Reads nothing if the size hint
     /// exceeds the limit.
+    ///
+    /// Joins the frames: a frame of one byte may keep a whole read buffer of the server alive.
     pub(super) async fn up_to(limit: usize, body: B) -> Self {
-        let mut read = Self { chunks: VecDeque::new(), trailers: None, remainder: Remainder::None };
+        let mut read = Self::complete(Bytes::new(), None);
+        let mut data = Vec::new();
         let announced = body.size_hint().lower();
         let mut body = Box::pin(body);
-        if usize::try_from(announced).is_ok_and(|announced| announced <= limit) {
-            let mut left = limit;
-            loop {
-                match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-                    None => return read,
-                    Some(Ok(frame)) => match left.checked_sub(read.push(frame)) {
-                        Some(less) => left = less,
-                        None => break,
-                    },
-                    Some(Err(error)) => {
-                        read.remainder = Remainder::Error(error);
-                        return read;
+        read.remainder = loop {
+            if usize::try_from(announced).map_or(true, |announced| announced > limit) {
+                break Remainder::Unread(body);
+            }
+            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                None => break Remainder::None,
+                Some(Err(error)) => break Remainder::Error(error),
+                Some(Ok(frame)) => match frame.into_data().map_err(Frame::into_trailers) {
+                    Ok(frame) if frame.len() > limit - data.len() => {
+                        read.overflow = frame;
+                        break Remainder::Unread(body);
                     }
-                }
+                    Ok(frame) => data.extend_from_slice(&frame),
+                    Err(Ok(trailers)) => read.trailers = Some(trailers),
+                    // There are no other kinds of frames.
+                    Err(Err(_)) => {}
+                },
             }
-        }
-        read.remainder = Remainder::Unread(body);
+        };
+        data.shrink_to_fit();
+        read.data = data.into();
         read
-    }
-
-    /// Adds a frame, and returns how many bytes of data it contains.
-    fn push(&mut self, frame: Frame<Bytes>) -> usize {
-        match frame.into_data().map_err(Frame::into_trailers) {
-            Ok(data) => {
-                let length = data.len();
-                if length > 0 {
-                    self.chunks.push_back(data);
-                }
-                length
-            }
-            Err(Ok(trailers)) => {
-                self.trailers = Some(trailers);
-                0
-            }
-            // There are no other kinds of frames.
-            Err(Err(_)) => 0,
-        }
     }
 
     pub(super) const fn status(&self) -> ReadStatus {
@@ -106,8 +96,9 @@ impl<B: Body<Data = Bytes>> BufferedRead<B> {
         }
     }
 
-    pub(super) fn chunks(&self) -> impl Iterator<Item = &Bytes> {
-        self.chunks.iter()
+    /// Returns the bytes that were read, without the frame that exceeded the limit.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
     }
 
     pub(super) const fn trailers(&self) -> Option<&HeaderMap> {
@@ -115,10 +106,12 @@ impl<B: Body<Data = Bytes>> BufferedRead<B> {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(chunk) = self.chunks.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        for read in [&mut self.data, &mut self.overflow] {
+            if !read.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(mem::take(read)))));
+            }
         }
-        match std::mem::replace(&mut self.remainder, Remainder::None) {
+        match mem::replace(&mut self.remainder, Remainder::None) {
             Remainder::Unread(mut body) => {
                 let frame = body.as_mut().poll_frame(cx);
                 self.remainder = Remainder::Unread(body);
@@ -132,7 +125,8 @@ impl<B: Body<Data = Bytes>> BufferedRead<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.chunks.is_empty()
+        self.data.is_empty()
+            && self.overflow.is_empty()
             && self.trailers.is_none()
             && match &self.remainder {
                 Remainder::None => true,
@@ -143,20 +137,28 @@ impl<B: Body<Data = Bytes>> BufferedRead<B> {
 
     fn size_hint(&self) -> SizeHint {
         // A `usize` fits into 64 bits on every platform that Rust supports.
-        let read = self.chunks.iter().fold(0_u64, |sum, chunk| sum.saturating_add(chunk.len() as u64));
+        let read = self.data.len() as u64 + self.overflow.len() as u64;
+        let mut hint = SizeHint::new();
         match &self.remainder {
-            Remainder::None => SizeHint::with_exact(read),
-            Remainder::Error(_) => SizeHint::new(),
+            Remainder::None if self.trailers.is_none() => return SizeHint::with_exact(read),
+            // If the size is exact, a server for HTTP/1.1 sends `Content-Length`, and no trailers.
+            Remainder::None => hint.set_lower(read),
+            Remainder::Error(_) => {}
             Remainder::Unread(body) => {
                 let unread = body.size_hint();
-                let mut hint = SizeHint::new();
                 hint.set_lower(unread.lower().saturating_add(read));
                 if let Some(upper) = unread.upper().and_then(|upper| upper.checked_add(read)) {
                     hint.set_upper(upper);
                 }
-                hint
             }
         }
+        hint
+    }
+}
+
+impl<B: Body> BufferedRead<B> {
+    const fn complete(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { data, overflow: Bytes::new(), trailers, remainder: Remainder::None }
     }
 }
 
@@ -167,9 +169,8 @@ impl<B: Body> BufferedBody<B> {
     }
 
     /// Creates a body that is complete in memory.
-    pub(super) fn full(body: Bytes, trailers: Option<HeaderMap>) -> Self {
-        let chunks = if body.is_empty() { VecDeque::new() } else { VecDeque::from([body]) };
-        Self::read(BufferedRead { chunks, trailers, remainder: Remainder::None })
+    pub(super) const fn full(body: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self::read(BufferedRead::complete(body, trailers))
     }
 
     /// Creates a body that yields what was read, then the remainder.

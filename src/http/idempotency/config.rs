@@ -3,16 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, LOCATION, TRANSFER_ENCODING, VARY,
+    CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, LOCATION, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 use http_body::Body;
 
 use super::body::BufferedBody;
+use super::comparison::Comparison;
 use super::error::IdempotencyProblem;
 use super::final_status::{GRPC_STATUS, is_final};
 use super::key_header::{self, KeyHeaderError};
@@ -21,8 +24,11 @@ use crate::http::{KeyError, KeyExtractor, MissingKey};
 use crate::{BackendError, Key, telemetry};
 
 const MAX_REQUEST_BODY: usize = 1 << 20;
-/// Every backend has room for this, unless the text is mostly quotes and control characters.
+/// Every backend has room for this.
 const MAX_RESPONSE_BODY: usize = 1 << 16;
+
+/// The room for headers and trailers. Servers limit headers to 8 or 16 KiB.
+const STORED_HEADERS: usize = 1 << 14;
 
 type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
 
@@ -31,10 +37,14 @@ type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
 pub(super) struct Config {
     pub(super) caller: Option<KeyExtractor>,
     pub(super) methods: Vec<Method>,
+    pub(super) comparison: Comparison,
     pub(super) missing_key: MissingKey,
     pub(super) on_backend_failure: OnBackendFailure,
     pub(super) max_request_body: usize,
     pub(super) max_response_body: usize,
+    /// `None` if it is not set.
+    pub(super) max_stored_response: Option<usize>,
+    pub(super) max_retry_after: Duration,
     pub(super) stored_headers: Vec<HeaderName>,
     pub(super) store_if: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
     pub(super) problem_type_base: Option<Arc<str>>,
@@ -67,10 +77,13 @@ impl Config {
         Self {
             caller,
             methods: vec![Method::POST, Method::PATCH],
+            comparison: Comparison::default(),
             missing_key: MissingKey::default(),
             on_backend_failure: OnBackendFailure::default(),
             max_request_body: MAX_REQUEST_BODY,
             max_response_body: MAX_RESPONSE_BODY,
+            max_stored_response: None,
+            max_retry_after: Duration::MAX,
             stored_headers: vec![
                 CONTENT_TYPE,
                 CONTENT_ENCODING,
@@ -115,9 +128,21 @@ impl Config {
         Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
     }
 
+    /// Returns the maximum size of a stored response. By default there is room for a body in
+    /// Base64, and for headers.
+    pub(super) fn max_stored_response(&self) -> usize {
+        let default = || self.max_response_body.saturating_mul(2).saturating_add(STORED_HEADERS);
+        self.max_stored_response.unwrap_or_else(default)
+    }
+
+    /// Returns whether a header of a response is stored and replayed.
     pub(super) fn stores_header(&self, name: &HeaderName) -> bool {
-        // These describe one transfer of the body. The server sets them for each.
-        *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING && self.stored_headers.contains(name)
+        !is_of_transfer(name) && (*name == TRAILER || self.stored_headers.contains(name))
+    }
+
+    /// Returns whether a trailer of a response is stored and replayed.
+    pub(super) fn stores_trailer(&self, name: &HeaderName) -> bool {
+        !is_of_transfer(name) && (*name != SET_COOKIE || self.stored_headers.contains(name))
     }
 
     pub(super) fn respond_to<B: Body>(&self, problem: &IdempotencyProblem) -> Response<BufferedBody<B>> {
@@ -133,15 +158,24 @@ impl Config {
     }
 }
 
+/// Returns whether a header describes one transfer of a response. The server sets it for each.
+fn is_of_transfer(name: &HeaderName) -> bool {
+    [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, TE, UPGRADE].contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("caller", &self.caller)
             .field("methods", &self.methods)
+            .field("comparison", &self.comparison)
             .field("missing_key", &self.missing_key)
             .field("on_backend_failure", &self.on_backend_failure)
             .field("max_request_body", &self.max_request_body)
             .field("max_response_body", &self.max_response_body)
+            .field("max_stored_response", &self.max_stored_response())
+            .field("max_retry_after", &self.max_retry_after)
             .field("stored_headers", &self.stored_headers)
             .field("problem_type_base", &self.problem_type_base)
             .finish_non_exhaustive()

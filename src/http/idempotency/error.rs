@@ -8,12 +8,16 @@ use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::key_header::KeyHeaderError;
+use crate::BackendError;
 use crate::http::KeyError;
 use crate::http::problem_details::ProblemDetails;
 use crate::http::retry_after::retry_after_seconds;
 
 /// The delay before a retry after a lost lease: the new owner is executing the request, or done.
 const RETRY_AFTER_LOST_LEASE: Duration = Duration::from_secs(1);
+
+/// The delay before a retry if the backend is full or unavailable. It does not say for how long.
+const RETRY_AFTER_OUTAGE: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After`, in seconds: 24.8 days. Clients that keep a wait in milliseconds in 32
 /// bits do not wait at all for a longer one.
@@ -36,7 +40,7 @@ pub(super) enum IdempotencyProblem {
     #[error("the same request is in progress; retry with the same key to get its response")]
     InProgress { retry_after: Duration },
     #[error(
-        "this key belongs to a request with another method, path, query or body; \
+        "this key belongs to a request with another method, URI, content type or body; \
          use a new key for each request, and the same key only to retry it"
     )]
     KeyReused,
@@ -50,11 +54,30 @@ pub(super) enum IdempotencyProblem {
          retry with the same key to get the response of that retry"
     )]
     Superseded,
+    #[error(
+        "the request ran longer than it may and was stopped; it may have had an effect; \
+         retry with the same key"
+    )]
+    Stopped,
+    #[error(
+        "too many requests with a key are in progress or stored, and this one was not executed; \
+         retry later with the same key"
+    )]
+    BackendFull,
     #[error("idempotency temporarily unavailable; retry with the same key")]
-    BackendFailed,
+    BackendFailed { is_retryable: bool },
 }
 
 impl IdempotencyProblem {
+    /// Returns the problem if the backend failed before the request was executed. Its error may
+    /// contain internals, so the client does not get it.
+    pub(super) fn backend_failed(error: &BackendError) -> Self {
+        match error {
+            BackendError::Full { .. } => Self::BackendFull,
+            error => Self::BackendFailed { is_retryable: error.is_retryable() },
+        }
+    }
+
     /// The stored result was not written by this layer, or by another version of it.
     pub(super) fn unreadable() -> Self {
         Self::NotStored { reason: Arc::from("the stored response has an unknown format") }
@@ -91,7 +114,11 @@ impl IdempotencyProblem {
             ),
             Self::NotStored { .. } => (StatusCode::CONFLICT, "response-not-stored", "Response not stored"),
             Self::Superseded => (StatusCode::CONFLICT, "response-superseded", "Response superseded"),
-            Self::BackendFailed => {
+            Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "request-stopped", "Request stopped"),
+            Self::BackendFull => {
+                (StatusCode::SERVICE_UNAVAILABLE, "idempotency-full", "Too many requests with a key")
+            }
+            Self::BackendFailed { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "idempotency-unavailable", "Idempotency unavailable")
             }
         }
@@ -100,7 +127,8 @@ impl IdempotencyProblem {
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InProgress { retry_after } => Some(*retry_after),
-            Self::Superseded => Some(RETRY_AFTER_LOST_LEASE),
+            Self::Superseded | Self::Stopped => Some(RETRY_AFTER_LOST_LEASE),
+            Self::BackendFull | Self::BackendFailed { is_retryable: true } => Some(RETRY_AFTER_OUTAGE),
             _ => None,
         }
     }

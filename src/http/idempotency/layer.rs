@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use tower_layer::Layer;
@@ -11,6 +12,13 @@ use super::config::{Config, OnBackendFailure};
 use super::service::IdempotencyService;
 use crate::http::{KeyExtractor, MissingKey};
 use crate::{BackendError, Idempotency};
+
+/// How long a duplicate waits, unless [`Idempotency::wait_timeout`] is set. Longer than most
+/// requests take, and shorter than the timeouts of most clients.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many duplicates wait at the same time, unless [`Idempotency::max_waiting`] is set. Each one
+/// holds its body.
+const MAX_WAITING: usize = 128;
 
 /// Executes each request once, however often it is sent with the same `Idempotency-Key`.
 ///
@@ -23,14 +31,20 @@ use crate::{BackendError, Idempotency};
 /// use http_body_util::{BodyExt, Full};
 /// use limited::http::{BufferedBody, IdempotencyLayer, KeyExtractor};
 /// use limited::memory::MemoryBackend;
-/// use limited::{Claim, Idempotency};
+/// use limited::{Claim, Idempotency, Key};
 /// use tower::{Service, ServiceExt, service_fn};
 /// use tower_layer::Layer;
 ///
 /// # type Error = Box<dyn std::error::Error + Send + Sync>;
 /// # pollster::block_on(async {
+/// /// Set by the layer outside that verifies credentials.
+/// #[derive(Clone)]
+/// struct Account(&'static str);
+///
 /// let idempotency = Idempotency::new(MemoryBackend::new()).namespace("payments");
-/// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+/// // The account, not the token: the client may get a new token before it retries.
+/// let caller = KeyExtractor::from_fn(|parts| Some(Key::new().user(parts.extensions.get::<Account>()?.0)));
+/// let layer = IdempotencyLayer::new(idempotency, caller);
 ///
 /// let charge = service_fn(async |request: Request<BufferedBody<Full<Bytes>>>| {
 ///     // Send it along with the charge, so that the bank can refuse an older one.
@@ -44,7 +58,7 @@ use crate::{BackendError, Idempotency};
 /// let mut responses = Vec::new();
 /// for _ in 0..2 {
 ///     let request = Request::post("/charges")
-///         .header("authorization", "Bearer alice's")
+///         .extension(Account("alice"))
 ///         .header("idempotency-key", "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"")
 ///         .body(Full::<Bytes>::from("4200"))?;
 ///     let response = service.ready().await?.call(request).await?;
@@ -75,13 +89,13 @@ use crate::{BackendError, Idempotency};
 /// | has a body that is cut off | 400 `request-cut-off`; the service is not called |
 /// | is the first with its key | the service's, which is stored |
 /// | is a retry of a finished request | the same response, with `Idempotency-Replayed: true` |
-/// | is a retry of a request in progress | 409 `request-in-progress` with `Retry-After`; or, with [`wait_timeout`](Idempotency::wait_timeout), the response of the first |
+/// | is a retry of a request in progress | that of the first, if it comes [while the retry waits](#double-clicks); otherwise 409 `request-in-progress` with `Retry-After` |
 /// | differs from the first request with its key | 422 `idempotency-key-reused` |
 /// | is a retry of a finished request whose response [was not stored](#which-responses-are-stored) | 409 `response-not-stored`, without `Retry-After` |
 /// | lost its lease to a retry, because it ran longer and renewals failed | 409 `response-superseded`, with `Retry-After` |
-/// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
-///
-/// Two requests are the same if method, path, query and body are equal, byte by byte.
+/// | lost its lease and was [stopped](Idempotency::stop_when_lost) | 503 `request-stopped`, with `Retry-After` |
+/// | arrives, and the backend has no room for a new key | 503 `idempotency-full` with `Retry-After`, or the service's: [`on_backend_failure`](Self::on_backend_failure) |
+/// | arrives, and the backend fails before the service is called | 503 `idempotency-unavailable`, with `Retry-After` if a retry may help; or the service's |
 ///
 /// If the layer responds itself, the body is `application/problem+json` (RFC 9457). The draft
 /// defines titles, but no types. So the member `reason` contains the word from the table. If you
@@ -91,6 +105,35 @@ use crate::{BackendError, Idempotency};
 ///
 /// Most HTTP clients repeat neither a POST nor a 409, unless they are configured to.
 /// [`proxies`](crate::http::proxies#in-front-of-clients) lists the settings.
+///
+/// # Double clicks
+///
+/// A duplicate that arrives while the first request is in progress waits for its response, up to
+/// 5 seconds. Most clients do not repeat a 409 by themselves, so waiting is what hides a double
+/// click. [`Idempotency::wait_timeout`] sets another time; zero responds with 409 at once.
+///
+/// Up to 128 duplicates wait at the same time, over all services of the layer and its clones. Each
+/// holds its body in memory. Any other gets 409 at once. [`Idempotency::max_waiting`] sets another
+/// number.
+///
+/// `Retry-After` of the 409 is the time until the lease of the first request ends. The response is
+/// often there sooner: [`max_retry_after`](Self::max_retry_after) sets a shorter hint.
+///
+/// # Which requests are the same
+///
+/// | part | compared | setting |
+/// |---|---|---|
+/// | method, path, query | always, byte by byte | [`compare_uri`](Self::compare_uri), if a framework cuts the path |
+/// | name of the host | by default | [`compare_host`](Self::compare_host) |
+/// | headers | `Content-Type` and `Content-Encoding` | [`compared_headers`](Self::compared_headers), [`compare_header`](Self::compare_header) |
+/// | body | byte by byte | [`compare_body`](Self::compare_body): JSON by value, forms without their boundary; [`compare_body_by`](Self::compare_body_by) |
+/// | route, tenant, … | no | [`compare_value`](Self::compare_value) |
+///
+/// A request that differs in a compared part gets 422, and is not executed. A client that corrects
+/// a request sends it with a new key.
+///
+/// Tenants that share a caller have to be part of the [caller](#callers), so that each has keys of
+/// its own. That the host is compared only keeps one from getting the response of the other.
 ///
 /// # In axum
 ///
@@ -105,6 +148,10 @@ use crate::{BackendError, Idempotency};
 /// The layer still sees a request with a method that its route does not have. `PATCH /payments`
 /// without a key gets 400 instead of 405. To avoid that, set [`methods`](Self::methods) to those
 /// of the routes.
+///
+/// `Router::nest` cuts the path. Two layers behind it see one path for two operations, so compare
+/// the URI that the client sent, with the feature `original-uri` of axum:
+/// `layer.compare_uri(|parts| Some(&parts.extensions.get::<OriginalUri>()?.0))`.
 ///
 /// # Guarantees
 ///
@@ -131,6 +178,11 @@ use crate::{BackendError, Idempotency};
 /// in progress until the [lease](Idempotency::lease) ends (default: 30 seconds). Until then, a
 /// retry gets 409 with the time to wait. After that, a retry executes the request again.
 ///
+/// A service that hangs is renewed for as long as its future lives. Limit that with
+/// [`max_run_time`](Idempotency::max_run_time), and drop its future then with
+/// [`stop_when_lost`](Idempotency::stop_when_lost). A service that goes on can wait for the loss of
+/// its claim: [`Claim::lost`](crate::Claim::lost).
+///
 /// If an operation must not be interrupted, run it in a task of its own. There are two places for
 /// `tokio::spawn`:
 ///
@@ -147,7 +199,7 @@ use crate::{BackendError, Idempotency};
 /// |---|---|
 /// | 307, 404, 405, 421 | the route may be deployed later |
 /// | 401, 407 | the retry may have other credentials |
-/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, which are not compared |
+/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, most of which are not compared |
 /// | 408, 423, 425, 429 | the time was wrong, not the request |
 /// | 1xx | it is not the last response |
 /// | 5xx | the service failed |
@@ -164,9 +216,9 @@ use crate::{BackendError, Idempotency};
 ///
 /// ```
 /// # use limited::{Idempotency, memory::MemoryBackend};
-/// # use limited::http::{IdempotencyLayer, KeyExtractor, is_final};
+/// # use limited::http::{IdempotencyLayer, is_final};
 /// # let idempotency = Idempotency::new(MemoryBackend::new());
-/// # let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token());
+/// # let layer = IdempotencyLayer::unscoped(idempotency);
 /// let layer = layer.store_if(|status| is_final(status) || status == http::StatusCode::NOT_FOUND);
 /// ```
 ///
@@ -175,11 +227,13 @@ use crate::{BackendError, Idempotency};
 ///
 /// | part | stored |
 /// |---|---|
-/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control`, `Vary`, `Grpc-Status`, `-Message`, `-Status-Details-Bin` and `-Encoding`, or [those you name](Self::stored_headers) |
+/// | headers | `Content-Type`, `-Encoding`, `-Language`, `-Location` and `-Disposition`, `Location`, `ETag`, `Last-Modified`, `Link`, `Cache-Control`, `Vary`, `Grpc-Status`, `-Message`, `-Status-Details-Bin` and `-Encoding`, or [those you name](Self::stored_headers); always `Trailer` |
 /// | body | if it is not [too large](Self::max_response_body) |
-/// | trailers | all |
+/// | trailers | all but `Set-Cookie` |
 ///
 /// `Set-Cookie` is not stored by default: a retry could otherwise hand a cookie to another client.
+/// Headers of one transfer, such as `Content-Length`, `Transfer-Encoding` and `Connection`, never
+/// are. The same rules decide which headers of a record are replayed, whatever wrote the record.
 ///
 /// The client gets a body that is too large all the same, and a body that is cut off up to that
 /// point. The record then says that the request is done, but has no response, and the request is
@@ -192,6 +246,10 @@ use crate::{BackendError, Idempotency};
 /// out that there was one. The caller is an escaped part of the stored key, so no two callers
 /// collide. Of credentials the key contains only a hash.
 ///
+/// Identify callers by their account, not by a token that expires. A client that gets a new token
+/// and then retries is a new caller with
+/// [`bearer_token`](KeyExtractor::bearer_token), and its request is executed a second time.
+///
 /// The layer does not verify credentials, so put it inside the layer that does. Otherwise a client
 /// that knows a key and the name of its caller gets the response.
 ///
@@ -199,14 +257,16 @@ use crate::{BackendError, Idempotency};
 ///
 /// The layer reads the whole request before it calls the service, and the whole response before it
 /// sends it, each up to a limit. So it does not fit bidirectional streams or endless responses:
-/// exclude their methods or routes. Put layers that vary a response between clients, such as
-/// compression, outside of this one.
+/// exclude their methods or routes. The layer sets no time limit for bodies: a client that sends
+/// one byte a minute keeps its buffer. Set one in the server, or in a layer outside of this one.
+/// Put layers that vary a response between clients, such as compression, outside of this one.
 ///
 /// # What it costs
 ///
 /// Two backend calls for an execution, and one for a replay. In addition a SHA-256 hash of the
-/// request body, and a few allocations for the future and the body. The response is copied as JSON,
-/// in Base64 if it is not UTF-8.
+/// request, and a few allocations for the future and the body. Both bodies are copied: their frames
+/// are joined, so that many small frames take no more memory than one. The response is stored as
+/// JSON.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct IdempotencyLayer<B> {
     idempotency: Idempotency<B>,
@@ -217,7 +277,7 @@ pub struct IdempotencyLayer<B> {
 impl<B> IdempotencyLayer<B> {
     /// Creates a layer in which each caller has its own keys. The extractor identifies the callers.
     pub fn new(idempotency: Idempotency<B>, caller: KeyExtractor) -> Self {
-        Self { idempotency, config: Arc::new(Config::new(Some(caller))) }
+        Self::with_config(idempotency, Config::new(Some(caller)))
     }
 
     /// Creates a layer in which all callers share their keys: a client that sends the request of
@@ -226,7 +286,32 @@ impl<B> IdempotencyLayer<B> {
     /// For services with one caller, and for keys that cannot be guessed if responses are not
     /// secret.
     pub fn unscoped(idempotency: Idempotency<B>) -> Self {
-        Self { idempotency, config: Arc::new(Config::new(None)) }
+        Self::with_config(idempotency, Config::new(None))
+    }
+
+    fn with_config(idempotency: Idempotency<B>, config: Config) -> Self {
+        let idempotency = idempotency.for_http_requests(WAIT_TIMEOUT, MAX_WAITING);
+        Self { idempotency, config: Arc::new(config) }
+    }
+
+    /// Returns the records of this layer, for operators: to [find](Idempotency::find) or to
+    /// [forget](Idempotency::forget) one.
+    ///
+    /// The keys are those of the caller, with the part `idempotency-key`:
+    ///
+    /// ```
+    /// # use limited::{Idempotency, Key, memory::MemoryBackend};
+    /// # use limited::http::{IdempotencyLayer, KeyExtractor};
+    /// # pollster::block_on(async {
+    /// # let caller = KeyExtractor::from_fn(|_| Some(Key::new().user("7")));
+    /// # let layer = IdempotencyLayer::new(Idempotency::new(MemoryBackend::new()), caller);
+    /// let key = Key::new().user("7").part("idempotency-key", "8e03978e");
+    /// layer.records().forget(&key).await?;
+    /// # Ok::<(), limited::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub const fn records(&self) -> &Idempotency<B> {
+        &self.idempotency
     }
 
     /// Sets the methods that need a key. Default: POST and PATCH. Requests with other methods go to
@@ -259,8 +344,9 @@ impl<B> IdempotencyLayer<B> {
 
     /// Sets the maximum size of a stored response body in bytes. Default: 64 KiB.
     ///
-    /// Every backend has room for the default, unless the text is mostly quotes and control
-    /// characters, which take more space in JSON.
+    /// Every backend has room for the default. Text is stored in Base64 if its quotes and control
+    /// characters would take more space in JSON, so a body takes at most a third more than its
+    /// size. [`max_stored_response`](Self::max_stored_response) limits the whole response.
     pub fn max_response_body(self, bytes: usize) -> Self {
         self.with(|config| config.max_response_body = bytes)
     }
@@ -268,8 +354,8 @@ impl<B> IdempotencyLayer<B> {
     /// Replaces the [default list](#which-responses-are-stored) of response headers that are
     /// stored.
     ///
-    /// `Content-Length` and `Transfer-Encoding` are never stored, because the server sets them
-    /// anew.
+    /// Headers of one transfer, such as `Content-Length` and `Transfer-Encoding`, are never stored:
+    /// the server sets them anew.
     pub fn stored_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.with(|config| config.stored_headers = names.into_iter().collect())
     }
@@ -285,13 +371,30 @@ impl<B> IdempotencyLayer<B> {
     ///
     /// ```
     /// # use limited::{Idempotency, memory::MemoryBackend};
-    /// # use limited::http::{IdempotencyLayer, KeyExtractor};
-    /// # let idempotency = Idempotency::new(MemoryBackend::new());
+    /// # use limited::http::IdempotencyLayer;
+    /// # let layer = IdempotencyLayer::unscoped(Idempotency::new(MemoryBackend::new()));
     /// // Store every response, also server errors.
-    /// let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).store_if(|_| true);
+    /// let layer = layer.store_if(|_| true);
     /// ```
     pub fn store_if(self, store: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.with(|config| config.store_if = Arc::new(store))
+    }
+
+    /// Sets the longest `Retry-After` of a 409 `request-in-progress`. Default: none; it is the time
+    /// until the lease of the first request ends. Rounded up to a second, and at least 1.
+    ///
+    /// A retry that comes too early gets 409 again. So this may be as short as most requests take.
+    pub fn max_retry_after(self, max: Duration) -> Self {
+        self.with(|config| config.max_retry_after = max)
+    }
+
+    /// Sets the maximum size of a stored response in bytes: status, headers, body and trailers, as
+    /// they are encoded in JSON. Default: twice [`max_response_body`](Self::max_response_body), and
+    /// 16 KiB.
+    ///
+    /// A response that is larger is sent, but not stored, as one whose body is too large.
+    pub fn max_stored_response(self, bytes: usize) -> Self {
+        self.with(|config| config.max_stored_response = Some(bytes))
     }
 
     /// Sets the URI of a page that documents the use of keys. Default: none, and problems have no
@@ -316,7 +419,7 @@ impl<B> IdempotencyLayer<B> {
         self.config.backend_errors.load(Ordering::Relaxed)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
     }

@@ -7,17 +7,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tower_service::Service;
 
 use super::body::{BufferedBody, BufferedRead, ReadStatus};
+use super::comparison::host_name;
 use super::config::{Config, OnBackendFailure};
 use super::error::IdempotencyProblem;
 use super::final_status::decisive_status;
-use super::stored_response::{CapturedResponse, StoredResponse};
+use super::stored_response::{CODEC, CapturedResponse};
 use crate::{Backend, Claim, Idempotency, Key, Outcome, RunError};
 
 /// What a run needs: a ready service, and the settings of its layer.
@@ -27,11 +28,12 @@ pub(super) struct Run<S, B> {
     pub(super) config: Arc<Config>,
 }
 
-/// The fields that distinguish requests with the same key. Their JSON is hashed, so renaming one
-/// changes all hashes.
+/// The request in the form in which a record contains it, if
+/// [`store_requests`](Idempotency::store_requests) is set. Nothing compares it.
 #[derive(Serialize)]
-struct RequestIdentity {
+struct RequestDescription {
     method: String,
+    host: Option<String>,
     path: String,
     query: Option<String>,
     /// The SHA-256 of the body, in Base64.
@@ -72,13 +74,17 @@ impl<S, B: Backend> Run<S, B> {
             Ok(body) => body,
             Err(problem) => return Ok(config.respond_to(&problem)),
         };
-        let identity = RequestIdentity::of(&parts, &body);
+        let request_hash = config.comparison.hash(&parts, body.data());
+        let description = idempotency
+            .stores_requests()
+            .then(|| RequestDescription::of(config.comparison.uri(&parts), &parts, body.data()));
         let request = Some(Request::from_parts(parts, BufferedBody::read(body)));
         let mut execution = Execution { service, config, request, response: None };
         // Step 2: claims the key. The call runs step 3 only if it gets the claim.
         let outcome = {
             let execution = &mut execution;
-            idempotency.call(&key, &identity).run_with(move |claim| execution.execute(claim)).await
+            let call = idempotency.call(&key, &description).request_hash(request_hash);
+            call.run_with_codec(move |claim| execution.execute(claim), &CODEC).await
         };
         execution.respond(outcome).await
     }
@@ -97,14 +103,14 @@ async fn read_body<B: Body<Data = Bytes>>(
     }
 }
 
-impl RequestIdentity {
-    fn of<B: Body<Data = Bytes>>(parts: &Parts, body: &BufferedRead<B>) -> Self {
-        let digest = body.chunks().fold(Sha256::new(), Sha256::chain_update).finalize();
+impl RequestDescription {
+    fn of(uri: &Uri, parts: &Parts, body: &[u8]) -> Self {
         Self {
             method: parts.method.as_str().to_owned(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(str::to_owned),
-            body: STANDARD.encode(digest),
+            host: host_name(parts),
+            path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+            body: STANDARD.encode(Sha256::digest(body)),
         }
     }
 }
@@ -137,7 +143,7 @@ where
             self.response = Some(Response::from_parts(parts, BufferedBody::read(body)));
             return Err(NotStorable::Status);
         }
-        let captured = CapturedResponse::of(&parts, &body, limit, |name| self.config.stores_header(name));
+        let captured = CapturedResponse::of(&parts, &body, &self.config);
         self.response = Some(Response::from_parts(parts, BufferedBody::read(body)));
         Ok(captured)
     }
@@ -151,6 +157,7 @@ where
             (Err(RunError::Failed(NotStorable::ServiceError(error))), _) => return Err(error),
             // The owner that took over the lease has the response that counts.
             (Err(RunError::LeaseLost { .. }), _) => IdempotencyProblem::Superseded,
+            (Err(RunError::Stopped), _) => IdempotencyProblem::Stopped,
             // Executed in this run. The client gets the response, whether it was stored or not.
             (outcome, Some(response)) => {
                 if let Err(RunError::NotRecorded { error, .. }) = outcome {
@@ -158,13 +165,16 @@ where
                 }
                 return Ok(response);
             }
-            (Ok(outcome), None) => match outcome.into_inner().0.ok().and_then(StoredResponse::replay) {
-                Some(response) => return Ok(response),
-                None => IdempotencyProblem::unreadable(),
-            },
+            (Ok(outcome), None) => {
+                let stored = outcome.into_inner().response.ok();
+                match stored.and_then(|response| response.replay(&self.config)) {
+                    Some(response) => return Ok(response),
+                    None => IdempotencyProblem::unreadable(),
+                }
+            }
             (Err(RunError::KeyReused), None) => IdempotencyProblem::KeyReused,
             (Err(RunError::InProgress { retry_after }), None) => {
-                IdempotencyProblem::InProgress { retry_after }
+                IdempotencyProblem::InProgress { retry_after: retry_after.min(self.config.max_retry_after) }
             }
             (Err(RunError::NotStored { reason, .. }), None) => IdempotencyProblem::NotStored { reason },
             (Err(RunError::Decode(_)), None) => IdempotencyProblem::unreadable(),
@@ -175,12 +185,12 @@ where
                         let response = self.service.call(request).await?;
                         return Ok(response.map(BufferedBody::passthrough));
                     }
-                    _ => IdempotencyProblem::BackendFailed,
+                    _ => IdempotencyProblem::backend_failed(&error),
                 }
             }
             // Unreachable: the key is valid, the request is JSON, errors are not stored, and an
             // executed request has a response.
-            (Err(_), None) => IdempotencyProblem::BackendFailed,
+            (Err(_), None) => IdempotencyProblem::BackendFailed { is_retryable: false },
         };
         Ok(self.config.respond_to(&problem))
     }

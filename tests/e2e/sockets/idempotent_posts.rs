@@ -77,6 +77,7 @@ async fn wait_for(event: &Semaphore) {
 
 fn shop(bank: &Arc<Bank>, clock: &ManualClock) -> Router {
     let idempotency = Idempotency::new(MemoryBackend::new()).clock(clock.clone()).lease(LEASE);
+    let idempotency = idempotency.wait_timeout(Duration::ZERO);
     let bank = Arc::clone(bank);
     let pay = async move |Extension(claim): Extension<Claim>| bank.pay(claim).await;
     let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).max_request_body(1_000);
@@ -94,7 +95,7 @@ async fn pay(client: &Client, address: SocketAddr) -> Response {
     request.header("idempotency-key", "\"order-981\"").body("4200").send().await.unwrap()
 }
 
-const RAW: &str = "POST /payments HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n\
+const RAW: &str = "POST /payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer alice\r\n\
                    Idempotency-Key: \"order-981\"\r\nContent-Length: 4\r\nConnection: close\r\n\r\n4200";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 mod axum_routes;
 mod grpc_calls;
 mod idempotent_posts;
+mod idempotent_wire;
 mod plain_service;
 
 use std::net::SocketAddr;

@@ -29,6 +29,7 @@ fn disconnect_after(
     let clock = ManualClock::new();
     let backend = Arc::new(Stepping::new(backend));
     let idempotency = Idempotency::new(Arc::clone(&backend)).clock(clock.clone()).lease(LEASE);
+    let idempotency = idempotency.wait_timeout(Duration::ZERO);
     let (started, responded) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let counters = (Arc::clone(&started), Arc::clone(&responded));
     let service = service_fn(move |_: Request<BufferedBody<Frames>>| {
@@ -43,7 +44,8 @@ fn disconnect_after(
             Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
         }
     });
-    let service = layer(idempotency.clone()).layer(service);
+    let layer = layer(idempotency);
+    let service = layer.layer(service);
     let send = || {
         let mut service = service.clone();
         async move { call(&mut service, payment("alice", "key")).await }
@@ -62,7 +64,7 @@ fn disconnect_after(
 
     let pace = Duration::ZERO;
     let key = Key::new().secret("bearer", "alice").part("idempotency-key", "key");
-    let record = drive(&clock, pace, idempotency.find(&key)).unwrap();
+    let record = drive(&clock, pace, layer.records().find(&key)).unwrap();
     let effects = started.load(Ordering::Relaxed);
     match record {
         None => {

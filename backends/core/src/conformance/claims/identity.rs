@@ -50,7 +50,7 @@ pub(crate) fn ending_a_claim_leaves_all_others<H: Harness>(subject: &Subject<'_,
 
 pub(crate) fn claims_and_counters_are_distinct<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 3: a claim and a counter of one namespace and key are distinct";
-    for name in ["key", "IDEMPOTENCY", "DO_ONCE", "key#IDEMPOTENCY"] {
+    for name in ["key", "IDEMPOTENCY", "DO_ONCE", "HTTP_REQUEST", "key#IDEMPOTENCY"] {
         for kind in ClaimKind::ALL {
             let key = subject.key_in(subject.namespace, kind, name);
             let held = key.acquire(NOW);
