@@ -125,8 +125,8 @@ pub enum Algorithm {
     ///   differ by at most `s`. A lead that was learned no longer counts as a difference.
     /// - If clocks differ by more than the skew, and by up to twice the skew, the process that is
     ///   behind may get nothing.
-    /// - If they differ by more, the bucket looks to it like that of a wrong clock, and starts over.
-    ///   **Then there is no limit**: the two processes free the bucket for each other.
+    /// - If they differ by more, the bucket looks to it like that of a wrong clock, and starts
+    ///   over. **Then there is no limit**: the two processes free the bucket for each other.
     TokenBucket,
 }
 

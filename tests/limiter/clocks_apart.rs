@@ -119,7 +119,8 @@ fn lead_of_one_key_gives_another_key_the_tokens_of_the_difference() {
         assert_eq!(admitted("other"), 100);
         while fleet.allows(0) {}
         assert!(!fleet.allows(1));
-        // The clock that is ahead has never used this key. The bound is `burst + limit · s / window`.
+        // The clock that is ahead has never used this key. The bound is
+        // `burst + limit · s / window`.
         let more = admitted("other");
         assert!((99..=100).contains(&more), "{name}: {more}");
     }

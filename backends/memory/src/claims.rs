@@ -149,8 +149,8 @@ impl Claims {
                 return result;
             }
             if omitted.is_none() && !self.budget.reserve_result(&completion.result) {
-                // The action has run, so the record is finished in any case. A claim that has lapsed
-                // is finished at once: making room could evict it.
+                // The action has run, so the record is finished in any case. A claim that has
+                // lapsed is finished at once: making room could evict it.
                 if steps_left == 0 || has_passed(entry.claim.lapses_at(self.skew), now) {
                     omitted = Some(self.budget.no_room());
                 } else {
