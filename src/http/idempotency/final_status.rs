@@ -1,6 +1,6 @@
 //! Which statuses a retry would get again.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -8,7 +8,7 @@ pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 
 /// Returns whether a status is final: a retry of the same request would get it again.
 ///
-/// These are not: 1xx, 307, 401, 404 to 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429, 431
+/// These are not: 1xx, 307, 401, 404 to 408, 411, 412, 415 to 417, 421, 423 to 426, 428, 429, 431
 /// and 5xx. They depend on routes, credentials, headers, the time or a failure. All of these may
 /// change before the retry. By default,
 /// [`IdempotencyLayer`](super::IdempotencyLayer#which-responses-are-stored) stores the responses
@@ -24,7 +24,7 @@ pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 /// assert!(!is_final(StatusCode::NOT_FOUND) && !is_final(StatusCode::BAD_GATEWAY));
 /// ```
 ///
-/// The statuses are those of RFC 9110, RFC 4918 (423), RFC 6585 (428, 429, 431) and RFC 8470 (425).
+/// The statuses are those of RFC 9110, RFC 4918 (423, 424), RFC 6585 (428, 429, 431) and RFC 8470 (425).
 pub fn is_final(status: StatusCode) -> bool {
     !status.is_informational()
         && !status.is_server_error()
@@ -35,10 +35,20 @@ pub fn is_final(status: StatusCode) -> bool {
             // Routes.
             | 307 | 404 | 405 | 421
             // Headers.
-            | 406 | 411 | 412 | 415 | 417 | 426 | 428 | 431
+            | 406 | 411 | 412 | 415 | 416 | 417 | 426 | 428 | 431
             // The time.
             | 408 | 423 | 425 | 429
+            // The failure of another request.
+            | 424
         )
+}
+
+/// Returns whether the service asks the client to send the request again: 4xx with `Retry-After`.
+///
+/// Such a response is never stored, as the 409 of a service that has a layer like this one. A
+/// client that follows it would get the stored response for ever.
+pub(super) fn asks_for_retry(parts: &Parts) -> bool {
+    parts.status.is_client_error() && parts.headers.contains_key(RETRY_AFTER)
 }
 
 /// Returns the status that decides whether a response is stored. `None` if it is a gRPC response
@@ -55,8 +65,9 @@ pub(super) fn decisive_status(parts: &Parts, trailers: Option<&HeaderMap>) -> Op
     Some(code.to_str().map_or(StatusCode::INTERNAL_SERVER_ERROR, http_status))
 }
 
-/// Returns the HTTP status of a gRPC status code, according to `google/rpc/code.proto`. A cancelled
-/// call has none that is registered, and stands for 408.
+/// Returns the HTTP status of a gRPC status code, according to `google/rpc/code.proto`, apart from
+/// two codes. A cancelled call has no registered one, and stands for 408. An aborted call stands
+/// for 503 and not for 409, because it may succeed if it is repeated.
 fn http_status(grpc_code: &str) -> StatusCode {
     match grpc_code {
         "0" => StatusCode::OK,
@@ -64,11 +75,11 @@ fn http_status(grpc_code: &str) -> StatusCode {
         "3" | "9" | "11" => StatusCode::BAD_REQUEST,
         "4" => StatusCode::GATEWAY_TIMEOUT,
         "5" => StatusCode::NOT_FOUND,
-        "6" | "10" => StatusCode::CONFLICT,
+        "6" => StatusCode::CONFLICT,
         "7" => StatusCode::FORBIDDEN,
         "8" => StatusCode::TOO_MANY_REQUESTS,
         "12" => StatusCode::NOT_IMPLEMENTED,
-        "14" => StatusCode::SERVICE_UNAVAILABLE,
+        "10" | "14" => StatusCode::SERVICE_UNAVAILABLE,
         "16" => StatusCode::UNAUTHORIZED,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

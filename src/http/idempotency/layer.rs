@@ -199,13 +199,15 @@ const MAX_WAITING: usize = 128;
 /// |---|---|
 /// | 307, 404, 405, 421 | the route may be deployed later |
 /// | 401, 407 | the retry may have other credentials |
-/// | 406, 411, 412, 415, 417, 426, 428, 431 | the retry may have other headers, most of which are not compared |
+/// | 406, 411, 412, 415 to 417, 426, 428, 431 | the retry may have other headers, most of which are not compared |
 /// | 408, 423, 425, 429 | the time was wrong, not the request |
+/// | 424 | another request failed |
+/// | 4xx with `Retry-After` | the service asks for a retry, whatever [`store_if`](Self::store_if) says |
 /// | 1xx | it is not the last response |
 /// | 5xx | the service failed |
 ///
 /// A gRPC response stands for the HTTP status of its code in `google/rpc/code.proto`, such as 503
-/// for `UNAVAILABLE`.
+/// for `UNAVAILABLE`. `ABORTED` stands for 503 too.
 ///
 /// A response that is not final, or an error of the service, frees the key, also for another
 /// request. The client gets the response all the same. A retry is **executed again**. So a service

@@ -17,7 +17,7 @@ use super::body::{BufferedBody, BufferedRead, ReadStatus};
 use super::comparison::host_name;
 use super::config::{Config, OnBackendFailure};
 use super::error::IdempotencyProblem;
-use super::final_status::decisive_status;
+use super::final_status::{asks_for_retry, decisive_status};
 use super::stored_response::{CODEC, CapturedResponse};
 use crate::{Backend, Claim, Idempotency, Key, Outcome, RunError};
 
@@ -43,7 +43,7 @@ struct RequestDescription {
 /// Why there is no response to store. The key becomes free.
 enum NotStorable<E> {
     ServiceError(E),
-    /// [`Config::store_if`] excludes the status.
+    /// [`Config::store_if`] excludes the status, or the response asks for a retry.
     Status,
 }
 
@@ -130,7 +130,7 @@ where
         let (parts, body) = response.into_parts();
         claim.set_status_code(parts.status.as_u16());
         let status = decisive_status(&parts, None);
-        if status.is_some_and(|status| !(self.config.store_if)(status)) {
+        if asks_for_retry(&parts) || status.is_some_and(|status| !(self.config.store_if)(status)) {
             self.response = Some(Response::from_parts(parts, BufferedBody::passthrough(body)));
             return Err(NotStorable::Status);
         }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use limited::http::{BufferedBody, IdempotencyLayer, is_final};
 use proptest::prelude::*;
@@ -57,8 +58,8 @@ fn responses_that_may_change_are_not_stored() {
     everywhere(|idempotency, _| {
         let layer = layer(idempotency);
         let not_final = [
-            100, 103, 307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429,
-            431, 500, 502, 503, 599,
+            100, 103, 307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 416, 417, 421, 423, 424, 425, 426,
+            428, 429, 431, 500, 502, 503, 599,
         ];
         for (number, status) in not_final.into_iter().enumerate() {
             let key = format!("\"not stored {number}\"");
@@ -86,11 +87,31 @@ fn responses_that_may_change_are_not_stored() {
 
 #[test]
 fn every_status_but_those_that_may_change_is_final() {
-    let changing = [307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 417, 421, 423, 425, 426, 428, 429, 431];
+    let changing =
+        [307, 401, 404, 405, 406, 407, 408, 411, 412, 415, 416, 417, 421, 423, 424, 425, 426, 428, 429, 431];
     for status in 100..=999 {
         let expected = !matches!(status, 100..200 | 500..600) && !changing.contains(&status);
         assert_eq!(is_final(StatusCode::from_u16(status).unwrap()), expected, "{status}");
     }
+}
+
+#[test]
+fn response_that_asks_for_a_retry_is_not_stored() {
+    everywhere(|idempotency, _| {
+        let layer = layer(idempotency).store_if(|_| true);
+        for (status, is_stored) in [(202, true), (409, false), (422, false)] {
+            let server = Server::new(
+                &layer,
+                Counting::new(move |number, _| {
+                    let body = Frames::from(vec![number.to_string().into_bytes()]);
+                    Response::builder().status(status).header(RETRY_AFTER, "3").body(body).unwrap()
+                }),
+            );
+            let key = format!("asks for a retry with {status}");
+            server.send(payment("alice", &key));
+            assert_eq!(server.send(payment("alice", &key)).is_replayed(), is_stored, "{status}");
+        }
+    });
 }
 
 #[test]
@@ -193,7 +214,7 @@ fn grpc_call_that_may_succeed_later_is_not_stored() {
         ("7", true),   // PERMISSION_DENIED
         ("8", false),  // RESOURCE_EXHAUSTED
         ("9", true),   // FAILED_PRECONDITION
-        ("10", true),  // ABORTED
+        ("10", false), // ABORTED
         ("11", true),  // OUT_OF_RANGE
         ("12", false), // UNIMPLEMENTED
         ("13", false), // INTERNAL
