@@ -49,7 +49,7 @@ use crate::{Error, Limiter, OnError, Quota};
 ///
 /// | the request | the response |
 /// |---|---|
-/// | has [cost](Self::cost) 0 | the service's, unchanged |
+/// | has [cost](Self::cost) 0, or is a [skipped preflight](Self::skip_preflights) | the service's, without the headers of the layer |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
 /// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
@@ -273,7 +273,7 @@ impl<B> RateLimitLayer<B> {
     }
 
     /// Sets whether the layer limits anything. Default: `true`. A layer that is disabled sends
-    /// every request to the service, and counts nothing.
+    /// every request to the service, counts nothing, and changes no response.
     ///
     /// Use it instead of `ServiceBuilder::option_layer`, which requires layers that keep the type
     /// of the response. This layer changes the type of its body, to [`ResponseBody`].
