@@ -132,6 +132,15 @@ impl Config {
         self.policies[0] = Policy::new(name, self.policies[0].quota, self.algorithm, None);
     }
 
+    /// Returns whether the layer or one of its rules has this name.
+    pub(super) fn has_policy(&self, name: &PolicyName) -> bool {
+        self.policies.iter().any(|policy| policy.name == *name)
+    }
+
+    pub(super) fn rule_names(&self) -> impl Iterator<Item = &PolicyName> {
+        self.policies[1..].iter().map(|policy| &policy.name)
+    }
+
     pub(super) fn add_rule(&mut self, rule: RateLimitRule) {
         self.policies.push(Policy::new(rule.name, rule.quota, self.algorithm, Some(rule.applies)));
     }
