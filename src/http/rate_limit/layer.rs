@@ -62,7 +62,7 @@ use crate::{Error, Limiter, OnError, Quota};
 /// # When the backend fails
 ///
 /// The limiter's policy applies. With [`OnError::Allow`] the layer admits the request. The response
-/// then has no headers about limits, because nothing is known. With [`OnError::Return`] (the
+/// then gets no headers about limits, because nothing is known. With [`OnError::Return`] (the
 /// default) and [`OnError::Deny`] the layer responds with 503.
 ///
 /// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
