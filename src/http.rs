@@ -183,7 +183,9 @@ pub use idempotency::{
     is_final,
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
-pub use rate_limit::{RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, UpstreamHeaders};
+pub use rate_limit::{
+    RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, RuleConflict, UpstreamHeaders,
+};
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};
 pub use response_body::{NoBody, ResponseBody};

@@ -27,8 +27,7 @@ impl Client {
     pub(crate) fn address(text: &str) -> Result<Self, Malformed> {
         // A link-local address may contain the name of its interface.
         let address = text.split_once('%').map_or(text, |(address, _interface)| address);
-        let address: IpAddr = address.parse().map_err(|_| Malformed::Address)?;
-        Ok(Self::Address(address.to_canonical()))
+        address.parse().map(|address: IpAddr| address.into()).map_err(|_| Malformed::Address)
     }
 
     pub(crate) fn address_or_name(text: &str) -> Result<Self, Malformed> {
@@ -36,6 +35,12 @@ impl Client {
             true => Ok(Self::Name(text.to_ascii_lowercase())),
             false => Err(error),
         })
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(address.to_canonical())
     }
 }
 

@@ -9,8 +9,11 @@
 //! - each `Failed keyboard-interactive` or each `error: PAM: …`, whichever are more;
 //! - the failures of the module `pam_unix`, if there are none of the above and no other line of the
 //!   connection (`attempts/pam.rs`);
-//! - one failed login if there are none of the above, but `Invalid user` or
+//! - one failed login if there are none of the above, but `Invalid user`, `ROOT LOGIN REFUSED` or
 //!   `maximum authentication attempts exceeded`, at the time of the first of these lines.
+//!
+//! A connection that ends before a login, without any of these lines, is no failed login
+//! (`attempts/ended.rs`).
 //!
 //! `Invalid user` is counted at once, like a server that limits attempts would count it. The first
 //! wrong password after it on the same connection is the same failed login.

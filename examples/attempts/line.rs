@@ -8,6 +8,7 @@
 use limited::Timestamp;
 
 use super::client::Client;
+use super::ended::{self, End};
 use super::header::{self, Record};
 use super::message::{self, Message, repetitions};
 use super::stamp::{Clock, Stamps, word};
@@ -29,8 +30,8 @@ pub(crate) struct Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// The account is unknown or not allowed. The server asks for a password anyway, and may or may
-    /// not log that it was wrong.
+    /// The account is unknown or not allowed, such as `root` on many servers. In most cases the
+    /// server asks for a password anyway, and may or may not log that it was wrong.
     Unwelcome,
     /// This many passwords were wrong.
     WrongPassword(u32),
@@ -62,6 +63,8 @@ pub(crate) enum Says {
     Login(Event),
     /// "last message repeated": the previous line of the same host, this many times more.
     Again(u32, Timestamp),
+    /// A connection ended before a login.
+    Ended(End),
     Other,
     /// It looks like a failed login, and has no form that is read.
     Unread(Unread),
@@ -98,7 +101,10 @@ pub(crate) fn parse(line: &str, stamps: &mut Stamps) -> Result<Line, Malformed> 
     let says = if is_sshd {
         match message::read(&record.message)? {
             Some(message) => Says::Login(event(&record, message)),
-            None => other(&record, line, is_sshd),
+            None => match ended::read(&record.message) {
+                Some(message) => Says::Ended(end(&record, message)),
+                None => other(&record, line, is_sshd),
+            },
         }
     } else if let Some(times) = repeated(&record) {
         host = host.filter(|host| host != DASHES);
@@ -113,6 +119,11 @@ fn event(record: &Record<'_>, message: Message<'_>) -> Event {
     let Message { what, account, client, port } = message;
     let process = format!("{} {}", record.host, record.process);
     Event { time: record.time, process, what, account: account.map(str::to_owned), client, port }
+}
+
+fn end(record: &Record<'_>, message: ended::Message<'_>) -> End {
+    let process = format!("{} {}", record.host, message.process.unwrap_or(&record.process));
+    End { time: record.time, process, client: message.client.map(Client::from) }
 }
 
 fn other(record: &Record<'_>, line: &str, is_sshd: bool) -> Says {
@@ -268,10 +279,8 @@ mod tests {
             "Accepted publickey for ana from 192.0.2.1 port 4 ssh2: RSA SHA256:x",
             "pam_unix(sshd:auth): check pass; user unknown",
             "pam_sss(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1",
-            "error: Received disconnect from 192.0.2.1: 3: com.jcraft.jsch.JSchException: Auth fail [preauth]",
-            "Disconnecting: Too many authentication failures [preauth]",
             "input_userauth_request: invalid user ana [preauth]",
-            "Connection closed by authenticating user ana 192.0.2.1 port 4 [preauth]",
+            "Disconnected from user ana 192.0.2.1 port 4",
             "User child is on pid 2113",
             "message repeated 2 times: [ Connection closed by 192.0.2.1 port 4]",
         ] {

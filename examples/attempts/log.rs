@@ -8,7 +8,7 @@ use super::line::{Event, Malformed, Says, parse};
 use super::lines::{Late, LeftOut, Lines, Unreadable};
 use super::stamp::{Clock, Stamps};
 use super::unread::Unread;
-use super::{client, pam};
+use super::{client, ended, pam};
 
 /// The password logins of a log, in order of time.
 ///
@@ -22,6 +22,8 @@ pub(crate) struct Log {
     pub(crate) of_sshd: u64,
     /// Lines about a failure that another line reports too.
     pub(crate) duplicates: u64,
+    /// How many connections ended before a login, without a failed login in the log.
+    pub(crate) ended: u64,
     pub(crate) late: Late,
     pub(crate) malformed: LeftOut<Malformed>,
     /// Lines that look like a failed login, and have no form that is read.
@@ -43,7 +45,7 @@ impl Log {
     /// Reads a log. `year`: the year of the first line, if its timestamp has none.
     pub(crate) fn read(input: impl BufRead, year: i16) -> Result<Self, Unreadable> {
         let mut log = Self::default();
-        let mut events = Vec::new();
+        let (mut events, mut ends) = (Vec::new(), Vec::new());
         // The login that the last line of each host reported, if it reported one.
         let mut last = HashMap::<String, Option<Event>>::new();
         let mut last_host = String::new();
@@ -73,6 +75,10 @@ impl Log {
                 Says::Again(times, time) => {
                     last.get(&host).cloned().flatten().map(|event| event.again(times, time))
                 }
+                Says::Ended(end) => {
+                    ends.push(end);
+                    None
+                }
                 Says::Other => None,
                 Says::Unread(why) => {
                     log.unread.add(number, &text, why);
@@ -86,6 +92,7 @@ impl Log {
         events.iter().for_each(|event| log.late.add(event.time));
         events.sort_by_key(|event| event.time);
         client::resolve(&mut events);
+        log.ended = ended::count_without(&events, &mut ends);
         log.duplicates = pam::remove_reported(&mut events);
         let mut connections = Connections::default();
         for event in events {

@@ -21,6 +21,7 @@ mod client;
 mod connections;
 #[path = "../replay/encoding.rs"]
 mod encoding;
+mod ended;
 #[path = "../replay/failure.rs"]
 mod failure;
 mod header;

@@ -57,6 +57,9 @@ fn read_single(text: &str) -> Result<Option<Message<'_>>, Malformed> {
         && let Some((subject, _why)) = rest.rsplit_once(" not allowed because ")
     {
         (What::Unwelcome, parse_subject(subject, Client::address_or_name)?)
+    } else if let Some(client) = text.strip_prefix("ROOT LOGIN REFUSED FROM ") {
+        let (address, port) = split_port(client);
+        (What::Unwelcome, Subject { account: "root", client: Client::address(address)?, port })
     } else if let Some(rest) = text.strip_prefix("PAM: ")
         && let Some((why, subject)) = rest.split_once(" for ")
     {
@@ -78,7 +81,7 @@ pub(crate) fn bare(text: &str) -> &str {
     let text = numbered.unwrap_or(text);
     // Written by the unprivileged half of the server.
     let text = text.strip_suffix(" [preauth]").unwrap_or(text);
-    text.strip_prefix("error: ").unwrap_or(text)
+    ["error: ", "fatal: "].iter().find_map(|level| text.strip_prefix(level)).unwrap_or(text)
 }
 
 /// Returns the account after `Failed password` or `Accepted password`. `None` for other methods:

@@ -26,7 +26,7 @@ pub(crate) fn remove_reported(events: &mut Vec<Event>) -> u64 {
 }
 
 /// Returns whether one of the times, which are sorted, is of the same connection.
-fn is_near(times: &[Timestamp], time: Timestamp) -> bool {
+pub(crate) fn is_near(times: &[Timestamp], time: Timestamp) -> bool {
     let next = times.partition_point(|other| *other < time);
     let is_near = |other: &Timestamp| apart(*other, time) <= CONNECTION;
     times[next.saturating_sub(1)..].iter().take(2).any(is_near)

@@ -124,10 +124,18 @@ impl Report<'_> {
 
     /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { lines, duplicates, late, malformed, unread, .. } = self.log;
+        let Log { lines, duplicates, ended, late, malformed, unread, .. } = self.log;
         if *duplicates > 0 {
             let duplicates = count(*duplicates, "line");
             writeln!(out, "\n{duplicates} not counted: another line reports the same failed login.")?;
+        }
+        if *ended > 0 {
+            let connections = count(*ended, "connection");
+            writeln!(
+                out,
+                "\n{connections} ended before a login, without a failed login in the log; not counted. On a\n\
+                 server that takes keys only, this may be the only trace of an attempt."
+            )?;
         }
         if late.lines > 0 {
             let late_lines = count(late.lines, "line");

@@ -45,7 +45,6 @@ const OTHER: &[&str] = &[
     "Failed publickey ",
     "Failed to release session",
     "Postponed ",
-    "ROOT LOGIN REFUSED ",
     "Received disconnect ",
     "input_userauth_request: ",
     "message repeated ",

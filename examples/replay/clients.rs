@@ -18,7 +18,8 @@ pub(crate) enum Choice {
     Refuse,
     /// The first. In `X-Forwarded-For`, that is what the client says about itself.
     First,
-    /// The last. In `X-Forwarded-For`, that is what the nearest proxy saw.
+    /// The last. In `X-Forwarded-For`, that is what the nearest proxy saw. If the user name comes
+    /// after the client, a client can choose its address: by a user name that is one.
     Last,
 }
 
@@ -46,6 +47,37 @@ pub(crate) struct Names<'a> {
 pub(crate) fn names_others(text: &str, client: Option<&str>) -> bool {
     let mut addresses = list(text).filter(|address| known(address).is_some()).peekable();
     addresses.peek().is_some() && addresses.all(|address| Some(address) != client)
+}
+
+/// The only client of the requests so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Only {
+    #[default]
+    None,
+    One(IpAddr),
+    /// There are several, or one that has no address.
+    Several,
+}
+
+impl Only {
+    pub(crate) fn add(&mut self, client: Option<&str>) {
+        let address = client.and_then(|client| client.parse::<IpAddr>().ok()).map(|it| it.to_canonical());
+        *self = match (*self, address) {
+            (Self::None, Some(address)) => Self::One(address),
+            (Self::One(one), Some(address)) if one == address => Self::One(one),
+            _ => Self::Several,
+        };
+    }
+
+    /// Returns the only client, if its address is private (RFC 1918, RFC 4193) or of this host.
+    pub(crate) fn private(self) -> Option<IpAddr> {
+        let Self::One(address) = self else { return None };
+        let is_private = match address {
+            IpAddr::V4(address) => address.is_private() || address.is_loopback(),
+            IpAddr::V6(address) => address.is_unique_local() || address.is_loopback(),
+        };
+        is_private.then_some(address)
+    }
 }
 
 /// Reads the text before the time.
@@ -307,6 +339,31 @@ mod tests {
             assert_eq!(names(text, Choice::Refuse), Err(refused), "{text}");
             assert_eq!(names(text, Choice::First), Ok((first, user)), "{text}");
             assert_eq!(names(text, Choice::Last), Ok((last, user)), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_client_is_found_if_its_address_is_private() {
+        let private = |clients: &[&str]| {
+            let mut only = Only::default();
+            clients.iter().for_each(|client| only.add((*client != "-").then_some(*client)));
+            only.private().map(|address| address.to_string())
+        };
+        for address in ["10.0.0.5", "172.31.0.1", "192.168.7.7", "127.0.0.1", "::1", "fd00::7"] {
+            assert_eq!(private(&[address, address]).as_deref(), Some(address));
+        }
+        assert_eq!(private(&["::ffff:10.0.0.5", "10.0.0.5"]).as_deref(), Some("10.0.0.5"));
+        for clients in [
+            &["192.0.2.1"][..],
+            &["2001:db8::1"],
+            &["172.32.0.1"],
+            &["10.0.0.5", "10.0.0.6"],
+            &["10.0.0.5", "-", "10.0.0.5"],
+            &["-", "10.0.0.5"],
+            &["client.example.net", "10.0.0.5"],
+            &[],
+        ] {
+            assert_eq!(private(clients), None, "{clients:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::lines::Unreadable;
 use super::wording::{count, printable};
 
-/// The reason, and the exit status: 1 if nothing in the input can be read, 2 if an argument is
+/// The reason, and the exit status: 1 if nothing in the input can be used, 2 if an argument is
 /// wrong or a file cannot be opened.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -20,6 +20,16 @@ impl Failure {
     pub(crate) fn nothing_read(what: &str, lines: u64, first: Option<String>) -> Self {
         let first = first.map(|first| format!("; {}", printable(&first, 200))).unwrap_or_default();
         Self { reason: format!("no {what} could be read in {}{first}", count(lines, "line")), status: 1 }
+    }
+
+    /// Creates the failure of replaying these requests, none of which has the key.
+    #[allow(dead_code, reason = "the example `attempts` has no choice of keys")]
+    pub(crate) fn no_key(key: &str, requests: u64) -> Self {
+        let requests = count(requests, "request");
+        Self {
+            reason: format!("nothing to replay: no {key} in {requests}; choose a key with --by"),
+            status: 1,
+        }
     }
 
     /// Creates the failure of reading the log with this name.

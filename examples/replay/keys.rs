@@ -103,6 +103,11 @@ impl By {
         values.join("  ")
     }
 
+    /// Returns whether the client is part of the key.
+    pub(crate) fn has_client(&self) -> bool {
+        self.0.contains(&Field::Ip)
+    }
+
     /// Returns the noun for this many keys: `addresses`, `paths`.
     pub(crate) fn noun(&self, count: usize) -> String {
         match (&*self.0, count) {

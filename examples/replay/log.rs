@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use limited::{Key, Timestamp};
 
-use super::clients::Choice;
+use super::clients::{Choice, Only};
 use super::keys::By;
 use super::lines::{Late, LeftOut, Lines, Unreadable};
 use super::log_format::{Entry, Malformed, parse};
@@ -28,6 +28,8 @@ pub(crate) struct Log {
     pub(crate) unidentified: u64,
     /// How many requests name other clients at the end of the line.
     pub(crate) forwarded: u64,
+    /// Stays empty if the client is no part of the key.
+    pub(crate) only_client: Only,
     pub(crate) late: Late,
     pub(crate) malformed: LeftOut<Malformed>,
 }
@@ -90,6 +92,9 @@ impl Reading {
         let time = entry.time;
         self.log.late.add(time);
         self.log.forwarded += u64::from(entry.is_forwarded);
+        if by.has_client() {
+            self.log.only_client.add(entry.host);
+        }
 
         let Some(key) = by.key(entry) else {
             self.log.unidentified += 1;

@@ -13,8 +13,8 @@
 //!
 //! `replay/prefix.rs` lists what may stand around a line, and `replay/clients.rs` says which
 //! address is the client. A line that fits no format, or several, is left out, counted and
-//! reported. The exit status is 1 if no line could be read, and 2 if an argument is wrong or a file
-//! cannot be opened.
+//! reported. The exit status is 1 if no line could be read or no request has a key, and 2 if an
+//! argument is wrong or a file cannot be opened.
 
 mod clients;
 mod encoding;
@@ -70,7 +70,8 @@ struct Arguments {
     by: By,
 
     /// The client, if a line has several addresses before the time: first or last; also first if a
-    /// virtual host follows the client [default: leave such lines out]
+    /// virtual host follows the client [default: leave such lines out]. A user name may be an
+    /// address too: do not take the last if a client can choose it
     #[arg(short, long, value_name = "WHICH")]
     client: Option<Choice>,
 
@@ -120,7 +121,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let outcomes = replay(&log, quota, &algorithm.0, |requests| progress.set(requests))?;
     drop(progress);
 
-    let report = Report { source: &name, log: &log, by: &by, quota, outcomes: &outcomes, top };
+    let choice = client.unwrap_or_default();
+    let report = Report { source: &name, log: &log, by: &by, choice, quota, outcomes: &outcomes, top };
     let mut out = io::stdout().lock();
     let written = report.write(&mut out).and_then(|()| match file {
         None => out.write_all(ABOUT_THE_SAMPLE.as_bytes()),
@@ -133,6 +135,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     if log.is_unread() {
         return Err(Failure::nothing_read("request", log.lines, log.malformed.first_reason()));
+    }
+    if log.requests.is_empty() {
+        return Err(Failure::no_key(&by.noun(1), log.unidentified));
     }
     Ok(())
 }

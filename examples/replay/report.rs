@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use indicatif::HumanCount;
 use limited::Quota;
 
+use super::clients::Choice;
 use super::keys::By;
 use super::layout::{table, write_left_out, write_table};
 use super::log::Log;
@@ -19,6 +20,7 @@ pub(crate) struct Report<'a> {
     pub(crate) source: &'a str,
     pub(crate) log: &'a Log,
     pub(crate) by: &'a By,
+    pub(crate) choice: Choice,
     pub(crate) quota: Quota,
     pub(crate) outcomes: &'a [Outcome],
     /// How many of the most refused keys to list.
@@ -108,10 +110,25 @@ impl Report<'_> {
 
     /// Writes what was changed or skipped, and why.
     fn write_remarks(&self, out: &mut impl Write) -> io::Result<()> {
-        let Log { lines, unidentified, forwarded, late, malformed, .. } = self.log;
+        let Log { lines, unidentified, forwarded, only_client, late, malformed, .. } = self.log;
         if *unidentified > 0 {
             let requests = count(*unidentified, "more request");
             writeln!(out, "\n{requests} passed unlimited: no {} in the log.", self.by.noun(1))?;
+        }
+        if let Some(client) = only_client.private() {
+            let remedy = match self.choice {
+                Choice::Refuse => {
+                    "A name before the only address is read as that of a virtual host. If it is the client, let the\n\
+                     server write its address instead. If a line has several addresses, choose one with --client\n\
+                     first or last."
+                }
+                Choice::First => "If a line has several addresses, try --client last.",
+                Choice::Last => "If a line has several addresses, try --client first.",
+            };
+            writeln!(
+                out,
+                "\nAll requests come from {client}, a private address: it may be the server or a proxy.\n{remedy}"
+            )?;
         }
         if *forwarded > 0 {
             let requests = count(*forwarded, "request");

@@ -9,5 +9,5 @@ mod service;
 pub use self::config::UpstreamHeaders;
 pub use self::future::RateLimitFuture;
 pub use self::layer::RateLimitLayer;
-pub use self::rule::RateLimitRule;
+pub use self::rule::{RateLimitRule, RuleConflict};
 pub use self::service::RateLimitService;

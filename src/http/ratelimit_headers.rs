@@ -24,8 +24,21 @@ pub(super) struct PolicyName(sfv::String);
 
 /// A text that is not a valid name of a policy.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid policy name `{}`; expected printable ASCII, not empty, since it goes into a header", .0.escape_debug())]
-pub struct InvalidPolicyName(String);
+#[error("invalid policy name `{}`; expected {expected}", name.escape_debug())]
+pub struct InvalidPolicyName {
+    name: String,
+    expected: &'static str,
+}
+
+impl InvalidPolicyName {
+    const fn in_headers(name: String) -> Self {
+        Self { name, expected: "printable ASCII, not empty, since it goes into a header" }
+    }
+
+    pub(super) fn duplicate(name: &PolicyName) -> Self {
+        Self { name: name.as_str().to_owned(), expected: "a name that no rule of the layer has" }
+    }
+}
 
 impl std::fmt::Debug for InvalidPolicyName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,8 +50,8 @@ impl PolicyName {
     pub(super) fn new(name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         match sfv::String::from_string(name.into()) {
             Ok(name) if !name.as_str().is_empty() => Ok(Self(name)),
-            Ok(name) => Err(InvalidPolicyName(name.into())),
-            Err((_, name)) => Err(InvalidPolicyName(name)),
+            Ok(name) => Err(InvalidPolicyName::in_headers(name.into())),
+            Err((_, name)) => Err(InvalidPolicyName::in_headers(name)),
         }
     }
 
@@ -218,7 +231,7 @@ mod tests {
     #[test]
     fn name_that_no_header_can_contain_is_an_error() {
         for invalid in ["", "é", "a\nb", "\u{7f}", "\0"] {
-            assert_eq!(PolicyName::new(invalid), Err(InvalidPolicyName(invalid.to_owned())));
+            assert_eq!(PolicyName::new(invalid), Err(InvalidPolicyName::in_headers(invalid.to_owned())));
         }
         assert_eq!(PolicyName::new("a\nb").unwrap_err().to_string().lines().count(), 1);
     }

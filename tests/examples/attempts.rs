@@ -11,6 +11,8 @@ mod client;
 mod connections;
 #[path = "../../examples/replay/encoding.rs"]
 mod encoding;
+#[path = "../../examples/attempts/ended.rs"]
+mod ended;
 #[path = "../../examples/attempts/header.rs"]
 mod header;
 #[path = "../../examples/attempts/line.rs"]

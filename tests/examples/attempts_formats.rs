@@ -13,15 +13,19 @@ enum Expected {
     Failed(u32),
     /// A failed login of this client, at no account.
     FailedAlone(&'static str),
+    /// A failed login of 192.0.2.1 at the account `root`.
+    FailedAtRoot,
     /// The lines are read, and are no failed logins.
     NoFailure,
+    /// This many connections ended before a login, and are reported as that.
+    Ended(u32),
     /// The line is reported as unread, and so is this reason. The exit status is 1 if no line of
     /// `sshd` is read.
     Unread(&'static str, i32),
     /// The line is reported as malformed, with this reason, and nothing is read.
     Malformed(&'static str),
 }
-use Expected::{Failed, FailedAlone, Malformed, NoFailure, Unread};
+use Expected::{Ended, Failed, FailedAlone, FailedAtRoot, Malformed, NoFailure, Unread};
 
 const OTHER_PROGRAM: Expected = Unread("another program than sshd, or has an unknown header", 1);
 
@@ -353,12 +357,90 @@ const MESSAGES: &[(&str, &str, Expected)] = &[
     (
         "closed connection",
         "Jun  9 03:11:02 gate sshd[7]: Connection closed by invalid user ana 192.0.2.1 port 4 [preauth]",
+        Ended(1),
+    ),
+    (
+        "closed connection after a failed login",
+        "Jun  9 03:11:02 gate sshd[7]: Invalid user ana from 192.0.2.1 port 4\n\
+         Jun  9 03:11:03 gate sshd[7]: Connection closed by invalid user ana 192.0.2.1 port 4 [preauth]",
+        Failed(1),
+    ),
+    (
+        "closed by a client without a key",
+        "Jun  9 03:11:02 gate sshd[7]: Connection closed by authenticating user root 192.0.2.1 port 22 [preauth]",
+        Ended(1),
+    ),
+    (
+        "reset by a client without a key",
+        "Jun  9 03:11:02 gate sshd[7]: Connection reset by authenticating user root 192.0.2.1 port 22 [preauth]",
+        Ended(1),
+    ),
+    (
+        "disconnected by a client without a key",
+        "Jun  9 03:11:02 gate sshd[7]: Received disconnect from 192.0.2.1 port 22:11: Bye Bye [preauth]\n\
+         Jun  9 03:11:02 gate sshd[7]: Disconnected from authenticating user root 192.0.2.1 port 22 [preauth]",
+        Ended(1),
+    ),
+    (
+        "two clients without a key",
+        "Jun  9 03:11:02 gate sshd[7]: Connection closed by authenticating user root 192.0.2.1 port 22 [preauth]\n\
+         Jun  9 03:11:02 gate sshd[8]: Connection closed by authenticating user root 192.0.2.1 port 23 [preauth]",
+        Ended(2),
+    ),
+    (
+        "client without a key on an old server",
+        "Jun  9 03:11:02 gate sshd[7]: Connection closed by 192.0.2.1 [preauth]",
+        Ended(1),
+    ),
+    (
+        "change of the user by a client without a key",
+        "Jun  9 03:11:02 gate sshd[7]: Disconnecting authenticating user root 192.0.2.1 port 22: Change of username or service not allowed: (root,ssh-connection) -> (ana,ssh-connection) [preauth]",
+        Ended(1),
+    ),
+    (
+        "repeated end",
+        "Jun  9 03:11:02 gate sshd[7]: message repeated 2 times: [ Connection closed by authenticating user root 192.0.2.1 port 22 [preauth]]",
+        Ended(1),
+    ),
+    (
+        "silent client",
+        "Jun  9 03:11:02 gate sshd[7]: fatal: Timeout before authentication for 192.0.2.1 port 22",
+        Ended(1),
+    ),
+    (
+        "silent client after a failed login, OpenSSH 9.8",
+        "Jun  9 03:11:02 gate sshd-session[7]: Failed password for ana from 192.0.2.1 port 4 ssh2\n\
+         Jun  9 03:13:02 gate sshd[1]: Timeout before authentication for connection from 192.0.2.1 to 192.0.2.80, pid = 7",
+        Failed(1),
+    ),
+    (
+        "end after a login by key",
+        "Jun  9 03:11:02 gate sshd[7]: Accepted publickey for ana from 192.0.2.1 port 4 ssh2: RSA SHA256:f00\n\
+         Jun  9 03:12:02 gate sshd[7]: Received disconnect from 192.0.2.1 port 4:11: disconnected by user\n\
+         Jun  9 03:12:02 gate sshd[7]: Disconnected from user ana 192.0.2.1 port 4",
         NoFailure,
+    ),
+    (
+        "root by a right key",
+        "Jun  9 03:11:02 gate sshd[7]: ROOT LOGIN REFUSED FROM 192.0.2.1 port 22 [preauth]",
+        FailedAtRoot,
+    ),
+    (
+        "root on an old server",
+        "Jun  9 03:11:02 gate sshd[7]: ROOT LOGIN REFUSED FROM 192.0.2.1",
+        FailedAtRoot,
+    ),
+    (
+        "root by a right password",
+        "Jun  9 03:11:02 gate sshd[7]: ROOT LOGIN REFUSED FROM 192.0.2.1 port 22\n\
+         Jun  9 03:11:02 gate sshd[7]: Failed password for root from 192.0.2.1 port 22 ssh2\n\
+         Jun  9 03:11:04 gate sshd[7]: Connection closed by authenticating user root 192.0.2.1 port 22 [preauth]",
+        FailedAtRoot,
     ),
     (
         "refused by a client of Java",
         "Jun  9 03:11:02 gate sshd[7]: error: Received disconnect from 192.0.2.1: 3: com.jcraft.jsch.JSchException: Auth fail [preauth]",
-        NoFailure,
+        Ended(1),
     ),
     (
         "unknown message of sshd",
@@ -415,6 +497,22 @@ fn each_shape_is_read_right_or_reported_with_a_reason() {
                 has(address);
                 has("\n ana ");
                 assert!(!report.contains(" line of "), "{shape}: {report}");
+                assert!(!report.contains(" ended before a login"), "{shape}: {report}");
+            }
+            FailedAtRoot => {
+                assert_eq!(status, Some(0), "{shape}");
+                has("\n1 failed login from 1 address at 1 account\n");
+                has(address);
+                has("\n root ");
+                assert!(!report.contains(" ended before a login"), "{shape}: {report}");
+            }
+            Ended(connections) => {
+                nothing_read(0);
+                let connections =
+                    format!("{connections} connection{}", if *connections == 1 { "" } else { "s" });
+                has(&format!(
+                    "\n{connections} ended before a login, without a failed login in the log; not counted."
+                ));
             }
             FailedAlone(client) => {
                 assert_eq!(status, Some(0), "{shape}");
@@ -424,6 +522,7 @@ fn each_shape_is_read_right_or_reported_with_a_reason() {
             NoFailure => {
                 nothing_read(0);
                 assert!(!report.contains(" line of "), "{shape}: {report}");
+                assert!(!report.contains(" ended before a login"), "{shape}: {report}");
             }
             Unread(reason, status) => {
                 nothing_read(*status);

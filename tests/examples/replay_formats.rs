@@ -480,7 +480,7 @@ fn each_shape_is_read_right_or_refused_with_a_reason() {
         let (status, report) = run("ip");
         match expected {
             Read(client, user) => {
-                assert_eq!(status, Some(0), "{shape}: {report}");
+                assert_eq!(status, Some(i32::from(*client == "unknown")), "{shape}: {report}");
                 assert_eq!(first_key(&report).unwrap_or("unknown"), *client, "{shape}: {report}");
                 assert_eq!(first_key(&run("user").1).unwrap_or("-"), *user, "{shape}");
             }
@@ -551,5 +551,63 @@ fn requests_that_name_other_clients_at_the_end_are_reported() {
         report.contains("\n2 requests with other addresses after the agent, as behind a proxy."),
         "{report}"
     );
-    assert!(!PROGRAM.report(&[], line("-")).contains("proxy"));
+    assert!(!PROGRAM.report(&[], line("-")).contains("after the agent"));
+}
+
+#[test]
+fn log_without_any_key_exits_with_1_and_the_reason() {
+    let input = "unix: - - [09/Jun/2026:14:00:07 +0000] \"GET / HTTP/1.1\" 200 5\n".repeat(2);
+    let bad = "bad\n".to_owned() + &input;
+    for (by, input, reason) in [
+        ("ip", &input, "no address in 2 requests"),
+        ("user", &input, "no user in 2 requests"),
+        ("ip+path", &input, "no ip+path in 2 requests"),
+        ("ip", &bad, "no address in 2 requests"),
+    ] {
+        let output = PROGRAM.run(&["--by", by, "-"], input);
+        assert_eq!(output.status.code(), Some(1), "{by}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error, format!("replay: nothing to replay: {reason}; choose a key with --by\n"));
+    }
+    let report = PROGRAM.report(&["--by", "path"], &input);
+    assert!(report.starts_with("Standard input: 2 requests, 1 path, "), "{report}");
+}
+
+#[test]
+fn only_client_with_a_private_address_is_reported() {
+    let line = |names: &str| format!("{names} [09/Jun/2026:14:00:07 +0200] \"GET / HTTP/1.1\" 200 5\n");
+    // The format `%h %A` with lookups of names: the second is the server.
+    let lookups = line("client.example.net 10.0.0.5 - -") + &line("other.example.net 10.0.0.5 - -");
+    let forwarded = line("203.0.113.5 10.0.0.7 - -") + &line("203.0.113.6 10.0.0.7 - -");
+    for (arguments, input, address, remedy) in [
+        (&[][..], &lookups, "10.0.0.5", "choose one with --client\nfirst or last"),
+        (&[], &line("127.0.0.1 - -"), "127.0.0.1", "let the\nserver write its address"),
+        (&["--by", "ip+path"], &line("fd00::7 - -"), "fd00::7", "virtual host"),
+        (&["--client", "last"], &forwarded, "10.0.0.7", "--client first"),
+        (&["--client", "first"], &line("10.0.0.7 203.0.113.5 - -"), "10.0.0.7", "--client last"),
+    ] {
+        let report = PROGRAM.report(arguments, input);
+        let note = format!(
+            "\nAll requests come from {address}, a private address: it may be the server or a proxy.\n"
+        );
+        assert!(report.contains(&note) && report.contains(remedy), "{report}");
+    }
+    for (arguments, input) in [
+        (&[][..], &line("192.0.2.1 - -")),
+        (&[], &(line("10.0.0.5 - -") + &line("10.0.0.6 - -"))),
+        (&["--by", "path"], &lookups),
+        (&["--client", "first"], &forwarded),
+    ] {
+        let report = PROGRAM.report(arguments, input);
+        assert!(!report.contains("private address"), "{report}");
+    }
+}
+
+#[test]
+fn help_warns_that_the_last_address_may_be_a_user_name() {
+    let help = String::from_utf8(PROGRAM.run(&["--help"], "").stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        help.contains("A user name may be an address too: do not take the last if a client can choose it")
+    );
 }

@@ -1,7 +1,9 @@
 //! The settings of the layers as text, and the errors of their builders.
 
-use limited::http::{KeyExtractor, MissingKey, OnBackendFailure, RateLimitLayer, TrustedProxies};
-use limited::{Limiter, memory::MemoryBackend};
+use limited::http::{
+    KeyExtractor, MissingKey, OnBackendFailure, RateLimitLayer, RateLimitRule, TrustedProxies,
+};
+use limited::{Limiter, Quota, memory::MemoryBackend};
 
 #[test]
 fn setting_is_read_from_its_name() {
@@ -38,6 +40,9 @@ fn error_that_main_prints_says_what_is_expected() {
     let network = format!("{:?}", TrustedProxies::networks(["10.0.0.0/33"]).unwrap_err());
     assert!(network.starts_with("InvalidNetwork: invalid network `10.0.0.0/33`; expected"), "{network}");
     let layer = RateLimitLayer::new(Limiter::new(MemoryBackend::new()), KeyExtractor::path());
-    let name = format!("{:?}", layer.policy_name("").unwrap_err());
+    let name = format!("{:?}", layer.clone().policy_name("").unwrap_err());
     assert!(name.starts_with("InvalidPolicyName: invalid policy name ``; expected"), "{name}");
+    let rule = RateLimitRule::new("default", Quota::per_minute(1), |_| true).unwrap();
+    let rule = format!("{:?}", layer.rule(rule).unwrap_err());
+    assert!(rule.starts_with("RuleConflict: the layer already has a policy `default`; expected"), "{rule}");
 }

@@ -55,6 +55,10 @@ pub enum UpstreamHeaders {
     /// Removes them, so that clients see the policy of this layer only: `RateLimit`,
     /// `RateLimit-Policy`, `RateLimit-Limit`, `-Remaining` and `-Reset` of earlier drafts, and
     /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    ///
+    /// That is the case for every response of the service. Responses to requests that are not
+    /// limited, such as those of cost 0, then have no headers about limits. A layer that is
+    /// [disabled](super::RateLimitLayer::enabled) removes nothing.
     Replace,
 }
 
@@ -128,11 +132,20 @@ impl Config {
         self.policies[0] = Policy::new(name, self.policies[0].quota, self.algorithm, None);
     }
 
+    /// Returns whether the layer or one of its rules has this name.
+    pub(super) fn has_policy(&self, name: &PolicyName) -> bool {
+        self.policies.iter().any(|policy| policy.name == *name)
+    }
+
+    pub(super) fn rule_names(&self) -> impl Iterator<Item = &PolicyName> {
+        self.policies[1..].iter().map(|policy| &policy.name)
+    }
+
     pub(super) fn add_rule(&mut self, rule: RateLimitRule) {
         self.policies.push(Policy::new(rule.name, rule.quota, self.algorithm, Some(rule.applies)));
     }
 
-    /// Returns whether a request goes to the service as if there were no layer.
+    /// Returns whether a request goes to the service without being limited.
     pub(super) fn skips(&self, parts: &Parts) -> bool {
         !self.is_enabled || (self.skips_preflights && is_preflight(parts))
     }
@@ -217,16 +230,24 @@ impl Config {
         }
     }
 
-    pub(super) fn add_headers(&self, headers: &mut HeaderMap, cost: RequestCost, decision: &Decision) {
+    /// Changes the headers of the service's response: those that it has about limits, and those for
+    /// the decision, if there is one.
+    pub(super) fn finish(&self, headers: &mut HeaderMap, limit: Option<&(RequestCost, Decision)>) {
+        if self.is_enabled && self.upstream_headers == UpstreamHeaders::Replace {
+            ratelimit_headers::remove(headers);
+        }
+        if let Some((cost, decision)) = limit {
+            self.add_headers(headers, *cost, decision);
+        }
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap, cost: RequestCost, decision: &Decision) {
         let Policy { name, quota, header, .. } = &self.policies[cost.policy];
         let policy = if cost.quota == *quota {
             header.clone()
         } else {
             ratelimit_headers::policy(name, cost.quota, self.algorithm)
         };
-        if self.upstream_headers == UpstreamHeaders::Replace {
-            ratelimit_headers::remove(headers);
-        }
         let limit = ratelimit_headers::limit(name, decision, self.max_retry_after);
         let is_duplicate = ratelimit_headers::add(headers, name, policy, limit);
         if is_duplicate && is_first(&self.has_warned_of_duplicate) {

@@ -50,8 +50,9 @@ pin_project! {
         Calling {
             #[pin]
             response: F,
+            config: Arc<Config>,
             // What the headers are made of. `None` if the response gets none.
-            limit: Option<(Arc<Config>, RequestCost, Decision)>,
+            limit: Option<(RequestCost, Decision)>,
         },
         Rejected { response: Response<Bytes> },
         Done,
@@ -74,9 +75,9 @@ where
         Self { state: State::Deciding { decision, service, parts, body, cost, config } }
     }
 
-    /// Returns the service's response unchanged.
-    pub(super) const fn passthrough(response: S::Future) -> Self {
-        Self { state: State::Calling { response, limit: None } }
+    /// Returns the service's response without headers for a decision.
+    pub(super) const fn passthrough(response: S::Future, config: Arc<Config>) -> Self {
+        Self { state: State::Calling { response, config, limit: None } }
     }
 
     /// Returns a response of the layer's own.
@@ -105,17 +106,18 @@ where
                         }
                         State::Calling {
                             response: service.call(Request::from_parts(parts, body)),
-                            limit: decision.map(|decision| (config, cost, decision)),
+                            config,
+                            limit: decision.map(|decision| (cost, decision)),
                         }
                     }
                     Verdict::Reject(response) => State::Rejected { response },
                 });
             }
         }
-        if let StateProjection::Calling { response, limit } = state.as_mut().project() {
+        if let StateProjection::Calling { response, config, limit } = state.as_mut().project() {
             let mut response = ready!(response.poll(cx));
-            if let (Ok(response), Some((config, cost, decision))) = (&mut response, limit) {
-                config.add_headers(response.headers_mut(), *cost, decision);
+            if let Ok(response) = &mut response {
+                config.finish(response.headers_mut(), limit.as_ref());
             }
             state.set(State::Done);
             return Poll::Ready(response.map(|response| response.map(ResponseBody::passthrough)));

@@ -11,7 +11,7 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use super::config::{Config, UpstreamHeaders};
-use super::{RateLimitRule, RateLimitService};
+use super::{RateLimitRule, RateLimitService, RuleConflict};
 use crate::http::ratelimit_headers::PolicyName;
 use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
 use crate::{Error, Limiter, OnError, Quota};
@@ -49,7 +49,7 @@ use crate::{Error, Limiter, OnError, Quota};
 ///
 /// | the request | the response |
 /// |---|---|
-/// | has [cost](Self::cost) 0 | the service's, unchanged |
+/// | has [cost](Self::cost) 0, or is a [skipped preflight](Self::skip_preflights) | the service's, without the headers of the layer |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
 /// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
@@ -62,7 +62,7 @@ use crate::{Error, Limiter, OnError, Quota};
 /// # When the backend fails
 ///
 /// The limiter's policy applies. With [`OnError::Allow`] the layer admits the request. The response
-/// then has no headers about limits, because nothing is known. With [`OnError::Return`] (the
+/// then gets no headers about limits, because nothing is known. With [`OnError::Return`] (the
 /// default) and [`OnError::Deny`] the layer responds with 503.
 ///
 /// A failure is never silent: [`backend_errors`](Self::backend_errors) counts it, and
@@ -121,9 +121,12 @@ impl<B> RateLimitLayer<B> {
     /// # Errors
     ///
     /// [`InvalidPolicyName`] if a header cannot contain the name: it must be printable ASCII and
-    /// not empty.
+    /// not empty. Also if a [rule](Self::rule) of the layer has it.
     pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
+        if self.config.rule_names().any(|rule| *rule == name) {
+            return Err(InvalidPolicyName::duplicate(&name));
+        }
         let mut limiters = self.limiters.to_vec();
         limiters[0] = limiters[0].clone().policy_name(name.as_str());
         Ok(Self { limiters: limiters.into(), ..self }.with(|config| config.set_name(name)))
@@ -147,8 +150,7 @@ impl<B> RateLimitLayer<B> {
     }
 
     /// Adds a rule: requests that it applies to have its quota, and are counted apart from all
-    /// others. If several rules apply, the first that was added does. Rules with one name share
-    /// what they count, as limiters with one namespace do: give each rule a name of its own.
+    /// others. If several rules apply, the first that was added does.
     ///
     /// ```
     /// use http::{Request, Response};
@@ -162,7 +164,7 @@ impl<B> RateLimitLayer<B> {
     /// let limiter = Limiter::new(MemoryBackend::new()).quota(Quota::per_minute(100));
     /// # let limiter = limiter.clock(limited::ManualClock::new());
     /// let login = RateLimitRule::new("login", Quota::per_minute(2), |parts| parts.uri.path() == "/login")?;
-    /// let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer())).rule(login);
+    /// let layer = RateLimitLayer::new(limiter, KeyExtractor::address(ClientAddress::peer())).rule(login)?;
     ///
     /// let hello = service_fn(async |_: Request<()>| Ok::<_, Error>(Response::new(String::from("hello"))));
     /// let mut service = layer.layer(hello);
@@ -184,12 +186,24 @@ impl<B> RateLimitLayer<B> {
     ///
     /// The rule has the algorithm, the clock and the [`OnError`] of the limiter, and the key and
     /// the [cost](Self::cost) of the layer. Its quota takes precedence over [`quota`](Self::quota).
-    pub fn rule(mut self, rule: RateLimitRule) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`RuleConflict`] if the rule would not be counted apart, or if clients could not tell it
+    /// apart: the layer or one of its rules has the name of the rule, or the limiter of the layer
+    /// has its [namespace](RateLimitRule::namespace).
+    pub fn rule(mut self, rule: RateLimitRule) -> Result<Self, RuleConflict> {
         let limiter = self.limiters[0].clone();
         let namespace = rule.namespace_in(limiter.get_namespace());
+        if self.config.has_policy(&rule.name) {
+            return Err(RuleConflict::Name(rule.name.as_str().to_owned()));
+        }
+        if *namespace == *limiter.get_namespace() {
+            return Err(RuleConflict::Namespace(namespace.to_string()));
+        }
         let limiter = limiter.namespace(namespace).quota(rule.quota).policy_name(rule.name.as_str());
         self.limiters = self.limiters.iter().cloned().chain([limiter]).collect();
-        self.with(|config| config.add_rule(rule))
+        Ok(self.with(|config| config.add_rule(rule)))
     }
 
     /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
@@ -273,7 +287,7 @@ impl<B> RateLimitLayer<B> {
     }
 
     /// Sets whether the layer limits anything. Default: `true`. A layer that is disabled sends
-    /// every request to the service, and counts nothing.
+    /// every request to the service, counts nothing, and changes no response.
     ///
     /// Use it instead of `ServiceBuilder::option_layer`, which requires layers that keep the type
     /// of the response. This layer changes the type of its body, to [`ResponseBody`].

@@ -13,9 +13,9 @@ pub(super) type Applies = dyn Fn(&Parts) -> bool + Send + Sync;
 
 /// A quota of its own for some of the requests of a layer, such as those of one route.
 ///
-/// Requests of rules with different names are counted apart, and apart from requests that no rule
-/// applies to.
-/// [`RateLimitLayer::rule`](super::RateLimitLayer::rule) has an example.
+/// Requests of different rules are counted apart, and apart from requests that no rule applies to.
+/// [`RateLimitLayer::rule`](super::RateLimitLayer::rule) has an example. For one quota on several
+/// routes, create one rule that applies to all of them.
 ///
 /// In axum, a layer of the router finds the route of a request by
 /// `parts.extensions.get::<MatchedPath>()`. Its text is that of the route, such as `/users/{id}`.
@@ -45,7 +45,12 @@ impl RateLimitRule {
 
     /// Sets the [namespace](crate::Limiter::namespace) that the requests are counted in. Default:
     /// that of the limiter, a slash, and the name of the rule, with `%` and `/` in the name as
-    /// `%25` and `%2F`.
+    /// `%25` and `%2F`: `api/login` for the rule `login` of a limiter with the namespace `api`.
+    ///
+    /// Limiters with one namespace share what they count, whichever layer they are in. So give no
+    /// other limiter of the backend the namespace `api/login`. Rules with one namespace share what
+    /// they count too, if their windows are equally long: with different quotas, the requests of
+    /// one rule spend the quota of the other.
     #[must_use]
     pub fn namespace(self, namespace: impl Into<Arc<str>>) -> Self {
         Self { namespace: Some(namespace.into()), ..self }
@@ -62,6 +67,24 @@ impl RateLimitRule {
                 format!("{limiter}/{name}").into()
             }
         }
+    }
+}
+
+/// Why a layer cannot have a rule.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleConflict {
+    /// The layer, or another of its rules, has this name.
+    #[error("the layer already has a policy `{0}`; expected a name of its own for each rule")]
+    Name(String),
+    /// The limiter of the layer has this namespace.
+    #[error("the limiter of the layer already has the namespace `{}`; expected another for the rule", .0.escape_debug())]
+    Namespace(String),
+}
+
+impl fmt::Debug for RuleConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        limited_core::debug_error(f, "RuleConflict", self)
     }
 }
 

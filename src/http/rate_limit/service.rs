@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -30,6 +31,15 @@ impl<S, B> RateLimitService<S, B> {
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    /// Calls the service without a decision.
+    fn pass<Req>(&mut self, parts: Parts, body: Req) -> RateLimitFuture<S, Req>
+    where
+        S: Service<Request<Req>>,
+    {
+        let response = self.inner.call(Request::from_parts(parts, body));
+        RateLimitFuture::passthrough(response, Arc::clone(&self.config))
+    }
 }
 
 impl<S, B, Req, Res> Service<Request<Req>> for RateLimitService<S, B>
@@ -48,18 +58,18 @@ where
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let (parts, body) = request.into_parts();
         if self.config.skips(&parts) {
-            return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
+            return self.pass(parts, body);
         }
         let cost = self.config.request_cost(&parts);
         if cost.cost == 0 {
-            return RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body)));
+            return self.pass(parts, body);
         }
         let key = match self.config.key.extract(&parts) {
             Ok(key) => key,
             Err(error) => {
                 return match self.config.no_key(&error, self.limiters[cost.policy].policy(), &parts) {
                     Some(response) => RateLimitFuture::rejected(response),
-                    None => RateLimitFuture::passthrough(self.inner.call(Request::from_parts(parts, body))),
+                    None => self.pass(parts, body),
                 };
             }
         };

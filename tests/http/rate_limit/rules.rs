@@ -1,7 +1,7 @@
 //! Rules: quotas of their own for some of the requests.
 
 use http::StatusCode;
-use limited::http::{RateLimitLayer, RateLimitRule};
+use limited::http::{RateLimitLayer, RateLimitRule, RuleConflict};
 use limited::{Algorithm, Limiter, ManualClock, Quota};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
@@ -19,7 +19,8 @@ fn page_views_do_not_spend_the_quota_of_the_login() {
     for algorithm in Algorithm::ALL {
         let limiter = Limiter::new(MemoryBackend::new()).clock(ManualClock::new()).algorithm(algorithm);
         let layer = RateLimitLayer::new(limiter.quota(Quota::per_minute(100)), by_peer());
-        let mut service = layer.rule(on("/login", "login", Quota::per_minute(2))).layer(service_fn(hello));
+        let layer = layer.rule(on("/login", "login", Quota::per_minute(2))).unwrap();
+        let mut service = layer.layer(service_fn(hello));
         for _ in 0..3 {
             assert_eq!(send(&mut service, request("/")).status, StatusCode::OK);
         }
@@ -58,8 +59,9 @@ fn first_rule_that_applies_decides_and_its_quota_precedes_that_of_the_request() 
         .quota(|_| Some(Quota::per_minute(7)))
         .policy_name("pages")
         .unwrap()
-        .rule(on("/login", "login", Quota::per_minute(2)));
-    let with_any = layer.clone().rule(any);
+        .rule(on("/login", "login", Quota::per_minute(2)))
+        .unwrap();
+    let with_any = layer.clone().rule(any).unwrap();
     let policy = |layer: &RateLimitLayer<MemoryBackend>, path| {
         let response = send(&mut layer.layer(service_fn(hello)), request(path));
         response.header("ratelimit-policy").unwrap().to_owned()
@@ -76,8 +78,9 @@ fn rules_count_in_namespaces_of_their_own() {
     let limiter = Limiter::new(mock.clone()).clock(ManualClock::new()).namespace("api");
     let layer = RateLimitLayer::new(limiter, by_peer())
         .rule(on("/a", "a", Quota::per_minute(2)))
-        .rule(on("/b", "b", Quota::per_minute(2)).namespace("shared"))
-        .rule(on("/c", "c", Quota::per_minute(2)).namespace("shared"));
+        .and_then(|layer| layer.rule(on("/b", "b", Quota::per_minute(2)).namespace("shared")))
+        .and_then(|layer| layer.rule(on("/c", "c", Quota::per_minute(2)).namespace("shared")))
+        .unwrap();
     let mut service = layer.layer(service_fn(hello));
     for (path, remaining) in [("/", "99"), ("/a", "1"), ("/b", "1"), ("/c", "0"), ("/a", "0"), ("/", "98")] {
         let response = send(&mut service, request(path));
@@ -94,13 +97,35 @@ fn rule_with_a_name_that_no_header_can_contain_is_an_error() {
 }
 
 #[test]
-fn rules_with_one_name_share_what_they_count() {
+fn rule_that_would_share_a_name_is_an_error() {
     let (limiter, _) = limiter("100/min");
-    let layer = RateLimitLayer::new(limiter, by_peer())
-        .rule(on("/login", "login", Quota::per_minute(2)))
-        .rule(on("/reset", "login", Quota::per_minute(2)));
-    let mut service = layer.layer(service_fn(hello));
-    for (path, status) in [("/login", 200), ("/reset", 200), ("/login", 429), ("/reset", 429)] {
-        assert_eq!(send(&mut service, request(path)).status, status, "{path}");
+    let layer = RateLimitLayer::new(limiter.namespace("api"), by_peer());
+    let layer = layer.rule(on("/login", "login", Quota::per_minute(2))).unwrap();
+    for name in ["login", "api"] {
+        let rule = on("/reset", name, Quota::per_minute(9)).namespace("elsewhere");
+        let error = layer.clone().rule(rule).unwrap_err();
+        assert_eq!(error, RuleConflict::Name(name.to_owned()));
+        assert!(
+            error.to_string().starts_with(&format!("the layer already has a policy `{name}`; expected "))
+        );
+    }
+    let error = layer.clone().policy_name("login").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "invalid policy name `login`; expected a name that no rule of the layer has"
+    );
+    assert!(layer.clone().policy_name("api").is_ok(), "its own name");
+    assert!(layer.policy_name("pages").unwrap().rule(on("/", "api", Quota::per_minute(9))).is_ok());
+}
+
+#[test]
+fn rule_that_would_count_with_the_rest_of_the_layer_is_an_error() {
+    for namespace in ["", "api"] {
+        let (limiter, _) = limiter("100/min");
+        let layer = RateLimitLayer::new(limiter.namespace(namespace), by_peer());
+        let rule = on("/login", "login", Quota::per_minute(2));
+        let error = layer.clone().rule(rule.clone().namespace(namespace)).unwrap_err();
+        assert_eq!(error, RuleConflict::Namespace(namespace.to_owned()));
+        assert!(layer.rule(rule.namespace("shared")).is_ok());
     }
 }

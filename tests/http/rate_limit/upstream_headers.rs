@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use http::{Request, Response};
-use limited::Limiter;
-use limited::http::{RateLimitLayer, UpstreamHeaders};
+use http::{HeaderName, Method, Request, Response};
+use limited::http::{KeyExtractor, MissingKey, RateLimitLayer, UpstreamHeaders};
+use limited::{BackendError, Limiter, OnError, Quota};
 use limited_memory::MemoryBackend;
 use tower::service_fn;
 use tower_layer::Layer;
 
-use super::{by_peer, hello, limiter, request, send};
+use super::{by_peer, hello, limiter, mocked, request, send};
 
 /// A server that has limits of its own, of the same name and with a reset as a Unix time.
 async fn upstream(_: Request<String>) -> Result<Response<String>, Infallible> {
@@ -40,6 +40,48 @@ fn headers_of_the_service_can_be_replaced() {
     assert_eq!(response.header("x-ratelimit-limit"), Some("2"));
     assert_eq!(response.header("x-ratelimit-remaining"), Some("0"));
     assert_eq!(response.header("x-ratelimit-reset"), Some("1"));
+}
+
+#[test]
+fn headers_of_the_service_are_removed_without_a_decision_too() {
+    let (limiter, mock) = mocked(Quota::per_minute(2));
+    mock.fail_every(1, BackendError::unavailable("down"));
+    let layer = RateLimitLayer::new(limiter.on_error(OnError::Allow), by_peer());
+    let layer = layer.upstream_headers(UpstreamHeaders::Replace);
+    let by_secret = KeyExtractor::secret_header(HeaderName::from_static("x-api-key"));
+    let (limiter, _) = mocked(Quota::per_minute(2));
+    let without_key = RateLimitLayer::new(limiter, by_secret).on_missing_key(MissingKey::Pass);
+    let without_key = without_key.upstream_headers(UpstreamHeaders::Replace);
+
+    let mut preflight = request("/");
+    *preflight.method_mut() = Method::OPTIONS;
+    preflight.headers_mut().insert("origin", "https://shop.example".parse().unwrap());
+    preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+
+    for (path, layer, request) in [
+        ("outage", layer.clone(), request("/")),
+        ("cost 0", layer.clone().cost(|_| 0), request("/")),
+        ("preflight", layer.clone().skip_preflights(), preflight),
+        ("no key", without_key, request("/")),
+    ] {
+        let response = send(&mut layer.layer(service_fn(upstream)), request);
+        assert_eq!(response.text(), "hello", "{path}");
+        let names: Vec<_> = response.headers.keys().collect();
+        assert_eq!(names, ["retry-after"], "{path}");
+    }
+    let response = send(&mut layer.enabled(false).layer(service_fn(upstream)), request("/"));
+    assert_eq!(response.headers.len(), 9, "a disabled layer changes nothing: {response:?}");
+}
+
+#[test]
+fn headers_of_a_custom_rejection_are_not_replaced() {
+    let (limiter, _) = limiter("0/s");
+    let layer = RateLimitLayer::new(limiter, by_peer())
+        .upstream_headers(UpstreamHeaders::Replace)
+        .on_rejection(|_, _| Response::builder().header("x-ratelimit-limit", "none").body("").unwrap());
+    let response = send(&mut layer.layer(service_fn(upstream)), request("/"));
+    assert_eq!(response.header("x-ratelimit-limit"), Some("none"));
+    assert_eq!(response.header("ratelimit-policy"), Some("\"default\";q=0;w=1"));
 }
 
 #[test]
