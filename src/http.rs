@@ -63,9 +63,11 @@
 //! | axum | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()))`, with `axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())` |
 //! | tonic | `ClientAddress::peer_from(\|parts\| Some(parts.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip()))` |
 //! | hyper | [`ClientAddress::peer`], and around the layer `map_request` of a `ServiceBuilder` that inserts the extension `PeerAddress(address.ip())`, with the address that `accept` returned |
+//! | any, behind a proxy on a Unix socket | `ClientAddress::peer_from(\|_\| None)`, with [`TrustedProxies::count`] or [`TrustedProxies::and_unix_socket`] |
 //! | any other | [`ClientAddress::peer`], and the extension [`PeerAddress`] in each request |
 //!
-//! The repository compiles all of them: the first in `examples/axum`, the others in `tests/e2e`.
+//! The repository compiles those of the servers: the first in `examples/axum`, the others in
+//! `tests/e2e`.
 //!
 //! If the server does not store the address, no request has a key. That is no fault of the clients.
 //! They get 500 and not 400, whatever [`MissingKey`] says. The layer logs a warning that names what

@@ -469,6 +469,18 @@ fn compare_with_futures<B: Immediate>(backend: B) {
 }
 
 #[test]
+fn debug_prints_neither_the_key_nor_the_context() {
+    let attempts = LimitedAttempt::new(MemoryBackend::new(), 3, HOUR);
+    let attempt = attempts.attempt_with_now("alice@example.org", "from 192.0.2.1").unwrap();
+    let window = attempts.peek_now("alice@example.org").unwrap();
+    for printed in [format!("{attempt:?}"), format!("{window:?}")] {
+        assert!(!printed.contains("alice") && !printed.contains("192.0.2.1"), "{printed}");
+        assert!(printed.contains("<14 bytes, hash "), "{printed}");
+    }
+    assert!(format!("{attempt:?}").contains("Key(<17 bytes, hash "), "{attempt:?}");
+}
+
+#[test]
 fn types_are_send_sync_and_debug_and_futures_are_send() {
     fn is_fit<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
     fn is_spawnable<F: Future + Send>(_: F) {}
