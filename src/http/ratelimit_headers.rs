@@ -81,11 +81,10 @@ pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> H
 
 /// Returns `"default";r=50;t=30`: what remains, and for how many seconds, rounded up.
 ///
-/// After a rejection these are the seconds until the same request is admitted, if the limit resets
-/// later than that, and at most `max_wait`. So they never exceed `Retry-After`.
+/// After a rejection these are the seconds until the same request is admitted, if it ever is, and
+/// at most `max_wait`. So they equal `Retry-After`.
 pub(super) fn limit(name: &PolicyName, decision: &Decision, max_wait: u64) -> HeaderValue {
-    let reset = decision.reset_after();
-    let effective = decision.retry_after().map_or(reset, |wait| wait.min(reset));
+    let effective = decision.retry_after().unwrap_or(decision.reset_after());
     let effective = up_to(max_wait, seconds(effective), decision);
     item(name, |item| {
         let _ =
@@ -129,7 +128,7 @@ pub(super) fn remove(headers: &mut HeaderMap) {
 }
 
 /// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
-/// in seconds from now, and after a rejection at most `max_wait`.
+/// in seconds from now, and after a rejection at least `Retry-After` and at most `max_wait`.
 pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision, max_wait: u64) {
     let remaining = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
     if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
@@ -137,7 +136,8 @@ pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision, max_wait:
     }
     headers.insert(LEGACY_LIMIT, decision.limit().into());
     headers.insert(LEGACY_REMAINING, decision.remaining().into());
-    headers.insert(LEGACY_RESET, up_to(max_wait, seconds(decision.reset_after()), decision).into());
+    let reset = decision.retry_after().unwrap_or_default().max(decision.reset_after());
+    headers.insert(LEGACY_RESET, up_to(max_wait, seconds(reset), decision).into());
 }
 
 /// Returns the seconds, and after a rejection at most `max_wait`: the client may wait for them.

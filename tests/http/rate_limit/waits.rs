@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
+use limited::backend::Sleep;
 use limited::http::{PeerAddress, RateLimitLayer, Rejection};
-use limited::{Algorithm, Limiter, ManualClock, Quota};
+use limited::{Algorithm, Clock, Limiter, ManualClock, Quota, Timestamp};
 use limited_memory::MemoryBackend;
 use tower::service_fn;
 use tower_layer::Layer;
@@ -44,6 +45,34 @@ fn retry_after_fits_into_a_timer_of_32_bits_by_default() {
         let wait = format!("retry in {} s", (DAY * days).as_secs());
         assert!(response.text().contains(&wait), "the text for people has the whole wait: {response:?}");
     }
+}
+
+/// A clock that lags by up to a tick, as the coarse clock of a system does.
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(4)
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.0.sleep(duration)
+    }
+}
+
+#[test]
+fn all_headers_of_a_rejection_report_the_same_wait() {
+    let limiter = Limiter::new(MemoryBackend::new()).clock(Ticking(ManualClock::at(Timestamp::EPOCH)));
+    let layer = RateLimitLayer::new(limiter.quota(Quota::per_minute(1)), by_peer()).legacy_headers();
+    let response = rejection(&layer, || request("/"));
+    // The window ends after 60 s. A clock that lags by a tick may need 61 whole seconds.
+    assert_eq!(response.header("retry-after"), Some("61"));
+    assert_eq!(response.header("ratelimit"), Some("\"default\";r=0;t=61"));
+    assert_eq!(response.header("x-ratelimit-reset"), Some("61"));
 }
 
 #[test]
