@@ -112,7 +112,10 @@ impl KeyExtractor {
     /// Extracts the path of the request, without its query: `path:{path}`.
     ///
     /// Paths are compared as written. If clients choose a part of the path (`/users/7`), limit by
-    /// [route](Self::route) instead.
+    /// [route](Self::route) instead. In axum, `Router::nest` removes the prefix, so
+    /// `/v1/charges/payments` and `/v1/refunds/payments` are one path to a layer of the nested
+    /// router. Put the layer outside of `nest`, or read axum's `OriginalUri` by
+    /// [`from_fn`](Self::from_fn).
     pub fn path() -> Self {
         Self::part("the path", |parts, key| Ok(key.part("path", parts.uri.path())))
     }
