@@ -41,11 +41,35 @@ enum Round {
 impl Counters {
     /// Writes the hits. Returns the result of each as if they had been written in order, one by
     /// one.
-    pub(super) async fn write(self: Arc<Self>, item: CounterItem, hits: Vec<PendingHit>) -> Results {
-        match self.try_write(&item, &hits).await {
+    pub(super) async fn write(self: Arc<Self>, item: CounterItem, mut hits: Vec<PendingHit>) -> Results {
+        match self.try_write_sliding(&item, &mut hits).await {
             Ok(states) => states.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); hits.len()],
         }
+    }
+
+    /// Reads the previous window first, if a hit depends on it.
+    ///
+    /// The read belongs to the write, so that one read serves all hits of a batch, and begins after
+    /// the last of them has arrived. A read in flight that a later hit joined could lack what was
+    /// counted before that hit.
+    async fn try_write_sliding(
+        &self,
+        item: &CounterItem,
+        hits: &mut [PendingHit],
+    ) -> Result<Vec<CounterState>> {
+        // The earliest time, because only that shows whether the window is closed for every hit.
+        let Some(earliest) = hits.iter().filter(|hit| hit.needs_previous).map(|hit| hit.now).min() else {
+            return self.try_write(item, hits).await;
+        };
+        let count = match item.previous(self.client.settings.format) {
+            Some(previous) => self.read_count(&previous, earliest).await?,
+            None => 0,
+        };
+        let depends: Vec<bool> = hits.iter().map(|hit| hit.needs_previous).collect();
+        hits.iter_mut().for_each(|hit| hit.lower_ceiling(count, item.window));
+        let states = self.try_write(item, hits).await?.into_iter().zip(depends);
+        Ok(states.map(|(state, depends)| if depends { state.with_previous(count) } else { state }).collect())
     }
 
     async fn try_write(&self, item: &CounterItem, hits: &[PendingHit]) -> Result<Vec<CounterState>> {
