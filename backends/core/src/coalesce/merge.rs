@@ -26,7 +26,8 @@ pub struct PendingHit {
     pub metadata: Option<Arc<str>>,
     /// The time of the hit. Hits of one batch may have different times, in any order.
     pub now: Timestamp,
-    /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different quotas.
+    /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different
+    /// quotas.
     pub bucket: Option<BucketQuota>,
     /// Whether the ceiling does not include the previous window yet. If so, the write reads that
     /// window and calls [`lower_ceiling`](Self::lower_ceiling). Default: `false`.

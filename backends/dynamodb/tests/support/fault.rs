@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     AccessDenied,
     /// Any other error: its status and its full `__type`; not applied.
     Error(u16, &'static str),
+    /// As [`Error`](Self::Error), with an `x-amz-retry-after` of so many milliseconds.
+    RetryAfter(u16, &'static str, u64),
     /// Reaches the server after this delay, even if the caller has been dropped by then.
     DelayBefore(Duration),
     /// Applied at once; the response is delayed.
@@ -49,6 +51,7 @@ impl Fault {
             | Self::InternalError
             | Self::AccessDenied
             | Self::Error(..)
+            | Self::RetryAfter(..)
             | Self::CutBefore
             | Self::Hang => false,
         }
@@ -73,7 +76,9 @@ impl Fault {
                 "com.amazon.coral.service#AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/test is not authorized to perform this action",
             ),
-            Self::Error(status, kind) => (status, kind, "an injected error"),
+            Self::Error(status, kind) | Self::RetryAfter(status, kind, _) => {
+                (status, kind, "an injected error")
+            }
             _ => return None,
         };
         Some(Response::error(status, kind, message))

@@ -224,7 +224,11 @@ impl Inner {
         if fault == Fault::Truncate {
             text.truncate(text.len() / 2);
         }
-        Ok(http_response(received.status, text, number))
+        let mut response = http_response(received.status, text, number);
+        if let Fault::RetryAfter(.., millis) = fault {
+            response.headers_mut().insert("x-amz-retry-after", millis.to_string());
+        }
+        Ok(response)
     }
 
     /// Lets the server run the request after a delay, even if the caller is dropped.
