@@ -127,7 +127,7 @@ impl DynamoDbBackendBuilder {
     }
 
     /// Sets whether [`create_tables`](DynamoDbBackend::create_tables) enables point-in-time
-    /// recovery. Default: `false`.
+    /// recovery, and [`check_tables`](DynamoDbBackend::check_tables) checks it. Default: `false`.
     pub fn point_in_time_recovery(mut self, enabled: bool) -> Self {
         self.settings.point_in_time_recovery = enabled;
         self

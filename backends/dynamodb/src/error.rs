@@ -1,7 +1,7 @@
 //! Maps the SDK's errors to what a caller can do about them.
 
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
-use limited_core::{BackendError, Cause};
+use limited_core::{BackendError, Cause, Result};
 
 /// Parts of the messages by which the SDK reports a missing region or missing credentials, as if
 /// the network had failed.
@@ -68,7 +68,8 @@ fn by_code(code: Option<&str>, message: Option<&str>, table: &str) -> (fn(Cause)
             BackendError::Throttled,
             format!("the table `{table}` accepts no more requests at the moment: {message}"),
         ),
-        "ResourceNotFoundException" => (
+        // The second is that of continuous backups.
+        "ResourceNotFoundException" | "TableNotFoundException" => (
             BackendError::MissingTable,
             format!(
                 "the table `{table}` does not exist in this region and account; create it (`create_tables`)"
@@ -90,6 +91,28 @@ fn by_code(code: Option<&str>, message: Option<&str>, table: &str) -> (fn(Cause)
         }
         code => (BackendError::Other, format!("DynamoDB returned the error `{code}`: {message}")),
     }
+}
+
+/// Returns the first error with the messages of all of them; `Ok` if there is none.
+pub(crate) fn all_of(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let Some(first) = errors.next() else { return Ok(()) };
+    let others: String = errors.map(|error| format!("; and {error}")).collect();
+    let message = match first.cause() {
+        Some(cause) if !others.is_empty() => format!("{cause}{others}"),
+        _ => return Err(first),
+    };
+    let kind = match first {
+        BackendError::Throttled(_) => BackendError::Throttled,
+        BackendError::TimedOut(_) => BackendError::TimedOut,
+        BackendError::Unavailable(_) => BackendError::Unavailable,
+        BackendError::MissingTable(_) => BackendError::MissingTable,
+        BackendError::AccessDenied(_) => BackendError::AccessDenied,
+        BackendError::Misconfigured(_) => BackendError::Misconfigured,
+        BackendError::Invalid(_) => BackendError::Invalid,
+        _ => BackendError::Other,
+    };
+    Err(kind(Cause::with_source(message, first)))
 }
 
 /// Returns whether the message of the error, or of one of its sources, contains these words.

@@ -36,8 +36,8 @@ impl Retries {
             .retry_classifier(NoLongWaits { max_backoff })
     }
 
-    /// Returns the longest wait before an attempt. All waits of a request together take at most half
-    /// of its timeout.
+    /// Returns the longest wait before an attempt. All waits of a request together take at most
+    /// half of its timeout.
     ///
     /// If the timeout ended during a wait, the error would be that of a lost response, although
     /// DynamoDB has responded that nothing was counted.
