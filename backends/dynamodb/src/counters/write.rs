@@ -217,7 +217,7 @@ impl Counters {
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
         let expiry = expiry(window, now, chosen.iter().map(|&index| &hits[index]), skew);
         let update = Update::count(&expected, &merged, &hits[chosen[0]], expiry, write, now)?;
-        match self.attempt(item, update, expected.allows_absent(), write).await? {
+        match self.attempt(item, update, write).await? {
             Attempt::Applied(after) => {
                 self.applied(item, &after, now).await;
                 let after = match quota {
@@ -251,7 +251,7 @@ impl Counters {
         let counted = batch.counted.iter().map(|&index| &hits[index]);
         let expiry = expiry(item.window, now, counted, skew);
         let update = Update::replace_bucket(seen.bucket, after, expiry, write, now)?;
-        match self.attempt(item, update, seen.bucket.count.is_none(), write).await? {
+        match self.attempt(item, update, write).await? {
             Attempt::Applied(after) => {
                 self.applied(item, &after, now).await;
                 Ok(Round::Done(batch.states))
@@ -280,25 +280,16 @@ impl Counters {
         }
     }
 
-    async fn attempt(
-        &self,
-        item: &CounterItem,
-        mut update: Update,
-        allows_absent: bool,
-        write: WriteId<'_>,
-    ) -> Result<Attempt> {
+    async fn attempt(&self, item: &CounterItem, mut update: Update, write: WriteId<'_>) -> Result<Attempt> {
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);
         }
         let old = match self.update(&item.key, update).await? {
             UpdateOutcome::Applied(new) => return Ok(Attempt::Applied(ItemState::read(&new, item.window)?)),
             UpdateOutcome::ConditionFailed(Some(old)) => ItemState::read(&old, item.window)?,
-            // The condition holds for an absent item, so there is one, and the server does not
-            // return it.
-            UpdateOutcome::ConditionFailed(None) if allows_absent => {
-                self.read(&item.key, item.window).await?
-            }
-            UpdateOutcome::ConditionFailed(None) => ItemState::default(),
+            // There is no item, or the server is one that never returns it. The slot in the item
+            // may show that the write was applied.
+            UpdateOutcome::ConditionFailed(None) => self.read(&item.key, item.window).await?,
         };
         // The slot has the number of this write: an earlier attempt was applied, and its response
         // lost.

@@ -45,6 +45,7 @@ struct State {
     latency: Duration,
     next: VecDeque<(Option<String>, Fault)>,
     schedule: Option<Schedule>,
+    hides_old_items: bool,
     requests: Vec<RecordedRequest>,
     /// How many requests were cleared, to find those in flight by their numbers.
     cleared: usize,
@@ -116,6 +117,12 @@ impl Wire {
     /// from 0. See [`drawn`](super::drawn).
     pub(crate) fn set_faults(&self, decide: impl FnMut(&str, usize) -> Fault + Send + 'static) {
         self.0.lock().schedule = Some(Schedule { decide: Box::new(decide), number: 0 });
+    }
+
+    /// Lets the server ignore `ReturnValuesOnConditionCheckFailure`, as some servers do: a failed
+    /// condition returns no item.
+    pub(crate) fn hide_old_items(&self) {
+        self.0.lock().hides_old_items = true;
     }
 
     /// Removes all faults. Requests in flight keep theirs.
@@ -249,7 +256,13 @@ impl Inner {
     }
 
     fn run(&self, sent: &Sent) -> Response {
-        let response = self.emulator.call(&sent.operation, &sent.body);
+        let mut body = sent.body.clone();
+        if self.lock().hides_old_items
+            && let Some(body) = body.as_object_mut()
+        {
+            body.remove("ReturnValuesOnConditionCheckFailure");
+        }
+        let response = self.emulator.call(&sent.operation, &body);
         self.fill(sent.number, |recorded| {
             recorded.reached = true;
             recorded.fill(&response);
