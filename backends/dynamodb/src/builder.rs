@@ -79,6 +79,9 @@ impl DynamoDbBackendBuilder {
 
     /// Sets how long a request may take, repeated attempts included. Default: 250 ms.
     ///
+    /// A sliding window reads its previous window with each write, until the maximum clock skew and
+    /// this timeout, but at most one second of it, have passed since that window's end.
+    ///
     /// There is no timeout for a single attempt, because it would turn slowness into repeated
     /// writes.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {

@@ -8,6 +8,7 @@ mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use limited_core::bucket::{self, StoredBucket};
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
@@ -22,6 +23,11 @@ use crate::WindowTimeFormat;
 use crate::attributes::SLOT_PREFIX;
 use crate::client::Client;
 use crate::expression::Update;
+
+/// How long a write is expected to be in flight at most, however long the operation timeout is. A
+/// long timeout is meant for the rare slow request. If every window stayed open for as long, each
+/// write would need a read meanwhile.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(1);
 
 /// The counters of a table, and one writer to them.
 pub(crate) struct Counters {
@@ -136,14 +142,15 @@ impl Counters {
         Ok(value)
     }
 
-    /// Returns whether a window has ended long enough ago that no write to it is in flight.
+    /// Returns whether a window has ended so long ago that its count can be cached: no clock within
+    /// the skew still counts in it, and no write to it is expected to be in flight.
     fn is_closed(&self, window: Window, now: Timestamp) -> bool {
         let Window::Aligned { start, length } = window else { return false };
         let settings = &self.client.settings;
         let closed_at = start
             .saturating_add(length.as_duration())
             .saturating_add(settings.max_clock_skew)
-            .saturating_add(settings.operation_timeout);
+            .saturating_add(settings.operation_timeout.min(MAX_WRITE_TIME));
         has_passed(closed_at, now)
     }
 

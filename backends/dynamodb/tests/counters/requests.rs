@@ -61,6 +61,26 @@ async fn sliding_window_reads_the_previous_window_until_it_is_closed() {
     }
 }
 
+#[tokio::test]
+async fn long_operation_timeout_hardly_delays_the_close_of_a_window() {
+    let wire = Wire::new();
+    wire.backend().await;
+    for (timeout, closed_after) in [(250, 5_250), (1_000, 6_000), (30_000, 6_000)] {
+        let clock = ManualClock::new();
+        let backend = wire.builder().operation_timeout(Duration::from_millis(timeout)).build();
+        let limiter = Limiter::new(backend).algorithm(Algorithm::SlidingWindow).clock(clock.clone());
+        let limiter = limiter.quota(Quota::per_minute(1_000));
+        // The manual clock begins with a window.
+        clock.advance(Duration::from_millis(closed_after - 1));
+        wire.clear();
+        for operations in [&[GET, UPDATE][..], &[GET, UPDATE], &[UPDATE]] {
+            let _ = limiter.allow("key").await.unwrap();
+            assert_eq!(wire.take_operations(), operations, "{timeout} ms");
+            clock.advance(Duration::from_millis(1));
+        }
+    }
+}
+
 /// Lets tasks hit a cold key of a sliding window at once. Returns how many were admitted, and how
 /// many reads and writes were sent.
 async fn burst(wire: &Wire, limiter: &Limiter<DynamoDbBackend>, hits: usize) -> (usize, usize, usize) {
