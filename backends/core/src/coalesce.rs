@@ -9,6 +9,9 @@
 //! - [`merge`], [`admissible`] and [`values_after`] are the arithmetic of a batch: the one hit that
 //!   has the same effect as several, which hits of a batch fit, and the value after each of them.
 //!
+//! The hits of a sliding counter also depend on the previous window. A write can read it once for
+//! all of them, by [`PendingHit::without_previous`] and [`PendingHit::lower_ceiling`].
+//!
 //! A key therefore costs a process one write per round trip, however many tasks hit it. A hit waits
 //! for at most two writes: the one in flight, and its own.
 //!

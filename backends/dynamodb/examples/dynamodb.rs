@@ -6,7 +6,8 @@
 //! cargo run -p limited-dynamodb --example dynamodb -- --aws  # AWS, by the usual environment, profile or role
 //! ```
 //!
-//! If `AWS_ENDPOINT_URL` or `LIMITED_DYNAMODB_ENDPOINT` is set, the requests go to that endpoint.
+//! If `LIMITED_DYNAMODB_ENDPOINT`, `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL` is set, the
+//! requests go to that endpoint. If several are set, the first of them counts.
 //! There, or on AWS, the example creates the table `RATE_LIMIT_TABLE_NAME` on demand and does not
 //! delete it. Default: `limited-example`. The run costs less than a cent.
 
@@ -98,9 +99,12 @@ fn show(call: &str, decision: &Decision, requests: &Requests) {
 
 /// Returns a client to AWS if requested, or else to an emulator on a free port.
 async fn client(requests: Requests) -> Result<Client, Failure> {
-    let endpoint = std::env::var("LIMITED_DYNAMODB_ENDPOINT").ok();
+    let filled = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let endpoint = filled("LIMITED_DYNAMODB_ENDPOINT");
+    let of_aws =
+        ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"].into_iter().any(|name| filled(name).is_some());
     let to_aws = std::env::args().any(|argument| argument == "--aws");
-    if to_aws || endpoint.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some() {
+    if to_aws || endpoint.is_some() || of_aws {
         let mut config = aws_config::defaults(BehaviorVersion::latest()).http_client(https());
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client as SdkClient;
-use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use limited_core::MAX_CLOCK_SKEW;
 
 use crate::capacity::CapacityObserver;
 use crate::client::{Client, Settings};
+use crate::retries::Retries;
 use crate::{ClaimIndex, Consumed, DynamoDbBackend, Index, WindowTimeFormat};
 
 impl DynamoDbBackend {
@@ -80,6 +79,9 @@ impl DynamoDbBackendBuilder {
 
     /// Sets how long a request may take, repeated attempts included. Default: 250 ms.
     ///
+    /// A sliding window reads its previous window with each write, until the maximum clock skew and
+    /// this timeout, but at most one second of it, have passed since that window's end.
+    ///
     /// There is no timeout for a single attempt, because it would turn slowness into repeated
     /// writes.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
@@ -97,6 +99,15 @@ impl DynamoDbBackendBuilder {
 
     /// Sets the longest wait before the second attempt. It doubles with each further attempt.
     /// Default: 10 ms.
+    ///
+    /// All waits of a request together take at most half of the
+    /// [operation timeout](Self::operation_timeout). If DynamoDB requests a wait
+    /// (`x-amz-retry-after`), that one counts. A request whose wait would be longer than its share
+    /// of that half is not repeated: the error is what DynamoDB responded.
+    ///
+    /// The environment variable `AWS_NEW_RETRIES_2026=true` selects another retry behaviour of the
+    /// SDK. By that one, the longest wait after an internal error of DynamoDB begins at 25 ms,
+    /// whatever is set here.
     pub fn first_backoff(mut self, backoff: Duration) -> Self {
         self.first_backoff = backoff;
         self
@@ -119,7 +130,7 @@ impl DynamoDbBackendBuilder {
     }
 
     /// Sets whether [`create_tables`](DynamoDbBackend::create_tables) enables point-in-time
-    /// recovery. Default: `false`.
+    /// recovery, and [`check_tables`](DynamoDbBackend::check_tables) checks it. Default: `false`.
     pub fn point_in_time_recovery(mut self, enabled: bool) -> Self {
         self.settings.point_in_time_recovery = enabled;
         self
@@ -160,16 +171,11 @@ impl DynamoDbBackendBuilder {
 
     /// Creates the backend.
     pub fn build(self) -> DynamoDbBackend {
-        let retries = RetryConfig::standard()
-            .with_max_attempts(self.max_attempts.max(1))
-            .with_initial_backoff(self.first_backoff);
-        // A separate quota of retries, which no other client of the process uses up.
-        let partition = RetryPartition::custom("limited").token_bucket(TokenBucket::default()).build();
-        let timeouts = TimeoutConfig::builder().operation_timeout(self.settings.operation_timeout).build();
-        let overrides = aws_sdk_dynamodb::config::Builder::new()
-            .retry_config(retries)
-            .timeout_config(timeouts)
-            .retry_partition(partition);
-        DynamoDbBackend::with_client(Client::new(self.client, self.settings, overrides))
+        let retries = Retries {
+            operation_timeout: self.settings.operation_timeout,
+            max_attempts: self.max_attempts,
+            first_backoff: self.first_backoff,
+        };
+        DynamoDbBackend::with_client(Client::new(self.client, self.settings, retries.overrides()))
     }
 }

@@ -13,11 +13,12 @@ use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
+use aws_sdk_dynamodb::operation::update_continuous_backups::UpdateContinuousBackupsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    ConsumedCapacity, KeysAndAttributes, PointInTimeRecoverySpecification, ReturnConsumedCapacity,
-    ReturnValue, ReturnValuesOnConditionCheckFailure, TableDescription, TimeToLiveSpecification,
-    TimeToLiveStatus,
+    ConsumedCapacity, KeysAndAttributes, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
+    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TableDescription,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
 use limited_core::{BackendError, Cause, Result};
@@ -57,7 +58,7 @@ pub(crate) enum UpdateOutcome {
     /// The update was applied. The requested attributes.
     Applied(Item),
     /// The condition failed. The item as it is; `None` if there is none, or if the server does not
-    /// return it.
+    /// support `ReturnValuesOnConditionCheckFailure`.
     ConditionFailed(Option<Item>),
 }
 
@@ -251,14 +252,31 @@ impl Client {
         }
     }
 
-    pub(crate) async fn enable_point_in_time_recovery(&self, table: &str) -> Result<()> {
+    /// Returns whether a table has point-in-time recovery.
+    pub(crate) async fn has_point_in_time_recovery(&self, table: &str) -> Result<bool> {
+        let response = self.sdk.describe_continuous_backups().table_name(table).send().await;
+        let output = response.map_err(|error| backend_error(error, table))?;
+        let recovery =
+            output.continuous_backups_description.and_then(|it| it.point_in_time_recovery_description);
+        let status = recovery.and_then(|recovery| recovery.point_in_time_recovery_status);
+        Ok(status == Some(PointInTimeRecoveryStatus::Enabled))
+    }
+
+    /// Enables point-in-time recovery. Returns the error in `Ok` if the table has no continuous
+    /// backups yet, as just after its creation.
+    pub(crate) async fn enable_point_in_time_recovery(&self, table: &str) -> Result<Option<BackendError>> {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
         let request = self
             .sdk
             .update_continuous_backups()
             .table_name(table)
             .point_in_time_recovery_specification(recovery.build().map_err(build_error)?);
-        request.send().await.map(drop).map_err(|error| backend_error(error, table))
+        let Err(error) = request.send().await else { return Ok(None) };
+        let is_early = error
+            .as_service_error()
+            .is_some_and(UpdateContinuousBackupsError::is_continuous_backups_unavailable_exception);
+        let error = backend_error(error, table);
+        if is_early { Ok(Some(error)) } else { Err(error) }
     }
 
     /// Sleeps by the means that the client uses for its own retries. A client that was configured

@@ -8,6 +8,7 @@ mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use limited_core::bucket::{self, StoredBucket};
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
@@ -17,11 +18,16 @@ use limited_core::{
 };
 
 use self::cache::ValueCache;
-use self::item::{CounterItem, ItemKey, ItemState};
+use self::item::{CounterItem, ItemKey, ItemState, PreviousItem};
 use crate::WindowTimeFormat;
 use crate::attributes::SLOT_PREFIX;
 use crate::client::Client;
 use crate::expression::Update;
+
+/// How long a write is expected to be in flight at most, however long the operation timeout is. A
+/// long timeout is meant for the rare slow request. If every window stayed open for as long, each
+/// write would need a read meanwhile.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(1);
 
 /// The counters of a table, and one writer to them.
 pub(crate) struct Counters {
@@ -59,9 +65,13 @@ impl Counters {
         now: Timestamp,
     ) -> Result<CounterState> {
         let quota = bucket::quota(counter)?;
-        let previous = self.previous_value(counter, now).await?;
-        let hit = sliding::with_previous(hit, previous, counter.window(), now);
         let key = self.key(counter)?;
+        let previous = self.previous_item(counter)?;
+        let cached = previous.map_or(Some(0), |item| self.cached_count(&item.key, now));
+        let hit = match cached {
+            Some(count) => PendingHit::new(&sliding::with_previous(hit, count, counter.window(), now), now),
+            None => PendingHit::new(hit, now).without_previous(),
+        };
         let item = CounterItem {
             key: key.clone(),
             window: counter.window(),
@@ -69,13 +79,22 @@ impl Counters {
         };
         let counters = Arc::clone(self);
         let write = move |hits| counters.write(item, hits);
-        let state = self.queues.submit(&key, PendingHit::new(&hit, now).with_bucket(quota), write).await?;
-        Ok(state.with_previous(previous))
+        let state = self.queues.submit(&key, hit.with_bucket(quota), write).await?;
+        Ok(match cached {
+            Some(count) => state.with_previous(count),
+            None => state,
+        })
     }
 
     pub(crate) async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
         let quota = bucket::quota(counter)?;
-        let previous = self.previous_value(counter, now).await?;
+        let previous = match self.previous_item(counter)? {
+            Some(item) => match self.cached_count(&item.key, now) {
+                Some(count) => count,
+                None => self.read_count(&item, now).await?,
+            },
+            None => 0,
+        };
         let (window, skew) = (counter.window(), self.client.settings.max_clock_skew);
         let state = match window {
             Window::Aligned { start, length } if has_passed(retained_until(start, length, skew), now) => {
@@ -99,29 +118,40 @@ impl Counters {
         result
     }
 
-    /// Returns the count of the previous window, if the counter is sliding; 0 otherwise. It is
-    /// cached once that window is closed, and read until then.
-    async fn previous_value(&self, counter: &Counter<'_>, now: Timestamp) -> Result<u128> {
+    /// Returns the item of the window before, if the counter is sliding and there is one.
+    fn previous_item(&self, counter: &Counter<'_>) -> Result<Option<PreviousItem>> {
         if !counter.is_sliding() {
-            return Ok(0);
+            return Ok(None);
         }
-        let Some(previous) = sliding::previous_window(counter)? else { return Ok(0) };
-        let Window::Aligned { start, length } = previous.window() else { return Ok(0) };
-        let key = self.key(&previous)?;
-        let settings = &self.client.settings;
-        if let Some(value) = self.closed_windows.get_at(&key, now, settings.max_clock_skew) {
-            return Ok(value);
-        }
+        let Some(previous) = sliding::previous_window(counter)? else { return Ok(None) };
+        Ok(Some(PreviousItem { key: self.key(&previous)?, window: previous.window() }))
+    }
+
+    /// Returns the count of a closed window, if it is cached.
+    fn cached_count(&self, key: &ItemKey, now: Timestamp) -> Option<u128> {
+        self.closed_windows.get_at(key, now, self.client.settings.max_clock_skew)
+    }
+
+    /// Reads the count of a window that has ended, and caches it if the window is closed.
+    async fn read_count(&self, item: &PreviousItem, now: Timestamp) -> Result<u128> {
         let resets = self.closed_windows.resets();
-        let value = self.read(&key, previous.window()).await?.value;
+        let value = self.read(&item.key, item.window).await?.value;
+        if self.is_closed(item.window, now) {
+            self.closed_windows.put_unless_reset(item.key.clone(), value, resets);
+        }
+        Ok(value)
+    }
+
+    /// Returns whether a window has ended so long ago that its count can be cached: no clock within
+    /// the skew still counts in it, and no write to it is expected to be in flight.
+    fn is_closed(&self, window: Window, now: Timestamp) -> bool {
+        let Window::Aligned { start, length } = window else { return false };
+        let settings = &self.client.settings;
         let closed_at = start
             .saturating_add(length.as_duration())
             .saturating_add(settings.max_clock_skew)
-            .saturating_add(settings.operation_timeout);
-        if has_passed(closed_at, now) {
-            self.closed_windows.put_unless_reset(key, value, resets);
-        }
-        Ok(value)
+            .saturating_add(settings.operation_timeout.min(MAX_WRITE_TIME));
+        has_passed(closed_at, now)
     }
 
     /// Reads the item of a counter, consistently.

@@ -15,6 +15,7 @@ mod expression;
 mod format;
 mod index;
 mod item_size;
+mod retries;
 mod tables;
 mod usage;
 

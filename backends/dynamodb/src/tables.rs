@@ -5,15 +5,16 @@ mod schema;
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Result};
+use limited_core::{BackendError, Cause, Result};
 
 pub use self::issue::TableIssue;
 use self::schema::TableSchema;
 use crate::DynamoDbBackend;
 use crate::client::Client;
+use crate::error::all_of;
 
 /// How often a new table is described until it is active, with a pause after each: two minutes in
-/// all.
+/// all. The same is true of requests to enable its point-in-time recovery.
 const MAX_POLLS: u32 = 240;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -25,14 +26,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// limits.
 impl DynamoDbBackend {
     /// Calls [`create_rate_limit_table`](Self::create_rate_limit_table) and
-    /// [`create_idempotency_table`](Self::create_idempotency_table).
+    /// [`create_idempotency_table`](Self::create_idempotency_table). Creates the second table even
+    /// if the first one fails.
     ///
     /// # Errors
     ///
-    /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table).
+    /// The errors of [`create_rate_limit_table`](Self::create_rate_limit_table). If both tables
+    /// fail, the error is the first one, with the messages of both.
+    /// [`check_tables`](Self::check_tables) returns what is missing then.
     pub async fn create_tables(&self) -> Result<()> {
-        self.create_rate_limit_table().await?;
-        self.create_idempotency_table().await
+        // One after the other: of all tables with indexes, DynamoDB creates only one at a time.
+        all_of([self.create_rate_limit_table().await, self.create_idempotency_table().await])
     }
 
     /// Creates the table of rate limits, unless it exists: on demand, with TTL, the configured
@@ -43,8 +47,10 @@ impl DynamoDbBackend {
     ///
     /// # Errors
     ///
-    /// An error if DynamoDB rejects a request. [`TimedOut`](BackendError::TimedOut) if the table is
-    /// not active after two minutes; call again to continue waiting.
+    /// An error if DynamoDB rejects a request. If it rejects TTL, point-in-time recovery is enabled
+    /// nevertheless. [`TimedOut`](BackendError::TimedOut) if the table is not active after two
+    /// minutes, or if point-in-time recovery is not available two minutes after that; call again to
+    /// continue waiting.
     pub async fn create_rate_limit_table(&self) -> Result<()> {
         create(&self.client, &TableSchema::of_rate_limits(&self.client.settings)).await
     }
@@ -93,9 +99,26 @@ impl DynamoDbBackend {
 async fn create(client: &Client, schema: &TableSchema<'_>) -> Result<()> {
     client.create_table(schema.table, schema.request()?).await?;
     wait_until_active(client, schema.table).await?;
-    client.enable_time_to_live(schema.table).await?;
-    if client.settings.point_in_time_recovery {
-        client.enable_point_in_time_recovery(schema.table).await?;
+    let time_to_live = client.enable_time_to_live(schema.table).await;
+    let recovery = match client.settings.point_in_time_recovery {
+        true => enable_point_in_time_recovery(client, schema.table).await,
+        false => Ok(()),
+    };
+    all_of([time_to_live, recovery])
+}
+
+/// Enables point-in-time recovery, as soon as the table allows it: DynamoDB begins the continuous
+/// backups of a new table some time after the table is active, and the SDK does not wait for that.
+async fn enable_point_in_time_recovery(client: &Client, table: &str) -> Result<()> {
+    let mut polls = 0;
+    while let Some(early) = client.enable_point_in_time_recovery(table).await? {
+        polls += 1;
+        if polls >= MAX_POLLS {
+            let message =
+                format!("point-in-time recovery of the table `{table}` is not available yet; call again");
+            return Err(BackendError::TimedOut(Cause::with_source(message, early)));
+        }
+        client.sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
@@ -114,7 +137,13 @@ async fn check(client: &Client, schema: &TableSchema<'_>) -> Result<Vec<TableIss
     match client.describe_table(schema.table).await? {
         Some(description) => {
             let has_time_to_live = client.has_time_to_live(schema.table).await?;
-            Ok(schema.issues(&description, has_time_to_live))
+            let mut issues = schema.issues(&description, has_time_to_live);
+            if client.settings.point_in_time_recovery
+                && !client.has_point_in_time_recovery(schema.table).await?
+            {
+                issues.push(TableIssue::PointInTimeRecovery(schema.table.to_owned()));
+            }
+            Ok(issues)
         }
         None => Ok(vec![TableIssue::Table(schema.table.to_owned())]),
     }

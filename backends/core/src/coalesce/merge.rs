@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{BucketQuota, Hit, Timestamp, WindowId};
+use crate::{BucketQuota, Hit, Timestamp, Window, WindowId, sliding};
 
 /// A hit that waits to be written: an owned [`Hit`], and its time.
 #[derive(Clone)]
@@ -30,14 +30,22 @@ pub struct PendingHit {
     /// See [`Counter::bucket`](crate::Counter::bucket). Hits of one batch may have different
     /// quotas.
     pub bucket: Option<BucketQuota>,
+    /// Whether the ceiling does not include the previous window yet. If so, the write reads that
+    /// window and calls [`lower_ceiling`](Self::lower_ceiling). Default: `false`.
+    pub needs_previous: bool,
 }
 
 impl fmt::Debug for PendingHit {
     /// Writes the hash and the length of the metadata.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self { cost, floor, ceiling, window_id, ref metadata, now, bucket } = self;
+        let &Self { cost, floor, ceiling, window_id, ref metadata, now, bucket, needs_previous } = self;
         let hit = Hit { cost, floor, ceiling, window_id, metadata: metadata.as_deref() };
-        f.debug_struct("PendingHit").field("hit", &hit).field("now", &now).field("bucket", &bucket).finish()
+        f.debug_struct("PendingHit")
+            .field("hit", &hit)
+            .field("now", &now)
+            .field("bucket", &bucket)
+            .field("needs_previous", &needs_previous)
+            .finish()
     }
 }
 
@@ -52,6 +60,7 @@ impl PendingHit {
             metadata: hit.metadata.map(Arc::from),
             now,
             bucket: None,
+            needs_previous: false,
         }
     }
 
@@ -59,6 +68,23 @@ impl PendingHit {
     #[must_use]
     pub fn with_bucket(self, bucket: Option<BucketQuota>) -> Self {
         Self { bucket, ..self }
+    }
+
+    /// Returns the hit of a [sliding](crate::Counter::is_sliding) counter whose previous window has
+    /// not been read. The write reads it once for all of its hits.
+    #[must_use]
+    pub fn without_previous(self) -> Self {
+        Self { needs_previous: true, ..self }
+    }
+
+    /// Lowers the ceiling by the weight of the previous window, at the time of the hit. Does
+    /// nothing if the ceiling includes that window already. See [`sliding::with_previous`].
+    pub fn lower_ceiling(&mut self, previous: u128, window: Window) {
+        if std::mem::take(&mut self.needs_previous) {
+            let hit = Hit::new(self.cost, self.ceiling).with_floor(self.floor);
+            let lowered = sliding::with_previous(&hit, previous, window, self.now);
+            (self.cost, self.ceiling) = (lowered.cost, lowered.ceiling);
+        }
     }
 
     fn apply(&self, value: u128) -> Option<u128> {
@@ -159,6 +185,27 @@ mod tests {
             if let Some(after) = together {
                 prop_assert_eq!(values_after(&hits, &chosen, value).last().copied(), Some(after));
             }
+        }
+
+        #[test]
+        fn ceiling_is_lowered_once_and_as_for_a_single_hit(
+            cost in 0..9_u128,
+            ceiling in 0..40_u128,
+            previous in 0..80_u128,
+            seconds in 0..60_u64,
+        ) {
+            let now = Timestamp::from_secs(seconds);
+            let window = Window::aligned(now, crate::WindowLength::MINUTE);
+            let hit = Hit::new(cost, ceiling);
+            let expected = sliding::with_previous(&hit, previous, window, now);
+            let mut pending = PendingHit::new(&hit, now).without_previous();
+            for _ in 0..2 {
+                pending.lower_ceiling(previous, window);
+                prop_assert_eq!((pending.cost, pending.ceiling), (expected.cost, expected.ceiling));
+            }
+            let mut known = PendingHit::new(&hit, now);
+            known.lower_ceiling(previous, window);
+            prop_assert_eq!((known.cost, known.ceiling), (cost, ceiling));
         }
 
         #[test]

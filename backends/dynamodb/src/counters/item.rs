@@ -46,6 +46,22 @@ pub(super) struct CounterItem {
     pub(super) dimensions: Option<(String, Dimensions)>,
 }
 
+impl CounterItem {
+    /// Returns the item of the window before, which the hits of a sliding counter depend on; `None`
+    /// if there is no such window.
+    pub(super) fn previous(&self, format: WindowTimeFormat) -> Option<PreviousItem> {
+        let window = self.window.previous()?;
+        let identifier = self.key.identifier.clone();
+        Some(PreviousItem { key: ItemKey { identifier, window_time: window_time(window, format) }, window })
+    }
+}
+
+/// The item of the window before that of a hit.
+pub(super) struct PreviousItem {
+    pub(super) key: ItemKey,
+    pub(super) window: Window,
+}
+
 /// The state of an item. Unknown attributes are ignored, missing ones have a default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ItemState {

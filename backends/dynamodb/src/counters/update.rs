@@ -89,7 +89,7 @@ impl Expected {
     }
 
     /// Returns whether the condition holds for an absent item.
-    pub(super) fn allows_absent(&self) -> bool {
+    fn allows_absent(&self) -> bool {
         self.value != ExpectedValue::AboveFloor && !matches!(self.window, ExpectedWindow::Ended(_))
     }
 }

@@ -41,11 +41,35 @@ enum Round {
 impl Counters {
     /// Writes the hits. Returns the result of each as if they had been written in order, one by
     /// one.
-    pub(super) async fn write(self: Arc<Self>, item: CounterItem, hits: Vec<PendingHit>) -> Results {
-        match self.try_write(&item, &hits).await {
+    pub(super) async fn write(self: Arc<Self>, item: CounterItem, mut hits: Vec<PendingHit>) -> Results {
+        match self.try_write_sliding(&item, &mut hits).await {
             Ok(states) => states.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); hits.len()],
         }
+    }
+
+    /// Reads the previous window first, if a hit depends on it.
+    ///
+    /// The read belongs to the write, so that one read serves all hits of a batch, and begins after
+    /// the last of them has arrived. A read in flight that a later hit joined could lack what was
+    /// counted before that hit.
+    async fn try_write_sliding(
+        &self,
+        item: &CounterItem,
+        hits: &mut [PendingHit],
+    ) -> Result<Vec<CounterState>> {
+        // The earliest time, because only that shows whether the window is closed for every hit.
+        let Some(earliest) = hits.iter().filter(|hit| hit.needs_previous).map(|hit| hit.now).min() else {
+            return self.try_write(item, hits).await;
+        };
+        let count = match item.previous(self.client.settings.format) {
+            Some(previous) => self.read_count(&previous, earliest).await?,
+            None => 0,
+        };
+        let depends: Vec<bool> = hits.iter().map(|hit| hit.needs_previous).collect();
+        hits.iter_mut().for_each(|hit| hit.lower_ceiling(count, item.window));
+        let states = self.try_write(item, hits).await?.into_iter().zip(depends);
+        Ok(states.map(|(state, depends)| if depends { state.with_previous(count) } else { state }).collect())
     }
 
     async fn try_write(&self, item: &CounterItem, hits: &[PendingHit]) -> Result<Vec<CounterState>> {
@@ -193,7 +217,7 @@ impl Counters {
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
         let expiry = expiry(window, now, chosen.iter().map(|&index| &hits[index]), skew);
         let update = Update::count(&expected, &merged, &hits[chosen[0]], expiry, write, now)?;
-        match self.attempt(item, update, expected.allows_absent(), write).await? {
+        match self.attempt(item, update, write).await? {
             Attempt::Applied(after) => {
                 self.applied(item, &after, now).await;
                 let after = match quota {
@@ -227,7 +251,7 @@ impl Counters {
         let counted = batch.counted.iter().map(|&index| &hits[index]);
         let expiry = expiry(item.window, now, counted, skew);
         let update = Update::replace_bucket(seen.bucket, after, expiry, write, now)?;
-        match self.attempt(item, update, seen.bucket.count.is_none(), write).await? {
+        match self.attempt(item, update, write).await? {
             Attempt::Applied(after) => {
                 self.applied(item, &after, now).await;
                 Ok(Round::Done(batch.states))
@@ -256,25 +280,16 @@ impl Counters {
         }
     }
 
-    async fn attempt(
-        &self,
-        item: &CounterItem,
-        mut update: Update,
-        allows_absent: bool,
-        write: WriteId<'_>,
-    ) -> Result<Attempt> {
+    async fn attempt(&self, item: &CounterItem, mut update: Update, write: WriteId<'_>) -> Result<Attempt> {
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);
         }
         let old = match self.update(&item.key, update).await? {
             UpdateOutcome::Applied(new) => return Ok(Attempt::Applied(ItemState::read(&new, item.window)?)),
             UpdateOutcome::ConditionFailed(Some(old)) => ItemState::read(&old, item.window)?,
-            // The condition holds for an absent item, so there is one, and the server does not
-            // return it.
-            UpdateOutcome::ConditionFailed(None) if allows_absent => {
-                self.read(&item.key, item.window).await?
-            }
-            UpdateOutcome::ConditionFailed(None) => ItemState::default(),
+            // There is no item, or the server is one that never returns it. The slot in the item
+            // may show that the write was applied.
+            UpdateOutcome::ConditionFailed(None) => self.read(&item.key, item.window).await?,
         };
         // The slot has the number of this write: an earlier attempt was applied, and its response
         // lost.

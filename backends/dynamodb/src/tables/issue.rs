@@ -24,6 +24,8 @@ pub enum TableIssue {
     },
     /// TTL on `ExpiresAt` is not enabled. Nothing breaks, but expired items stay and cost storage.
     TimeToLive(String),
+    /// Point-in-time recovery is configured and not enabled.
+    PointInTimeRecovery(String),
     /// A configured index of the table of rate limits does not exist, or is not active yet.
     Index(Index),
     /// A configured index of the table of claims does not exist, or is not active yet.
@@ -49,6 +51,12 @@ impl fmt::Display for TableIssue {
                 return write!(
                     f,
                     "the table `{table}` does not delete expired items; enable its TTL on `{EXPIRES_AT}`"
+                );
+            }
+            Self::PointInTimeRecovery(table) => {
+                return write!(
+                    f,
+                    "the table `{table}` has no point-in-time recovery; call `create_tables` again, or enable it"
                 );
             }
             Self::Index(index) => (index.name(), index.attribute(), index.sort_attribute()),

@@ -6,6 +6,7 @@ mod support;
 mod concurrency;
 mod errors;
 mod expressions;
+mod hidden_items;
 mod idempotency;
 mod items;
 mod late_requests;

@@ -68,6 +68,13 @@ impl Table {
         self.wire.clear();
     }
 
+    /// Deletes that item, as TTL does.
+    pub(crate) async fn delete(&self) {
+        let request = client(&self.wire).delete_item().table_name("claims");
+        let request = request.key("IdempotencyKey", text("api#order")).key("SK", text("IDEMPOTENCY"));
+        request.send().await.unwrap();
+    }
+
     /// Returns the operations since the record was last cleared, and clears it.
     pub(crate) fn take_operations(&self) -> Vec<String> {
         self.wire.take_operations()

@@ -137,7 +137,7 @@ async fn hits_of_different_limits_in_one_batch_share_the_bucket() {
             })
         })
         .collect();
-    // In 180ths of the bucket: a token of 60/min is three of them.
+    // In parts of 1/180 of the bucket: a token of 60/min is three of them.
     let mut used = 0;
     for hit in hits {
         let (is_allowed, share) = hit.await.unwrap();

@@ -62,6 +62,110 @@ async fn sliding_window_reads_the_previous_window_until_it_is_closed() {
 }
 
 #[tokio::test]
+async fn long_operation_timeout_hardly_delays_the_close_of_a_window() {
+    let wire = Wire::new();
+    wire.backend().await;
+    for (timeout, closed_after) in [(250, 5_250), (1_000, 6_000), (30_000, 6_000)] {
+        let clock = ManualClock::new();
+        let backend = wire.builder().operation_timeout(Duration::from_millis(timeout)).build();
+        let limiter = Limiter::new(backend).algorithm(Algorithm::SlidingWindow).clock(clock.clone());
+        let limiter = limiter.quota(Quota::per_minute(1_000));
+        // The manual clock begins with a window.
+        clock.advance(Duration::from_millis(closed_after - 1));
+        wire.clear();
+        for operations in [&[GET, UPDATE][..], &[GET, UPDATE], &[UPDATE]] {
+            let _ = limiter.allow("key").await.unwrap();
+            assert_eq!(wire.take_operations(), operations, "{timeout} ms");
+            clock.advance(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Lets tasks hit a cold key of a sliding window at once. Returns how many were admitted, and how
+/// many reads and writes were sent.
+async fn burst(wire: &Wire, limiter: &Limiter<DynamoDbBackend>, hits: usize) -> (usize, usize, usize) {
+    wire.clear();
+    let hits: Vec<_> = (0..hits)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.allow("key").await.unwrap() })
+        })
+        .collect();
+    let mut admitted = 0;
+    for hit in hits {
+        admitted += usize::from(hit.await.unwrap().is_allowed());
+    }
+    (admitted, wire.count(GET), wire.count(UPDATE))
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousand_hits_at_once_on_a_cold_sliding_key_share_their_reads() {
+    let (wire, limiter, clock) = limiter(Algorithm::SlidingWindow).await;
+    wire.set_latency(Duration::from_millis(5));
+    let limiter = limiter.quota(Quota::per_minute(300));
+    for (window, admitted) in [(1, 300), (2, 0), (3, 300)] {
+        let (counted, reads, writes) = burst(&wire, &limiter, 1_000).await;
+        assert_eq!(counted, admitted, "window {window}");
+        // The first hit is a batch of its own; the others arrive during its read. If the previous
+        // window leaves no room, each batch reads the state instead of writing.
+        let expected = if admitted == 0 { 4 } else { 2 };
+        assert!(reads <= expected, "window {window}: {reads} reads");
+        assert!(writes <= 4, "window {window}: {writes} writes");
+        clock.advance(Duration::from_secs(60));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sliding_hit_includes_what_was_counted_before_it_during_another_read() {
+    let (wire, limiter, clock) = limiter(Algorithm::SlidingWindow).await;
+    let limiter = limiter.quota(Quota::per_minute(4));
+    // The server reads at once for the first hit, and its response is late.
+    wire.push_fault_on(GET, crate::support::Fault::DelayResponse(Duration::from_millis(50)));
+    clock.advance(Duration::from_secs(60));
+    let first = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.allow("key").await.unwrap() }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Another process counts in the window before.
+    let late = ManualClock::new();
+    let other = Limiter::new(wire.builder().build()).algorithm(Algorithm::SlidingWindow).clock(late);
+    assert!(other.quota(Quota::per_minute(4)).allow_n("key", 4).await.unwrap().is_allowed());
+    let second = limiter.allow("key").await.unwrap();
+    assert!(!second.is_allowed(), "it joined a read that began before the other process counted");
+    assert!(first.await.unwrap().is_allowed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_read_of_the_previous_window_counts_no_hit_of_the_batch() {
+    let (wire, limiter, _) = limiter(Algorithm::SlidingWindow).await;
+    for _ in 0..2 {
+        wire.push_fault_on(GET, crate::support::Fault::InternalError);
+    }
+    assert!(limiter.allow("key").await.is_err());
+    assert_eq!(wire.take_operations(), [GET, GET], "nothing was written");
+    assert_eq!(limiter.peek("key").await.unwrap().used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fixed_and_sliding_hits_of_one_batch_have_their_own_ceilings() {
+    let (wire, sliding, clock) = limiter(Algorithm::SlidingWindow).await;
+    let fixed = sliding.clone().algorithm(Algorithm::FixedWindow);
+    assert!(sliding.allow_n("key", 2).await.unwrap().is_allowed());
+    clock.advance(Duration::from_secs(60));
+    wire.set_latency(Duration::from_millis(5));
+    let hits = [&fixed, &sliding, &fixed, &fixed].map(|limiter| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.allow("key").await.unwrap().is_allowed() })
+    });
+    let mut allowed = Vec::new();
+    for hit in hits {
+        allowed.push(hit.await.unwrap());
+    }
+    assert_eq!(allowed, [true, false, true, false]);
+}
+
+#[tokio::test]
 async fn wrong_expectation_of_a_bucket_costs_one_more_request() {
     let (wire, limiter, clock) = limiter(Algorithm::TokenBucket).await;
     assert!(limiter.allow("key").await.unwrap().is_allowed());

@@ -60,6 +60,51 @@ async fn each_failure_has_its_own_error_that_says_what_to_do() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn throttling_error_says_which_limit_was_reached_and_what_to_do() {
+    let wire = Wire::new();
+    let limiter = limiter(&wire).await;
+    for (reason, advice) in [
+        ("TableWriteKeyRangeThroughputExceeded", "spread them over more keys"),
+        ("IndexWriteKeyRangeThroughputExceeded", "spread them over more keys"),
+        ("TableWriteProvisionedThroughputExceeded", "raise the provisioned capacity"),
+        ("TableWriteMaxOnDemandThroughputExceeded", "raise the maximum throughput"),
+        ("TableWriteAccountLimitExceeded", "raise the account's quota"),
+        ("TableWriteUnheardOfExceeded", "accepts no more requests"),
+    ] {
+        for operation in ["UpdateItem", "GetItem"] {
+            wire.push_faults([Fault::ThrottledBy(reason); 2]);
+            let error = match operation {
+                "UpdateItem" => limiter.allow("key").await.unwrap_err(),
+                _ => limiter.peek("key").await.unwrap_err(),
+            };
+            let error = backend_error(error);
+            assert!(matches!(error, BackendError::Throttled(_)), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(advice) && text.contains(&format!("`{reason}` of `arn:aws:")), "{text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflict_with_a_region_or_a_transaction_is_distinguished_from_throttling() {
+    let wire = Wire::new();
+    let limiter = limiter(&wire).await;
+    for (kind, text) in [
+        ("com.amazonaws.dynamodb.v20120810#ReplicatedWriteConflictException", "another region"),
+        ("com.amazonaws.dynamodb.v20120810#TransactionConflictException", "a transaction"),
+        ("com.amazonaws.dynamodb.v20120810#RequestLimitExceeded", "accepts no more requests"),
+    ] {
+        wire.push_faults([Fault::Error(400, kind); 2]);
+        let error = backend_error(limiter.allow("key").await.unwrap_err());
+        wire.clear_faults();
+        assert!(matches!(error, BackendError::Throttled(_)), "{error:?}");
+        let others = ["another region", "a transaction", "accepts no more requests"];
+        let found: Vec<_> = others.into_iter().filter(|other| error.to_string().contains(other)).collect();
+        assert_eq!(found, [text], "{error}");
+    }
+}
+
 #[tokio::test]
 async fn every_operation_reports_a_missing_table() {
     let wire = Wire::new();

@@ -24,6 +24,24 @@ async fn write_with_a_lost_response_counts_once_and_is_allowed() {
     }
 }
 
+/// Some servers do not return the item for which a condition failed.
+#[tokio::test(start_paused = true)]
+async fn write_with_a_lost_response_counts_once_if_the_server_hides_the_old_item() {
+    for algorithm in Algorithm::ALL {
+        let wire = Wire::new();
+        wire.hide_old_items();
+        let limiter = limiter(&wire).await.algorithm(algorithm);
+        for used in 1..=10 {
+            wire.push_fault_on("UpdateItem", Fault::CutAfter);
+            let decision = limiter.allow("key").await.unwrap();
+            assert!(decision.is_allowed(), "{algorithm}: the repetition was not recognised");
+            assert_eq!(decision.used(), used, "{algorithm}");
+            assert_eq!(limiter.peek("key").await.unwrap().used(), used, "{algorithm}");
+        }
+        assert!(!limiter.allow("key").await.unwrap().is_allowed(), "{algorithm}");
+    }
+}
+
 /// A changed limit takes two requests. Either of their responses is lost, or both.
 #[tokio::test(start_paused = true)]
 async fn write_with_a_lost_response_counts_once_if_the_limit_changed() {

@@ -7,6 +7,7 @@ mod connections;
 mod errors;
 mod lost_responses;
 mod random;
+mod retries;
 
 use limited::{BackendError, Error, Limiter, ManualClock, Quota};
 use limited_dynamodb::DynamoDbBackend;

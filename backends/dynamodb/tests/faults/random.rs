@@ -92,8 +92,8 @@ proptest! {
         })?;
     }
 
-    /// Shares of the bucket are in 180ths: a token of 60/h is three of them, one of 45/h four, and
-    /// one of 180/h one.
+    /// Shares are in parts of 1/180 of the bucket: a token of 60/h is three of them, one of 45/h
+    /// four, and one of 180/h one.
     #[test]
     fn every_admitted_hit_is_counted_once_under_random_faults_and_changing_quotas(
         faults in prop::collection::vec(fault(), 0..80),

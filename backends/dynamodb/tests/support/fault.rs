@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::emulator::Response;
 
 /// The fault that one request meets.
@@ -17,6 +19,10 @@ pub(crate) enum Fault {
     AccessDenied,
     /// Any other error: its status and its full `__type`; not applied.
     Error(u16, &'static str),
+    /// As [`Throttle`](Self::Throttle), with a throttling reason.
+    ThrottledBy(&'static str),
+    /// As [`Error`](Self::Error), with an `x-amz-retry-after` of so many milliseconds.
+    RetryAfter(u16, &'static str, u64),
     /// Reaches the server after this delay, even if the caller has been dropped by then.
     DelayBefore(Duration),
     /// Applied at once; the response is delayed.
@@ -49,6 +55,8 @@ impl Fault {
             | Self::InternalError
             | Self::AccessDenied
             | Self::Error(..)
+            | Self::RetryAfter(..)
+            | Self::ThrottledBy(_)
             | Self::CutBefore
             | Self::Hang => false,
         }
@@ -57,7 +65,7 @@ impl Fault {
     /// Returns the response in place of the server's.
     pub(crate) fn error(self) -> Option<Response> {
         let (status, kind, message) = match self {
-            Self::Throttle => (
+            Self::Throttle | Self::ThrottledBy(_) => (
                 400,
                 "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
                 "The level of configured provisioned throughput for the table was exceeded. Consider increasing \
@@ -73,10 +81,17 @@ impl Fault {
                 "com.amazon.coral.service#AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/test is not authorized to perform this action",
             ),
-            Self::Error(status, kind) => (status, kind, "an injected error"),
+            Self::Error(status, kind) | Self::RetryAfter(status, kind, _) => {
+                (status, kind, "an injected error")
+            }
             _ => return None,
         };
-        Some(Response::error(status, kind, message))
+        let mut response = Response::error(status, kind, message);
+        if let Self::ThrottledBy(reason) = self {
+            let resource = "arn:aws:dynamodb:eu-west-1:000000000000:table/limits";
+            response.body["ThrottlingReasons"] = json!([{ "reason": reason, "resource": resource }]);
+        }
+        Some(response)
     }
 }
 

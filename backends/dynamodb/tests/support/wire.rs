@@ -45,6 +45,7 @@ struct State {
     latency: Duration,
     next: VecDeque<(Option<String>, Fault)>,
     schedule: Option<Schedule>,
+    hides_old_items: bool,
     requests: Vec<RecordedRequest>,
     /// How many requests were cleared, to find those in flight by their numbers.
     cleared: usize,
@@ -116,6 +117,12 @@ impl Wire {
     /// from 0. See [`drawn`](super::drawn).
     pub(crate) fn set_faults(&self, decide: impl FnMut(&str, usize) -> Fault + Send + 'static) {
         self.0.lock().schedule = Some(Schedule { decide: Box::new(decide), number: 0 });
+    }
+
+    /// Lets the server ignore `ReturnValuesOnConditionCheckFailure`, as some servers do: a failed
+    /// condition returns no item.
+    pub(crate) fn hide_old_items(&self) {
+        self.0.lock().hides_old_items = true;
     }
 
     /// Removes all faults. Requests in flight keep theirs.
@@ -224,7 +231,11 @@ impl Inner {
         if fault == Fault::Truncate {
             text.truncate(text.len() / 2);
         }
-        Ok(http_response(received.status, text, number))
+        let mut response = http_response(received.status, text, number);
+        if let Fault::RetryAfter(.., millis) = fault {
+            response.headers_mut().insert("x-amz-retry-after", millis.to_string());
+        }
+        Ok(response)
     }
 
     /// Lets the server run the request after a delay, even if the caller is dropped.
@@ -245,7 +256,13 @@ impl Inner {
     }
 
     fn run(&self, sent: &Sent) -> Response {
-        let response = self.emulator.call(&sent.operation, &sent.body);
+        let mut body = sent.body.clone();
+        if self.lock().hides_old_items
+            && let Some(body) = body.as_object_mut()
+        {
+            body.remove("ReturnValuesOnConditionCheckFailure");
+        }
+        let response = self.emulator.call(&sent.operation, &body);
         self.fill(sent.number, |recorded| {
             recorded.reached = true;
             recorded.fill(&response);

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 use limited_core::BackendError;
 use limited_dynamodb::{ClaimIndex, DynamoDbBackend, DynamoDbBackendBuilder, Index, TableIssue};
 
-use crate::support::{Wire, client};
+use crate::support::{Fault, Wire, client};
 
 fn builder(wire: &Wire) -> DynamoDbBackendBuilder {
     DynamoDbBackend::builder(client(wire)).table_name("limits").idempotency_table_name("claims")
@@ -120,6 +120,80 @@ async fn check_reports_what_a_table_lacks() {
     assert_eq!(issues, expected);
     for issue in issues {
         assert!(issue.to_string().len() > 40, "{issue}");
+    }
+}
+
+const EARLY: Fault =
+    Fault::Error(400, "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException");
+const DENIED: Fault = Fault::AccessDenied;
+
+/// Lets the first requests for point-in-time recovery fail, as on a new table. They are those of
+/// the table `limits`.
+fn delay_recovery(wire: &Wire, requests: usize) {
+    for _ in 0..requests {
+        wire.push_fault_on("UpdateContinuousBackups", EARLY);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovery_is_enabled_once_the_new_table_allows_it() {
+    let wire = Wire::new();
+    let backend = builder(&wire).point_in_time_recovery(true).build();
+    // Half a minute.
+    delay_recovery(&wire, 60);
+    backend.create_tables().await.unwrap();
+    assert_eq!(wire.count("UpdateContinuousBackups"), 62);
+    assert_eq!(backend.check_tables().await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovery_that_stays_unavailable_is_reported_and_the_other_table_is_created() {
+    let wire = Wire::new();
+    let backend = builder(&wire).point_in_time_recovery(true).build();
+    let start = tokio::time::Instant::now();
+    delay_recovery(&wire, 240);
+    let error = backend.create_tables().await.unwrap_err();
+    assert!(matches!(error, BackendError::TimedOut(_)), "{error:?}");
+    assert!(error.to_string().contains("recovery of the table `limits` is not available yet"), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+    assert!(start.elapsed() < std::time::Duration::from_secs(130), "{:?}", start.elapsed());
+    assert_eq!(backend.check_tables().await.unwrap(), [TableIssue::PointInTimeRecovery("limits".into())]);
+    backend.create_tables().await.unwrap();
+    assert_eq!(backend.check_tables().await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_of_one_step_does_not_stop_the_others_and_the_error_names_all() {
+    let wire = Wire::new();
+    let backend = builder(&wire).point_in_time_recovery(true).build();
+    wire.push_fault_on("UpdateTimeToLive", DENIED);
+    wire.push_fault_on("UpdateContinuousBackups", Fault::Error(400, "com.amazonaws#Unusual"));
+    let error = backend.create_tables().await.unwrap_err();
+    assert!(matches!(error, BackendError::AccessDenied(_)), "{error:?}");
+    assert!(error.to_string().contains("`Unusual`"), "{error}");
+    let missing = [TableIssue::TimeToLive("limits".into()), TableIssue::PointInTimeRecovery("limits".into())];
+    assert_eq!(backend.check_tables().await.unwrap(), missing);
+
+    let wire = Wire::new();
+    let backend = builder(&wire).build();
+    wire.push_fault_on("CreateTable", DENIED);
+    let error = backend.create_tables().await.unwrap_err();
+    assert!(matches!(error, BackendError::AccessDenied(_)), "{error:?}");
+    assert_eq!(backend.check_tables().await.unwrap(), [TableIssue::Table("limits".into())]);
+}
+
+#[tokio::test]
+async fn recovery_is_not_described_unless_it_is_configured() {
+    let wire = Wire::new();
+    let backend = builder(&wire).build();
+    backend.create_tables().await.unwrap();
+    assert_eq!(backend.check_tables().await.unwrap(), []);
+    assert_eq!((wire.count("UpdateContinuousBackups"), wire.count("DescribeContinuousBackups")), (0, 0));
+    let other = builder(&wire).point_in_time_recovery(true).build();
+    let missing = ["limits", "claims"].map(|table| TableIssue::PointInTimeRecovery(table.into()));
+    assert_eq!(other.check_tables().await.unwrap(), missing);
+    for issue in missing {
+        assert!(issue.to_string().contains("point-in-time recovery"), "{issue}");
     }
 }
 
