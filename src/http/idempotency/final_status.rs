@@ -24,7 +24,8 @@ pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 /// assert!(!is_final(StatusCode::NOT_FOUND) && !is_final(StatusCode::BAD_GATEWAY));
 /// ```
 ///
-/// The statuses are those of RFC 9110, RFC 4918 (423, 424), RFC 6585 (428, 429, 431) and RFC 8470 (425).
+/// The statuses are those of RFC 9110, RFC 4918 (423, 424), RFC 6585 (428, 429, 431) and RFC 8470
+/// (425).
 pub fn is_final(status: StatusCode) -> bool {
     !status.is_informational()
         && !status.is_server_error()
