@@ -234,11 +234,20 @@ impl KeyExtractor {
 }
 
 /// Replaces a key that is too long for a backend by its SHA-256 hash.
-pub(super) fn hash_if_too_long(key: Key<'static>) -> Key<'static> {
+fn hash_if_too_long(key: Key<'static>) -> Key<'static> {
     match key.validate() {
-        Err(InvalidKey::TooLong { .. }) => Key::new().secret("long", key.as_str()),
+        Err(InvalidKey::TooLong { .. }) => hash(&key),
         _ => key,
     }
+}
+
+/// Replaces a key of more than `max` bytes by its SHA-256 hash.
+pub(super) fn hash_if_longer(key: Key<'static>, max: usize) -> Key<'static> {
+    if key.as_str().len() > max { hash(&key) } else { key }
+}
+
+fn hash(key: &Key<'_>) -> Key<'static> {
+    Key::new().secret("long", key.as_str())
 }
 
 /// Why a request has no key. The message is meant for the client: it says what to send. It repeats

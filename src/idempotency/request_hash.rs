@@ -6,6 +6,10 @@ use sha2::{Digest, Sha256};
 
 use super::canonical_json::canonical_json;
 
+/// The deepest JSON that is canonical. A value that holds JSON of a client as it is, such as
+/// `RawValue` of `serde_json`, may be nested deeper than the stack allows.
+const MAX_DEPTH: usize = 512;
+
 /// A request as canonical JSON, and its hash.
 pub(crate) struct CanonicalJson {
     pub(crate) json: String,
@@ -21,12 +25,15 @@ impl CanonicalJson {
         function_name: Option<&str>,
         tenant: Option<&str>,
     ) -> Result<Self, serde_json::Error> {
-        let json = serde_json::to_string(request)?;
-        // Depth is no concern: `Serialize` has just visited it. An exponent beyond 64 bits comes
-        // only from a type that serializes as raw JSON, and is compared as written.
-        let json = canonical_json(&json, usize::MAX).unwrap_or(json);
+        Ok(Self::of_json(serde_json::to_string(request)?, function_name, tenant))
+    }
+
+    /// JSON that is nested too deep, or has an exponent beyond 64 bits, is compared as written. No
+    /// other JSON has a canonical form like it.
+    fn of_json(json: String, function_name: Option<&str>, tenant: Option<&str>) -> Self {
+        let json = canonical_json(&json, MAX_DEPTH).unwrap_or(json);
         let request_hash = request_hash(&json, function_name, tenant);
-        Ok(Self { json, request_hash })
+        Self { json, request_hash }
     }
 }
 
@@ -141,6 +148,19 @@ mod tests {
         assert_ne!(hash(&u128::MAX), hash(&(u128::MAX - 1)));
         assert_ne!(hash(&i128::MIN), hash(&(i128::MIN + 1)));
         assert_ne!(hash(&(base + 1)), hash(&(base + 1).to_string()));
+    }
+
+    #[test]
+    fn json_that_is_nested_too_deep_is_compared_as_written() {
+        let hash = |json: String| CanonicalJson::of_json(json, None, None).request_hash.to_string();
+        for depth in [MAX_DEPTH, 1_000_000] {
+            let nested = |inside: &str| format!("{}{inside}{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(hash(nested("1")), hash(nested("1")));
+            assert_ne!(hash(nested("1")), hash(nested("2")));
+            assert_eq!(hash(nested("1")) == hash(nested("1.0")), depth == MAX_DEPTH);
+        }
+        let objects = format!("{}1{}", "{\"b\":1,\"a\":".repeat(MAX_DEPTH), "}".repeat(MAX_DEPTH));
+        assert_ne!(CanonicalJson::of_json(objects.clone(), None, None).json, objects);
     }
 
     #[test]

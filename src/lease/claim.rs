@@ -1,5 +1,6 @@
 //! What a handler knows about its claim while it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::mem;
@@ -28,8 +29,9 @@ struct State {
     fencing_token: FencingToken,
     expires_at: AtomicU64,
     is_closed: AtomicBool,
-    /// The tasks that wait for the claim to be closed.
-    waiting: Mutex<Vec<Waker>>,
+    /// The tasks that wait for the claim to be closed, by the number of their waiter.
+    waiting: Mutex<BTreeMap<u64, Waker>>,
+    next_waiter: AtomicU64,
     status_code: AtomicU32,
     clock: LimiterClock,
 }
@@ -81,11 +83,12 @@ impl Claim {
     ///
     /// It works in other tasks too. The clock of the run decides when a lease has expired.
     pub async fn lost(&self) {
+        let waiter = Waiter::new(&self.0);
         while self.is_held() {
             let left = self.expires_at().saturating_since(self.0.clock.now());
             // If the lease expires at this very moment, the next look is one nanosecond later.
             let mut sleep = self.0.clock.sleep(left.max(Duration::from_nanos(1)));
-            poll_fn(|cx| match self.poll_closed(cx) {
+            poll_fn(|cx| match waiter.poll_closed(cx) {
                 Poll::Pending => sleep.as_mut().poll(cx),
                 closed => closed,
             })
@@ -110,6 +113,7 @@ impl Claim {
             expires_at: AtomicU64::new(grant.expires_at.as_nanos()),
             is_closed: AtomicBool::new(false),
             waiting: Mutex::default(),
+            next_waiter: AtomicU64::new(0),
             status_code: AtomicU32::new(NO_STATUS_CODE),
             clock,
         }))
@@ -122,29 +126,48 @@ impl Claim {
     pub(super) fn close(&self) {
         self.0.is_closed.store(true, Ordering::Release);
         // Wakers run code of the runtime, so they run outside of the lock.
-        let waiting = mem::take(&mut *self.waiting());
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    /// Completes when the claim is closed.
-    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        {
-            let mut waiting = self.waiting();
-            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                waiting.push(cx.waker().clone());
-            }
-        }
-        // Read after the waker is stored: a claim that is closed in between wakes it.
-        if self.0.is_closed.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let waiting = mem::take(&mut *self.0.waiting());
+        waiting.into_values().for_each(Waker::wake);
     }
 
     #[cfg(feature = "idempotency")]
     pub(crate) fn status_code(&self) -> Option<u16> {
         u16::try_from(self.0.status_code.load(Ordering::Acquire)).ok()
+    }
+}
+
+impl State {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call that waits for the claim to be closed. Dropping it forgets its waker, which may keep a
+/// task alive.
+struct Waiter<'a> {
+    state: &'a State,
+    number: u64,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(state: &'a State) -> Self {
+        Self { state, number: state.next_waiter.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Completes when the claim is closed.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // The waker before is dropped outside of the lock, because that may drop another waiter.
+        let before = self.state.waiting().insert(self.number, cx.waker().clone());
+        drop(before);
+        // Read after the waker is stored: a claim that is closed in between wakes it.
+        if self.state.is_closed.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let waker = self.state.waiting().remove(&self.number);
+        drop(waker);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use limited::backend::Record;
+use limited::backend::{Record, Sleep, Timestamp};
 use limited::{BackendError, Claim, Clock, DoOnce, Idempotency, ManualClock, Outcome, RunError};
 use limited_mock::{Fault, MockBackend, Operation};
 
@@ -224,6 +224,39 @@ fn lost_completes_when_the_claim_is_lost() {
             assert!(poll_lost() && !claim.is_held());
         });
     }
+}
+
+/// A clock that has stopped. Others keep wakers themselves for a while.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_767_225_600)
+    }
+
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn sleep(&self, _: Duration) -> Sleep {
+        Box::pin(pending())
+    }
+}
+
+#[test]
+fn wait_for_the_loss_that_is_dropped_keeps_no_task_alive() {
+    everywhere(|idempotency, _| {
+        let idempotency = idempotency.clock(Stopped);
+        let handler = Hanging::default();
+        let _hanging = handler.start(&idempotency);
+        let claim = handler.claim();
+        let task = Arc::new(Woken::default());
+        for _ in 0..3 {
+            let waker = Waker::from(Arc::clone(&task));
+            assert!(Box::pin(claim.lost()).as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&task), 1);
+    });
 }
 
 #[test]

@@ -99,12 +99,13 @@ fn content_type(parts: &Parts) -> Option<&str> {
     if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
-/// Returns the parameter `boundary`, and the content type without its value.
+/// Returns the parameter `boundary`, and the content type without its value. Returns `None` if there
+/// is more than one: the service may read another.
 fn cut_boundary(value: &str) -> Option<(&str, String)> {
+    let mut found = None;
     let mut from = value.find(';')? + 1;
-    loop {
-        let rest = &value[from..];
-        let end = from + rest.find(';').unwrap_or(rest.len());
+    while from <= value.len() {
+        let end = value[from..].find(';').map_or(value.len(), |length| from + length);
         let (name, quoted) = value[from..end].split_once('=').unwrap_or_default();
         if name.trim().eq_ignore_ascii_case("boundary") {
             // RFC 2046 allows neither a quote, a backslash nor a semicolon in a boundary.
@@ -112,13 +113,14 @@ fn cut_boundary(value: &str) -> Option<(&str, String)> {
             let boundary =
                 boundary.strip_prefix('"').map_or(Some(boundary), |inner| inner.strip_suffix('"'))?;
             let is_valid = (1..=70).contains(&boundary.len()) && !boundary.contains(['"', '\\']);
-            return is_valid.then(|| (boundary, [&value[..from], &value[end..]].concat()));
-        }
-        if end == value.len() {
-            return None;
+            let without = [&value[..from], &value[end..]].concat();
+            if !is_valid || found.replace((boundary, without)).is_some() {
+                return None;
+            }
         }
         from = end + 1;
     }
+    found
 }
 
 /// Returns what stands before, between and after the delimiters. Returns `None` if there is none.
@@ -221,6 +223,8 @@ mod tests {
             "multipart/form-data; boundary=\"x",
             "multipart/form-data; boundary=y",
             "multipart/form-data; bound=x",
+            "multipart/form-data; boundary=x; boundary=y",
+            "multipart/form-data; title=\"a; boundary=x; b\"; boundary=y",
             "text/plain; boundary=x",
             "boundary=x",
         ] {

@@ -19,7 +19,7 @@ use super::comparison::Comparison;
 use super::error::IdempotencyProblem;
 use super::final_status::{GRPC_STATUS, is_final};
 use super::key_header::{self, KeyHeaderError};
-use crate::http::key_extractor::hash_if_too_long;
+use crate::http::key_extractor::hash_if_longer;
 use crate::http::{KeyError, KeyExtractor, MissingKey};
 use crate::{BackendError, Key, telemetry};
 
@@ -29,6 +29,10 @@ const MAX_RESPONSE_BODY: usize = 1 << 16;
 
 /// The room for headers and trailers. Servers limit headers to 8 or 16 KiB.
 const STORED_HEADERS: usize = 1 << 14;
+
+/// The longest caller in a key. With the longest idempotency key, each character of it escaped, a
+/// key has no more bytes than backends store.
+const MAX_CALLER: usize = 240;
 
 type OnBackendError = dyn Fn(&BackendError) + Send + Sync;
 
@@ -124,8 +128,10 @@ impl Config {
             telemetry::record_missing_caller(missing, is_first);
         }
         let caller = caller.map_err(IdempotencyProblem::UnknownCaller)?.unwrap_or_default();
+        // Not the whole key: a backend that limits the claims of a caller finds it in the key.
+        let caller = hash_if_longer(caller, MAX_CALLER);
         // `part` escapes the value, so no caller can write a key of another.
-        Ok(Some(hash_if_too_long(caller.part("idempotency-key", &header))))
+        Ok(Some(caller.part("idempotency-key", &header)))
     }
 
     /// Returns the maximum size of a stored response. By default there is room for a body in

@@ -299,7 +299,8 @@ impl<B> IdempotencyLayer<B> {
     /// Returns the records of this layer, for operators: to [find](Idempotency::find) or to
     /// [forget](Idempotency::forget) one.
     ///
-    /// The keys are those of the caller, with the part `idempotency-key`:
+    /// The keys are those of the caller, with the part `idempotency-key`. A caller of more than 240
+    /// bytes is replaced by its hash: `Key::new().secret("long", caller.as_str())`.
     ///
     /// ```
     /// # use limited::{Idempotency, Key, memory::MemoryBackend};

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use http::StatusCode;
-use limited::Key;
 use limited::http::{ClientAddress, IdempotencyLayer, KeyExtractor, MissingKey};
+use limited::{Idempotency, Key};
+use limited_memory::MemoryBackend;
 use proptest::prelude::*;
 
 use super::service::{Counting, Server, payment};
@@ -50,6 +51,25 @@ fn missing_key_can_pass() {
     assert_eq!(server.send(payment("alice", "a b")).reason(), "idempotency-key-malformed");
     assert_eq!(server.send(payment("alice", "key")).text(), "payment 3");
     assert!(server.send(payment("alice", "key")).is_replayed());
+}
+
+#[test]
+fn caller_cannot_exceed_its_maximum_of_claims_by_long_keys() {
+    let name = "a".repeat(300);
+    let backend = MemoryBackend::builder().max_claims_per_caller(2).build();
+    let layer = IdempotencyLayer::new(
+        Idempotency::new(backend),
+        KeyExtractor::from_fn(move |_| Some(Key::new().user(name.as_str()))),
+    );
+    let server = Server::new(&layer, Counting::numbered());
+    // Each colon takes three bytes of the key.
+    let keys = ["a", "b", "c"].map(|key| format!("{key}{}", ":".repeat(254)));
+    assert_eq!(server.send(payment("alice", &keys[0])).text(), "payment 1");
+    assert_eq!(server.send(payment("alice", "short")).text(), "payment 2");
+    for key in [&keys[1], &keys[2], "another"] {
+        assert_eq!(server.send(payment("alice", key)).reason(), "idempotency-full");
+    }
+    assert!(server.send(payment("alice", &keys[0])).is_replayed());
 }
 
 #[test]
