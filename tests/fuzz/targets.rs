@@ -1,8 +1,9 @@
-//! The targets, one file per parser.
+//! The targets, one file per parser, and [`layers`] for the whole stack.
 
 mod forwarded;
 mod idempotency_key;
 mod json_bodies;
+mod layers;
 mod multipart_bodies;
 mod networks;
 mod quotas;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
+
+pub(crate) use self::networks::trusts;
 
 /// The name of the environment variable for how long each target runs, in seconds.
 const SECONDS: &str = "LIMITED_FUZZ_SECONDS";

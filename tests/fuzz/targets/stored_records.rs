@@ -50,14 +50,13 @@ const NEVER_REPLAYED: [&str; 9] = [
     "proxy-connection",
 ];
 
-/// Returns what a retry gets if its record contains this text.
-fn replayed(stored: &str) -> Received {
+/// Returns what a retry gets if its record contains this.
+fn replayed(result: StoredResult) -> Received {
     let (backend, clock) = (Arc::new(MemoryBackend::new()), ManualClock::new());
     let now = clock.now();
     let key = Key::new().part("idempotency-key", "k");
     let key = ClaimKey::new("", ClaimKind::HttpRequest, &key).unwrap();
     let request = ClaimRequest::new(Owner(1), now.saturating_add(std::time::Duration::from_secs(30)));
-    let result = StoredResult::Value(stored.into());
     block_on(backend.claim(&key, &request, now)).unwrap();
     block_on(backend.finish(&key, &Completion::new(Owner(1)).with_result(result), now)).unwrap();
 
@@ -113,8 +112,12 @@ fn record() -> impl Strategy<Value = String> {
 #[test]
 fn record_is_replayed_without_unlisted_headers_or_refused() {
     let case = prop_oneof![3 => record(), 1 => inputs::text(WORDS)];
-    fuzz(&case, |stored| {
-        let response = replayed(&stored);
+    fuzz(&(case, 0..8_u8), |(stored, kind)| {
+        let response = replayed(match kind {
+            0 => StoredResult::Error(stored.as_str().into()),
+            1 => StoredResult::Omitted { reason: stored.as_str().into() },
+            _ => StoredResult::Value(stored.as_str().into()),
+        });
         assert!(!response.is_cut_off);
         if !response.is_replayed() {
             assert_eq!(
@@ -123,6 +126,7 @@ fn record_is_replayed_without_unlisted_headers_or_refused() {
             );
             return;
         }
+        assert!(kind > 1, "only a value is a response");
         let record: Value = serde_json::from_str(&stored).unwrap();
         assert_eq!(record["status"], response.status.as_u16());
         assert!(!response.status.is_informational());
