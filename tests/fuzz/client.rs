@@ -38,6 +38,13 @@ pub(crate) struct Frames {
     pub(crate) is_cut_off: bool,
 }
 
+impl Frames {
+    /// Returns the bytes of all chunks.
+    pub(crate) fn data(&self) -> Vec<u8> {
+        self.chunks.iter().flatten().copied().collect()
+    }
+}
+
 impl From<Vec<u8>> for Frames {
     fn from(body: Vec<u8>) -> Self {
         Self { chunks: VecDeque::from([body.into()]), ..Self::default() }
