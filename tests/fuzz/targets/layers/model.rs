@@ -52,8 +52,8 @@ impl LimitModel {
     }
 }
 
-/// Returns whether the limit rejected a request, if neither the service responded nor a record: 429,
-/// or `RESOURCE_EXHAUSTED` for a gRPC call.
+/// Returns whether the limit rejected a request, if neither the service responded nor a record:
+/// 429, or `RESOURCE_EXHAUSTED` for a gRPC call.
 pub(super) fn is_rejected(response: &Received) -> bool {
     let code = response.headers.get("grpc-status");
     response.status == StatusCode::TOO_MANY_REQUESTS || code.is_some_and(|code| code == "8")
