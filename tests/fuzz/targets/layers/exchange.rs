@@ -149,7 +149,7 @@ fn frames() -> impl Strategy<Value = Frames> {
     })
 }
 
-pub(super) fn template() -> impl Strategy<Value = Template> {
+fn template() -> impl Strategy<Value = Template> {
     let method = prop_oneof![
         4 => Just(Method::POST),
         1 => prop::sample::select(vec![Method::PATCH, Method::GET, Method::HEAD, Method::OPTIONS]),
@@ -168,6 +168,24 @@ pub(super) fn template() -> impl Strategy<Value = Template> {
     ];
     (method, uri, key, headers(&REQUEST_HEADERS), frames())
         .prop_map(|(method, uri, key, headers, body)| Template { method, uri, key, headers, body })
+}
+
+/// Some requests, and at last two that differ in one part only.
+pub(super) fn templates() -> impl Strategy<Value = Vec<Template>> {
+    let others = prop::collection::vec(template(), 0..3);
+    (others, template(), template(), 0..6_u8).prop_map(|(mut templates, template, other, part)| {
+        let mut changed = template.clone();
+        match part {
+            0 => changed.method = other.method,
+            1 => changed.uri = other.uri,
+            2 => changed.headers = other.headers,
+            3 => changed.body = other.body,
+            4 => changed.key = other.key,
+            _ => changed.uri = Uri::try_from(format!("{}?again", template.uri.path())).unwrap_or(other.uri),
+        }
+        templates.extend([template, changed]);
+        templates
+    })
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
