@@ -99,8 +99,8 @@ fn content_type(parts: &Parts) -> Option<&str> {
     if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
-/// Returns the parameter `boundary`, and the content type without its value. Returns `None` if there
-/// is more than one: the service may read another.
+/// Returns the parameter `boundary`, and the content type without its value. Returns `None` if
+/// there is more than one: the service may read another.
 fn cut_boundary(value: &str) -> Option<(&str, String)> {
     let mut found = None;
     let mut from = value.find(';')? + 1;
