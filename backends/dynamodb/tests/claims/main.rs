@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arbitrary_items;
 mod concurrency;
 mod errors;
 mod expressions;
