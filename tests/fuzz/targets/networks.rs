@@ -70,8 +70,14 @@ fn network_trusts_exactly_the_addresses_with_its_prefix() {
 
         match TrustedProxies::networks([&text]) {
             Ok(network) => {
-                let first: IpAddr = text.split('/').next().unwrap().parse().unwrap();
-                assert!(trusts(&network, first), "{text}");
+                let (first, prefix) = text.split_once('/').unwrap_or((&text, "128"));
+                let first: IpAddr = first.parse().unwrap();
+                // IPv4 peers are compared as IPv4, so a network of fewer bits than the mapping has
+                // contains none of them.
+                let is_mapped = matches!(first, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+                if !is_mapped || prefix.parse::<u32>().unwrap() >= 96 {
+                    assert!(trusts(&network, first), "{text}");
+                }
             }
             Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
         }
