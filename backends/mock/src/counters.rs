@@ -77,49 +77,22 @@ impl Counters {
         now: Timestamp,
     ) -> CounterState {
         let window = id.window;
-        let stored = self.states.get(id);
-        if let Some(state) = stored.filter(|state| state.last_write == write) {
+        if let Some(state) = self.states.get(id).filter(|state| state.last_write == write) {
             return state.to_counter_state(true);
-        }
-        if let Some(quota) = bucket {
-            return self.increment_bucket(write, id, quota, hit, now);
         }
         if let Some(start) = earliest_known(window, now) {
             return CounterState::new(false, 0).with_start(start);
         }
-        let live = stored.filter(|state| !state.has_expired(window, now));
-        let value_before = live.map_or(0, |state| state.value);
-        let Some(value) = hit.apply(value_before) else {
-            return live.map_or_else(|| absent(window), |state| state.to_counter_state(false));
-        };
-        let (start, meta) = match (window, live) {
-            (_, Some(state)) => (state.start, state.meta.clone()),
-            (Window::Aligned { start, .. }, None) => (Some(start), None),
+        let before = self.get(id, bucket, now);
+        let Some(value) = hit.apply(before.value) else { return before };
+        let (start, meta) = match (window, before.start) {
             (Window::FromFirstHit { .. }, None) => (Some(now), Some(meta(hit))),
-            // A bucket has a quota, and was handled above.
-            (Window::Bucket { .. }, None) => (None, None),
+            (_, start) => (start, before.meta),
         };
         let state = State { value, start, meta, bucket, last_write: write };
         let result = state.to_counter_state(true);
         self.states.insert(id.clone(), state);
         result
-    }
-
-    fn increment_bucket(
-        &mut self,
-        write: WriteNumber,
-        id: &CounterId,
-        quota: BucketQuota,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> CounterState {
-        let live = self.live_bucket(id, quota, now);
-        let Some(value) = hit.apply(live.value) else {
-            return CounterState::new(false, live.value).with_clock_lead(live.clock_lead);
-        };
-        let state = State { value, start: None, meta: None, bucket: Some(quota), last_write: write };
-        self.states.insert(id.clone(), state);
-        CounterState::new(true, value)
     }
 
     /// Returns a bucket in the unit of `quota`: absent if it is full.
