@@ -133,13 +133,10 @@ impl Window {
         }
     }
 
-    /// Returns the length; for a bucket, the time in which as many tokens as the limit
-    /// flow in.
+    /// Returns the length; for a bucket, the time in which as many tokens as the limit flow in.
     pub const fn length(self) -> WindowLength {
         match self {
-            Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length, .. } => {
-                length
-            }
+            Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length } => length,
         }
     }
 }

@@ -124,10 +124,9 @@ pub(super) fn window_from_first_hit_is_retained_for_one_length_and_the_skew_afte
 
 pub(super) fn bucket_is_retained_for_the_skew_after_it_is_full<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 1: a bucket is retained for the maximum skew after it is full again";
-    let limit = BUCKET_LIMIT;
     let counter = subject.counter(Window::Bucket { length: WindowLength::MINUTE }, "bucket");
     let known = counter.uncounted(&counter.first_hit(5, 5, NOW), 0);
-    let full_again = bucket_full_at(known.value, limit);
+    let full_again = bucket_full_at(known.value, BUCKET_LIMIT);
     let last = just_before(full_again.saturating_add(subject.harness.max_clock_skew()));
     count_on_other_keys(subject, WindowLength::MINUTE, last);
     counter.expect(&counter.get(just_before(full_again)), &known, rule);
