@@ -200,8 +200,8 @@ pub(super) fn first_and_last_timestamp_count_like_any_other<H: Harness>(subject:
     let counter =
         subject.counter(Window::FromFirstHit { length: WindowLength::MINUTE }, "from first to last");
     counter.first_hit(5, 5, Timestamp::EPOCH);
-    let full = counter.first_hit(5, 5, last.saturating_sub(Duration::from_secs(59)));
     let started = last.saturating_sub(Duration::from_secs(59));
+    let full = counter.first_hit(5, 5, started);
     for now in [last, started, started.saturating_sub(subject.harness.max_clock_skew())] {
         counter.expect(&counter.hit(1, 5, now), &counter.uncounted(&full, 0), rule);
     }

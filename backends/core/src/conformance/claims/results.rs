@@ -104,7 +104,7 @@ pub(crate) fn finished_record_expires_at_the_end_of_its_second<H: Harness>(subje
         NOW.saturating_add(SECOND),
         START.saturating_add(60 * SECOND),
         START.saturating_add(90 * SECOND).saturating_add(NANOSECOND),
-        START.saturating_add(120 * SECOND).saturating_sub(NANOSECOND),
+        just_before(START.saturating_add(120 * SECOND)),
         START.saturating_add(400 * 86_400 * SECOND),
     ];
     let finish = |key: &ClaimProbe<'_, H>, held: &InProgress, expires| {
