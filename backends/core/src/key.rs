@@ -224,7 +224,7 @@ impl Key<'_> {
         escape_into(&mut rendered, name);
         rendered.push(':');
         // Writing to a string never fails.
-        let _ = write!(Escaped(&mut rendered), "{value}");
+        let _ = write!(EscapingWriter(&mut rendered), "{value}");
         Key { rendered: Cow::Owned(rendered), dimensions: self.dimensions }
     }
 
@@ -322,9 +322,9 @@ impl Hash for Key<'_> {
 }
 
 /// Escapes what is written to it.
-struct Escaped<'a>(&'a mut String);
+struct EscapingWriter<'a>(&'a mut String);
 
-impl Write for Escaped<'_> {
+impl Write for EscapingWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         escape_into(self.0, text);
         Ok(())
