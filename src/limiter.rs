@@ -156,12 +156,6 @@ impl<B> Limiter<B> {
         Self { is_coarse, ..self }
     }
 
-    /// Returns the settings that the HTTP layer reports to clients.
-    #[cfg(feature = "http")]
-    pub(crate) const fn settings(&self) -> (Quota, Algorithm, OnError) {
-        (self.quota, self.algorithm, self.on_error)
-    }
-
     /// Returns the policy that telemetry names.
     #[cfg(feature = "http")]
     pub(crate) const fn policy(&self) -> &Policy {

@@ -104,7 +104,8 @@ pub struct RateLimitLayer<B> {
 impl<B> RateLimitLayer<B> {
     /// Creates a layer that counts each request as 1 for its key.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
-        let (quota, algorithm, on_error) = limiter.settings();
+        let (quota, algorithm) = (limiter.get_quota(), limiter.get_algorithm());
+        let on_error = limiter.get_on_error();
         // The layer has to see each error to count and report it. It applies the limiter's policy
         // itself.
         let limiter = limiter.on_error(OnError::Return);
