@@ -89,7 +89,7 @@ impl Claims {
     ) -> Result<Acquisition> {
         self.sweep(now);
         let fingerprint = self.secret.claim_fingerprint(key);
-        let caller = self.budget.identify(&self.secret, key);
+        let caller = self.budget.callers().identify(&self.secret, key);
         let mut steps_left = STEPS_WHEN_FULL;
         loop {
             let mut shard = self.shard(fingerprint);
