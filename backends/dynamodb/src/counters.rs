@@ -13,8 +13,8 @@ use std::time::Duration;
 use limited_core::bucket::{self, StoredBucket};
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
 use limited_core::{
-    BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId, WindowLength, has_passed,
-    retained_until, sliding,
+    BackendError, Counter, CounterState, Escaped, Hit, Result, Timestamp, Window, WindowId, WindowLength,
+    has_passed, retained_until, sliding,
 };
 
 use self::cache::ValueCache;
@@ -173,7 +173,7 @@ impl Counters {
                 return Err(BackendError::invalid(format!(
                     "the table `{}` stores only the start of a window, and so one window length: it is used with \
                      {:?} and cannot be used with {:?}",
-                    settings.table,
+                    Escaped(&settings.table),
                     only.as_duration(),
                     length.as_duration(),
                 )));

@@ -89,16 +89,15 @@ impl Claims {
     ) -> Result<Acquisition> {
         self.sweep(now);
         let fingerprint = self.secret.claim_fingerprint(key);
-        let caller = self.budget.identify(&self.secret, key);
+        let caller = self.budget.callers().identify(&self.secret, key);
         let mut steps_left = STEPS_WHEN_FULL;
         loop {
             let mut shard = self.shard(fingerprint);
             let known = shard.find(fingerprint);
-            let entry = known.and_then(|position| shard.get(position));
-            if let Some(held) = entry.and_then(|entry| entry.claim.held(request.owner, now)) {
+            if let Some(held) = known.and_then(|(_, entry)| entry.claim.held(request.owner, now)) {
                 return Ok(held);
             }
-            let room = match entry.map(|entry| (entry.phase(), entry.claim.result_len())) {
+            let room = match known.map(|(_, entry)| (entry.phase(), entry.claim.result_len())) {
                 None => self.budget.reserve_record(caller),
                 // A lapsed claim is not counted for its caller.
                 Some((Phase::Lapsed, _)) if !self.budget.callers().try_add(caller) => Err(Shortage::Caller),
@@ -117,7 +116,7 @@ impl Claims {
             }
             let fencing_token = self.next_fencing_token(now);
             let granted = Claim::granted(request, fencing_token);
-            match known {
+            match known.map(|(position, _)| position) {
                 None => shard.insert(fingerprint, granted, caller),
                 Some(position) => {
                     shard.update(position, Phase::InProgress, |claim| *claim = granted);
@@ -140,11 +139,7 @@ impl Claims {
         let mut steps_left = STEPS_WHEN_FULL;
         loop {
             let mut shard = self.shard(fingerprint);
-            let known = shard.find(fingerprint);
-            let Some((position, entry)) = known.and_then(|position| Some((position, shard.get(position)?)))
-            else {
-                return FinishResult::Lost(None);
-            };
+            let Some((position, entry)) = shard.find(fingerprint) else { return FinishResult::Lost(None) };
             if let Some(result) = entry.claim.finished(completion.owner, now) {
                 return result;
             }
@@ -182,11 +177,7 @@ impl Claims {
         self.sweep(now);
         let fingerprint = self.secret.claim_fingerprint(key);
         let mut shard = self.shard(fingerprint);
-        let known = shard.find(fingerprint);
-        let Some((position, entry)) = known.and_then(|position| Some((position, shard.get(position)?)))
-        else {
-            return LeaseStatus::Lost(None);
-        };
+        let Some((position, entry)) = shard.find(fingerprint) else { return LeaseStatus::Lost(None) };
         let status = entry.claim.lease_status(owner, now);
         if status != LeaseStatus::Owned {
             return status;
@@ -212,7 +203,7 @@ impl Claims {
         self.sweep(now);
         let fingerprint = self.secret.claim_fingerprint(key);
         let shard = self.shard(fingerprint);
-        shard.get(shard.find(fingerprint)?)?.claim.find(now)
+        shard.find(fingerprint)?.1.claim.find(now)
     }
 
     pub(crate) fn forget(&self, key: &ClaimKey<'_>, now: Timestamp) {
@@ -223,8 +214,8 @@ impl Claims {
         self.sweep(now);
         let fingerprint = self.secret.claim_fingerprint(key);
         let mut shard = self.shard(fingerprint);
-        if let Some(position) = shard.find(fingerprint)
-            && shard.get(position).is_some_and(|entry| condition(&entry.claim))
+        if let Some((position, entry)) = shard.find(fingerprint)
+            && condition(&entry.claim)
         {
             self.remove(&mut shard, position);
             self.schedule(fingerprint, &shard);

@@ -154,11 +154,15 @@ impl Update {
                 update.set.push("#expires = if_not_exists(#expires, :expires)".into());
                 update.open(first, |name, value| format!("{name} = if_not_exists({name}, {value})"));
                 // Strings compare as times do.
-                let condition = format!("#opened BETWEEN :earliest AND :latest AND {condition}");
+                let is_open = "#opened BETWEEN :earliest AND :latest";
                 update.conditions.push(if allows_absent {
-                    format!("(attribute_not_exists(#count) OR ({condition}))")
+                    // An item with `OpenedAt` keeps it, so it is not absent even without a count.
+                    format!(
+                        "((attribute_not_exists(#count) AND attribute_not_exists(#opened)) \
+                         OR ({is_open} AND (attribute_not_exists(#count) OR {condition})))"
+                    )
                 } else {
-                    condition
+                    format!("{is_open} AND {condition}")
                 });
                 update.text(":earliest", opened.earliest.as_str());
                 update.text(":latest", opened.latest.as_str());

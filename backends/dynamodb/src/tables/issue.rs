@@ -54,6 +54,7 @@ impl fmt::Display for TableIssue {
                 );
             }
             Self::PointInTimeRecovery(table) => {
+                let table = Escaped(table);
                 return write!(
                     f,
                     "the table `{table}` has no point-in-time recovery; call `create_tables` again, or enable it"

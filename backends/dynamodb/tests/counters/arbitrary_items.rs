@@ -3,7 +3,6 @@
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::{Backend, BackendError, BucketQuota, Counter, Hit, Key, Timestamp, Window, WindowLength};
-use limited_dynamodb::DynamoDbBackend;
 use proptest::prelude::*;
 
 use crate::support::{Wire, client, raw_item};
@@ -58,8 +57,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let wire = Wire::new();
-            let backend = DynamoDbBackend::builder(client(&wire)).table_name("limits").build();
-            backend.create_rate_limit_table().await.unwrap();
+            let backend = wire.backend().await;
             let put = client(&wire).put_item().table_name("limits");
             let put = put.item("Identifier", AttributeValue::S("api#user".into()));
             let put = put.item("WindowTime", AttributeValue::S(window_time.into()));

@@ -15,6 +15,7 @@ use crate::support::{Wire, client, raw_item};
 /// 2026-11-21T12:00:00Z.
 const NOON: Timestamp = Timestamp::from_secs(1_795_262_400);
 const MINUTE: Window = Window::Aligned { start: NOON, length: WindowLength::MINUTE };
+const OPENED: Window = Window::FromFirstHit { length: WindowLength::MINUTE };
 
 async fn table(
     set: impl FnOnce(DynamoDbBackendBuilder) -> DynamoDbBackendBuilder,
@@ -189,6 +190,44 @@ async fn bucket_in_the_old_format_is_left_alone() {
     let old = raw_item(&client(&wire), "limits", "api#user", "BUCKET/100/PT1M").await;
     assert!(token(&backend, &Key::from("user"), BucketQuota::new(100, 100)).await.counted);
     assert_eq!(raw_item(&client(&wire), "limits", "api#user", "BUCKET/100/PT1M").await, old);
+}
+
+/// A hit would keep the attribute, and so could not read its own result.
+#[tokio::test]
+async fn hit_on_a_window_that_was_opened_in_another_format_is_an_error_and_changes_nothing() {
+    for opened in
+        [text(""), text("noon"), text("2026-02-30T25:61:00Z"), number(7), AttributeValue::Null(true)]
+    {
+        let (wire, backend) = table(|builder| builder).await;
+        let put = client(&wire).put_item().table_name("limits").item("Identifier", text("api#user"));
+        put.item("WindowTime", text("OPENED/PT1M")).item("OpenedAt", opened).send().await.unwrap();
+        let before = raw_item(&client(&wire), "limits", "api#user", "OPENED/PT1M").await;
+        let key = Key::from("user");
+        let counter = Counter::new("api", &key, OPENED).unwrap();
+        for _ in 0..2 {
+            let error = backend.increment(&counter, &Hit::new(1, 10), NOON).await.unwrap_err();
+            let BackendError::Corrupt(cause) = &error else { panic!("{error:?}") };
+            assert!(cause.message().contains("OpenedAt"), "{error}");
+            assert_eq!(raw_item(&client(&wire), "limits", "api#user", "OPENED/PT1M").await, before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn window_without_a_count_is_used_while_it_is_open_and_replaced_afterwards() {
+    for (opened, start) in [
+        ("2026-11-21T11:59:30.000000000Z", NOON.saturating_sub(Duration::from_secs(30))),
+        ("2026-11-21T11:59:00.000000000Z", NOON),
+        ("2027-11-21T12:00:00.000000000Z", NOON),
+    ] {
+        let (wire, backend) = table(|builder| builder).await;
+        let put = client(&wire).put_item().table_name("limits").item("Identifier", text("api#user"));
+        put.item("WindowTime", text("OPENED/PT1M")).item("OpenedAt", text(opened)).send().await.unwrap();
+        for value in 1..=2 {
+            let state = hit(&backend, &Key::from("user"), OPENED, Hit::new(1, 10), NOON).await;
+            assert_eq!((state.counted, state.value, state.start), (true, value, Some(start)), "{opened}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use limited_core::{BackendError, ClaimKey, StoredResult};
+use limited_core::{BackendError, StoredResult};
 
 use super::callers::{Caller, Callers};
 use super::claim::result_len;
 use crate::capacity::Capacity;
-use crate::fingerprint::Secret;
 
 /// The bytes that a record counts as: what it takes in its shard, and its share of free space.
 pub(crate) const RECORD_BYTES: usize = 160;
@@ -84,10 +83,6 @@ impl Budget {
 
     pub(crate) fn callers(&self) -> &Callers {
         &self.callers
-    }
-
-    pub(crate) fn identify(&self, secret: &Secret, key: &ClaimKey<'_>) -> Option<Caller> {
-        self.callers.identify(secret, key)
     }
 
     /// Reserves room for a record. The caller comes first: a caller at its maximum never holds what

@@ -11,7 +11,7 @@ use super::queue::{Queue, narrow};
 use super::records::Records;
 use crate::fingerprint::Fingerprint;
 
-/// What happens next to a record that nobody uses. Each phase has a queue.
+/// What happens next to a record that no caller uses. Each phase has a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The claim lapses, the clock skew after its lease.
@@ -71,14 +71,11 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Returns the position of a record. It is valid until a record is removed.
-    pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<usize> {
-        let is_same = |position| self.get(position).is_some_and(|entry| entry.fingerprint == fingerprint);
-        self.index.find(fingerprint.hash, is_same)
-    }
-
-    pub(crate) fn get(&self, position: usize) -> Option<&Entry> {
-        self.records.get(position)
+    /// Returns a record and its position, which is valid until a record is removed.
+    pub(crate) fn find(&self, fingerprint: Fingerprint) -> Option<(usize, &Entry)> {
+        let is_same =
+            |position| self.records.get(position).is_some_and(|entry| entry.fingerprint == fingerprint);
+        self.at(self.index.find(fingerprint.hash, is_same)?)
     }
 
     /// Adds the record of an acquired claim. The shard has no record with this fingerprint.
@@ -164,7 +161,10 @@ impl Shard {
     }
 
     fn first(&self, phase: Phase) -> Option<(usize, &Entry)> {
-        let position = self.queues[phase as usize].first()?;
+        self.at(self.queues[phase as usize].first()?)
+    }
+
+    fn at(&self, position: usize) -> Option<(usize, &Entry)> {
         self.records.get(position).map(|entry| (position, entry))
     }
 
@@ -174,7 +174,7 @@ impl Shard {
         let len = self.records.len();
         let entries = (0..len).map(|position| (position, self.records.get(position).unwrap()));
         for (position, entry) in entries {
-            assert_eq!(self.find(entry.fingerprint), Some(position));
+            assert_eq!(self.find(entry.fingerprint).map(|(found, _)| found), Some(position));
             let queue = self.queues[entry.phase as usize].positions();
             assert_eq!(queue[entry.place as usize] as usize, position);
             assert_eq!(entry.claim.is_in_progress(), entry.phase != Phase::Finished);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn remove(shard: &mut Shard, number: u64) {
-        let position = shard.find(fingerprint(number)).unwrap();
+        let (position, _) = shard.find(fingerprint(number)).unwrap();
         assert_eq!(shard.remove(position).unwrap().fingerprint, fingerprint(number));
     }
 

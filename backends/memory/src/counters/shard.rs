@@ -9,7 +9,9 @@ use limited_core::{
 use super::expiry::NextExpiry;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
-use super::state::{FirstHitWindow, StoredState, get_bucket, increment_bucket, value_unless_full};
+use super::state::{
+    FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, value_unless_full,
+};
 use super::table::Table;
 use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
@@ -139,10 +141,8 @@ impl Shard {
                 let (state, after) = increment_bucket(bucket, quota, length, hit, reading);
                 if let Some(after) = after {
                     let kind_id = kinds.intern(Kind::Bucket { length, quota });
-                    let slot = self.bucket_slot(lookup, kind_id, after);
-                    *self.table.slot_mut(at) = slot;
-                    let (expiry, _) = self.expiry(&slot, kinds, reading);
-                    self.schedule(expiry, lookup, next_expiry);
+                    *self.table.slot_mut(at) = self.bucket_slot(lookup, kind_id, after);
+                    self.schedule(bucket_retained_until(after, length, reading), lookup, next_expiry);
                 }
                 Some(state)
             }
