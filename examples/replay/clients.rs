@@ -98,13 +98,12 @@ pub(crate) fn read(text: &str, choice: Choice) -> Result<Names<'_>, Malformed> {
     addresses.dedup_by_key(|(_, address)| *address);
     match addresses[..] {
         [] => line.named(),
-        [(at, address), ref others @ ..] if others.iter().all(|(_, other)| *other == address) => {
+        [(at, address)] => {
             let user =
                 if at == 0 { line.after_first_address(choice)? } else { line.after_later_address(at)? };
             Ok(Names { client: known(address), user })
         }
-        [(_, first), ref others @ ..] => {
-            let (last_at, last) = others.last().copied().unwrap_or((0, first));
+        [(_, first), .., (last_at, last)] => {
             let client = match choice {
                 Choice::Refuse => return Err(Malformed::Addresses(first.to_owned(), last.to_owned())),
                 Choice::First => first,
