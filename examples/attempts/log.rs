@@ -30,8 +30,6 @@ pub(crate) struct Log {
     pub(crate) unread: LeftOut<Unread>,
     /// Whether timestamps have years.
     pub(crate) has_years: bool,
-    /// Whether timestamps have offsets.
-    pub(crate) has_offsets: bool,
     /// How many timestamps have no offset.
     pub(crate) without_offset: u64,
 }
@@ -67,7 +65,6 @@ impl Log {
             };
             log.of_sshd += u64::from(line.is_sshd);
             log.has_years |= line.clock != Clock::Bare;
-            log.has_offsets |= line.clock == Clock::Offset;
             log.without_offset += u64::from(line.clock != Clock::Offset);
             let host = line.host.unwrap_or_else(|| last_host.clone());
             let event = match line.says {

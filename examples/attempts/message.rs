@@ -125,12 +125,9 @@ fn read_pam_error(subject: &str) -> Result<Message<'_>, Malformed> {
 /// `pam_unix`. Other modules may be asked after it, so it may fail although the login succeeds.
 fn read_pam_module(text: &str) -> Result<Option<Message<'_>>, Malformed> {
     let failures = |rest: &str| rest.starts_with("authentication failure");
-    let (times, fields) = if let first = ["pam_unix(sshd:auth): ", "(pam_unix) "]
-        .iter()
-        .find_map(|module| text.strip_prefix(module))
-        .unwrap_or(text)
-        && failures(first)
-    {
+    let modules = ["pam_unix(sshd:auth): ", "(pam_unix) "];
+    let first = modules.iter().find_map(|module| text.strip_prefix(module)).unwrap_or(text);
+    let (times, fields) = if failures(first) {
         (1, first)
     } else if let Some((times, more)) = text.strip_prefix("PAM ").unwrap_or(text).split_once(" more ")
         && failures(more)

@@ -53,11 +53,10 @@ const OTHER: &[&str] = &[
 ];
 
 fn names_failure(text: &str) -> bool {
-    const FAILURES: [&str; 15] = [
+    const FAILURES: [&str; 14] = [
         "auth fail",
         "authentication error",
         "authentication fail",
-        "authentication failure",
         "bad password",
         "fail login",
         "failed keyboard-interactive",

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use super::log_format::Malformed;
+use super::log_format::{Malformed, is_number};
 
 /// Which address is the client, if a line has several words before the identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,13 +98,12 @@ pub(crate) fn read(text: &str, choice: Choice) -> Result<Names<'_>, Malformed> {
     addresses.dedup_by_key(|(_, address)| *address);
     match addresses[..] {
         [] => line.named(),
-        [(at, address), ref others @ ..] if others.iter().all(|(_, other)| *other == address) => {
+        [(at, address)] => {
             let user =
                 if at == 0 { line.after_first_address(choice)? } else { line.after_later_address(at)? };
             Ok(Names { client: known(address), user })
         }
-        [(_, first), ref others @ ..] => {
-            let (last_at, last) = others.last().copied().unwrap_or((0, first));
+        [(_, first), .., (last_at, last)] => {
             let client = match choice {
                 Choice::Refuse => return Err(Malformed::Addresses(first.to_owned(), last.to_owned())),
                 Choice::First => first,
@@ -259,11 +258,8 @@ fn has_port(host: &str) -> bool {
 /// time taken. A whole number may count equal lines, as `uniq -c` does. Anything else may hold the
 /// client, as the header `Forwarded` does: `for=192.0.2.1`.
 fn is_prefix(word: &str) -> bool {
-    let is_decimal = word.split_once('.').is_some_and(|(whole, fraction)| {
-        [whole, fraction]
-            .iter()
-            .all(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    });
+    let is_decimal =
+        word.split_once('.').is_some_and(|(whole, fraction)| is_number(whole) && is_number(fraction));
     is_decimal || known(word).is_some_and(is_host_name) || has_port(word) || matches!(word, "_" | "*")
 }
 

@@ -167,8 +167,8 @@ fn word<'a>(text: &'a str, field: &'static str) -> Result<(&'a str, &'a str), Ma
     Ok((word, rest))
 }
 
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
+pub(crate) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns a field, unless it is `-`.

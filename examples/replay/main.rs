@@ -113,7 +113,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { file, quota, algorithm, by, client, top } = arguments;
-    let (name, log) = read(file.as_deref(), &by, client.unwrap_or_default());
+    let choice = client.unwrap_or_default();
+    let (name, log) = read(file.as_deref(), &by, choice);
     let log = log.map_err(|error| Failure::unreadable(&name, &error))?;
     let quota = quota.unwrap_or(Quota::per_minute(if file.is_some() { 100 } else { 20 }));
 
@@ -121,7 +122,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let outcomes = replay(&log, quota, &algorithm.0, |requests| progress.set(requests))?;
     drop(progress);
 
-    let choice = client.unwrap_or_default();
     let report = Report { source: &name, log: &log, by: &by, choice, quota, outcomes: &outcomes, top };
     let mut out = io::stdout().lock();
     let written = report.write(&mut out).and_then(|()| match file {

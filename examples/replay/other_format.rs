@@ -3,27 +3,30 @@
 /// Returns what a line is, if it belongs to a well-known format that is not read.
 pub(crate) fn name(line: &str) -> Option<&'static str> {
     let line = line.trim_start();
-    let mut words = line.split([' ', '\t']);
-    let [first, second, third] = [(); 3].map(|()| words.next().unwrap_or_default());
     if line.starts_with('{') {
-        Some("JSON; write its fields in Common Log Format first, for example with jq")
-    } else if line.starts_with('#') || shape(first) == "0-0-0" && shape(second) == "0:0:0" {
+        return Some("JSON; write its fields in Common Log Format first, for example with jq");
+    }
+    let mut words = line.split([' ', '\t']);
+    let first = words.next().unwrap_or_default();
+    let shapes = [Some(first), words.next(), words.next()].map(|word| shape(word.unwrap_or_default()));
+    let [first_shape, second_shape, third_shape] = shapes.each_ref().map(String::as_str);
+    if line.starts_with('#') || first_shape == "0-0-0" && second_shape == "0:0:0" {
         Some("the W3C format of IIS or CloudFront")
     } else if ["http", "https", "h2", "grpcs", "ws", "wss"].contains(&first)
-        && shape(second).starts_with("0-0-0T")
+        && second_shape.starts_with("0-0-0T")
     {
         Some("the format of an AWS load balancer")
-    } else if shape(first) == "0/0/0" && shape(second) == "0:0:0"
+    } else if first_shape == "0/0/0" && second_shape == "0:0:0"
         || line.starts_with('[') && is_weekday(&line[1..])
     {
         Some("an error log")
-    } else if shape(first).starts_with("[0/Xx/0:0:0:0") {
+    } else if first_shape.starts_with("[0/Xx/0:0:0:0") {
         Some("a log with the time first, such as ssl_request_log of Apache")
-    } else if line.starts_with('[') && shape(first).starts_with("[0-0-0T") {
+    } else if first_shape.starts_with("[0-0-0T") {
         Some("the default format of Envoy")
-    } else if shape(second).starts_with("[0/Xx/0:0:0:0.0]") || shape(third).starts_with("[0/Xx/0:0:0:0.0]") {
+    } else if [second_shape, third_shape].iter().any(|shape| shape.starts_with("[0/Xx/0:0:0:0.0]")) {
         Some("the format of HAProxy; its option `httplog clf` writes Common Log Format")
-    } else if shape(first) == "0.0" && shape(line.split_whitespace().nth(1).unwrap_or_default()) == "0" {
+    } else if first_shape == "0.0" && shape(line.split_whitespace().nth(1).unwrap_or_default()) == "0" {
         Some("the native format of Squid; its `logformat combined` is read")
     } else {
         None

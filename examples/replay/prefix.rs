@@ -14,6 +14,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::log_format::is_number;
+
 /// Returns the line without what a collector put around it. Collectors may be nested.
 pub(crate) fn strip(line: &str) -> Cow<'_, str> {
     match inner_of_json(line) {
@@ -130,10 +132,6 @@ fn program(text: &str) -> Option<&str> {
 fn word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
     (word, rest.trim_start_matches(' '))
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_name(text: &str) -> bool {

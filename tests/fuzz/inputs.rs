@@ -34,6 +34,12 @@ pub(crate) fn sanitized(mut bytes: Vec<u8>) -> HeaderValue {
     HeaderValue::from_bytes(&bytes).unwrap()
 }
 
+/// Writes a quoted string (RFC 9110, section 5.6.4). A Structured Fields String looks the same
+/// (RFC 9651, section 3.3.3).
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// Addresses that no proxy of the tests has.
 pub(crate) fn client_address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![

@@ -24,8 +24,8 @@ use limited::{Idempotency, ManualClock};
 use limited_mock::MockBackend;
 
 use self::service::Frames;
+use crate::common::AnyBackend;
 use crate::common::stepping::step;
-use crate::common::{AnyBackend, backends};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -37,12 +37,7 @@ async fn slowly(_: Request<BufferedBody<Frames>>) -> Result<Response<Frames>, In
 
 /// Runs a test over every backend. Duplicates do not wait.
 fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
-    for (name, backend) in backends() {
-        println!("{name}");
-        let clock = ManualClock::new();
-        let idempotency = Idempotency::new(backend).clock(clock.clone()).lease(LEASE);
-        test(idempotency.wait_timeout(Duration::ZERO), clock);
-    }
+    waiting::everywhere(|idempotency, clock| test(idempotency.wait_timeout(Duration::ZERO), clock));
 }
 
 /// Creates a layer that identifies callers by their bearer tokens.

@@ -120,13 +120,11 @@ fn reset_frees_a_bucket_whatever_quota_wrote_it() {
 #[test]
 fn changing_limits_use_one_entry_per_key() {
     let (memory, mock) = (MemoryBackend::new(), MockBackend::new());
-    let limiters = [Limiter::new(memory.clone()).algorithm(TokenBucket)];
+    let limiter = Limiter::new(memory.clone()).algorithm(TokenBucket);
     let mocked = Limiter::new(mock.clone()).algorithm(TokenBucket);
     for limit in 1..=1_000 {
         let quota = Quota::per_minute(limit).burst(1_000_000);
-        for limiter in &limiters {
-            assert!(limiter.with_quota(quota).allow_now("key").unwrap().is_allowed());
-        }
+        assert!(limiter.with_quota(quota).allow_now("key").unwrap().is_allowed());
         assert!(mocked.with_quota(quota).allow_now("key").unwrap().is_allowed());
     }
     assert_eq!((memory.len(), mock.counters()), (1, 1));

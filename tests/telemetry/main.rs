@@ -211,10 +211,14 @@ async fn step_once() -> Result<(), String> {
     Ok(())
 }
 
+/// A service that accepts every request.
+async fn accept(_: http::Request<()>) -> Result<http::Response<()>, Infallible> {
+    Ok(http::Response::new(()))
+}
+
 /// Sends a request without a key through a layer, and returns the status.
 fn request_without_key(layer: RateLimitLayer<MockBackend>) -> http::StatusCode {
-    let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
-    block_on(layer.layer(service).oneshot(http::Request::new(()))).unwrap().status()
+    block_on(layer.layer(service_fn(accept)).oneshot(http::Request::new(()))).unwrap().status()
 }
 
 fn all_requests_without_keys() {
@@ -247,8 +251,7 @@ fn requests_without_a_caller() {
 /// Sends a request through two layers of one name.
 fn duplicate_policy() {
     let layer = || RateLimitLayer::new(Limiter::new(MockBackend::new()), KeyExtractor::path());
-    let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
-    let _ = block_on(layer().layer(layer().layer(service)).oneshot(http::Request::new(())));
+    let _ = block_on(layer().layer(layer().layer(service_fn(accept))).oneshot(http::Request::new(())));
 }
 
 /// Causes every metric, span and event.
@@ -467,8 +470,7 @@ fn unnamed_layers_over_one_backend_are_warned_of_once() {
     let backend = Arc::new(MockBackend::new());
     let layer = || RateLimitLayer::new(Limiter::new(backend.clone()), KeyExtractor::path());
     let warnings = |outer: RateLimitLayer<_>, inner: RateLimitLayer<_>| {
-        let service = service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
-        let service = outer.layer(inner.layer(service));
+        let service = outer.layer(inner.layer(service_fn(accept)));
         let (_, entries) = record(|| {
             for _ in 0..3 {
                 let _ = block_on(service.clone().oneshot(http::Request::new(()))).unwrap();

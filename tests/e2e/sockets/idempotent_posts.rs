@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::{client, header, listen, raw};
+use crate::{client, header, raw, serve};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -82,12 +82,6 @@ fn shop(bank: &Arc<Bank>, clock: &ManualClock) -> Router {
     let pay = async move |Extension(claim): Extension<Claim>| bank.pay(claim).await;
     let layer = IdempotencyLayer::new(idempotency, KeyExtractor::bearer_token()).max_request_body(1_000);
     Router::new().route("/payments", post(pay)).route_layer(layer)
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
 }
 
 async fn pay(client: &Client, address: SocketAddr) -> Response {

@@ -21,7 +21,7 @@ use limited::{Clock, Idempotency, Key, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{listen, raw};
+use crate::{raw, serve};
 
 fn layer() -> IdempotencyLayer<Arc<MemoryBackend>> {
     over(Arc::default())
@@ -29,12 +29,6 @@ fn layer() -> IdempotencyLayer<Arc<MemoryBackend>> {
 
 fn over(backend: Arc<MemoryBackend>) -> IdempotencyLayer<Arc<MemoryBackend>> {
     IdempotencyLayer::new(Idempotency::new(backend), KeyExtractor::bearer_token())
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
 }
 
 /// A request of alice with the key `order-981`, and more headers, each with its line break.

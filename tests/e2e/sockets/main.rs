@@ -9,6 +9,7 @@ mod plain_service;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use limited::memory::MemoryBackend;
 use limited::{Limiter, ManualClock};
 use reqwest::{Client, Response};
@@ -27,6 +28,13 @@ async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// Serves a router without the addresses of its peers.
+async fn serve(router: Router) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
 }
 
 /// Creates a client with its own connections.

@@ -84,9 +84,8 @@ fn entry(address: impl Strategy<Value = IpAddr>) -> impl Strategy<Value = Entry>
         let pair = prop_oneof![
             Just("proto=https".to_owned()),
             Just("by=_proxy".to_owned()),
-            // A quoted string (RFC 9110, section 5.6.4) may contain every separator.
-            "[ -~]{0,8}"
-                .prop_map(|text| format!("host=\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))),
+            // A quoted string may contain every separator.
+            "[ -~]{0,8}".prop_map(|text| format!("host={}", inputs::quoted(&text))),
         ];
         prop::collection::vec(pair, 0..3).prop_map(|pairs| pairs.join(";"))
     };

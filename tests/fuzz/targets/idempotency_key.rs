@@ -32,11 +32,6 @@ const WORDS: &[&str] = &[
     "%\"a\"",
 ];
 
-/// Writes a Structured Fields String (RFC 9651, section 3.3.3).
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 #[test]
 fn key_is_the_text_between_the_quotes() {
     let parameter = prop::sample::select(&["", ";v=1", "; v", ";a=\"x;\\\"y\";b=?0", ";c=:YQ==:;d=1.5"]);
@@ -44,7 +39,7 @@ fn key_is_the_text_between_the_quotes() {
     let case = ("[ -~]{1,280}|[\"\\\\]{1,9}", parameter, space(), space(), inputs::header_value(WORDS));
     fuzz(&case, |(key, parameter, before, after, arbitrary)| {
         let payments = Payments::new(|layer| layer);
-        let line = format!("{before}{}{parameter}{after}", quoted(&key));
+        let line = format!("{before}{}{parameter}{after}", inputs::quoted(&key));
         let request =
             |line: &[u8]| Request::post("/").header("idempotency-key", line).body(Vec::new().into()).unwrap();
         let response = payments.send(request(line.as_bytes()));

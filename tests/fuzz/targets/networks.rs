@@ -37,7 +37,7 @@ pub(crate) fn trusts(network: &TrustedProxies, peer: IpAddr) -> bool {
     ClientAddress::peer().x_forwarded_for(network.clone()).of(&parts) == Some(CLIENT)
 }
 
-/// Returns the address in its mapped form, and the width of its family.
+/// Returns the bits of the address, and the width of its family.
 fn bits(address: IpAddr) -> (u128, u32) {
     match address {
         IpAddr::V4(address) => (u128::from(address.to_bits()), 32),

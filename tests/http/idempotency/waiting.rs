@@ -1,6 +1,5 @@
 //! Duplicates that wait for the response of the first request.
 
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ use crate::common::stepping::{Running, poll};
 use crate::common::{AnyBackend, backends};
 
 /// Runs a test over every backend, with the layer's own waiting time.
-fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
+pub(super) fn everywhere(test: impl Fn(Idempotency<AnyBackend>, ManualClock)) {
     for (name, backend) in backends() {
         println!("{name}");
         let clock = ManualClock::new();
-        test(Idempotency::new(Arc::clone(&backend)).clock(clock.clone()).lease(LEASE), clock);
+        test(Idempotency::new(backend).clock(clock.clone()).lease(LEASE), clock);
     }
 }
 
