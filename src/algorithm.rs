@@ -90,7 +90,7 @@ pub enum Algorithm {
     /// # Limits that change
     ///
     /// A bucket keeps the time at which it is full, whatever the limit and the burst are. Without a
-    /// burst, nobody gains by a change, and a higher limit takes effect at once.
+    /// burst, a change gives no extra tokens, and a higher limit takes effect at once.
     ///
     /// - Without a burst, the used share stays the same. 10 of 10 used at `10/min` are 9 of 9 at
     ///   `9/min`, and 20 of 20 at `20/min`, which refills twice as fast at once.

@@ -193,7 +193,7 @@ fn thread_that_was_suspended_learns_no_lead() {
     let limiter = other.clone().clock(suspended);
     assert!(other.allow_n_now("key", 5).unwrap().is_allowed());
     assert!(!limiter.allow_now("key").unwrap().is_allowed());
-    assert!(!limiter.allow_now("key").unwrap().is_allowed(), "it counts by a clock that nobody has");
+    assert!(!limiter.allow_now("key").unwrap().is_allowed(), "it counts by a clock that no process has");
 }
 
 /// The times of the admitted hits, by the precise clock, and their costs.

@@ -1,4 +1,4 @@
-//! Quotas that change: a bucket keeps the time at which it is full, so that nobody gains.
+//! Quotas that change: a bucket keeps the time at which it is full, so a change gives no extra tokens.
 
 use std::time::Duration;
 
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_gains_by_any_sequence_of_quotas(steps in steps(true), length in length()) {
+    fn no_sequence_of_quotas_gives_extra_tokens(steps in steps(true), length in length()) {
         let (limiter, clock) = in_memory(TokenBucket, Quota::per_second(1));
         // Σ cost / limit is at most (time + the longest time to fill) / length.
         let (mut spent, mut longest, mut start) = (0_u128, 0_u128, None);

@@ -176,7 +176,7 @@ impl<'a> ClaimRequest<'a> {
     }
 }
 
-/// Stored with a record for operators who inspect the store. It affects no decision.
+/// Stored with a record, for operators that inspect the store. It affects no decision.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaimMetadata<'a> {
