@@ -32,7 +32,7 @@ impl CounterValues {
     pub(super) fn window_start(self, length: WindowLength, now: Timestamp) -> Timestamp {
         self.start.unwrap_or_else(|| match Window::aligned(now, length) {
             Window::Aligned { start, .. } => start,
-            Window::FromFirstHit { .. } | Window::Bucket { .. } => now,
+            _ => now,
         })
     }
 }

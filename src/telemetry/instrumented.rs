@@ -2,7 +2,7 @@
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Operation, Owner, Record, Result, Timestamp, WindowId, async_trait,
+    Immediate, LeaseStatus, Operation, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait,
 };
 
 use super::Instrumented;
@@ -50,6 +50,36 @@ impl<B: Backend> Backend for Instrumented<B> {
 
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         record(Call::on_counter(Operation::Increment, counter), B::increment(self, counter, hit, now)).await
+    }
+
+    fn try_increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+        states: &mut Vec<CounterState>,
+    ) -> Option<Result<()>> {
+        let Some((counter, _)) = hits.first() else { return B::try_increment_all(self, hits, now, states) };
+        let call = Call::on_counter(Operation::IncrementAll, counter);
+        // If the call would have to wait, `increment_all` follows, and is recorded.
+        let result = B::try_increment_all(self, hits, now, states)?;
+        #[cfg(feature = "tracing")]
+        let _entered = tracing::call_span(&call).entered();
+        record_result(&call, &result);
+        Some(result)
+    }
+
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        // The first counter stands for all of them.
+        let Some((counter, _)) = hits.first() else { return B::increment_all(self, hits, now).await };
+        record(Call::on_counter(Operation::IncrementAll, counter), B::increment_all(self, hits, now)).await
+    }
+
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        record(Call::on_counter(Operation::Refund, counter), B::refund(self, counter, refund, now)).await
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

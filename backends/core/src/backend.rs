@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     Acquisition, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    LeaseStatus, Owner, Record, Result, Timestamp, WindowId,
+    LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, several,
 };
 
 /// Stores counters and claims, in memory or in a database.
@@ -261,6 +261,73 @@ pub trait Backend: Send + Sync {
     /// other errors it was not. [`Invalid`](BackendError::Invalid) if the counter is sliding and
     /// its window is not aligned, or if it is a bucket [without a quota](Counter::with_bucket).
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState>;
+
+    /// Counts several hits without waiting, if the backend has a fast path for them.
+    ///
+    /// Returns `None` (the default) if the fast path does not handle these hits; nothing was
+    /// counted, `states` is unchanged, and the caller calls [`increment_all`](Self::increment_all).
+    /// Otherwise the result is the one that `increment_all` would return, and the states were
+    /// appended to `states`.
+    fn try_increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+        states: &mut Vec<CounterState>,
+    ) -> Option<Result<()>> {
+        None
+    }
+
+    /// Counts several hits, all or none, in one atomic step. The counters may belong to different
+    /// keys, and may [slide](Counter::is_sliding).
+    ///
+    /// Returns the state of each counter after the operation, in the order of the hits. If every
+    /// hit fits ([`Hit::apply`]), all were counted. Otherwise none was, and
+    /// [`counted`](CounterState::counted) reports for each hit whether it fits.
+    ///
+    /// A hit of cost 0 and floor 0 changes nothing. A backend may treat it as a condition, and need
+    /// not store it.
+    ///
+    /// The default counts [one hit after the other](several::increment_in_turn), and refunds what
+    /// it counted if a hit does not fit. It never admits too much, but it is several steps: other
+    /// callers see hits that are refunded later, and may be refused meanwhile. If the process
+    /// crashes in between, or a refund fails, those hits stay counted until their window ends. It
+    /// needs [`refund`](Self::refund).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the backend could not decide; see [`increment`](Self::increment).
+    /// [`Invalid`](BackendError::Invalid) if two hits are on the same counter, or if there are more
+    /// than [`MAX_HITS`](several::MAX_HITS).
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        several::increment_in_turn(self, hits, now).await
+    }
+
+    /// Returns part of a charge to the counter that was charged. The counter names the window of
+    /// the charge, not that of `now`.
+    ///
+    /// - A window gets the cost, and its value never falls below zero.
+    /// - A window from the first hit gets it only if it has the id of the refund.
+    /// - A bucket gets at most what has not [flowed in since](Refund::bucket_amount), and keeps the
+    ///   quota of the hit that wrote its value.
+    /// - A log gets it at the time of the charge ([`HitLog::refund`](crate::HitLog::refund)).
+    ///
+    /// A counter that is absent, has ended or was written by a wrong clock gets nothing, and so does
+    /// one without the [required value](Refund::only_if_value).
+    /// [`counted`](CounterState::counted) is then `false`. Ignores whether the counter slides.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the backend could not write. After [`TimedOut`](BackendError::TimedOut)
+    /// and [`Unavailable`](BackendError::Unavailable) the cost may have been returned; a caller
+    /// that repeats the refund may return it twice. [`Unsupported`](BackendError::Unsupported) by
+    /// default.
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        Err(BackendError::unsupported("this backend cannot refund"))
+    }
 
     /// Reads the counter and changes nothing.
     ///

@@ -141,7 +141,7 @@ pub fn quota(counter: &Counter<'_>) -> Result<Option<BucketQuota>> {
         (Window::Bucket { .. }, None) => {
             Err(BackendError::invalid("a bucket needs a quota; set one by `Counter::with_bucket`"))
         }
-        (Window::Aligned { .. } | Window::FromFirstHit { .. }, _) => Ok(None),
+        (_, _) => Ok(None),
     }
 }
 
@@ -158,6 +158,20 @@ pub fn convert(value: u128, from_limit: u64, to_limit: u64) -> u128 {
     let (Some(whole), Some(rest)) = (value.checked_div(from), value.checked_rem(from)) else { return 0 };
     // The rest is below 2^64, so its product fits.
     whole.saturating_mul(to).saturating_add((rest * to).div_ceil(from))
+}
+
+/// Converts an amount that is returned to a bucket: the same time, rounded down. Saturates.
+///
+/// Rounded down, so that a refund never returns more than was charged. From a limit of 0 the result
+/// is 0.
+pub(crate) fn convert_down(amount: u128, from_limit: u64, to_limit: u64) -> u128 {
+    if from_limit == to_limit {
+        return amount;
+    }
+    let (from, to) = (u128::from(from_limit), u128::from(to_limit));
+    let (Some(whole), Some(rest)) = (amount.checked_div(from), amount.checked_rem(from)) else { return 0 };
+    // The rest is below 2^64, so its product fits.
+    whole.saturating_mul(to).saturating_add(rest * to / from)
 }
 
 #[cfg(test)]

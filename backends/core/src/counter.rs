@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BucketQuota, Dimensions, InvalidKey, Key, Redacted, Timestamp, Window};
+use crate::{BucketQuota, Dimensions, HitLog, InvalidKey, Key, Redacted, Timestamp, Window};
 
 /// Identifies a counter: a key, within a namespace, in a window.
 ///
@@ -109,6 +109,11 @@ impl<'a> Counter<'a> {
     /// counter's identity.
     pub fn dimensions(&self) -> Option<&'a Dimensions> {
         self.key.dimensions()
+    }
+
+    /// Returns whether this is the same counter as another one: namespace, key and window are equal.
+    pub fn is_same(&self, other: &Counter<'_>) -> bool {
+        self.window == other.window && self.key() == other.key() && self.namespace == other.namespace
     }
 
     /// Returns the window.
@@ -220,6 +225,10 @@ impl fmt::Debug for WindowMeta {
 #[non_exhaustive]
 pub struct CounterState {
     /// Whether the hit was counted. Always `false` for a read.
+    ///
+    /// After [`increment_all`](crate::Backend::increment_all): whether the hit fits. All hits were
+    /// counted if all fit, and none otherwise. After a [refund](crate::Backend::refund): whether the
+    /// counter that was charged was found.
     pub counted: bool,
     /// The value of the counter after the operation; 0 if it is absent.
     pub value: u128,
@@ -232,6 +241,9 @@ pub struct CounterState {
     /// For an aligned window this is the start of the requested window, with one exception. If a
     /// clock jumped back so far that the backend has forgotten that window, the hit is refused.
     /// Then this is the start of the earliest window that the backend still knows.
+    ///
+    /// For a [log](Window::Log): the time of the newest hit, if there is one. For a
+    /// [span](Window::Span), its start.
     pub start: Option<Timestamp>,
     /// The id and the metadata of a window from the first hit.
     pub meta: Option<Arc<WindowMeta>>,
@@ -243,12 +255,15 @@ pub struct CounterState {
     /// that wrote it is ahead by the difference or more. [`bucket::read`](crate::bucket::read)
     /// returns it.
     pub clock_lead: Duration,
+    /// The hits of a [log](Window::Log), after a read and after a hit that does not fit. From them
+    /// follows when a hit would fit ([`HitLog::fits_at`]). `None` after a counted hit.
+    pub log: Option<Arc<HitLog>>,
 }
 
 impl CounterState {
     /// Creates the state after a counted hit (`true`), or after a refused hit or a read (`false`).
     pub const fn new(counted: bool, value: u128) -> Self {
-        Self { counted, value, previous: 0, start: None, meta: None, clock_lead: Duration::ZERO }
+        Self { counted, value, previous: 0, start: None, meta: None, clock_lead: Duration::ZERO, log: None }
     }
 
     /// Returns the state with the value of the previous window.
@@ -267,6 +282,12 @@ impl CounterState {
     #[must_use]
     pub fn with_clock_lead(self, clock_lead: Duration) -> Self {
         Self { clock_lead, ..self }
+    }
+
+    /// Returns the state with the hits of a log.
+    #[must_use]
+    pub fn with_log(self, log: Arc<HitLog>) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// Returns the state with the id and the metadata of the window.

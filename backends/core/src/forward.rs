@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId,
+    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId,
 };
 
 // A method that is missing here would run the default of the trait instead of the method of the
@@ -33,6 +33,32 @@ macro_rules! forward {
                 now: Timestamp,
             ) -> Result<CounterState> {
                 (**self).increment(counter, hit, now).await
+            }
+
+            fn try_increment_all(
+                &self,
+                hits: &[(Counter<'_>, Hit<'_>)],
+                now: Timestamp,
+                states: &mut Vec<CounterState>,
+            ) -> Option<Result<()>> {
+                (**self).try_increment_all(hits, now, states)
+            }
+
+            async fn increment_all(
+                &self,
+                hits: &[(Counter<'_>, Hit<'_>)],
+                now: Timestamp,
+            ) -> Result<Vec<CounterState>> {
+                (**self).increment_all(hits, now).await
+            }
+
+            async fn refund(
+                &self,
+                counter: &Counter<'_>,
+                refund: &Refund,
+                now: Timestamp,
+            ) -> Result<CounterState> {
+                (**self).refund(counter, refund, now).await
             }
 
             async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

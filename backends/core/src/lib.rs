@@ -9,15 +9,15 @@
 //! | the contract | [`Backend`], [`Immediate`], [`Operation`], [`async_trait`](macro@async_trait) |
 //! | identity of a counter | [`Counter`]: a namespace, a [`Key`] and a [`Window`] |
 //! | quota of a bucket | [`BucketQuota`] |
-//! | arguments and results of counters | [`Hit`], [`CounterState`], [`WindowMeta`] |
+//! | arguments and results of counters | [`Hit`], [`Refund`], [`CounterState`], [`WindowMeta`], [`HitLog`] |
 //! | identity of a claim | [`ClaimKey`]: a namespace, a [`Key`] and a [`ClaimKind`] |
 //! | identity of a client | [`client_network`], [`embedded_ipv4`] |
 //! | arguments of claims | [`ClaimRequest`], [`Completion`], [`Owner`] |
 //! | results of claims | [`Acquisition`], [`FinishResult`], [`LeaseStatus`], [`Record`], [`FencingToken`] |
-//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`UnknownName`], [`debug_error`], [`Escaped`] |
+//! | errors | [`BackendError`], [`Cause`], [`InvalidKey`], [`InvalidWindowLength`], [`InvalidHitLog`], [`UnknownName`], [`debug_error`], [`Escaped`] |
 //! | keys in logs | [`KeyHash`], [`Redacted`], [`set_key_salt`], [`InvalidSalt`] |
 //! | time | [`Timestamp`], [`Clock`]: [`SystemClock`], [`CoarseClock`], [`ManualClock`] for tests |
-//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`is_ahead`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`bucket`], [`sliding`] |
+//! | arithmetic of counters | [`Hit::apply`], [`has_ended`], [`is_ahead`], [`retained_until`], [`has_passed`], [`bucket_full_at`], [`bucket`], [`sliding`], [`several`] |
 //! | arithmetic of claims | [`has_expired`], [`lapsed_claim_expires`], [`FencingToken::seed`] |
 //!
 //! # Features
@@ -45,8 +45,11 @@ mod error;
 mod forward;
 mod key;
 mod key_hash;
+mod log;
 mod operation;
+mod refund;
 mod setting;
+pub mod several;
 pub mod sliding;
 mod timestamp;
 mod window;
@@ -65,7 +68,9 @@ pub use counter::{Counter, CounterState, Hit, WindowId, WindowMeta};
 pub use error::{BackendError, Cause, Escaped, Result, debug_error, debug_sources};
 pub use key::{Dimensions, InvalidKey, Key};
 pub use key_hash::{InvalidSalt, KeyHash, Redacted, set_key_salt};
+pub use log::{HitLog, InvalidHitLog};
 pub use operation::Operation;
+pub use refund::Refund;
 #[cfg(feature = "serde")]
 #[doc(hidden)]
 pub use serde as __serde;

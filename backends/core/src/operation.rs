@@ -12,6 +12,11 @@ pub enum Operation {
     /// [`Backend::increment`](crate::Backend::increment) and
     /// [`Backend::try_increment`](crate::Backend::try_increment).
     Increment,
+    /// [`Backend::increment_all`](crate::Backend::increment_all) and
+    /// [`Backend::try_increment_all`](crate::Backend::try_increment_all).
+    IncrementAll,
+    /// [`Backend::refund`](crate::Backend::refund).
+    Refund,
     /// [`Backend::get`](crate::Backend::get).
     Get,
     /// [`Backend::reset`](crate::Backend::reset).
@@ -32,8 +37,10 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation: first those of counters, then those of claims.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Increment,
+        Self::IncrementAll,
+        Self::Refund,
         Self::Get,
         Self::Reset,
         Self::Claim,
@@ -48,6 +55,8 @@ impl Operation {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Increment => "increment",
+            Self::IncrementAll => "increment_all",
+            Self::Refund => "refund",
             Self::Get => "get",
             Self::Reset => "reset",
             Self::Claim => "claim",

@@ -104,7 +104,7 @@ pub fn previous_window<'a>(counter: &Counter<'a>) -> Result<Option<Counter<'a>>>
         window @ Window::Aligned { .. } => {
             Ok(window.previous().map(|previous| counter.with_window(previous).fixed()))
         }
-        Window::FromFirstHit { .. } | Window::Bucket { .. } => {
+        Window::FromFirstHit { .. } | Window::Bucket { .. } | Window::Log { .. } | Window::Span { .. } => {
             Err(BackendError::invalid("a sliding counter needs an aligned window"))
         }
     }

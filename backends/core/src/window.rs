@@ -105,9 +105,29 @@ pub enum Window {
         /// The time in which as many tokens as the limit flow in.
         length: WindowLength,
     },
+    /// The last `length` before the operation, exactly: the counter logs the time of each hit
+    /// ([`HitLog`](crate::HitLog)).
+    Log {
+        /// The length.
+        length: WindowLength,
+    },
+    /// From `start` until just before `end`: a day, week, month or year of a calendar. Counters with
+    /// equal start and end are the same.
+    Span {
+        /// The start.
+        start: Timestamp,
+        /// The end.
+        end: Timestamp,
+    },
 }
 
 impl Window {
+    /// The counter of a block: a [bucket](Self::Bucket) of one token per nanosecond. With a limit of
+    /// 1, its value is the time in nanoseconds until which the key is blocked.
+    ///
+    /// No quota has windows of this length, so no other counter is the same.
+    pub const BLOCK: Self = Self::Bucket { length: WindowLength(1) };
+
     /// Returns the aligned window of this length that contains `now`.
     ///
     /// ```
@@ -129,14 +149,23 @@ impl Window {
                 Some(start) => Some(Self::Aligned { start: Timestamp::from_nanos(start), length }),
                 None => None,
             },
-            Self::FromFirstHit { .. } | Self::Bucket { .. } => None,
+            Self::FromFirstHit { .. } | Self::Bucket { .. } | Self::Log { .. } | Self::Span { .. } => None,
         }
     }
 
     /// Returns the length; for a bucket, the time in which as many tokens as the limit flow in.
     pub const fn length(self) -> WindowLength {
         match self {
-            Self::Aligned { length, .. } | Self::FromFirstHit { length } | Self::Bucket { length } => length,
+            Self::Aligned { length, .. }
+            | Self::FromFirstHit { length }
+            | Self::Bucket { length }
+            | Self::Log { length } => length,
+            Self::Span { start, end } => {
+                WindowLength(match end.as_nanos().saturating_sub(start.as_nanos()) {
+                    0 => 1,
+                    nanos => nanos,
+                })
+            }
         }
     }
 }

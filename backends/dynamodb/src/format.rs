@@ -52,6 +52,8 @@ pub(crate) fn window_time(window: Window, format: WindowTimeFormat) -> String {
         (Window::Aligned { start, .. }, WindowTimeFormat::Start) => start_time(start),
         (Window::FromFirstHit { length }, _) => format!("OPENED/{}", iso_duration(length)),
         (Window::Bucket { length }, _) => format!("BUCKET/{}", iso_duration(length)),
+        (Window::Log { length }, _) => format!("LOG/{}", iso_duration(length)),
+        (Window::Span { start, end }, _) => format!("{}/{}", start_time(start), start_time(end)),
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait, bucket, sliding,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Result, Timestamp, Window, WindowId,
+    async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -259,6 +260,9 @@ impl Backend for MemoryBackend {
 fn check_window(counter: &Counter<'_>) -> Result<()> {
     if counter.is_sliding() {
         sliding::previous_window(counter)?;
+    }
+    if matches!(counter.window(), Window::Log { .. } | Window::Span { .. }) {
+        return Err(BackendError::unsupported("not yet"));
     }
     bucket::quota(counter).map(drop)
 }

@@ -180,7 +180,7 @@ impl Counters {
             Window::Aligned { start, length } => {
                 Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
             }
-            Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::default(),
+            _ => CounterState::default(),
         })
     }
 

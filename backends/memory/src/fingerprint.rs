@@ -193,6 +193,7 @@ impl Secret {
             Window::Aligned { .. } => 0,
             Window::FromFirstHit { .. } => 1,
             Window::Bucket { .. } => 2,
+            Window::Log { .. } | Window::Span { .. } => 3,
         };
         // Both numbers are below 2^50.
         let length = counter.window().length().as_nanos();

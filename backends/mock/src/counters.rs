@@ -6,7 +6,7 @@ use std::sync::Arc;
 use limited_core::bucket::{LiveBucket, StoredBucket};
 use limited_core::{
     BucketQuota, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended,
-    is_ahead,
+    has_passed, is_ahead,
 };
 
 use crate::request::{CounterId, CounterOp};
@@ -143,7 +143,8 @@ impl State {
             Window::FromFirstHit { length } => self
                 .start
                 .is_some_and(|start| has_ended(start, length, now) || is_ahead(start, now, MAX_CLOCK_SKEW)),
-            Window::Bucket { .. } => false,
+            Window::Span { end, .. } => has_passed(end.saturating_add(MAX_CLOCK_SKEW), now),
+            Window::Bucket { .. } | Window::Log { .. } => false,
         }
     }
 }
@@ -160,14 +161,16 @@ fn earliest_known(window: Window, now: Timestamp) -> Option<Timestamp> {
     }
     match Window::aligned(now.saturating_sub(known_for), length) {
         Window::Aligned { start, .. } => Some(start.saturating_add(length.as_duration())),
-        Window::FromFirstHit { .. } | Window::Bucket { .. } => None,
+        _ => None,
     }
 }
 
 fn absent(window: Window) -> CounterState {
     match window {
-        Window::Aligned { start, .. } => CounterState::new(false, 0).with_start(start),
-        Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::new(false, 0),
+        Window::Aligned { start, .. } | Window::Span { start, .. } => {
+            CounterState::new(false, 0).with_start(start)
+        }
+        _ => CounterState::new(false, 0),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn clock_jump_back_before_a_newer_window_admits_no_extra_hits<H: Harn
         assert!(newer.counted, "a newer window admits up to its ceiling\n  but saw {newer:?}\n  of {next}");
         let known = if let Window::Aligned { .. } = counter.window { &full } else { &newer };
         let back = match counter.window {
-            Window::Aligned { .. } | Window::Bucket { .. } => NOW,
+            Window::Aligned { .. } | Window::Bucket { .. } | Window::Log { .. } | Window::Span { .. } => NOW,
             // Further back, the newer window is that of a wrong clock.
             Window::FromFirstHit { .. } => later.saturating_sub(subject.harness.max_clock_skew()),
         };
@@ -232,7 +232,7 @@ pub(super) fn count_on_other_keys<H: Harness>(
 pub(super) fn start_of(window: Window) -> Timestamp {
     match window {
         Window::Aligned { start, .. } => start,
-        Window::FromFirstHit { .. } | Window::Bucket { .. } => {
+        _ => {
             unreachable!("only an aligned window has a start")
         }
     }

@@ -74,7 +74,7 @@ impl<'s, H: Harness> CounterProbe<'s, H> {
     pub(super) fn at(&self, now: Timestamp) -> Self {
         self.with_window(match self.window {
             Window::Aligned { length, .. } => Window::aligned(now, length),
-            window @ (Window::FromFirstHit { .. } | Window::Bucket { .. }) => window,
+            window => window,
         })
     }
 
@@ -169,7 +169,7 @@ impl<H: Harness> CounterProbe<'_, H> {
             Counter::new(&self.namespace, &key, self.window).expect("the suite uses valid keys only");
         let counter = match self.window {
             Window::Bucket { .. } => counter.with_bucket(self.bucket),
-            Window::Aligned { .. } | Window::FromFirstHit { .. } => counter,
+            _ => counter,
         };
         operation(&if self.is_sliding { counter.sliding() } else { counter })
     }
@@ -188,24 +188,24 @@ impl<H: Harness> CounterProbe<'_, H> {
     /// Returns how much a token is in a hit on this counter.
     pub(super) const fn unit(&self) -> u128 {
         match self.window {
-            Window::Aligned { .. } | Window::FromFirstHit { .. } => 1,
             Window::Bucket { length } => length.as_nanos() as u128,
+            _ => 1,
         }
     }
 
     /// Returns the floor of a hit on this counter.
     pub(super) const fn floor(&self, now: Timestamp) -> u128 {
         match self.window {
-            Window::Aligned { .. } | Window::FromFirstHit { .. } => 0,
             Window::Bucket { .. } => now.as_nanos() as u128 * self.bucket.limit as u128,
+            _ => 0,
         }
     }
 
     pub(super) fn absent(&self) -> CounterState {
         let state = CounterState::new(false, 0);
         match self.window {
-            Window::Aligned { start, .. } => state.with_start(start),
-            Window::FromFirstHit { .. } | Window::Bucket { .. } => state,
+            Window::Aligned { start, .. } | Window::Span { start, .. } => state.with_start(start),
+            Window::FromFirstHit { .. } | Window::Bucket { .. } | Window::Log { .. } => state,
         }
     }
 
@@ -227,7 +227,7 @@ impl<H: Harness> CounterProbe<'_, H> {
                 id: hit.window_id,
                 metadata: hit.metadata.map(Into::into),
             })),
-            Window::Aligned { .. } | Window::Bucket { .. } => state,
+            _ => state,
         }
     }
 

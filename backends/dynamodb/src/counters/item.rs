@@ -105,11 +105,11 @@ impl ItemState {
             Window::Bucket { .. } => {
                 BucketAttributes { count, limit: number(item, LIMIT)?, capacity: number(item, CAPACITY)? }
             }
-            Window::Aligned { .. } | Window::FromFirstHit { .. } => BucketAttributes::default(),
+            _ => BucketAttributes::default(),
         };
         let start = match window {
             Window::FromFirstHit { .. } => time(item, OPENED_AT)?,
-            Window::Aligned { .. } | Window::Bucket { .. } => None,
+            _ => None,
         };
         let id = string(WINDOW_ID).map_or(Ok(0), |id| u128::from_str_radix(id, 16));
         let opened = start.map(|start| {
@@ -178,7 +178,7 @@ impl ItemState {
                 has_ended(*start, length, now) || is_ahead(*start, now, skew)
             }
             (Window::FromFirstHit { .. }, None) => true,
-            (Window::Aligned { .. } | Window::Bucket { .. }, _) => false,
+            _ => false,
         }
     }
 
@@ -186,12 +186,12 @@ impl ItemState {
     pub(super) fn counter_state(&self, counted: bool, value: u128, window: Window) -> CounterState {
         let state = CounterState::new(counted, value);
         match (window, &self.opened) {
-            (Window::Aligned { start, .. }, _) => state.with_start(start),
+            (Window::Aligned { start, .. } | Window::Span { start, .. }, _) => state.with_start(start),
             (Window::FromFirstHit { .. }, Some((start, meta))) => {
                 state.with_start(*start).with_meta(Arc::clone(meta))
             }
             (Window::Bucket { .. }, _) if !counted => state.with_clock_lead(self.clock_lead),
-            (Window::FromFirstHit { .. }, None) | (Window::Bucket { .. }, _) => state,
+            _ => state,
         }
     }
 }

@@ -211,7 +211,7 @@ impl Counters {
                     }
                     _ => ExpectedWindow::OpenOrAbsent(OpenedWithin::of(length, now, skew)),
                 },
-                (Window::Aligned { .. } | Window::Bucket { .. }, _) => ExpectedWindow::Aligned,
+                _ => ExpectedWindow::Aligned,
             },
         };
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
@@ -363,6 +363,8 @@ fn expiry<'h>(
             let full_at = hits.map(full_at).max().unwrap_or_default();
             full_at.saturating_add(length.as_duration()).saturating_add(skew)
         }
+        Window::Span { end, .. } => end.saturating_add(skew).saturating_add(skew),
+        Window::Log { length } => retained_until(now, length, skew),
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Opti
             let (state, after) = increment_bucket(None, lookup.quota, length, hit, lookup.reading);
             (state, after.map(NewCounter::Bucket))
         }
+        Window::Log { .. } | Window::Span { .. } => unreachable!("refused before"),
     }
 }
 
@@ -407,7 +408,7 @@ fn try_increment_slot(
                 None => Some(CounterState::new(false, value_unless_full(value, lookup.quota.limit, now))),
             }
         }
-        (Window::Bucket { .. } | Window::FromFirstHit { .. }, _) => None,
+        _ => None,
     }
 }
 

@@ -86,7 +86,7 @@ fn call_of_a_claim_is_recorded_with_its_request_and_result() {
     assert!(matches!(release.lease_status(), Some(LeaseStatus::Lost(Some(_)))));
     assert_eq!((forget.operation(), forget.record()), (Operation::Forget, None));
     assert!(calls[1..].iter().all(|call| call.claim_request().is_none() && !call.is_acquired()));
-    assert_eq!(Operation::ALL.map(|operation| mock.count(operation)), [0, 0, 0, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(Operation::ALL.map(|operation| mock.count(operation)), [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! Several hits at once: what every backend checks, and an algorithm in turn for simple backends.
+
+use crate::{Backend, BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, bucket, sliding};
+
+/// Maximum number of hits of one [`increment_all`](Backend::increment_all): as many as Amazon
+/// DynamoDB writes in one transaction.
+pub const MAX_HITS: usize = 100;
+
+/// Checks the hits of one [`increment_all`](Backend::increment_all).
+///
+/// # Errors
+///
+/// [`Invalid`](BackendError::Invalid) if there are more than [`MAX_HITS`], if two of them are on the
+/// same counter, if a sliding counter has no aligned window, or if a bucket has no quota.
+pub fn check(hits: &[(Counter<'_>, Hit<'_>)]) -> Result<()> {
+    if hits.len() > MAX_HITS {
+        let number = hits.len();
+        return Err(BackendError::invalid(format!("{number} hits at once; at most {MAX_HITS} are possible")));
+    }
+    for (index, (counter, _)) in hits.iter().enumerate() {
+        if counter.is_sliding() {
+            sliding::previous_window(counter)?;
+        }
+        bucket::quota(counter)?;
+        if hits[..index].iter().any(|(other, _)| other.is_same(counter)) {
+            return Err(BackendError::invalid("two hits at once on one counter; add their costs instead"));
+        }
+    }
+    Ok(())
+}
+
+/// Counts hits [all or none](Backend::increment_all), one after the other. If one does not fit,
+/// refunds those before it.
+///
+/// For backends that cannot do it in one step. It never admits too much. But other callers see hits
+/// that are refunded later, and a crash in between leaves them counted.
+///
+/// The order of the hits is the same for every caller that sorts its counters in the same way; it
+/// does not matter here, since no step waits for another.
+///
+/// # Errors
+///
+/// The errors of [`check`], [`Backend::increment`] and [`Backend::get`]. A hit that was counted
+/// before an error is refunded; if that fails too, it stays counted.
+pub async fn increment_in_turn<B: Backend + ?Sized>(
+    backend: &B,
+    hits: &[(Counter<'_>, Hit<'_>)],
+    now: Timestamp,
+) -> Result<Vec<CounterState>> {
+    check(hits)?;
+    let mut states = Vec::with_capacity(hits.len());
+    for (counter, hit) in hits {
+        match backend.increment(counter, hit, now).await {
+            Ok(state) => {
+                let counted = state.counted;
+                states.push(state);
+                if !counted {
+                    break;
+                }
+            }
+            Err(error) => {
+                refund_all(backend, hits, &mut states, now).await;
+                return Err(error);
+            }
+        }
+    }
+    if states.iter().all(|state| state.counted) {
+        return Ok(states);
+    }
+    // The last one was not counted, and keeps the state of its refusal.
+    let refused = states.pop();
+    refund_all(backend, hits, &mut states, now).await;
+    states.extend(refused);
+    for (counter, hit) in &hits[states.len()..] {
+        let mut state = backend.get(counter, now).await?;
+        state.counted = fits(counter, hit, &state, now);
+        states.push(state);
+    }
+    Ok(states)
+}
+
+/// Returns whether a hit fits on a counter that was read.
+fn fits(counter: &Counter<'_>, hit: &Hit<'_>, state: &CounterState, now: Timestamp) -> bool {
+    if counter.is_sliding() {
+        return sliding::with_previous(hit, state.previous, counter.window(), now)
+            .apply(state.value)
+            .is_some();
+    }
+    hit.apply(state.value).is_some()
+}
+
+/// Refunds hits that were counted, the last one first. The state of each becomes that after its
+/// refund, and still reports that the hit fits.
+async fn refund_all<B: Backend + ?Sized>(
+    backend: &B,
+    hits: &[(Counter<'_>, Hit<'_>)],
+    states: &mut [CounterState],
+    now: Timestamp,
+) {
+    for ((counter, hit), state) in hits.iter().zip(states).rev() {
+        let refund = Refund::new(hit.cost, now).with_window_id(hit.window_id);
+        let window_id = state.meta.as_ref().map(|meta| meta.id);
+        let refund = Refund { window_id: window_id.unwrap_or(refund.window_id), ..refund };
+        // If it fails, the hit stays counted. That refuses too much, and never admits too much.
+        if let Ok(after) = backend.refund(counter, &refund, now).await {
+            *state = CounterState { counted: true, previous: state.previous, ..after };
+        }
+    }
+}
