@@ -169,6 +169,8 @@ macro_rules! __conformance_checks {
                 "Rule 12: a hit of cost 0 and floor 0 is a condition, such as that a key is not blocked.";
             invalid_sets_of_hits_count_nothing in several:
                 "Rule 12: two hits on one counter, or more than 100, are `Invalid`. No hit is no error.";
+            large_values_of_several_hits_are_exact in several:
+                "Rule 12: values of up to 38 digits are counted and compared to the last digit.";
             random_sets_of_hits_match_a_model in several:
                 "Rule 12: a set of hits has the result of a model that counts all or none.";
             try_increment_all_agrees_with_increment_all in several:
@@ -198,6 +200,8 @@ macro_rules! __conformance_checks {
                 "Rule 13: a refund by a smaller quota does not free the bucket of a larger one.";
             refund_with_another_value_returns_nothing in refunds:
                 "Rule 13: if a refund requires a value, a counter with another one gets nothing.";
+            large_refunds_are_exact in refunds:
+                "Rule 13: a refund of up to 38 digits is exact; a larger one leaves zero.";
             random_refunds_of_a_bucket_match_a_model in refunds:
                 "Rule 13: hits and refunds of a bucket have the value of a model.";
             refund_with_a_lost_response_is_returned_once in refunds:

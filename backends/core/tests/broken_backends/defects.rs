@@ -213,7 +213,8 @@ defects! {
         large_values_are_exact;
     /// Values are stored as `f64`.
     CountsInFloatingPoint, counts_in_floating_point:
-        large_values_are_exact;
+        large_values_are_exact
+        large_values_of_several_hits_are_exact;
     /// `start + length` saturates at the last timestamp, at which every window has ended.
     SaturatesTheEnd, saturates_the_end:
         first_and_last_timestamp_count_like_any_other;
@@ -471,6 +472,9 @@ defects! {
     RefundsOne, refunds_one:
         refund_returns_its_cost
         refund_reaches_the_window_that_was_charged;
+    /// A refund of 2⁶⁴ + 1 returns 1.
+    TruncatesRefundsTo64Bits, truncates_refunds_to_64_bits:
+        large_refunds_are_exact;
     /// A refund to an ended window goes to the next one.
     RefundsAnyWindowId, refunds_any_window_id:
         refund_needs_the_id_of_its_window;
