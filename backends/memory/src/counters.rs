@@ -11,6 +11,7 @@ mod table;
 mod window_kind;
 mod windows;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, Window, WindowId};
@@ -185,7 +186,9 @@ impl Counters {
             Window::Aligned { start, length } => {
                 Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
             }
-            _ => CounterState::default(),
+            Window::Log { .. } => CounterState::default().with_log(Arc::default()),
+            Window::Span { start, .. } => CounterState::default().with_start(start),
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::default(),
         });
         state.counted = counted;
         state

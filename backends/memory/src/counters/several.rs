@@ -133,8 +133,9 @@ impl Counters {
             match shards.shard(lookup.fingerprint).fits(lookup, hit, &self.kinds) {
                 Some(fits) => fit &= fits,
                 None => {
-                    fit &= new_counter(lookup, hit).1.is_some();
-                    new_counters += usize::from(!is_condition(hit));
+                    let (state, after) = new_counter(lookup, hit);
+                    fit &= state.counted;
+                    new_counters += usize::from(after.is_some() && !is_condition(hit));
                 }
             }
         }
@@ -144,7 +145,7 @@ impl Counters {
         for (lookup, hit) in step {
             let shard = shards.shard(lookup.fingerprint);
             let fits = shard.fits(lookup, hit, &self.kinds);
-            let state = match fits.unwrap_or_else(|| new_counter(lookup, hit).1.is_some()) {
+            let state = match fits.unwrap_or_else(|| new_counter(lookup, hit).0.counted) {
                 true => self.get_in(shard, lookup, true),
                 // A refused hit changes nothing.
                 false => shard
