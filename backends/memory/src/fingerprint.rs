@@ -89,7 +89,7 @@ pub(crate) const SHARDS: usize = 2;
 const SHARD_BITS: u32 = SHARDS.ilog2();
 
 /// Identifies a counter in one store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// Determines the position in a table. Never zero.
     pub(crate) hash: u64,
@@ -104,7 +104,7 @@ const fn shard(hash: u64) -> usize {
 }
 
 /// Where a counter is stored. All counters of one key are in the same shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) shard: usize,
     pub(crate) fingerprint: Fingerprint,

@@ -139,6 +139,28 @@ impl Shard {
         try_increment_slot(self.table.find_slot(lookup.fingerprint)?, lookup, hit, kinds)
     }
 
+    /// Counts a hit like [`try_increment`](Self::try_increment), and copies the slot as it was before.
+    /// The copy is empty if the counter is absent.
+    #[inline(always)]
+    pub(crate) fn try_increment_after_copy(
+        &mut self,
+        lookup: &Lookup,
+        hit: &Hit<'_>,
+        kinds: &KindTable,
+    ) -> (Slot, Option<CounterState>) {
+        match self.table.find_slot(lookup.fingerprint) {
+            Some(slot) => (*slot, try_increment_slot(slot, lookup, hit, kinds)),
+            None => (Slot::default(), None),
+        }
+    }
+
+    /// Puts back a slot as it was before a hit.
+    pub(crate) fn put_back(&mut self, before: Slot) {
+        if let Some(slot) = self.table.find_slot(before.fingerprint()) {
+            *slot = before;
+        }
+    }
+
     /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes
     /// nothing.
     pub(crate) fn increment(
