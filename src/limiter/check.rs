@@ -6,6 +6,7 @@ use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Tim
 use super::clock_lead;
 use crate::algorithm::{CounterValues, Usage};
 use crate::clock::LimiterClock;
+use crate::decision::Charge;
 use crate::{Algorithm, Decision, Quota, duration};
 
 /// The parameters of a decision, apart from the key.
@@ -46,14 +47,15 @@ impl Check<'_> {
     pub(super) fn decision_after_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
         let allowed = state.counted;
         let values = CounterValues::from(state);
-        self.decision(allowed, self.usage(values), values, clock)
+        let cost = if allowed { self.cost } else { 0 };
+        self.decision(allowed, self.usage(values), values, cost, clock)
     }
 
     /// Returns the decision that a hit would lead to, after a read.
     pub(super) fn decision_after_read(self, state: CounterState, clock: &LimiterClock) -> Decision {
         let values = CounterValues::from(state);
         let usage = self.usage(values);
-        self.decision(self.cost <= usage.remaining, usage, values, clock)
+        self.decision(self.cost <= usage.remaining, usage, values, 0, clock)
     }
 
     /// Returns the decision without a backend.
@@ -80,7 +82,14 @@ impl Check<'_> {
     }
 
     #[inline(always)]
-    fn decision(self, allowed: bool, usage: Usage, values: CounterValues, clock: &LimiterClock) -> Decision {
+    fn decision(
+        self,
+        allowed: bool,
+        usage: Usage,
+        values: CounterValues,
+        charged: u64,
+        clock: &LimiterClock,
+    ) -> Decision {
         let retry_after = if allowed {
             None
         } else {
@@ -89,6 +98,7 @@ impl Check<'_> {
                 .map(|nanos| if self.lead == 0 { nanos } else { clock_lead::wait(nanos, self.lead) })
                 .map(|nanos| duration::with_resolution(nanos, clock.resolution_by(self.is_coarse)))
         };
-        Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after)
+        let charge = Charge { cost: charged, at: self.leading_now() };
+        Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after, charge)
     }
 }
