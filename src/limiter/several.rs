@@ -75,11 +75,11 @@ impl<B: Backend> Limiter<B> {
         let first = check.counter(&self.namespace, &key)?;
         let mut limits = Vec::with_capacity(check.quotas().len());
         for quota in check.quotas() {
-            let check = check.by_quota(quota);
-            match self.backend.get(&check.counter_like(first), check.now).await {
+            let one = check.by_quota(quota);
+            match self.backend.get(&one.counter_like(first), check.now).await {
                 Ok(state) => {
-                    let check = self.learn_clock_lead(check, state.clock_lead);
-                    limits.push(check.decision_after_read(state, &self.clock));
+                    let one = self.learn_clock_lead(one, state.clock_lead);
+                    limits.push(one.decision_after_read(state, &self.clock));
                 }
                 Err(error) => return self.on_error_of_several(check, error),
             }
