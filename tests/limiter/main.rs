@@ -15,6 +15,7 @@ mod peek;
 mod quota_changes;
 mod refund;
 mod regressions;
+mod reservation;
 mod retry_after;
 mod several;
 mod sliding_window;
