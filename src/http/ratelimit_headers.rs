@@ -173,7 +173,7 @@ mod tests {
     fn decision<const N: usize>(quota: Quota, algorithm: Algorithm, hits: [u64; N]) -> Decision {
         let limiter = Limiter::new(limited_memory::MemoryBackend::new()).clock(ManualClock::new());
         let limiter = limiter.quota(quota).algorithm(algorithm);
-        hits.map(|cost| limiter.allow_n_now("key", cost).unwrap())[N - 1]
+        hits.map(|cost| limiter.allow_n_now("key", cost).unwrap())[N - 1].clone()
     }
 
     fn members(list: &str) -> Vec<(String, Vec<(String, i64)>)> {
@@ -241,7 +241,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
         let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
-        for decision in [some, fewer, some] {
+        for decision in [some.clone(), fewer, some] {
             add_legacy(&mut headers, &decision, DEFAULT_MAX_SECONDS);
         }
         assert_eq!(headers[LEGACY_LIMIT], "9");

@@ -6,13 +6,17 @@ use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Tim
 use super::clock_lead;
 use crate::algorithm::{CounterValues, Usage};
 use crate::clock::LimiterClock;
+use crate::decision::Charge;
 use crate::{Algorithm, Decision, Quota, duration};
 
 /// The parameters of a decision, apart from the key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check<'q> {
     pub(super) algorithm: Algorithm,
+    /// The quota; the first one of several.
     pub(super) quota: &'q Quota,
+    /// All quotas, if there are several.
+    pub(super) several: Option<&'q [Quota]>,
     /// Whether `now` was read from the coarse clock.
     pub(super) is_coarse: bool,
     pub(super) cost: u64,
@@ -26,14 +30,20 @@ impl Check<'_> {
     /// Returns the counter that the hit is counted in.
     #[inline(always)]
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
-        let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
-        Ok(match self.algorithm {
+        let window = self.algorithm.window(self.quota, self.now);
+        Ok(self.with_operation(Counter::new(namespace, key, window)?))
+    }
+
+    /// Returns the counter with what the algorithm adds to its operations.
+    #[inline(always)]
+    pub(super) fn with_operation<'a>(self, counter: Counter<'a>) -> Counter<'a> {
+        match self.algorithm {
             Algorithm::FixedWindow => counter,
             Algorithm::SlidingWindow => counter.sliding(),
             Algorithm::TokenBucket => {
                 counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
             }
-        })
+        }
     }
 
     #[inline(always)]
@@ -41,19 +51,25 @@ impl Check<'_> {
         self.algorithm.hit(self.quota, self.cost, self.leading_now())
     }
 
+    /// Returns whether the counter is a bucket.
+    pub(super) const fn is_bucket(self) -> bool {
+        matches!(self.algorithm, Algorithm::TokenBucket)
+    }
+
     /// Returns the decision after a hit.
     #[inline(always)]
     pub(super) fn decision_after_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
         let allowed = state.counted;
         let values = CounterValues::from(state);
-        self.decision(allowed, self.usage(values), values, clock)
+        let cost = if allowed { self.cost } else { 0 };
+        self.decision(allowed, self.usage(values), values, cost, clock)
     }
 
     /// Returns the decision that a hit would lead to, after a read.
     pub(super) fn decision_after_read(self, state: CounterState, clock: &LimiterClock) -> Decision {
         let values = CounterValues::from(state);
         let usage = self.usage(values);
-        self.decision(self.cost <= usage.remaining, usage, values, clock)
+        self.decision(self.cost <= usage.remaining, usage, values, 0, clock)
     }
 
     /// Returns the decision without a backend.
@@ -63,7 +79,7 @@ impl Check<'_> {
 
     /// Returns the time by the clock that buckets count by.
     #[inline(always)]
-    const fn leading_now(self) -> Timestamp {
+    pub(super) const fn leading_now(self) -> Timestamp {
         Timestamp::from_nanos(self.now.as_nanos().saturating_add(self.lead))
     }
 
@@ -80,7 +96,14 @@ impl Check<'_> {
     }
 
     #[inline(always)]
-    fn decision(self, allowed: bool, usage: Usage, values: CounterValues, clock: &LimiterClock) -> Decision {
+    fn decision(
+        self,
+        allowed: bool,
+        usage: Usage,
+        values: CounterValues,
+        charged: u64,
+        clock: &LimiterClock,
+    ) -> Decision {
         let retry_after = if allowed {
             None
         } else {
@@ -89,6 +112,7 @@ impl Check<'_> {
                 .map(|nanos| if self.lead == 0 { nanos } else { clock_lead::wait(nanos, self.lead) })
                 .map(|nanos| duration::with_resolution(nanos, clock.resolution_by(self.is_coarse)))
         };
-        Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after)
+        let charge = Charge { cost: charged, at: self.leading_now() };
+        Decision::new(allowed, self.algorithm.limit(self.quota), usage, retry_after, charge)
     }
 }

@@ -8,14 +8,14 @@ use crate::common::{any_algorithm, any_count, any_quota, calls, everywhere, in_m
 
 fn check_peek(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> {
     let seen = limiter.peek_now("key").unwrap();
-    prop_assert_eq!(limiter.peek_now("key").unwrap(), seen, "a peek changes nothing");
+    prop_assert_eq!(&limiter.peek_now("key").unwrap(), &seen, "a peek changes nothing");
 
     let too_much = seen.remaining().checked_add(1);
     if let Some(too_much) = too_much {
         let refused = limiter.allow_n_now("key", too_much).unwrap();
         prop_assert!(!refused.is_allowed(), "one more than remains");
         prop_assert_eq!((refused.used(), refused.remaining()), (seen.used(), seen.remaining()));
-        prop_assert_eq!(limiter.peek_now("key").unwrap(), seen, "a refusal changes nothing");
+        prop_assert_eq!(&limiter.peek_now("key").unwrap(), &seen, "a refusal changes nothing");
     }
     let decision = limiter.allow_now("key").unwrap();
     prop_assert_eq!(decision.is_allowed(), seen.is_allowed());
@@ -28,7 +28,7 @@ fn check_peek(limiter: &Limiter<MemoryBackend>) -> Result<(), TestCaseError> {
             prop_assert_eq!(limiter.peek_now("key").unwrap().remaining(), 0);
         }
     } else {
-        prop_assert_eq!(decision, seen);
+        prop_assert_eq!(&decision, &seen);
         prop_assert_eq!(seen.remaining(), 0);
     }
     Ok(())

@@ -195,7 +195,7 @@ proptest! {
             clock.advance(Duration::from_nanos(step.pause));
             let quota = quota(step, length);
             let decision = memory.with_quota(quota).allow_n_now("key", step.cost).unwrap();
-            prop_assert_eq!(decision, mock.with_quota(quota).allow_n_now("key", step.cost).unwrap());
+            prop_assert_eq!(&decision, &mock.with_quota(quota).allow_n_now("key", step.cost).unwrap());
             let expected = model.allows(quota, step.cost, clock.now().as_nanos().into());
             prop_assert_eq!(decision.is_allowed(), expected, "{:?}", step);
         }

@@ -101,8 +101,8 @@ where
             {
                 state.set(match config.apply(decision, cost, &parts) {
                     Verdict::Call(decision) => {
-                        if let Some(decision) = decision {
-                            insert(&mut parts.extensions, decision);
+                        if let Some(decision) = &decision {
+                            insert(&mut parts.extensions, decision.clone());
                         }
                         State::Calling {
                             response: service.call(Request::from_parts(parts, body)),
