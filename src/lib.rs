@@ -32,7 +32,10 @@ pub use error::{Error, OnError};
 #[cfg(feature = "idempotency")]
 pub use idempotency::{Idempotency, IdempotentCall, Outcome};
 pub use lease::{Claim, RunError};
-pub use limiter::{Limiter, LimiterHit, WithQuota, allow_all, allow_all_now, refund_all, refund_all_now};
+pub use limiter::{
+    Limiter, LimiterHit, Reservation, WithQuota, allow_all, allow_all_now, refund_all, refund_all_now,
+    reserve_all, reserve_all_now,
+};
 pub use quota::{Quota, QuotaError};
 pub use quotas::{Quotas, QuotasError};
 

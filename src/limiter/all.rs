@@ -19,22 +19,29 @@ pub struct LimiterHit<'a, B> {
     pub(super) limiter: &'a Limiter<B>,
     /// The quota that replaces those of the limiter.
     pub(super) quota: Option<Quota>,
-    is_coarse: bool,
+    pub(super) is_coarse: bool,
     pub(super) key: Key<'a>,
     cost: u64,
+    /// Whether a reservation corrects the cost.
+    pub(super) is_estimate: bool,
 }
 
 impl<B> LimiterHit<'_, B> {
     /// Sets the cost. Default: 1.
     pub fn cost(self, cost: u64) -> Self {
-        Self { cost, ..self }
+        Self { cost, is_estimate: false, ..self }
+    }
+
+    /// Sets an estimated cost, which a [reservation](crate::reserve_all) corrects when it is
+    /// [settled](crate::Reservation::settle). [`allow_all`] counts it as any other cost.
+    pub fn estimate(self, cost: u64) -> Self {
+        Self { cost, is_estimate: true, ..self }
     }
 }
 
 impl<B> Clone for LimiterHit<'_, B> {
     fn clone(&self) -> Self {
-        let Self { limiter, quota, is_coarse, ref key, cost } = *self;
-        Self { limiter, quota, is_coarse, key: key.clone(), cost }
+        Self { key: self.key.clone(), ..*self }
     }
 }
 
@@ -52,7 +59,14 @@ impl<B> fmt::Debug for LimiterHit<'_, B> {
 impl<B> Limiter<B> {
     /// Creates a hit of cost 1 on a key, for [`allow_all`](crate::allow_all).
     pub fn hit<'a>(&'a self, key: impl Into<Key<'a>>) -> LimiterHit<'a, B> {
-        LimiterHit { limiter: self, quota: None, is_coarse: self.is_coarse, key: key.into(), cost: 1 }
+        LimiterHit {
+            limiter: self,
+            quota: None,
+            is_coarse: self.is_coarse,
+            key: key.into(),
+            cost: 1,
+            is_estimate: false,
+        }
     }
 }
 
@@ -64,7 +78,7 @@ impl<'l, B> WithQuota<'l, B> {
         'l: 'a,
     {
         let (limiter, quota, is_coarse) = (self.limiter(), Some(self.get_quota()), self.is_coarse);
-        LimiterHit { limiter, quota, is_coarse, key: key.into(), cost: 1 }
+        LimiterHit { limiter, quota, is_coarse, key: key.into(), cost: 1, is_estimate: false }
     }
 }
 

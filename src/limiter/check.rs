@@ -51,6 +51,11 @@ impl Check<'_> {
         self.algorithm.hit(self.quota, self.cost, self.leading_now())
     }
 
+    /// Returns whether the counter is a bucket.
+    pub(super) const fn is_bucket(self) -> bool {
+        matches!(self.algorithm, Algorithm::TokenBucket)
+    }
+
     /// Returns the decision after a hit.
     #[inline(always)]
     pub(super) fn decision_after_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
