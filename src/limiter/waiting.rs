@@ -43,7 +43,8 @@ const JITTER_DIVISOR: u32 = 10;
 /// - A call is **one** request of the backend, however long it waits. A hundred callers are a
 ///   hundred requests.
 /// - In any stretch of time `t`, at most `burst + limit · t / window` are admitted. A caller that
-///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`.
+///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`. Times are
+///   rounded up to a nanosecond, which is such a `d`.
 /// - The bound limits the queue: it is never longer than `bound · limit / window` tokens. A process
 ///   with a shorter bound is refused while the queue is longer than that.
 /// - If the clocks of processes differ by `s`, one that is behind waits up to `s` longer.

@@ -461,7 +461,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
     fn no_stretch_of_time_has_more_than_the_burst_and_the_rate(
@@ -527,7 +527,8 @@ proptest! {
             for (end, cost) in &admitted[index..] {
                 sum += cost * 1_000_000_000;
                 let elapsed = u64::try_from(end.saturating_since(*start).as_nanos()).unwrap();
-                prop_assert!(sum <= burst * 1_000_000_000 + limit * elapsed);
+                // The start is rounded up to a nanosecond, so it is late by less than one.
+                prop_assert!(sum < burst * 1_000_000_000 + limit * (elapsed + 1));
             }
         }
     }
