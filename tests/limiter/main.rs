@@ -2,6 +2,7 @@
 //! errors and clones; each module tests one subject.
 
 mod backends_agree;
+mod block;
 mod clocks;
 mod clocks_apart;
 #[path = "../common/mod.rs"]
@@ -12,15 +13,18 @@ mod configuration;
 mod fixed_window;
 mod immediate;
 mod peek;
+mod penalty;
 mod quota_changes;
 mod refund;
 mod regressions;
 mod reservation;
 mod retry_after;
 mod several;
+mod shadow;
 mod sliding_window;
 mod small_limits;
 mod token_bucket;
+mod waiting;
 
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr};
