@@ -4,6 +4,8 @@ use std::fmt;
 
 use limited_core::{BackendError, InvalidKey, debug_error};
 
+use crate::{Algorithm, Quota};
+
 /// Why there is no decision. An error is neither a refusal nor an admission.
 ///
 /// [`Debug`](fmt::Debug), which `main` prints, is one line: the variant, the message, and the
@@ -18,6 +20,15 @@ pub enum Error {
     /// [`peek`](crate::Limiter::peek) to read the state.
     #[error("a cost of 0 decides nothing; pass 1 or more, or call `peek` to read the state")]
     ZeroCost,
+    /// The quota is one per calendar day, week, month or year, and the algorithm does not count by
+    /// the calendar. The backend was not called. Use [`Algorithm::FixedWindow`].
+    #[error("the calendar quota `{quota}` needs the algorithm fixed-window; {algorithm} has no calendar")]
+    CalendarQuota {
+        /// The quota.
+        quota: Quota,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
     /// The backend failed, and [`OnError::Return`] is set.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -28,7 +39,7 @@ impl Error {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Backend(error) => error.is_retryable(),
-            Self::InvalidKey(_) | Self::ZeroCost => false,
+            Self::InvalidKey(_) | Self::ZeroCost | Self::CalendarQuota { .. } => false,
         }
     }
 }
@@ -38,6 +49,7 @@ impl fmt::Debug for Error {
         match self {
             Self::InvalidKey(error) => write!(f, "InvalidKey({error:?})"),
             Self::ZeroCost => debug_error(f, "ZeroCost", self),
+            Self::CalendarQuota { .. } => debug_error(f, "CalendarQuota", self),
             Self::Backend(error) => write!(f, "Backend({error:?})"),
         }
     }

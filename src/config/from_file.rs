@@ -99,7 +99,10 @@ mod tests {
             (r#"quotas = "5/s""#, "unknown field `quotas`, expected one of `namespace`, `quota`"),
             (r#"quota = "5 per second""#, "invalid quota `5 per second`; expected a limit and a window"),
             (r#"quota = "1/0s""#, "1 ms to 100 years"),
-            (r#"algorithm = "TokenBucket""#, "expected fixed-window, sliding-window or token-bucket"),
+            (
+                r#"algorithm = "TokenBucket""#,
+                "expected fixed-window, sliding-window, sliding-log or token-bucket",
+            ),
             (r#"on_error = "open""#, "unknown decision on errors `open`; expected return, allow or deny"),
             (r#"quota = "100/min burst 20""#, "no effect under fixed-window"),
             ("algorithm = \"token-bucket\"\nquota = \"100/min burst 0\"", "a burst of 0 admits nothing"),
