@@ -12,7 +12,8 @@
 //! A counter is written as pairs (x, y) of numbers:
 //!
 //! - The first pair, the head, encodes the kind and the length of the window, and the lengths of
-//!   key and namespace in bytes.
+//!   key and namespace in bytes. For a span it encodes the start in place of the length, and a
+//!   second pair encodes the end.
 //! - The head of a claim encodes its kind, and the lengths of key and namespace.
 //! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
 //!   fourteen, the last fourteen bytes make one more pair.
@@ -57,15 +58,19 @@ const P: u64 = (1 << 61) - 1;
 const NUMBER_BYTES: usize = 7;
 const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
-/// Number of pairs with random numbers: for the head, for keys, and for namespaces. Their sum stays
-/// below 2^124.8.
+/// Number of pairs with random numbers: for the head, for keys, for namespaces, and for the end of a
+/// span. Their sum stays below 2^124.8.
 const HEAD_PAIRS: usize = 1;
 const KEY_PAIRS: usize = 16;
 const NAMESPACE_PAIRS: usize = 4;
-const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
+const SPAN_PAIR: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
+const PAIRS: usize = SPAN_PAIR + 1;
 
 /// Replaces the length of the namespace if both texts went through SHA-256.
 const DIGESTED: usize = 0xFF;
+
+/// The kind of a span.
+const SPAN: u64 = 4;
 
 /// Added to the kind of a claim for the fingerprint of its caller.
 const CALLER: u64 = 1 << 8;
@@ -119,19 +124,19 @@ impl Secret {
 
     /// Returns the fingerprint of a counter.
     pub(crate) fn fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
-        self.short_fingerprint(counter).unwrap_or_else(|| self.long_fingerprint(counter))
+        self.short_fingerprint(counter).unwrap_or_else(|| self.other_fingerprint(counter))
     }
 
-    /// Returns the fingerprint of a counter. Returns `None` if key or namespace is too long to hash
-    /// without SHA-256.
+    /// Returns the fingerprint of a counter. Returns `None` for a span, and if key or namespace is
+    /// too long to hash without SHA-256.
     #[inline(always)]
     pub(crate) fn short_fingerprint(&self, counter: &Counter<'_>) -> Option<Fingerprint> {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
         if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
             return None;
         }
-        let mut sums = self.head(counter, key.len(), namespace.len());
-        let pairs = &self.pairs[HEAD_PAIRS..];
+        let mut sums = self.head(counter.window(), key.len(), namespace.len())?;
+        let pairs = &self.pairs[HEAD_PAIRS..SPAN_PAIR];
         match key.len() {
             0..=NUMBER_BYTES => sums.add(pairs[0], short(key), 0),
             8..=PAIR_BYTES => sums.add(pairs[0], low(key), high(key)),
@@ -149,58 +154,79 @@ impl Secret {
         Some(self.finish(&sums))
     }
 
-    /// Returns the fingerprint of a counter with a long key or namespace.
+    /// Returns the fingerprint of a counter with a long key or namespace, or of a span.
     #[cold]
-    fn long_fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
-        // No counter that is hashed without SHA-256 has these lengths.
-        let mut sums = self.head(counter, 0, DIGESTED);
-        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest(counter.key(), counter.namespace()));
-        self.finish(&sums)
+    fn other_fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
+        let (key, namespace) = (counter.key(), counter.namespace());
+        self.text_fingerprint(key, namespace, |key, namespace| match counter.window() {
+            Window::Span { start, end } => {
+                let mut sums = self.head_of(SPAN, start.as_nanos(), key, namespace);
+                sums.add(self.pairs[SPAN_PAIR], end.as_nanos() & 0xFFFF_FFFF, end.as_nanos() >> 32);
+                sums
+            }
+            window => self.head(window, key, namespace).unwrap_or(Sums([0; 2])),
+        })
     }
 
     /// Returns the fingerprint of a claim. A secret is for counters or for claims, not for both.
     pub(crate) fn claim_fingerprint(&self, key: &ClaimKey<'_>) -> Fingerprint {
-        self.text_fingerprint(claim_kind(key.kind()), key.key(), key.namespace())
+        self.claim_text_fingerprint(claim_kind(key.kind()), key.key(), key.namespace())
     }
 
     /// Returns the fingerprint of the caller of a claim. It is no fingerprint of a claim.
     pub(crate) fn caller_fingerprint(&self, key: &ClaimKey<'_>, caller: &str) -> Fingerprint {
-        self.text_fingerprint(CALLER | claim_kind(key.kind()), caller, key.namespace())
+        self.claim_text_fingerprint(CALLER | claim_kind(key.kind()), caller, key.namespace())
     }
 
-    fn text_fingerprint(&self, kind: u64, key: &str, namespace: &str) -> Fingerprint {
-        let mut sums = Sums([0; 2]);
-        let mut head = |key: usize, namespace: usize| {
+    fn claim_text_fingerprint(&self, kind: u64, key: &str, namespace: &str) -> Fingerprint {
+        self.text_fingerprint(key, namespace, |key, namespace| {
+            let mut sums = Sums([0; 2]);
             sums.add(self.pairs[0], key as u64 | (namespace as u64) << 8 | kind << 16, 0);
-        };
-        let (key_pairs, namespace_pairs) = self.pairs[HEAD_PAIRS..].split_at(KEY_PAIRS);
+            sums
+        })
+    }
+
+    /// Returns the fingerprint of texts of any length. `head` returns the sums of the head from their
+    /// lengths.
+    fn text_fingerprint(
+        &self,
+        key: &str,
+        namespace: &str,
+        head: impl FnOnce(usize, usize) -> Sums,
+    ) -> Fingerprint {
+        let (key_pairs, namespace_pairs) = self.pairs[HEAD_PAIRS..SPAN_PAIR].split_at(KEY_PAIRS);
         if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
             // No text that is hashed without SHA-256 has these lengths.
-            head(0, DIGESTED);
+            let mut sums = head(0, DIGESTED);
             sums.add_text(key_pairs, &digest(key, namespace));
+            self.finish(&sums)
         } else {
-            head(key.len(), namespace.len());
+            let mut sums = head(key.len(), namespace.len());
             sums.add_any_text(key_pairs, key.as_bytes());
             sums.add_any_text(namespace_pairs, namespace.as_bytes());
+            self.finish(&sums)
         }
-        self.finish(&sums)
     }
 
-    /// Returns the sums of the head.
+    /// Returns the sums of the head of a counter. Returns `None` for a span.
     #[inline(always)]
-    fn head(&self, counter: &Counter<'_>, key: usize, namespace: usize) -> Sums {
-        let kind = match counter.window() {
-            Window::Aligned { .. } => 0,
-            Window::FromFirstHit { .. } => 1,
-            Window::Bucket { .. } => 2,
-            Window::Log { .. } | Window::Span { .. } => 3,
+    fn head(&self, window: Window, key: usize, namespace: usize) -> Option<Sums> {
+        let (kind, length) = match window {
+            Window::Aligned { length, .. } => (0, length),
+            Window::FromFirstHit { length } => (1, length),
+            Window::Bucket { length } => (2, length),
+            Window::Log { length } => (3, length),
+            Window::Span { .. } => return None,
         };
-        // Both numbers are below 2^50.
-        let length = counter.window().length().as_nanos();
-        let x = key as u64 | (namespace as u64) << 8 | kind << 16 | (length & 0xFFFF_FFFF) << 18;
-        let y = length >> 32;
+        Some(self.head_of(kind, length.as_nanos(), key, namespace))
+    }
+
+    #[inline(always)]
+    fn head_of(&self, kind: u64, nanos: u64, key: usize, namespace: usize) -> Sums {
+        // Both numbers are below 2^51, and the kind takes three bits.
+        let x = key as u64 | (namespace as u64) << 8 | kind << 16 | (nanos & 0xFFFF_FFFF) << 19;
         let mut sums = Sums([0; 2]);
-        sums.add(self.pairs[0], x, y);
+        sums.add(self.pairs[0], x, nanos >> 32);
         sums
     }
 
