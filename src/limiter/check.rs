@@ -13,7 +13,10 @@ use crate::{Algorithm, Decision, Error, Quota, duration};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check<'q> {
     pub(super) algorithm: Algorithm,
+    /// The quota; the first one of several.
     pub(super) quota: &'q Quota,
+    /// All quotas, if there are several.
+    pub(super) several: Option<&'q [Quota]>,
     /// Whether `now` was read from the coarse clock.
     pub(super) is_coarse: bool,
     pub(super) cost: u64,
@@ -26,13 +29,12 @@ pub(super) struct Check<'q> {
 impl Check<'_> {
     /// Returns the counter that the hit is counted in.
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, Error> {
-        let counter = self.plain_counter(namespace, key)?;
-        match (self.quota.span(self.now), self.algorithm) {
-            (None, _) => Ok(counter),
-            (Some(span), Algorithm::FixedWindow) => {
-                Ok(counter.with_window(Window::Span { start: span.start, end: span.end }))
+        let counter = Counter::new(namespace, key, self.window())?;
+        match self.quotas().iter().find(|quota| quota.is_calendar()) {
+            Some(&quota) if self.algorithm != Algorithm::FixedWindow => {
+                Err(Error::CalendarQuota { quota, algorithm: self.algorithm })
             }
-            (Some(_), algorithm) => Err(Error::CalendarQuota { quota: *self.quota, algorithm }),
+            _ => Ok(self.with_operation(counter)),
         }
     }
 
@@ -43,19 +45,38 @@ impl Check<'_> {
         namespace: &'a str,
         key: &'a Key<'a>,
     ) -> Result<Counter<'a>, InvalidKey> {
-        let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
-        Ok(match self.algorithm {
+        let window = self.algorithm.window(self.quota, self.now);
+        Ok(self.with_operation(Counter::new(namespace, key, window)?))
+    }
+
+    /// Returns the window that the hit is counted in.
+    pub(super) fn window(self) -> Window {
+        match self.quota.span(self.now) {
+            Some(span) => Window::Span { start: span.start, end: span.end },
+            None => self.algorithm.window(self.quota, self.now),
+        }
+    }
+
+    /// Returns the counter with what the algorithm adds to its operations.
+    #[inline(always)]
+    pub(super) fn with_operation<'a>(self, counter: Counter<'a>) -> Counter<'a> {
+        match self.algorithm {
             Algorithm::FixedWindow | Algorithm::SlidingLog => counter,
             Algorithm::SlidingWindow => counter.sliding(),
             Algorithm::TokenBucket => {
                 counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
             }
-        })
+        }
     }
 
     #[inline(always)]
     pub(super) fn hit(self) -> Hit<'static> {
         self.algorithm.hit(self.quota, self.cost, self.leading_now())
+    }
+
+    /// Returns whether the counter is a bucket.
+    pub(super) const fn is_bucket(self) -> bool {
+        matches!(self.algorithm, Algorithm::TokenBucket)
     }
 
     /// Returns the decision after a hit.
@@ -131,7 +152,7 @@ impl Check<'_> {
 
     /// Returns the time by the clock that buckets count by.
     #[inline(always)]
-    const fn leading_now(self) -> Timestamp {
+    pub(super) const fn leading_now(self) -> Timestamp {
         Timestamp::from_nanos(self.now.as_nanos().saturating_add(self.lead))
     }
 
