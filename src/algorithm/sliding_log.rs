@@ -130,6 +130,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
         fn wait_is_enough_for_a_log_that_merged_its_oldest_times(
