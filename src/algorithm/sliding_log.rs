@@ -33,14 +33,16 @@ fn retry_after_by_log(quota: &Quota, cost: u64, now: Timestamp, log: &HitLog) ->
     Some(fits_at.as_nanos().saturating_sub(now.as_nanos()))
 }
 
-/// Returns a time that is always enough: until no hit counts.
+/// Returns a time that is always enough: until the newest hit no longer counts, or a whole length.
 pub(super) fn retry_after_without_log(
     quota: &Quota,
     cost: u64,
     now: Timestamp,
     values: CounterValues,
 ) -> Option<u64> {
-    (cost <= quota.limit()).then(|| reset_after(quota, now, values))
+    let length = quota.length().as_nanos();
+    let wait = values.start.map_or(length, |newest| nanos_until(newest, length, now));
+    (cost <= quota.limit()).then_some(wait)
 }
 
 #[cfg(test)]
@@ -84,7 +86,7 @@ mod tests {
         assert_eq!(retry_after(&quota, 1, now, &state), Some(600_000_000));
         assert_eq!(retry_after(&quota, 3, now, &state), None);
         let empty = CounterState::new(false, 0);
-        assert_eq!(retry_after(&quota, 1, now, &empty), Some(0));
+        assert_eq!(retry_after(&quota, 1, now, &empty), Some(1_000_000_000));
         assert_eq!(usage(&quota, now, (&empty).into()), Usage { used: 0, remaining: 2, reset_after: 0 });
     }
 

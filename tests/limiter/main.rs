@@ -2,6 +2,8 @@
 //! errors and clones; each module tests one subject.
 
 mod backends_agree;
+#[cfg(feature = "calendar")]
+mod calendar;
 mod clocks;
 mod clocks_apart;
 #[path = "../common/mod.rs"]
@@ -18,6 +20,7 @@ mod regressions;
 mod reservation;
 mod retry_after;
 mod several;
+mod sliding_log;
 mod sliding_window;
 mod small_limits;
 mod token_bucket;
