@@ -19,11 +19,13 @@ use super::state::{
 use super::table::Table;
 use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Location};
 
 /// What an operation acts on, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
+    /// The number of the shard.
+    pub(crate) shard: usize,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) window: Window,
     /// The quota of a bucket; matters to buckets only.
@@ -35,10 +37,11 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     #[inline(always)]
-    pub(crate) fn new(fingerprint: Fingerprint, counter: &Counter<'_>, reading: Reading) -> Self {
+    pub(crate) fn new(location: Location, counter: &Counter<'_>, reading: Reading) -> Self {
+        let Location { shard, fingerprint } = location;
         // Only a reset of a bucket, which ignores it, may have no quota.
         let quota = counter.bucket().unwrap_or(BucketQuota::new(0, 0));
-        Self { fingerprint, window: counter.window(), quota, mode: WindowMode::of(counter), reading }
+        Self { shard, fingerprint, window: counter.window(), quota, mode: WindowMode::of(counter), reading }
     }
 }
 
@@ -402,7 +405,7 @@ impl Shard {
     /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
     fn schedule(&mut self, expiry: Timestamp, lookup: &Lookup, next_expiry: &NextExpiry) {
         self.earliest_expiry = self.earliest_expiry.min(expiry);
-        next_expiry.lower(lookup.fingerprint.shard(), expiry);
+        next_expiry.lower(lookup.shard, expiry);
     }
 
     fn remove(&mut self, at: usize) {

@@ -74,7 +74,7 @@ fn windows(length: WindowLength) -> [Window; 6] {
 }
 
 fn fingerprint(secret: &Secret, namespace: &str, key: &str, window: Window) -> Fingerprint {
-    secret.fingerprint(&Counter::new(namespace, &Key::from(key), window).unwrap())
+    secret.location(&Counter::new(namespace, &Key::from(key), window).unwrap()).fingerprint
 }
 
 /// Returns the fingerprint in a window of a minute.
