@@ -228,8 +228,8 @@ impl Quota {
         self.length
     }
 
-    /// Returns whether the two quotas may count in the same windows. Two calendar quotas may if both
-    /// are per day, week, month or year: the days of two zones can start and end together.
+    /// Returns whether the two quotas may count in the same windows. Two calendar quotas of equal
+    /// periods may: the days of two zones can start and end together.
     pub(crate) fn shares_windows_with(&self, other: &Self) -> bool {
         self.length == other.length && self.is_calendar() == other.is_calendar()
     }

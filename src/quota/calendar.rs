@@ -13,10 +13,10 @@ use crate::calendar::{Calendar, Period};
 
 /// # Calendar quotas
 ///
-/// With the feature `calendar`, a window can be a day, week, month or year of the calendar in a time
-/// zone of [`jiff`], which is part of the public interface. Such a quota needs
-/// [`Algorithm::FixedWindow`](crate::Algorithm::FixedWindow); see
-/// [there](crate::Algorithm#calendar-quotas).
+/// With the feature `calendar`, a window can be a day, week, month or year of the calendar in a
+/// time zone of [`jiff`], which is part of the public interface. Such a quota
+/// [needs](crate::Algorithm#calendar-quotas) the algorithm
+/// [`FixedWindow`](crate::Algorithm::FixedWindow).
 ///
 /// ```
 /// use jiff::tz::TimeZone;
@@ -31,8 +31,8 @@ use crate::calendar::{Calendar, Period};
 /// starts or ends. If a clock that is set forward skips midnight, the day starts at that change. If
 /// a clock that is set back shows midnight twice, it starts at the first one.
 ///
-/// **Counters.** The identity of a counter contains the start and the end of its window, and not the
-/// zone. Two quotas share a counter while both are equal, such as those of Berlin and of Paris.
+/// **Counters.** The identity of a counter contains the start and the end of its window, but not
+/// the zone. Two quotas share a counter while both are equal, such as those of Berlin and of Paris.
 ///
 /// **Time zones.** The data is that of the system (`/usr/share/zoneinfo`), and on Windows a copy in
 /// the program. If a container has none, enable the feature `tzdb-bundle-always` of `jiff`. A quota
@@ -62,8 +62,8 @@ impl Quota {
         Self::per_period(limit, Period::MONTH, zone)
     }
 
-    /// Creates a quota of `limit` per year of the calendar in this zone. A year starts on 1 January,
-    /// unless [`starting_on_date`](Self::starting_on_date) is set.
+    /// Creates a quota of `limit` per year of the calendar in this zone. A year starts on 1
+    /// January, unless [`starting_on_date`](Self::starting_on_date) is set.
     pub fn per_calendar_year(limit: u64, zone: TimeZone) -> Self {
         Self::per_period(limit, Period::YEAR, zone)
     }

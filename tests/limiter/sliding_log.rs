@@ -1,5 +1,5 @@
-//! Sliding logs admit at most the limit in any stretch of one window, and say exactly when a refused
-//! hit fits.
+//! Sliding logs admit at most the limit in any stretch of one window, and say exactly when a
+//! refused hit fits.
 
 use std::time::Duration;
 
