@@ -9,8 +9,10 @@
 //! has no quota.
 
 pub(crate) mod attempt_window;
+pub(crate) mod calendar_span;
 mod fixed_window;
 mod integer;
+pub(crate) mod sliding_log;
 mod sliding_window;
 pub(crate) mod token_bucket;
 mod usage;
@@ -23,7 +25,8 @@ use crate::Quota;
 /// How a [`Limiter`](crate::Limiter) counts. A plain value, so that a configuration file can choose
 /// it.
 ///
-/// As text: `fixed-window`, `sliding-window` or `token-bucket`, also with the feature `serde`.
+/// As text: `fixed-window`, `sliding-window`, `sliding-log` or `token-bucket`, also with the feature
+/// `serde`.
 ///
 /// Fixed and sliding windows of equal length share their counters. A limiter can therefore change
 /// from one to the other and keep what was counted. Namespaces keep them apart.
@@ -38,14 +41,22 @@ use crate::Quota;
 /// - Evenly spaced traffic exactly at the limit loses one hit per window. That is every second hit
 ///   at a limit of 1 or 2, one in 10 at a limit of 10, and one in 100 at a limit of 100.
 ///
-/// Use the [`TokenBucket`](Self::TokenBucket) for an even pace, or the
-/// [`FixedWindow`](Self::FixedWindow) if a limit per minute or day of the clock is meant. Both admit
-/// such traffic in full.
+/// Use one of the others, which admit such traffic in full:
+///
+/// - the [`SlidingLog`](Self::SlidingLog) if no stretch of one window may hold more than the limit,
+/// - the [`TokenBucket`](Self::TokenBucket) for an even pace,
+/// - the [`FixedWindow`](Self::FixedWindow) if a limit per minute or day of the clock is meant.
 ///
 /// # Bursts
 ///
-/// Only the token bucket has a [burst](crate::Quota::burst). Windows ignore it, and a
-/// [`LimiterConfig`](crate::LimiterConfig) with a burst under a window is an error.
+/// Only the token bucket has a [burst](crate::Quota::burst). Windows and logs ignore it, and a
+/// [`LimiterConfig`](crate::LimiterConfig) with a burst under one of them is an error.
+///
+/// # Calendar quotas
+///
+/// A quota per calendar day, week, month or year needs the [`FixedWindow`](Self::FixedWindow). Under
+/// another algorithm, each decision is [`Error::CalendarQuota`](crate::Error::CalendarQuota), and a
+/// [`LimiterConfig`](crate::LimiterConfig) is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -79,6 +90,30 @@ pub enum Algorithm {
     /// For limits below about 10, see [small limits](Self#small-limits) first: `1/10s` refuses for
     /// up to 19.999 s after its only hit.
     SlidingWindow,
+    /// Admits at most `limit` in any stretch of one window. Exact: it logs the time and the cost of
+    /// each hit.
+    ///
+    /// A hit counts from its time until just before one window later.
+    /// [`retry_after`](crate::Decision::retry_after) is the time at which enough of the oldest hits
+    /// no longer count, to the nanosecond. It is made for limits of up to some hundreds.
+    ///
+    /// # Cost
+    ///
+    /// - The log takes memory for each hit of the last window: 32 bytes in a process, and about 20
+    ///   bytes of text in a database. Hits at the same nanosecond share an entry.
+    /// - A log holds at most [512](crate::backend::HitLog::MAX_ENTRIES) times. Beyond that, the two
+    ///   oldest ones become one, at the later time. So a limit above 512 admits less than it could,
+    ///   and never more.
+    /// - A decision visits each hit of the log. A refusal copies the log.
+    /// - On DynamoDB, a decision is one request if no other process has written the log since this
+    ///   one last saw it. Otherwise it is two or more.
+    ///
+    /// # Clock
+    ///
+    /// It never reads the [coarse clock](crate::Limiter#clock), so that a stretch of one window is
+    /// exact by the system clock. Over processes whose clocks differ by `s`, a stretch of one window
+    /// less `s` holds at most the limit.
+    SlidingLog,
     /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens, by default
     /// `limit` tokens. `limit` tokens flow in per window, evenly. The burst is the size of the
     /// bucket, not an addition to the limit.
@@ -132,12 +167,13 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 3] = [Self::FixedWindow, Self::SlidingWindow, Self::TokenBucket];
+    pub const ALL: [Self; 4] = [Self::FixedWindow, Self::SlidingWindow, Self::SlidingLog, Self::TokenBucket];
 }
 
 limited_core::named_setting!(Algorithm, "algorithm" {
     FixedWindow => "fixed-window",
     SlidingWindow => "sliding-window",
+    SlidingLog => "sliding-log",
     TokenBucket => "token-bucket",
 });
 
@@ -148,6 +184,7 @@ impl Algorithm {
     pub(crate) fn window(self, quota: &Quota, now: Timestamp) -> Window {
         match self {
             Self::FixedWindow | Self::SlidingWindow => Window::aligned(now, quota.length()),
+            Self::SlidingLog => Window::Log { length: quota.length() },
             Self::TokenBucket => Window::Bucket { length: quota.length() },
         }
     }
@@ -156,7 +193,9 @@ impl Algorithm {
     #[inline(always)]
     pub(crate) fn hit(self, quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
         match self {
-            Self::FixedWindow | Self::SlidingWindow => Hit::new(cost.into(), quota.limit().into()),
+            Self::FixedWindow | Self::SlidingWindow | Self::SlidingLog => {
+                Hit::new(cost.into(), quota.limit().into())
+            }
             Self::TokenBucket => token_bucket::hit(quota, cost, now),
         }
     }
@@ -165,7 +204,7 @@ impl Algorithm {
     #[inline]
     pub(crate) const fn limit(self, quota: &Quota) -> u64 {
         match self {
-            Self::FixedWindow | Self::SlidingWindow => quota.limit(),
+            Self::FixedWindow | Self::SlidingWindow | Self::SlidingLog => quota.limit(),
             Self::TokenBucket => quota.capacity(),
         }
     }
@@ -176,12 +215,15 @@ impl Algorithm {
         match self {
             Self::FixedWindow => fixed_window::usage(quota, now, values),
             Self::SlidingWindow => sliding_window::usage(quota, now, values),
+            Self::SlidingLog => sliding_log::usage(quota, now, values),
             Self::TokenBucket => token_bucket::usage(quota, now, values),
         }
     }
 
     /// Returns the nanoseconds until `cost`, refused at `now`, is admitted if nothing else is.
     /// Returns `None` if it never is.
+    ///
+    /// Of a log, these numbers give only an upper bound. [`sliding_log::retry_after`] is exact.
     #[inline(always)]
     pub(crate) fn retry_after(
         self,
@@ -193,6 +235,9 @@ impl Algorithm {
         match self {
             Self::FixedWindow => fixed_window::retry_after(quota, cost, now, values).map(u128::from),
             Self::SlidingWindow => sliding_window::retry_after(quota, cost, now, values).map(u128::from),
+            Self::SlidingLog => {
+                sliding_log::retry_after_without_log(quota, cost, now, values).map(u128::from)
+            }
             Self::TokenBucket => token_bucket::retry_after(quota, cost, now, values),
         }
     }
@@ -209,7 +254,7 @@ mod tests {
         }
         assert_eq!(
             "leaky".parse::<Algorithm>().unwrap_err().to_string(),
-            "unknown algorithm `leaky`; expected fixed-window, sliding-window or token-bucket"
+            "unknown algorithm `leaky`; expected fixed-window, sliding-window, sliding-log or token-bucket"
         );
     }
 }

@@ -78,6 +78,8 @@ fn coarse_is_enough(algorithm: Algorithm, quota: &Quota, resolution: impl FnOnce
     }
     match algorithm {
         Algorithm::FixedWindow | Algorithm::SlidingWindow => true,
+        // A stretch of one window is exact by the clock that is read.
+        Algorithm::SlidingLog => false,
         // A refill takes capacity · length / limit. Products of two 64-bit numbers cannot overflow.
         Algorithm::TokenBucket => {
             let refill = u128::from(quota.capacity()) * u128::from(quota.length().as_nanos());
@@ -107,6 +109,13 @@ mod tests {
             for quota in ["1/1ms", "1000/999999999ns"] {
                 assert!(!is_enough(algorithm, quota), "{algorithm}, {quota}");
             }
+        }
+    }
+
+    #[test]
+    fn coarse_clock_is_never_enough_for_a_log() {
+        for quota in ["1/s", "100/min", "1/36600d"] {
+            assert!(!is_enough(Algorithm::SlidingLog, quota), "{quota}");
         }
     }
 

@@ -97,11 +97,16 @@ impl LimiterConfig {
     /// # Errors
     ///
     /// [`InvalidConfig`] if a quota has a burst that has no effect under the algorithm, or a burst of
-    /// 0.
+    /// 0, or a calendar that the algorithm does not count by.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let algorithm = self.algorithm;
         self.quota.iter().try_for_each(|&quota| match (algorithm, quota.get_burst()) {
-            (Algorithm::FixedWindow | Algorithm::SlidingWindow, Some(_)) => {
+            (Algorithm::SlidingWindow | Algorithm::SlidingLog | Algorithm::TokenBucket, _)
+                if quota.is_calendar() =>
+            {
+                Err(InvalidConfig::CalendarQuota { quota, algorithm })
+            }
+            (Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog, Some(_)) => {
                 Err(InvalidConfig::BurstWithoutBucket { quota, algorithm })
             }
             (Algorithm::TokenBucket, Some(0)) => Err(InvalidConfig::ZeroBurst { quota }),
@@ -151,9 +156,10 @@ impl AttemptsConfig {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] if the quota has a burst, which has no effect on attempts.
+    /// [`InvalidConfig`] if the quota has a burst or a calendar, which have no effect on attempts.
     pub const fn validate(&self) -> Result<(), InvalidConfig> {
         match self.quota.get_burst() {
+            _ if self.quota.is_calendar() => Err(InvalidConfig::CalendarOfAttempts { quota: self.quota }),
             Some(_) => Err(InvalidConfig::BurstOfAttempts { quota: self.quota }),
             None => Ok(()),
         }
@@ -190,6 +196,24 @@ pub enum InvalidConfig {
         /// The quota.
         quota: Quota,
     },
+    /// The quota is one per calendar day, week, month or year, and the algorithm does not count by
+    /// the calendar.
+    #[error("the calendar quota `{quota}` needs the algorithm fixed-window; {algorithm} has no calendar")]
+    CalendarQuota {
+        /// The quota.
+        quota: Quota,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+    /// The quota of attempts is one per calendar day, week, month or year.
+    #[error(
+        "the calendar quota `{quota}` has no effect on attempts, which count from the first one; set a length, such \
+         as 3/day"
+    )]
+    CalendarOfAttempts {
+        /// The quota.
+        quota: Quota,
+    },
 }
 
 impl fmt::Debug for InvalidConfig {
@@ -198,6 +222,8 @@ impl fmt::Debug for InvalidConfig {
             Self::BurstWithoutBucket { .. } => "BurstWithoutBucket",
             Self::ZeroBurst { .. } => "ZeroBurst",
             Self::BurstOfAttempts { .. } => "BurstOfAttempts",
+            Self::CalendarQuota { .. } => "CalendarQuota",
+            Self::CalendarOfAttempts { .. } => "CalendarOfAttempts",
         };
         debug_error(f, name, self)
     }
@@ -212,7 +238,7 @@ mod tests {
     #[test]
     fn burst_has_to_have_an_effect() {
         let mut config = LimiterConfig { quota: BUCKET.into(), ..LimiterConfig::default() };
-        for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::SlidingLog] {
             config.algorithm = algorithm;
             let error = config.validate().unwrap_err();
             assert_eq!(

@@ -4,6 +4,8 @@ use std::fmt;
 
 use limited_core::{BackendError, InvalidKey, debug_error};
 
+use crate::{Algorithm, Quota};
+
 /// Why there is no decision. An error is neither a refusal nor an admission.
 ///
 /// [`Debug`](fmt::Debug), which `main` prints, is one line: the variant, the message, and the
@@ -18,6 +20,15 @@ pub enum Error {
     /// [`peek`](crate::Limiter::peek) to read the state.
     #[error("a cost of 0 decides nothing; pass 1 or more, or call `peek` to read the state")]
     ZeroCost,
+    /// The quota is one per calendar day, week, month or year, and the algorithm does not count by
+    /// the calendar. The backend was not called. Use [`Algorithm::FixedWindow`].
+    #[error("the calendar quota `{quota}` needs the algorithm fixed-window; {algorithm} has no calendar")]
+    CalendarQuota {
+        /// The quota.
+        quota: Quota,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
     /// The limiters of one decision do not share a backend. The backend was not called.
     #[error(
         "the limiters of one decision have different backends; create one limiter and clone it, so that all \
@@ -54,6 +65,7 @@ impl Error {
             Self::Backend(error) => error.is_retryable(),
             Self::InvalidKey(_)
             | Self::ZeroCost
+            | Self::CalendarQuota { .. }
             | Self::DifferentBackends
             | Self::SameCounter
             | Self::NoHits
@@ -68,6 +80,7 @@ impl fmt::Debug for Error {
         match self {
             Self::InvalidKey(error) => write!(f, "InvalidKey({error:?})"),
             Self::ZeroCost => debug_error(f, "ZeroCost", self),
+            Self::CalendarQuota { .. } => debug_error(f, "CalendarQuota", self),
             Self::DifferentBackends => debug_error(f, "DifferentBackends", self),
             Self::SameCounter => debug_error(f, "SameCounter", self),
             Self::NoHits => debug_error(f, "NoHits", self),

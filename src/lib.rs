@@ -6,6 +6,8 @@
 
 mod algorithm;
 mod attempts;
+#[cfg(feature = "calendar")]
+mod calendar;
 mod clock;
 mod config;
 mod decision;

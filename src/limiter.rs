@@ -78,6 +78,7 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, Quotas};
 /// |---|---|
 /// | fixed window, sliding window | the window is a second or longer |
 /// | token bucket | the window is a second or longer, and the bucket takes 100 ticks or more to fill up |
+/// | sliding log | never |
 ///
 /// By the coarse clock, a limiter decides as it would have decided by the precise clock up to one
 /// tick earlier. In any stretch of time it admits no more than the precise clock could admit in

@@ -1,12 +1,20 @@
 //! Quotas, and their text format.
 
+#[cfg(feature = "calendar")]
+mod calendar;
+#[cfg(not(feature = "calendar"))]
+mod no_calendar;
+
 use std::env;
 use std::fmt;
-use std::str::FromStr;
+use std::iter::Peekable;
+use std::str::{FromStr, SplitWhitespace};
 use std::time::Duration;
 
 use limited_core::{Escaped, InvalidWindowLength, WindowLength, debug_error};
 
+#[cfg(feature = "calendar")]
+use crate::calendar::Calendar;
 use crate::duration;
 
 /// A limit per window, and optionally the burst of a token bucket.
@@ -41,6 +49,11 @@ use crate::duration;
 /// was a Thursday. A window of 30 days starts on no particular day. There are no units for weeks,
 /// months and years, because a reader would expect those of a calendar.
 ///
+/// With the feature `calendar`, a quota can be one per day, week, month or year of a calendar in a
+/// time zone. As text: `1000/calendar-month in Europe/Berlin`, `100/calendar-week from sunday in
+/// UTC`, `1000/calendar-month from 31 in UTC` or `9/calendar-year from 04-06 in Europe/London`.
+/// Without the feature, such a text is an error.
+///
 /// Token buckets have no start. The windows of [attempts](crate::LimitedAttempt) start with the
 /// first attempt.
 ///
@@ -53,6 +66,8 @@ pub struct Quota {
     limit: u64,
     length: WindowLength,
     burst: Option<u64>,
+    #[cfg(feature = "calendar")]
+    calendar: Option<&'static Calendar>,
 }
 
 /// # Creating a quota
@@ -148,7 +163,13 @@ impl Quota {
     }
 
     const fn with_length(limit: u64, length: WindowLength) -> Self {
-        Self { limit, length, burst: None }
+        Self {
+            limit,
+            length,
+            burst: None,
+            #[cfg(feature = "calendar")]
+            calendar: None,
+        }
     }
 }
 
@@ -182,6 +203,8 @@ impl Quota {
     }
 
     /// Returns the length of the window.
+    ///
+    /// Of a calendar quota, the nominal length: 24 hours, 7 days, 30 days or 365 days.
     pub const fn window(&self) -> Duration {
         self.length.as_duration()
     }
@@ -200,13 +223,15 @@ impl Quota {
         }
     }
 
+    /// Returns the length of the window. Of a calendar quota, the [nominal length](Self::window).
     pub(crate) const fn length(&self) -> WindowLength {
         self.length
     }
 
-    /// Returns whether the two quotas count in the same windows.
+    /// Returns whether the two quotas may count in the same windows. Two calendar quotas of equal
+    /// periods may: the days of two zones can start and end together.
     pub(crate) fn shares_windows_with(&self, other: &Self) -> bool {
-        self.length == other.length
+        self.length == other.length && self.is_calendar() == other.is_calendar()
     }
 }
 
@@ -237,6 +262,15 @@ pub enum QuotaError {
         Escaped(.0)
     )]
     ZeroBurst(String),
+    /// The quota is one per calendar day, week, month or year, and its time zone or its start is
+    /// missing or wrong.
+    #[error("invalid calendar quota `{}`: {reason}", Escaped(.text))]
+    Calendar {
+        /// The text of the quota.
+        text: String,
+        /// The mistake, and what is expected.
+        reason: &'static str,
+    },
     /// The value of an environment variable is not a whole number.
     #[error("environment variable {variable} is `{}`; expected a whole number", Escaped(.value))]
     Environment {
@@ -253,6 +287,7 @@ impl fmt::Debug for QuotaError {
             Self::Window(_) => "Window",
             Self::Syntax(_) => "Syntax",
             Self::ZeroBurst(_) => "ZeroBurst",
+            Self::Calendar { .. } => "Calendar",
             Self::Environment { .. } => "Environment",
         };
         debug_error(f, name, self)
@@ -280,21 +315,24 @@ const UNITS: [(&str, &[&str], u64); 7] = [
 
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.length.as_nanos();
         write!(f, "{}/", self.limit)?;
-        for (unit, _, size) in UNITS {
-            if nanos.is_multiple_of(size) {
-                match nanos / size {
-                    1 => write!(f, "{unit}")?,
-                    count => write!(f, "{count}{unit}")?,
-                }
-                break;
-            }
+        match self.calendar_text() {
+            Some(calendar) => f.write_str(calendar)?,
+            None => write_length(f, self.length)?,
         }
         match self.burst {
             Some(burst) => write!(f, " burst {burst}"),
             None => Ok(()),
         }
+    }
+}
+
+fn write_length(f: &mut fmt::Formatter<'_>, length: WindowLength) -> fmt::Result {
+    let nanos = length.as_nanos();
+    match UNITS.into_iter().find(|(.., size)| nanos.is_multiple_of(*size)) {
+        Some((unit, _, size)) if nanos == size => f.write_str(unit),
+        Some((unit, _, size)) => write!(f, "{}{unit}", nanos / size),
+        None => Ok(()),
     }
 }
 
@@ -306,9 +344,13 @@ impl FromStr for Quota {
         let (limit, rest) = text.split_once('/').ok_or_else(syntax)?;
         let limit = number(limit.trim()).ok_or_else(syntax)?;
 
-        let mut words = rest.split_whitespace();
-        let window = words.next().and_then(parse_window).ok_or_else(syntax)?;
-        let quota = Self::new(limit, window)?;
+        let mut words: Words<'_> = rest.split_whitespace().peekable();
+        let window = words.next().ok_or_else(syntax)?;
+        let quota = match window.strip_prefix("calendar-") {
+            Some(unit) => Self::parse_calendar(limit, unit, &mut words)
+                .map_err(|reason| QuotaError::Calendar { text: text.to_owned(), reason })?,
+            None => Self::new(limit, parse_window(window).ok_or_else(syntax)?)?,
+        };
         match (words.next(), words.next().map(number), words.next()) {
             (None, None, None) => Ok(quota),
             (Some("burst"), Some(Some(0)), None) => Err(QuotaError::ZeroBurst(text.to_owned())),
@@ -317,6 +359,9 @@ impl FromStr for Quota {
         }
     }
 }
+
+/// The rest of a text.
+type Words<'t> = Peekable<SplitWhitespace<'t>>;
 
 /// Reads a unit, or a whole number and a unit. A number that would overflow becomes a window that
 /// is too long.

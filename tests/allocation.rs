@@ -13,7 +13,9 @@ use limited::{Algorithm, Quota};
 const BOXED_FUTURES: u64 = if cfg!(any(feature = "tracing", feature = "metrics")) { 2 } else { 1 };
 
 fn for_each_algorithm(count: impl Fn(Algorithm) -> AllocationInfo, expected: u64) {
-    for algorithm in Algorithm::ALL {
+    // A sliding log grows by an entry with each hit.
+    let without_log = Algorithm::ALL.into_iter().filter(|algorithm| *algorithm != Algorithm::SlidingLog);
+    for algorithm in without_log {
         let counted = count(algorithm);
         assert_eq!(counted.count_total, expected, "{algorithm}: {counted:?}");
         assert_eq!(counted.count_current, 0, "{algorithm}: nothing is kept");

@@ -10,7 +10,8 @@ use crate::{AttemptsConfig, InvalidConfig, Quota};
 /// # Settings from a configuration
 impl<B> LimitedAttempt<B> {
     /// Creates a limit of `quota.limit()` attempts within `quota.window()` of the first one, such
-    /// as `"3/hour".parse()?`. A burst has no effect.
+    /// as `"3/hour".parse()?`. A burst has no effect. A calendar has none either: attempts last for
+    /// the [nominal length](Quota::window) of the quota.
     pub fn from_quota(backend: B, quota: Quota) -> Self {
         Self::new(backend, quota.limit(), quota.window())
     }

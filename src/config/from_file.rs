@@ -116,7 +116,10 @@ mod tests {
             ("quota = []", "expected at least one quota"),
             ("quota = 5", "expected quotas as text, such as `10/s; 1000/h`, or a list of quotas"),
             (r#"quota = ["5/s", "9/hour burst 2"]"#, "the burst of the quota `9/hour burst 2` has no effect"),
-            (r#"algorithm = "TokenBucket""#, "expected fixed-window, sliding-window or token-bucket"),
+            (
+                r#"algorithm = "TokenBucket""#,
+                "expected fixed-window, sliding-window, sliding-log or token-bucket",
+            ),
             (r#"on_error = "open""#, "unknown decision on errors `open`; expected return, allow or deny"),
             (r#"quota = "100/min burst 20""#, "no effect under fixed-window"),
             ("algorithm = \"token-bucket\"\nquota = \"100/min burst 0\"", "a burst of 0 admits nothing"),

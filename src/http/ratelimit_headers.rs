@@ -68,11 +68,14 @@ impl Default for PolicyName {
 
 /// Returns `"default";q=100;w=60`: the limit, and the window in seconds, rounded up. If the
 /// capacity of a bucket differs from its limit, the parameter `limited-burst` has the capacity.
+///
+/// Days, months and years of a calendar differ in length, so a calendar quota has no `w`.
 pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> HeaderValue {
     item(name, |item| {
-        let item = item
-            .parameter(key("q"), integer(quota.limit()))
-            .parameter(key("w"), integer(seconds(quota.window())));
+        let mut item = item.parameter(key("q"), integer(quota.limit()));
+        if !quota.is_calendar() {
+            item = item.parameter(key("w"), integer(seconds(quota.window())));
+        }
         if algorithm == Algorithm::TokenBucket && quota.capacity() != quota.limit() {
             let _ = item.parameter(key("limited-burst"), integer(quota.capacity()));
         }

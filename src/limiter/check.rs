@@ -1,13 +1,13 @@
 //! One decision as data: its parameters, what the backend is called with, and what the result
 //! means.
 
-use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Timestamp};
+use limited_core::{BucketQuota, Counter, CounterState, Hit, InvalidKey, Key, Timestamp, Window};
 
 use super::clock_lead;
-use crate::algorithm::{CounterValues, Usage};
+use crate::algorithm::{CounterValues, Usage, calendar_span, sliding_log};
 use crate::clock::LimiterClock;
 use crate::decision::Charge;
-use crate::{Algorithm, Decision, Quota, duration};
+use crate::{Algorithm, Decision, Error, Quota, duration};
 
 /// The parameters of a decision, apart from the key.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +28,40 @@ pub(super) struct Check<'q> {
 
 impl Check<'_> {
     /// Returns the counter that the hit is counted in.
+    pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, Error> {
+        let counter = Counter::new(namespace, key, self.window())?;
+        match self.quotas().iter().find(|quota| quota.is_calendar()) {
+            Some(&quota) if self.algorithm != Algorithm::FixedWindow => {
+                Err(Error::CalendarQuota { quota, algorithm: self.algorithm })
+            }
+            _ => Ok(self.with_operation(counter)),
+        }
+    }
+
+    /// Returns the counter that the hit is counted in, by a quota without a calendar.
     #[inline(always)]
-    pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
+    pub(super) fn plain_counter<'a>(
+        self,
+        namespace: &'a str,
+        key: &'a Key<'a>,
+    ) -> Result<Counter<'a>, InvalidKey> {
         let window = self.algorithm.window(self.quota, self.now);
         Ok(self.with_operation(Counter::new(namespace, key, window)?))
+    }
+
+    /// Returns the window that the hit is counted in.
+    pub(super) fn window(self) -> Window {
+        match self.quota.span(self.now) {
+            Some(span) => Window::Span { start: span.start, end: span.end },
+            None => self.algorithm.window(self.quota, self.now),
+        }
     }
 
     /// Returns the counter with what the algorithm adds to its operations.
     #[inline(always)]
     pub(super) fn with_operation<'a>(self, counter: Counter<'a>) -> Counter<'a> {
         match self.algorithm {
-            Algorithm::FixedWindow => counter,
+            Algorithm::FixedWindow | Algorithm::SlidingLog => counter,
             Algorithm::SlidingWindow => counter.sliding(),
             Algorithm::TokenBucket => {
                 counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
@@ -57,8 +80,16 @@ impl Check<'_> {
     }
 
     /// Returns the decision after a hit.
-    #[inline(always)]
     pub(super) fn decision_after_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
+        match self.needs_state() {
+            true => self.decision_by_state(Some(state.counted), &state, clock),
+            false => self.decision_after_plain_hit(state, clock),
+        }
+    }
+
+    /// Returns the decision after a hit, if it does not [need the state](Self::needs_state).
+    #[inline(always)]
+    pub(super) fn decision_after_plain_hit(self, state: CounterState, clock: &LimiterClock) -> Decision {
         let allowed = state.counted;
         let values = CounterValues::from(state);
         let cost = if allowed { self.cost } else { 0 };
@@ -67,9 +98,51 @@ impl Check<'_> {
 
     /// Returns the decision that a hit would lead to, after a read.
     pub(super) fn decision_after_read(self, state: CounterState, clock: &LimiterClock) -> Decision {
+        if self.needs_state() {
+            return self.decision_by_state(None, &state, clock);
+        }
         let values = CounterValues::from(state);
         let usage = self.usage(values);
         self.decision(self.cost <= usage.remaining, usage, values, 0, clock)
+    }
+
+    /// Returns whether the decision needs more of the state than its numbers: by a log or a calendar.
+    #[inline(always)]
+    pub(super) fn needs_state(self) -> bool {
+        self.algorithm == Algorithm::SlidingLog || self.quota.is_calendar()
+    }
+
+    /// Returns the decision by a log or a calendar, after a hit that was `counted` or not, or after
+    /// a read.
+    #[cold]
+    fn decision_by_state(
+        self,
+        counted: Option<bool>,
+        state: &CounterState,
+        clock: &LimiterClock,
+    ) -> Decision {
+        let Self { quota, cost, now, .. } = self;
+        let (mut usage, wait) = match quota.span(now) {
+            Some(span) => (
+                calendar_span::usage(quota, &span, now, state.into()),
+                calendar_span::retry_after(quota, cost, &span, now),
+            ),
+            None => (self.usage(state.into()), sliding_log::retry_after(quota, cost, now, state)),
+        };
+        let fits = cost <= usage.remaining;
+        let allowed = counted.unwrap_or(fits);
+        if !allowed && fits {
+            // The clock jumped back to a span that the backend has forgotten, so it admits nothing.
+            usage.remaining = 0;
+        }
+        let retry_after = match wait {
+            Some(nanos) if !allowed => {
+                Some(duration::with_resolution(nanos.into(), clock.resolution_by(self.is_coarse)))
+            }
+            _ => None,
+        };
+        let charge = Charge { cost: if counted == Some(true) { cost } else { 0 }, at: now };
+        Decision::new(allowed, self.algorithm.limit(quota), usage, retry_after, charge)
     }
 
     /// Returns the decision without a backend.

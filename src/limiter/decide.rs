@@ -6,7 +6,7 @@ use limited_core::{Backend, BackendError, Counter, CounterState, Immediate, Key}
 
 use super::Limiter;
 use super::check::Check;
-use crate::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
+use crate::Algorithm::{FixedWindow, SlidingLog, SlidingWindow, TokenBucket};
 use crate::poll_once::poll_once;
 use crate::{Decision, Error, OnError, telemetry};
 
@@ -20,12 +20,23 @@ impl<B: Backend> Limiter<B> {
         }
         // One specialized copy per algorithm, which saves a third of the instructions.
         match check.algorithm {
+            _ if check.quota.is_calendar() => self.try_decide_by_state(key, check),
             FixedWindow => self.try_decide_by(key, Check { algorithm: FixedWindow, ..check }),
             SlidingWindow => self.try_decide_by(key, Check { algorithm: SlidingWindow, ..check }),
             TokenBucket => {
                 self.try_decide_by(key, self.by_leading_clock(Check { algorithm: TokenBucket, ..check }))
             }
+            SlidingLog => self.try_decide_by_state(key, check),
         }
+    }
+
+    /// Decides like [`try_decide`](Self::try_decide) by a log or a calendar. These decisions need
+    /// more of the state than its numbers, so they stay out of the code of the other algorithms.
+    #[inline(never)]
+    fn try_decide_by_state(&self, key: &Key<'_>, check: Check<'_>) -> Option<Result<Decision, Error>> {
+        let counter = self.counter_of_hit(key, check).ok()?;
+        let result = self.backend.try_increment(&counter, &check.hit(), check.now)?;
+        Some(self.decision_after_hit(check, &counter, result))
     }
 
     #[inline(always)]
@@ -33,13 +44,13 @@ impl<B: Backend> Limiter<B> {
         if check.cost == 0 {
             return None;
         }
-        let Ok(counter) = check.counter(&self.namespace, key) else { return None };
+        let Ok(counter) = check.plain_counter(&self.namespace, key) else { return None };
         // Written out: `decision_after_hit` takes a whole `Result`, which has to be in memory. That
         // costs a third more instructions.
         let decision = match self.backend.try_increment(&counter, &check.hit(), check.now) {
             Some(Ok(state)) => {
                 let check = self.learn_clock_lead(check, state.clock_lead);
-                Ok(check.decision_after_hit(state, &self.clock))
+                Ok(check.decision_after_plain_hit(state, &self.clock))
             }
             Some(Err(error)) => self.on_backend_error(check, error),
             None => return None,
@@ -84,7 +95,7 @@ impl<B: Backend> Limiter<B> {
         if check.cost == 0 {
             return Err(Error::ZeroCost);
         }
-        Ok(check.counter(&self.namespace, key)?)
+        check.counter(&self.namespace, key)
     }
 
     fn decision_after_hit(
@@ -135,7 +146,7 @@ impl<B: Backend> Limiter<B> {
     #[inline(always)]
     pub(super) fn by_leading_clock<'q>(&self, check: Check<'q>) -> Check<'q> {
         match check.algorithm {
-            FixedWindow | SlidingWindow => check,
+            FixedWindow | SlidingWindow | SlidingLog => check,
             TokenBucket => Check { lead: self.clock_lead.at(check.now), ..check },
         }
     }
@@ -145,7 +156,7 @@ impl<B: Backend> Limiter<B> {
     pub(super) fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
         match check.algorithm {
             TokenBucket if !lead.is_zero() => self.learn_reported_lead(check, lead),
-            FixedWindow | SlidingWindow | TokenBucket => check,
+            FixedWindow | SlidingWindow | SlidingLog | TokenBucket => check,
         }
     }
 

@@ -171,7 +171,7 @@ impl<'q> Check<'q> {
     /// Returns the counter of this quota, with the namespace and the key of another counter.
     #[inline]
     pub(super) fn counter_like<'a>(self, counter: Counter<'a>) -> Counter<'a> {
-        self.with_operation(counter.with_window(self.algorithm.window(self.quota, self.now)))
+        self.with_operation(counter.with_window(self.window()))
     }
 
     /// Returns the hit by this quota, on the counter with this namespace and key.

@@ -3,6 +3,8 @@
 
 mod backends_agree;
 mod block;
+#[cfg(feature = "calendar")]
+mod calendar;
 mod clocks;
 mod clocks_apart;
 #[path = "../common/mod.rs"]
@@ -21,6 +23,7 @@ mod reservation;
 mod retry_after;
 mod several;
 mod shadow;
+mod sliding_log;
 mod sliding_window;
 mod small_limits;
 mod token_bucket;
