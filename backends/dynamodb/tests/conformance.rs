@@ -37,6 +37,7 @@ impl Harness for OverWire {
         let wire = Wire::new();
         if self.hides_old_items {
             wire.hide_old_items();
+            wire.forget_tokens();
         }
         let backend = backend(client(&wire));
         self.wires.lock().unwrap().push((backend.table_name().to_owned(), wire));
@@ -51,8 +52,8 @@ impl Harness for OverWire {
         let wires = self.wires.lock().unwrap();
         let (_, wire) =
             wires.iter().find(|(table, _)| table == backend.table_name()).expect("the backend of a wire");
-        // Hits and every change of a claim are updates.
-        for write in ["UpdateItem", "DeleteItem"] {
+        // Hits and every change of a claim are updates, and hits on several counters a transaction.
+        for write in ["UpdateItem", "DeleteItem", "TransactWriteItems"] {
             wire.push_fault_on(write, Fault::CutAfter);
         }
         true
@@ -83,7 +84,8 @@ mod over_the_wire {
     );
 }
 
-/// Some servers do not return the item for which a condition failed.
+/// Some servers do not return the item for which a condition failed, and ignore the tokens of
+/// transactions.
 mod with_hidden_items {
     limited_core::conformance_tests!(
         super::OverWire { hides_old_items: true, ..super::OverWire::default() },
