@@ -192,10 +192,10 @@ pub(super) fn refund_of_a_bucket_is_less_what_has_flowed_in<H: Harness>(subject:
     let window = Window::Bucket { length: WindowLength::MINUTE };
     let counter = subject.counter(window, "the clock went back").with_bucket(10, 10);
     let full = counter.first_hit(5, 10, NOW);
-    counter.refund(&counter.new_refund(5, NOW), NOW.saturating_sub(NANOSECOND));
+    counter.refund(&counter.new_refund(4, NOW), NOW.saturating_sub(NANOSECOND));
     counter.expect(
         &counter.get(NOW),
-        &CounterState { counted: false, ..after_refund(&counter, &full, 5) },
+        &CounterState { counted: false, ..after_refund(&counter, &full, 4) },
         rule,
     );
 }
