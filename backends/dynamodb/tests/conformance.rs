@@ -48,6 +48,10 @@ impl Harness for OverWire {
         RUNTIME.block_on(future)
     }
 
+    fn increments_all_at_once(&self) -> bool {
+        true
+    }
+
     fn lose_next_response(&self, backend: &DynamoDbBackend) -> bool {
         let wires = self.wires.lock().unwrap();
         let (_, wire) =
@@ -69,6 +73,10 @@ impl Harness for OverTcp {
 
     fn backend(&self) -> DynamoDbBackend {
         backend(tcp_client(&ENDPOINT))
+    }
+
+    fn increments_all_at_once(&self) -> bool {
+        true
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
