@@ -13,13 +13,14 @@ use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
-use aws_sdk_dynamodb::operation::update_continuous_backups::UpdateContinuousBackupsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_continuous_backups::UpdateContinuousBackupsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, ConditionCheck, ConsumedCapacity, KeysAndAttributes, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
-    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TableDescription,
-    TimeToLiveSpecification, TimeToLiveStatus, TransactWriteItem, Update as TransactUpdate,
+    CancellationReason, ConditionCheck, ConsumedCapacity, KeysAndAttributes,
+    PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TableDescription, TimeToLiveSpecification, TimeToLiveStatus,
+    TransactWriteItem, Update as TransactUpdate,
 };
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
 use limited_core::{BackendError, Cause, Result};

@@ -56,8 +56,10 @@ struct Conflicts;
 
 impl ClassifyRetry for Conflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
-        let code = error.and_then(|error| error.downcast_ref::<UpdateItemError>()).and_then(|error| error.code());
+        let error =
+            context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        let code =
+            error.and_then(|error| error.downcast_ref::<UpdateItemError>()).and_then(|error| error.code());
         match code {
             Some("TransactionConflictException") => RetryAction::throttling_error(),
             _ => RetryAction::NoActionIndicated,

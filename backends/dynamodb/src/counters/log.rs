@@ -16,7 +16,11 @@ impl Counters {
     /// The write expects the log that this process has seen last, or none. If another process wrote
     /// since, the condition fails and returns the log. If no hit changes the log, nothing is
     /// written, and a consistent read confirms the result unless DynamoDB has just returned the log.
-    pub(super) async fn write_log(&self, item: &CounterItem, hits: &[PendingHit]) -> Result<Vec<CounterState>> {
+    pub(super) async fn write_log(
+        &self,
+        item: &CounterItem,
+        hits: &[PendingHit],
+    ) -> Result<Vec<CounterState>> {
         let (window, skew) = (item.window, self.client.settings.max_clock_skew);
         let now = hits.iter().map(|hit| hit.now).max().unwrap_or_default();
         let mut seen = self.last_logs.get(&item.key).unwrap_or_default();

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use limited_core::bucket::StoredBucket;
 use limited_core::{
-    BucketQuota, CounterState, Refund, Result, Timestamp, Window, bucket_full_at, has_passed,
-    retained_until,
+    BucketQuota, CounterState, Refund, Result, Timestamp, Window, bucket_full_at, has_passed, retained_until,
 };
 
 use super::Counters;

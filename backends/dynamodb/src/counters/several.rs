@@ -94,9 +94,8 @@ impl State {
     /// Removes the batches that have begun, each time the map has doubled.
     fn sweep(&mut self) {
         if self.waiting.len() >= self.sweep_at.max(MIN_SWEEP) {
-            self.waiting.retain(|_, (batch, _)| {
-                batch.upgrade().is_some_and(|batch| lock(&batch.requests).is_some())
-            });
+            self.waiting
+                .retain(|_, (batch, _)| batch.upgrade().is_some_and(|batch| lock(&batch.requests).is_some()));
             self.sweep_at = 2 * self.waiting.len();
         }
     }

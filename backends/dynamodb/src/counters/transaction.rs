@@ -248,7 +248,8 @@ impl Counters {
 
     /// Sleeps for a random part of the backoff.
     async fn back_off(&self, round: u32) {
-        let longest = FIRST_BACKOFF.saturating_mul(1 << round.min(5)).min(self.client.settings.operation_timeout);
+        let longest =
+            FIRST_BACKOFF.saturating_mul(1 << round.min(5)).min(self.client.settings.operation_timeout);
         let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
         self.client.sleep(Duration::from_nanos(fastrand::u64(0..=nanos))).await;
     }
@@ -256,7 +257,9 @@ impl Counters {
     /// Does what follows a transaction that was applied.
     async fn applied_all(&self, items: &[CounterItem], plan: &Plan, seen: &[Seen], now: Timestamp) {
         for ((item, after), seen) in items.iter().zip(&plan.after).zip(seen) {
-            if !after.has_same_value(&seen.state) {
+            if after.has_same_value(&seen.state) {
+                self.remember(item, after);
+            } else {
                 self.applied(item, after, now).await;
             }
         }
@@ -310,10 +313,7 @@ fn transacted(
 
 /// Returns the highest value, and the limit, by which hits that change nothing require that a bucket
 /// is full. What it is below that makes no difference.
-fn full_bucket<'h>(
-    window: Window,
-    mut hits: impl Iterator<Item = &'h PendingHit>,
-) -> Option<(u128, u64)> {
+fn full_bucket<'h>(window: Window, mut hits: impl Iterator<Item = &'h PendingHit>) -> Option<(u128, u64)> {
     let Window::Bucket { .. } = window else { return None };
     hits.try_fold(None, |lowest: Option<(u128, u64)>, hit| {
         let limit = hit.bucket?.limit;

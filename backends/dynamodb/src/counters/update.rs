@@ -11,8 +11,8 @@ use limited_core::{
 
 use super::item::{BucketAttributes, ItemState};
 use crate::attributes::{
-    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, LIMIT, LOG, METADATA, OPENED_AT, TENANT_ID,
-    UPDATED_AT, USER_ID, WINDOW_ID,
+    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, LIMIT, LOG, METADATA, OPENED_AT,
+    TENANT_ID, UPDATED_AT, USER_ID, WINDOW_ID,
 };
 use crate::expression::Update;
 use crate::format::{expires_at, hex_128, timestamp};
@@ -234,7 +234,9 @@ impl Update {
         update.number(":count", new.value);
         let is_opened = seen.opened_at != new.opened_at;
         update.set.push(match window {
-            Window::FromFirstHit { .. } if !is_opened => "#expires = if_not_exists(#expires, :expires)".into(),
+            Window::FromFirstHit { .. } if !is_opened => {
+                "#expires = if_not_exists(#expires, :expires)".into()
+            }
             _ => "#expires = :expires".into(),
         });
         if let (Window::FromFirstHit { .. }, Some((start, meta)), true) = (window, &new.opened, is_opened) {
@@ -242,12 +244,14 @@ impl Update {
             update.name("#generation", WINDOW_ID);
             update.text(":generation", hex_128(meta.id.0));
             update.name("#note", METADATA);
-            update.values.insert(":note".into(), match &meta.metadata {
-                Some(metadata) => AttributeValue::S(metadata.to_string()),
-                None => AttributeValue::Null(true),
-            });
-            for (name, value) in
-                [("#opened", ":opened"), ("#generation", ":generation"), ("#note", ":note")]
+            update.values.insert(
+                ":note".into(),
+                match &meta.metadata {
+                    Some(metadata) => AttributeValue::S(metadata.to_string()),
+                    None => AttributeValue::Null(true),
+                },
+            );
+            for (name, value) in [("#opened", ":opened"), ("#generation", ":generation"), ("#note", ":note")]
             {
                 update.set.push(format!("{name} = {value}"));
             }

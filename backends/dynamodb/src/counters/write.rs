@@ -288,7 +288,12 @@ impl Counters {
         }
     }
 
-    pub(super) async fn attempt(&self, item: &CounterItem, mut update: Update, write: WriteId<'_>) -> Result<Attempt> {
+    pub(super) async fn attempt(
+        &self,
+        item: &CounterItem,
+        mut update: Update,
+        write: WriteId<'_>,
+    ) -> Result<Attempt> {
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);
         }

@@ -23,7 +23,11 @@ async fn hit_on_a_log_is_one_request_if_no_other_process_wrote_in_between() {
     }
     let other = wire.builder().build();
     assert!(other.increment(&counter, &Hit::new(1, 4), NOW).await.unwrap().counted);
-    assert_eq!(wire.take_operations(), [UPDATE, UPDATE], "it expected no log, and the condition returned one");
+    assert_eq!(
+        wire.take_operations(),
+        [UPDATE, UPDATE],
+        "it expected no log, and the condition returned one"
+    );
     let refused = backend.increment(&counter, &Hit::new(1, 4), NOW).await.unwrap();
     assert!(!refused.counted && refused.log.is_some());
     assert_eq!(wire.take_operations(), [UPDATE], "the failed condition confirms the refusal");

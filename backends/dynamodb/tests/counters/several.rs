@@ -136,7 +136,8 @@ async fn condition_is_checked_and_nothing_is_stored_for_it() {
     let block = Counter::new("", &key, Window::BLOCK).unwrap().with_bucket(quota);
     let decide = async |now: Timestamp| {
         let condition = Hit::new(0, now.as_nanos().into());
-        let states = backend.increment_all(&[(limit, Hit::new(1, 100)), (block, condition)], now).await.unwrap();
+        let states =
+            backend.increment_all(&[(limit, Hit::new(1, 100)), (block, condition)], now).await.unwrap();
         counted(&states)
     };
     for _ in 0..2 {
@@ -148,7 +149,9 @@ async fn condition_is_checked_and_nothing_is_stored_for_it() {
     assert_eq!(backend.get(&block, NOW).await.unwrap().value, 0);
     let (cost, floor) = (60_000_000_000, u128::from(NOW.as_nanos()));
     let other = wire.builder().build();
-    assert!(other.increment(&block, &Hit::new(cost, floor + cost).with_floor(floor), NOW).await.unwrap().counted);
+    assert!(
+        other.increment(&block, &Hit::new(cost, floor + cost).with_floor(floor), NOW).await.unwrap().counted
+    );
     wire.clear();
     assert_eq!(decide(NOW).await, [true, false], "another process has blocked the key");
     assert_eq!(wire.take_operations(), [TRANSACTION]);
@@ -172,7 +175,8 @@ async fn sixty_four_tasks_on_overlapping_sets_admit_exactly_the_limit() {
                 tokio::spawn(async move {
                     let mut admitted = 0;
                     for number in 0..3 {
-                        let states = hit_all(&backend, window, sets[(task + number) % 4], 1, 50).await.unwrap();
+                        let states =
+                            hit_all(&backend, window, sets[(task + number) % 4], 1, 50).await.unwrap();
                         admitted += usize::from(states.iter().all(|state| state.counted));
                     }
                     admitted
@@ -238,7 +242,8 @@ async fn caller_that_no_longer_polls_does_not_stop_the_others() {
     let window = Window::aligned(NOW, MINUTE);
     let mut kept = Box::pin(hit_all(&backend, window, &["a", "b"], 1, 9));
     let _ = futures_util::poll!(&mut kept);
-    let states = tokio::time::timeout(Duration::from_secs(9), hit_all(&backend, window, &["b", "c"], 1, 9)).await;
+    let states =
+        tokio::time::timeout(Duration::from_secs(9), hit_all(&backend, window, &["b", "c"], 1, 9)).await;
     assert_eq!(states.expect("it does not wait for the other").unwrap()[0].value, 2);
     let single = tokio::time::timeout(Duration::from_secs(9), hit_all(&backend, window, &["a"], 1, 9)).await;
     assert_eq!(single.unwrap().unwrap()[0].value, 2);
@@ -266,7 +271,8 @@ async fn cancelled_transaction_that_waits_is_not_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn transaction_with_a_lost_response_counts_once() {
-    for (window, forgets_tokens) in windows().into_iter().flat_map(|window| [(window, false), (window, true)]) {
+    for (window, forgets_tokens) in windows().into_iter().flat_map(|window| [(window, false), (window, true)])
+    {
         let wire = Wire::new();
         let backend = wire.backend().await;
         if forgets_tokens {
@@ -313,7 +319,7 @@ async fn conflict_or_throttle_in_any_reason_is_tried_again_and_then_throttled() 
     ] {
         let wire = Wire::new();
         let backend = wire.backend().await;
-        wire.push_faults([Fault::Canceled(codes); 3]);
+        (0..3).for_each(|_| wire.push_fault_on(TRANSACTION, Fault::Canceled(codes)));
         assert_eq!(counted(&hit_all(&backend, window, &["a", "b"], 1, 9).await.unwrap()), [true, true]);
         assert_eq!(wire.count(TRANSACTION), 4, "{codes:?}");
         wire.clear();
@@ -356,9 +362,8 @@ async fn sliding_hits_read_their_previous_windows_until_these_are_closed() {
     let backend = wire.backend().await;
     let keys = [Key::from("a"), Key::from("b")];
     let decide = async |now: Timestamp| {
-        let hit = |key| {
-            (Counter::new("", key, Window::aligned(now, MINUTE)).unwrap().sliding(), Hit::new(1, 2))
-        };
+        let hit =
+            |key| (Counter::new("", key, Window::aligned(now, MINUTE)).unwrap().sliding(), Hit::new(1, 2));
         let hits: Vec<_> = keys.iter().map(hit).collect();
         backend.increment_all(&hits, now).await.unwrap()
     };
