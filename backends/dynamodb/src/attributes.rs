@@ -29,6 +29,8 @@ pub(crate) const OPENED_AT: &str = "OpenedAt";
 pub(crate) const WINDOW_ID: &str = "Generation";
 /// The metadata of a window from the first hit.
 pub(crate) const METADATA: &str = "Note";
+/// The hits of a log: their times and costs.
+pub(crate) const LOG: &str = "Log";
 /// The prefix of the name of every writer's slot.
 pub(crate) const SLOT_PREFIX: &str = "Writer_";
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    LeaseStatus, Owner, Record, Result, Timestamp, WindowId, async_trait,
+    LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait,
 };
 
 use crate::claims::Claims;
@@ -55,6 +55,18 @@ impl fmt::Debug for DynamoDbBackend {
 impl Backend for DynamoDbBackend {
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.counters.increment(counter, hit, now).await
+    }
+
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        self.counters.increment_all(hits, now).await
+    }
+
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        self.counters.refund(counter, refund, now).await
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

@@ -13,9 +13,13 @@ pub enum Operation {
     UpdateItem,
     /// `DeleteItem`: a reset of a counter. Consumes write units.
     DeleteItem,
+    /// `TransactWriteItems`: hits on several counters, all or none. Consumes write units: two for
+    /// each that a write of the same item would consume.
+    TransactWriteItems,
     /// `Query`: a page of an index. Consumes read units.
     Query,
-    /// `BatchGetItem`: consistent reads of the items on a page of an index. Consumes read units.
+    /// `BatchGetItem`: consistent reads of the items on a page of an index, or of several counters.
+    /// Consumes read units.
     BatchGetItem,
 }
 
@@ -26,6 +30,7 @@ impl Operation {
             Self::GetItem => "GetItem",
             Self::UpdateItem => "UpdateItem",
             Self::DeleteItem => "DeleteItem",
+            Self::TransactWriteItems => "TransactWriteItems",
             Self::Query => "Query",
             Self::BatchGetItem => "BatchGetItem",
         }
@@ -33,7 +38,7 @@ impl Operation {
 
     /// Returns whether its units are write units. Otherwise they are read units.
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::UpdateItem | Self::DeleteItem)
+        matches!(self, Self::UpdateItem | Self::DeleteItem | Self::TransactWriteItems)
     }
 }
 

@@ -13,19 +13,21 @@ use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_continuous_backups::UpdateContinuousBackupsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    ConsumedCapacity, KeysAndAttributes, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
-    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TableDescription,
-    TimeToLiveSpecification, TimeToLiveStatus,
+    CancellationReason, ConditionCheck, ConsumedCapacity, KeysAndAttributes,
+    PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TableDescription, TimeToLiveSpecification, TimeToLiveStatus,
+    TransactWriteItem, Update as TransactUpdate,
 };
 use aws_smithy_async::rt::sleep::{AsyncSleep, default_async_sleep};
 use limited_core::{BackendError, Cause, Result};
 
 use crate::attributes::{EXPIRES_AT, Item};
 use crate::capacity::{CapacityObserver, Consumed, Operation};
-use crate::error::backend_error;
+use crate::error::{backend_error, reason_error};
 use crate::expression::Update;
 use crate::format::WindowTimeFormat;
 use crate::index::{ClaimIndex, Index};
@@ -60,6 +62,35 @@ pub(crate) enum UpdateOutcome {
     /// The condition failed. The item as it is; `None` if there is none, or if the server does not
     /// support `ReturnValuesOnConditionCheckFailure`.
     ConditionFailed(Option<Item>),
+}
+
+/// One item of a transaction: its key, and the update or the condition alone.
+pub(crate) struct TransactedItem {
+    pub(crate) key: Item,
+    /// Without `set` and `remove`, the transaction checks the condition alone.
+    pub(crate) update: Update,
+}
+
+/// The outcome of a transaction.
+pub(crate) enum TransactionOutcome {
+    /// All updates were applied.
+    Applied,
+    /// None was. Why, for each item.
+    Canceled(Vec<Canceled>),
+}
+
+/// Why one item cancelled a transaction.
+#[derive(Debug)]
+pub(crate) enum Canceled {
+    /// It did not.
+    Not,
+    /// Its condition failed. The item as it is; `None` if there is none, or if the server does not
+    /// support `ReturnValuesOnConditionCheckFailure`.
+    ConditionFailed(Option<Item>),
+    /// Another write to it was in progress, or it is throttled. Trying again may help.
+    Busy(BackendError),
+    /// Any other reason.
+    Failed(BackendError),
 }
 
 /// The error of an update.
@@ -136,6 +167,64 @@ impl Client {
             }
             Err(error) => Err(UpdateError::new(error, table)),
         }
+    }
+
+    /// Writes several items, all or none.
+    ///
+    /// The SDK repeats the request with one token, and DynamoDB applies a token once within ten
+    /// minutes.
+    pub(crate) async fn transact_write_items(
+        &self,
+        table: &str,
+        items: Vec<TransactedItem>,
+    ) -> Result<TransactionOutcome> {
+        let sizes = items.len();
+        let items: Result<Vec<_>> = items.into_iter().map(|item| transact_item(table, item)).collect();
+        let token = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let request = self
+            .sdk
+            .transact_write_items()
+            .set_transact_items(Some(items?))
+            .client_request_token(token)
+            .set_return_consumed_capacity(self.return_capacity());
+        match request.customize().config_override(self.overrides.clone()).send().await {
+            Ok(output) => {
+                self.record_capacity(table, Operation::TransactWriteItems, output.consumed_capacity());
+                Ok(TransactionOutcome::Applied)
+            }
+            Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
+                let TransactWriteItemsError::TransactionCanceledException(error) = error.into_err() else {
+                    return Err(unexplained());
+                };
+                let message = error.message.unwrap_or_default();
+                let reasons = error.cancellation_reasons.unwrap_or_default();
+                if reasons.len() != sizes {
+                    return Err(unexplained());
+                }
+                let reasons: Vec<_> =
+                    reasons.into_iter().map(|reason| canceled(reason, &message, table)).collect();
+                self.record_canceled(table, &reasons);
+                Ok(TransactionOutcome::Canceled(reasons))
+            }
+            Err(error) => Err(backend_error(error, table)),
+        }
+    }
+
+    /// Reads items of one table consistently, each for itself. Returns those that exist, and the
+    /// keys that DynamoDB has not processed.
+    pub(crate) async fn read_items(&self, table: &str, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        let request = self
+            .sdk
+            .batch_get_item()
+            .request_items(table, keys.build().map_err(build_error)?)
+            .set_return_consumed_capacity(self.return_capacity());
+        let response = request.customize().config_override(self.overrides.clone()).send().await;
+        let output = response.map_err(|error| backend_error(error, table))?;
+        self.record_capacity(table, Operation::BatchGetItem, output.consumed_capacity());
+        let items = output.responses.unwrap_or_default().into_values().flatten().collect();
+        let unprocessed = output.unprocessed_keys.unwrap_or_default();
+        Ok((items, unprocessed.into_values().flat_map(|keys| keys.keys).collect()))
     }
 
     /// Deletes an item, if it exists and meets the condition, which may be empty.
@@ -306,6 +395,20 @@ impl Client {
         }
     }
 
+    /// Reports the estimated cost of a transaction that was cancelled: two units for each started
+    /// kilobyte of each item.
+    fn record_canceled(&self, table: &str, reasons: &[Canceled]) {
+        if let Some(observer) = &self.settings.capacity_observer {
+            let units = reasons.iter().map(|reason| match reason {
+                Canceled::ConditionFailed(item) => 2 * write_units(item.as_ref()),
+                _ => 2,
+            });
+            let units = f64::from(units.sum::<u32>());
+            let operation = Operation::TransactWriteItems;
+            observer.observe(&Consumed { operation, units, is_estimated: true, table });
+        }
+    }
+
     /// Reports the estimated cost of a write whose condition failed: the size of the item that it
     /// left as it was.
     fn record_failed_write(&self, table: &str, operation: Operation, item: Option<&Item>) {
@@ -314,6 +417,53 @@ impl Client {
             observer.observe(&Consumed { operation, units, is_estimated: true, table });
         }
     }
+}
+
+fn transact_item(table: &str, item: TransactedItem) -> Result<TransactWriteItem> {
+    let TransactedItem { key, update } = item;
+    let (expression, condition) = (update.expression(), update.condition());
+    let values = (!update.values.is_empty()).then_some(update.values);
+    let old = ReturnValuesOnConditionCheckFailure::AllOld;
+    let builder = TransactWriteItem::builder();
+    Ok(if expression.is_empty() {
+        let check = ConditionCheck::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(old);
+        builder.condition_check(check.build().map_err(build_error)?).build()
+    } else {
+        let update = TransactUpdate::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(expression)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(old);
+        builder.update(update.build().map_err(build_error)?).build()
+    })
+}
+
+fn canceled(reason: CancellationReason, message: &str, table: &str) -> Canceled {
+    match reason.code.as_deref() {
+        None | Some("None") => Canceled::Not,
+        Some("ConditionalCheckFailed") => Canceled::ConditionFailed(reason.item),
+        Some(code) => {
+            let error = reason_error(code, reason.message.as_deref().unwrap_or(message), table);
+            match error {
+                BackendError::Throttled(_) => Canceled::Busy(error),
+                _ => Canceled::Failed(error),
+            }
+        }
+    }
+}
+
+/// Returns the error for a cancelled transaction whose reasons are missing.
+fn unexplained() -> BackendError {
+    BackendError::Other("DynamoDB cancelled the transaction and did not report a reason for each item".into())
 }
 
 /// Returns the error for a request of which a part is missing.

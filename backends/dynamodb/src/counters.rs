@@ -3,9 +3,16 @@
 mod bucket_batch;
 mod cache;
 mod item;
+mod log;
+mod refund;
+mod several;
+mod step;
+mod transaction;
+mod turns;
 mod update;
 mod write;
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,12 +20,17 @@ use std::time::Duration;
 use limited_core::bucket::{self, StoredBucket};
 use limited_core::coalesce::{PendingHit, WriteCoalescer};
 use limited_core::{
-    BackendError, Counter, CounterState, Escaped, Hit, Result, Timestamp, Window, WindowId, WindowLength,
-    has_passed, retained_until, sliding,
+    BackendError, Counter, CounterState, Escaped, Hit, Refund, Result, Timestamp, Window, WindowId,
+    WindowLength, has_passed, retained_until, sliding,
 };
 
 use self::cache::ValueCache;
 use self::item::{CounterItem, ItemKey, ItemState, PreviousItem};
+use self::several::Batches;
+use self::step::is_past;
+use self::transaction::PendingHits;
+use self::turns::Turns;
+use self::write::panicked;
 use crate::WindowTimeFormat;
 use crate::attributes::SLOT_PREFIX;
 use crate::client::Client;
@@ -29,10 +41,17 @@ use crate::expression::Update;
 /// write would need a read meanwhile.
 const MAX_WRITE_TIME: Duration = Duration::from_secs(1);
 
+/// How many logs are remembered. Each holds up to 512 hits.
+const LOGS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+
 /// The counters of a table, and one writer to them.
 pub(crate) struct Counters {
     client: Arc<Client>,
     queues: WriteCoalescer<ItemKey>,
+    /// The transactions that wait for their turn.
+    batches: Batches,
+    /// The order of all writes.
+    turns: Arc<Turns>,
     /// The name of this writer's slot in every item.
     writer_slot: String,
     /// The number of the last write.
@@ -41,6 +60,10 @@ pub(crate) struct Counters {
     closed_windows: ValueCache<u128>,
     /// The last known states of buckets.
     last_buckets: ValueCache<StoredBucket>,
+    /// The last known states of logs.
+    last_logs: ValueCache<ItemState>,
+    /// The last known states of other windows.
+    last_windows: ValueCache<ItemState>,
     /// The one window length of a table that stores no lengths.
     only_length: OnceLock<WindowLength>,
 }
@@ -50,10 +73,14 @@ impl Counters {
         Self {
             client,
             queues: WriteCoalescer::default(),
+            batches: Batches::default(),
+            turns: Arc::default(),
             writer_slot: format!("{SLOT_PREFIX}{:012x}", fastrand::u64(..1 << 48)),
             last_number: AtomicU64::new(0),
             closed_windows: ValueCache::new(),
             last_buckets: ValueCache::new(),
+            last_logs: ValueCache::with_capacity(LOGS_REMEMBERED),
+            last_windows: ValueCache::new(),
             only_length: OnceLock::new(),
         }
     }
@@ -65,17 +92,17 @@ impl Counters {
         now: Timestamp,
     ) -> Result<CounterState> {
         let quota = bucket::quota(counter)?;
-        let key = self.key(counter)?;
+        let (window, skew) = (counter.window(), self.client.settings.max_clock_skew);
+        if is_past(window, now, skew) {
+            return Ok(ItemState::default().counter_state(false, 0, window));
+        }
+        let item = self.item(counter)?;
+        let key = item.key.clone();
         let previous = self.previous_item(counter)?;
         let cached = previous.map_or(Some(0), |item| self.cached_count(&item.key, now));
         let hit = match cached {
             Some(count) => PendingHit::new(&sliding::with_previous(hit, count, counter.window(), now), now),
             None => PendingHit::new(hit, now).without_previous(),
-        };
-        let item = CounterItem {
-            key: key.clone(),
-            window: counter.window(),
-            dimensions: counter.dimensions().map(|dimensions| (counter.key().to_owned(), dimensions.clone())),
         };
         let counters = Arc::clone(self);
         let write = move |hits| counters.write(item, hits);
@@ -84,6 +111,55 @@ impl Counters {
             Some(count) => state.with_previous(count),
             None => state,
         })
+    }
+
+    /// Counts several hits, all or none.
+    pub(crate) async fn increment_all(
+        self: &Arc<Self>,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        limited_core::several::check(hits)?;
+        if let [(counter, hit)] = hits {
+            return Ok(vec![self.increment(counter, hit, now).await?]);
+        }
+        let mut sorted = Vec::with_capacity(hits.len());
+        for (index, (counter, hit)) in hits.iter().enumerate() {
+            let quota = bucket::quota(counter)?;
+            let hit = PendingHit::new(hit, now).with_bucket(quota);
+            let hit = if counter.is_sliding() { hit.without_previous() } else { hit };
+            sorted.push((self.item(counter)?, hit, index));
+        }
+        if sorted.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Equal sets in any order are one set.
+        sorted.sort_by(|(one, ..), (other, ..)| one.key.cmp(&other.key));
+        let keys: Arc<[ItemKey]> = sorted.iter().map(|(item, ..)| item.key.clone()).collect();
+        let order: Vec<usize> = sorted.iter().map(|(.., index)| *index).collect();
+        let (items, pending): (Vec<_>, Vec<_>) = sorted.into_iter().map(|(item, hit, _)| (item, hit)).unzip();
+        let counters = Arc::clone(self);
+        let write = move |mut requests: Vec<PendingHits>| async move {
+            counters.write_all(&items, &mut requests).await
+        };
+        let states = self.batches.submit(&self.turns, keys, PendingHits(pending), write).await?;
+        let mut states: Vec<_> = order.into_iter().zip(states).collect();
+        states.sort_by_key(|(index, _)| *index);
+        Ok(states.into_iter().map(|(_, state)| state).collect())
+    }
+
+    /// Returns part of a charge to the counter that was charged.
+    pub(crate) async fn refund(
+        self: &Arc<Self>,
+        counter: &Counter<'_>,
+        refund: &Refund,
+        now: Timestamp,
+    ) -> Result<CounterState> {
+        let quota = bucket::quota(counter)?;
+        let item = CounterItem { dimensions: None, ..self.item(counter)? };
+        let (counters, refund, key) = (Arc::clone(self), *refund, item.key.clone());
+        let write = async move { counters.write_refund(&item, quota, &refund, now).await };
+        self.turns.run(&key, write).await.unwrap_or_else(|| Err(panicked()))
     }
 
     pub(crate) async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
@@ -100,6 +176,7 @@ impl Counters {
             Window::Aligned { start, length } if has_passed(retained_until(start, length, skew), now) => {
                 ItemState::default()
             }
+            window if is_past(window, now, skew) => ItemState::default(),
             _ => self.read(&self.key(counter)?, window).await?.live(window, quota, now, skew),
         };
         Ok(state.counter_state(false, state.value, window).with_previous(previous))
@@ -115,7 +192,18 @@ impl Counters {
         // deleted.
         self.closed_windows.reset(&key);
         self.last_buckets.remove(&key);
+        self.last_logs.remove(&key);
+        self.last_windows.remove(&key);
         result
+    }
+
+    /// Returns the item of a counter.
+    fn item(&self, counter: &Counter<'_>) -> Result<CounterItem> {
+        Ok(CounterItem {
+            key: self.key(counter)?,
+            window: counter.window(),
+            dimensions: counter.dimensions().map(|dimensions| (counter.key().to_owned(), dimensions.clone())),
+        })
     }
 
     /// Returns the item of the window before, if the counter is sliding and there is one.

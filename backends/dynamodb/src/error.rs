@@ -62,6 +62,23 @@ where
     kind(Cause::with_source(message, error))
 }
 
+/// Returns the error for the reason of a cancelled transaction.
+pub(crate) fn reason_error(code: &str, message: &str, table: &str) -> BackendError {
+    // The codes of reasons differ from those of errors.
+    let code = match code {
+        "TransactionConflict" => "TransactionConflictException",
+        "ProvisionedThroughputExceeded" => "ProvisionedThroughputExceededException",
+        "ThrottlingError" => "ThrottlingException",
+        "ValidationError" => "ValidationException",
+        "ItemCollectionSizeLimitExceeded" => "ItemCollectionSizeLimitExceededException",
+        "AccessDenied" => "AccessDeniedException",
+        "ResourceNotFound" => "ResourceNotFoundException",
+        code => code,
+    };
+    let (kind, message) = by_code(Some(code), Some(message), &[], table);
+    kind(message.into())
+}
+
 fn by_code(
     code: Option<&str>,
     message: Option<&str>,
@@ -75,7 +92,8 @@ fn by_code(
             let beginning = format!("the table `{table}` accepts no more requests at the moment");
             (BackendError::Throttled, format!("{beginning}: {reasons}{message}"))
         }
-        "TransactionConflictException" => (
+        // The second is the same transaction, by its token.
+        "TransactionConflictException" | "TransactionInProgressException" => (
             BackendError::Throttled,
             format!("a transaction is changing the same item of the table `{table}`; try again: {message}"),
         ),

@@ -6,6 +6,8 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 /// The header by which DynamoDB requests a wait, in milliseconds.
 const RETRY_AFTER: &str = "x-amz-retry-after";
@@ -33,6 +35,7 @@ impl Retries {
             .retry_config(retries)
             .timeout_config(timeouts)
             .retry_partition(partition)
+            .retry_classifier(Conflicts)
             .retry_classifier(NoLongWaits { max_backoff })
     }
 
@@ -43,6 +46,28 @@ impl Retries {
     /// DynamoDB has responded that nothing was counted.
     fn max_backoff(self) -> Duration {
         self.operation_timeout / 2 / self.max_attempts.saturating_sub(1).max(1)
+    }
+}
+
+/// Repeats a write that met a transaction on the same item. The SDK does not, and the transaction
+/// ends soon.
+#[derive(Debug)]
+struct Conflicts;
+
+impl ClassifyRetry for Conflicts {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error =
+            context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        let code =
+            error.and_then(|error| error.downcast_ref::<UpdateItemError>()).and_then(|error| error.code());
+        match code {
+            Some("TransactionConflictException") => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "conflicts with transactions"
     }
 }
 

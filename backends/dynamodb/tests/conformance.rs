@@ -37,6 +37,7 @@ impl Harness for OverWire {
         let wire = Wire::new();
         if self.hides_old_items {
             wire.hide_old_items();
+            wire.forget_tokens();
         }
         let backend = backend(client(&wire));
         self.wires.lock().unwrap().push((backend.table_name().to_owned(), wire));
@@ -47,12 +48,16 @@ impl Harness for OverWire {
         RUNTIME.block_on(future)
     }
 
+    fn increments_all_at_once(&self) -> bool {
+        true
+    }
+
     fn lose_next_response(&self, backend: &DynamoDbBackend) -> bool {
         let wires = self.wires.lock().unwrap();
         let (_, wire) =
             wires.iter().find(|(table, _)| table == backend.table_name()).expect("the backend of a wire");
-        // Hits and every change of a claim are updates.
-        for write in ["UpdateItem", "DeleteItem"] {
+        // Hits and every change of a claim are updates, and hits on several counters a transaction.
+        for write in ["UpdateItem", "DeleteItem", "TransactWriteItems"] {
             wire.push_fault_on(write, Fault::CutAfter);
         }
         true
@@ -70,6 +75,10 @@ impl Harness for OverTcp {
         backend(tcp_client(&ENDPOINT))
     }
 
+    fn increments_all_at_once(&self) -> bool {
+        true
+    }
+
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         RUNTIME.block_on(future)
     }
@@ -83,7 +92,8 @@ mod over_the_wire {
     );
 }
 
-/// Some servers do not return the item for which a condition failed.
+/// Some servers do not return the item for which a condition failed, and ignore the tokens of
+/// transactions.
 mod with_hidden_items {
     limited_core::conformance_tests!(
         super::OverWire { hides_old_items: true, ..super::OverWire::default() },

@@ -23,13 +23,17 @@ struct State<V> {
     latest: Timestamp,
 }
 
-impl<V: Copy> ValueCache<V> {
+impl<V: Clone> ValueCache<V> {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { values: LruCache::new(CAPACITY), resets: 0, latest: Timestamp::EPOCH }))
+        Self::with_capacity(CAPACITY)
+    }
+
+    pub(super) fn with_capacity(capacity: NonZeroUsize) -> Self {
+        Self(Mutex::new(State { values: LruCache::new(capacity), resets: 0, latest: Timestamp::EPOCH }))
     }
 
     pub(super) fn get(&self, key: &ItemKey) -> Option<V> {
-        self.state().values.get(key).copied()
+        self.state().values.get(key).cloned()
     }
 
     /// Returns the value, unless it may have been cached by a clock that was wrong.
@@ -45,7 +49,7 @@ impl<V: Copy> ValueCache<V> {
             state.latest = now;
         }
         state.latest = state.latest.max(now);
-        state.values.get(key).copied()
+        state.values.get(key).cloned()
     }
 
     pub(super) fn put(&self, key: ItemKey, value: V) {

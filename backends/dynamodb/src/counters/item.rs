@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use limited_core::bucket::StoredBucket;
 use limited_core::{
-    BucketQuota, Counter, CounterState, Dimensions, Result, Timestamp, Window, WindowId, WindowMeta,
-    has_ended, is_ahead,
+    BucketQuota, Counter, CounterState, Dimensions, HitLog, Result, Timestamp, Window, WindowId, WindowMeta,
+    has_ended, has_passed, is_ahead,
 };
 
 use crate::attributes::{
-    CAPACITY, COUNT, IDENTIFIER, Item, LIMIT, METADATA, OPENED_AT, SLOT_PREFIX, WINDOW_ID, WINDOW_TIME,
-    key_attributes, number, time, unreadable,
+    CAPACITY, COUNT, IDENTIFIER, Item, LIMIT, LOG, METADATA, OPENED_AT, SLOT_PREFIX, WINDOW_ID, WINDOW_TIME,
+    key_attributes, number, text, time, unreadable,
 };
 use crate::format::{WindowTimeFormat, identifier, window_time};
 
@@ -19,7 +19,7 @@ use crate::format::{WindowTimeFormat, identifier, window_time};
 const MAX_IDENTIFIER_BYTES: usize = 2048;
 
 /// The key of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ItemKey {
     identifier: String,
     window_time: String,
@@ -35,6 +35,14 @@ impl ItemKey {
 
     pub(super) fn attributes(&self) -> Item {
         key_attributes((IDENTIFIER, &self.identifier), (WINDOW_TIME, &self.window_time))
+    }
+
+    /// Returns whether this is the key of an item.
+    pub(super) fn is_of(&self, item: &Item) -> bool {
+        let is = |name, expected: &str| {
+            item.get(name).and_then(|value| value.as_s().ok()).is_some_and(|value| value == expected)
+        };
+        is(IDENTIFIER, &self.identifier) && is(WINDOW_TIME, &self.window_time)
     }
 }
 
@@ -69,11 +77,16 @@ pub(super) struct ItemState {
     /// [`converted`](Self::converted) in that of another quota.
     pub(super) value: u128,
     pub(super) exists: bool,
+    /// The count, as the item has it.
+    pub(super) count: Option<u128>,
+    /// The hits of a log, and the text that the item has of them.
+    pub(super) log: HitLog,
+    pub(super) log_text: Option<String>,
     /// The attributes of a bucket, as the item has them.
     pub(super) bucket: BucketAttributes,
     /// How far the clock that wrote a bucket is ahead, at least.
-    clock_lead: Duration,
-    opened: Option<(Timestamp, Arc<WindowMeta>)>,
+    pub(super) clock_lead: Duration,
+    pub(super) opened: Option<(Timestamp, Arc<WindowMeta>)>,
     /// When the first hit opened the window, as the item has it.
     pub(super) opened_at: Option<String>,
     /// Each writer's slot: the number of its last write.
@@ -117,17 +130,32 @@ impl ItemState {
             let metadata = string(METADATA).map(|metadata| Arc::from(metadata.as_str()));
             Ok((start, Arc::new(WindowMeta { id, metadata })))
         });
+        let log_text = match window {
+            Window::Log { .. } => text(item, LOG)?,
+            _ => None,
+        };
+        let log = log_text.map(|text| text.parse().map_err(|_| unreadable(LOG))).transpose()?;
         let slots = item.iter().filter(|(name, _)| name.starts_with(SLOT_PREFIX));
         let slots = slots.filter_map(|(name, value)| Some((name.clone(), value.as_n().ok()?.parse().ok()?)));
         Ok(Self {
             value: count.unwrap_or_default(),
             exists: true,
+            count,
+            log: log.unwrap_or_default(),
+            log_text: log_text.map(str::to_owned),
             bucket,
             clock_lead: Duration::ZERO,
             opened: opened.transpose()?,
             opened_at: string(OPENED_AT).cloned(),
             slots: slots.collect(),
         })
+    }
+
+    /// Returns the state to remember: other writers change their slots.
+    pub(super) fn without_slots(&self) -> Self {
+        let mut state = self.clone();
+        state.slots = Vec::new();
+        state
     }
 
     /// Returns the number of the last write of this writer.
@@ -151,6 +179,13 @@ impl ItemState {
                 // A bucket that is full is the same as an absent one.
                 if is_full { Self { value: 0, ..live } } else { live }
             }
+            (Window::Log { length }, _) => {
+                let mut live = self;
+                live.log.expire(length, now, skew);
+                live.value = live.log.value(length, now);
+                live
+            }
+            (Window::Span { end, .. }, _) if has_passed(end.saturating_add(skew), now) => Self::default(),
             _ if self.has_ended(window, now, skew) => Self { slots: self.slots, ..Self::default() },
             _ => self,
         }
@@ -189,6 +224,13 @@ impl ItemState {
             (Window::Aligned { start, .. } | Window::Span { start, .. }, _) => state.with_start(start),
             (Window::FromFirstHit { .. }, Some((start, meta))) => {
                 state.with_start(*start).with_meta(Arc::clone(meta))
+            }
+            (Window::Log { .. }, _) => {
+                let state = match self.log.newest() {
+                    Some(newest) => state.with_start(newest),
+                    None => state,
+                };
+                if counted { state } else { state.with_log(Arc::new(self.log.clone())) }
             }
             (Window::Bucket { .. }, _) if !counted => state.with_clock_lead(self.clock_lead),
             _ => state,

@@ -5,12 +5,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use limited_core::bucket::StoredBucket;
 use limited_core::coalesce::{MergedHit, PendingHit};
-use limited_core::{BackendError, BucketQuota, Dimensions, Result, Timestamp, WindowId, WindowLength};
+use limited_core::{
+    BackendError, BucketQuota, Dimensions, Result, Timestamp, Window, WindowId, WindowLength,
+};
 
-use super::item::BucketAttributes;
+use super::item::{BucketAttributes, ItemState};
 use crate::attributes::{
-    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, LIMIT, METADATA, OPENED_AT, TENANT_ID,
-    UPDATED_AT, USER_ID, WINDOW_ID,
+    BUCKET_KEY, CAPACITY, COUNT, CREATED_AT, EXPIRES_AT, IP_ADDRESS, LIMIT, LOG, METADATA, OPENED_AT,
+    TENANT_ID, UPDATED_AT, USER_ID, WINDOW_ID,
 };
 use crate::expression::Update;
 use crate::format::{expires_at, hex_128, timestamp};
@@ -50,6 +52,18 @@ pub(super) enum ExpectedWindow {
     /// A window from the first hit that has ended, or that a wrong clock opened. When it was
     /// opened, as the item has it.
     Ended(Option<String>),
+}
+
+/// What a refund expects of the item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedRefund {
+    /// An aligned window or a span, with a count.
+    Window,
+    /// A bucket that a hit of this quota wrote, at most this value. A higher one is that of a wrong
+    /// clock.
+    Bucket { quota: BucketQuota, highest: u128 },
+    /// A window from the first hit with this id, which is open.
+    Open(WindowId, OpenedWithin),
 }
 
 /// When a window from the first hit was opened if it is open: both times are included.
@@ -197,19 +211,169 @@ impl Update {
         update.number(":count", new.value);
         update.set.push("#expires = :expires".into());
         update.quota(new.quota);
-        for (short, old) in [
-            ("count", old.count),
-            ("limit", old.limit.map(u128::from)),
-            ("capacity", old.capacity.map(u128::from)),
-        ] {
-            let condition = match old {
-                Some(old) => {
-                    update.number(&format!(":old_{short}"), old);
-                    format!("#{short} = :old_{short}")
-                }
-                None => format!("attribute_not_exists(#{short})"),
-            };
-            update.conditions.push(condition);
+        update.expect_bucket(old);
+        Ok(update)
+    }
+
+    /// Returns the update that replaces an item by `new`, if it is as seen; an error for numbers that
+    /// DynamoDB cannot store.
+    pub(super) fn replace(
+        window: Window,
+        seen: &ItemState,
+        new: &ItemState,
+        expiry: Timestamp,
+        write: WriteId<'_>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        if let (Window::Bucket { .. }, Some(stored)) = (window, new.bucket.stored()) {
+            return Self::replace_bucket(seen.bucket, stored, expiry, write, now);
+        }
+        let mut update = Self::of_value(new.value, expiry, write, now)?;
+        update.expect(window, seen);
+        update.set.push("#count = :count".into());
+        update.number(":count", new.value);
+        let is_opened = seen.opened_at != new.opened_at;
+        update.set.push(match window {
+            Window::FromFirstHit { .. } if !is_opened => {
+                "#expires = if_not_exists(#expires, :expires)".into()
+            }
+            _ => "#expires = :expires".into(),
+        });
+        if let (Window::FromFirstHit { .. }, Some((start, meta)), true) = (window, &new.opened, is_opened) {
+            update.text(":opened", timestamp(*start));
+            update.name("#generation", WINDOW_ID);
+            update.text(":generation", hex_128(meta.id.0));
+            update.name("#note", METADATA);
+            update.values.insert(
+                ":note".into(),
+                match &meta.metadata {
+                    Some(metadata) => AttributeValue::S(metadata.to_string()),
+                    None => AttributeValue::Null(true),
+                },
+            );
+            for (name, value) in [("#opened", ":opened"), ("#generation", ":generation"), ("#note", ":note")]
+            {
+                update.set.push(format!("{name} = {value}"));
+            }
+        }
+        if let (Window::Log { .. }, Some(text)) = (window, &new.log_text) {
+            update.text(":log", text.as_str());
+            update.set.push("#log = :log".into());
+        }
+        Ok(update)
+    }
+
+    /// Returns the condition that an item is as seen.
+    pub(super) fn unchanged(window: Window, seen: &ItemState) -> Self {
+        let mut condition = Self::default();
+        condition.name("#count", COUNT);
+        match window {
+            Window::Bucket { .. } => {
+                condition.name("#limit", LIMIT);
+                condition.name("#capacity", CAPACITY);
+                condition.expect_bucket(seen.bucket);
+            }
+            _ => condition.expect(window, seen),
+        }
+        condition
+    }
+
+    /// Returns the condition that a bucket is absent or at most this value, in the unit of a limit.
+    pub(super) fn bucket_at_most(value: u128, limit: u64) -> Self {
+        let mut condition = Self::default();
+        condition.name("#count", COUNT);
+        condition.name("#limit", LIMIT);
+        condition.number(":limit", limit);
+        condition.number(":highest", value.min(TOO_LARGE - 1));
+        condition
+            .conditions
+            .push("(attribute_not_exists(#count) OR (#limit = :limit AND #count <= :highest))".into());
+        condition
+    }
+
+    /// Adds the condition that an item other than a bucket is as seen.
+    fn expect(&mut self, window: Window, seen: &ItemState) {
+        self.expect_number("count", seen.count);
+        let (short, name, text) = match window {
+            Window::FromFirstHit { .. } => ("opened", OPENED_AT, &seen.opened_at),
+            Window::Log { .. } => ("log", LOG, &seen.log_text),
+            _ => return,
+        };
+        self.name(&format!("#{short}"), name);
+        let condition = match text {
+            Some(text) => {
+                self.text(&format!(":old_{short}"), text.as_str());
+                format!("#{short} = :old_{short}")
+            }
+            None => format!("attribute_not_exists(#{short})"),
+        };
+        self.conditions.push(condition);
+    }
+
+    /// Adds the condition that a bucket is as seen.
+    fn expect_bucket(&mut self, seen: BucketAttributes) {
+        self.expect_number("count", seen.count);
+        self.expect_number("limit", seen.limit.map(u128::from));
+        self.expect_number("capacity", seen.capacity.map(u128::from));
+    }
+
+    fn expect_number(&mut self, short: &str, seen: Option<u128>) {
+        let condition = match seen {
+            Some(seen) => {
+                self.number(&format!(":old_{short}"), seen);
+                format!("#{short} = :old_{short}")
+            }
+            None => format!("attribute_not_exists(#{short})"),
+        };
+        self.conditions.push(condition);
+    }
+
+    /// Returns the update of a refund of `amount` that expects this of the item; an error for
+    /// numbers that DynamoDB cannot store.
+    ///
+    /// The expectation is that of a hit that adds to a value. The value is at least the amount.
+    pub(super) fn refund(
+        amount: u128,
+        expected: &ExpectedRefund,
+        only_if: Option<u128>,
+        write: WriteId<'_>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let mut update = Self::default();
+        if amount >= TOO_LARGE || only_if.is_some_and(|value| value >= TOO_LARGE) {
+            return Err(BackendError::invalid("a refund has more than 38 digits"));
+        }
+        update.name("#count", COUNT);
+        update.stamp_existing(write, now);
+        update.number(":amount", amount);
+        update.set.push("#count = #count - :amount".into());
+        update.conditions.push("#count >= :amount".into());
+        if let Some(value) = only_if {
+            update.number(":required", value);
+            update.conditions.push("#count = :required".into());
+        }
+        match expected {
+            ExpectedRefund::Window => {}
+            ExpectedRefund::Bucket { quota, highest } => {
+                update.name("#limit", LIMIT);
+                update.number(":limit", quota.limit);
+                update.name("#capacity", CAPACITY);
+                update.number(":capacity", quota.capacity);
+                update.number(":highest", (*highest).min(TOO_LARGE - 1));
+                update
+                    .conditions
+                    .push("#limit = :limit AND #capacity = :capacity AND #count <= :highest".into());
+            }
+            ExpectedRefund::Open(id, opened) => {
+                update.name("#generation", WINDOW_ID);
+                update.text(":generation", hex_128(id.0));
+                update.name("#opened", OPENED_AT);
+                update.text(":earliest", opened.earliest.as_str());
+                update.text(":latest", opened.latest.as_str());
+                update
+                    .conditions
+                    .push("#generation = :generation AND #opened BETWEEN :earliest AND :latest".into());
+            }
         }
         Ok(update)
     }
@@ -281,14 +445,19 @@ impl Update {
     /// Writes the number of this write to the writer's slot, where a repeated or late write finds
     /// it; and the time.
     fn stamp(&mut self, write: WriteId<'_>, now: Timestamp) {
+        self.stamp_existing(write, now);
+        self.name("#created", CREATED_AT);
+        self.set.push("#created = if_not_exists(#created, :now)".into());
+    }
+
+    /// Writes the number of this write to the slot of an item that exists.
+    fn stamp_existing(&mut self, write: WriteId<'_>, now: Timestamp) {
         self.name("#slot", write.slot);
         self.name("#updated", UPDATED_AT);
-        self.name("#created", CREATED_AT);
         self.number(":number", write.number);
         self.text(":now", timestamp(now));
         self.set.push("#slot = :number".into());
         self.set.push("#updated = :now".into());
-        self.set.push("#created = if_not_exists(#created, :now)".into());
         self.conditions.push("(attribute_not_exists(#slot) OR #slot < :number)".into());
     }
 

@@ -12,19 +12,20 @@ use limited_core::{
 
 use super::bucket_batch::{BucketBatch, in_unit};
 use super::item::{CounterItem, ItemKey, ItemState};
+use super::log::is_log;
 use super::update::{Expected, ExpectedValue, ExpectedWindow, OpenedWithin, WriteId};
 use super::{Counters, write_number};
 use crate::client::{UpdateError, UpdateOutcome};
 use crate::expression::Update;
 
 /// How often a write is tried if the item is not as expected. After that, it counts as throttled.
-const MAX_ROUNDS: usize = 8;
+pub(super) const MAX_ROUNDS: usize = 8;
 
 /// How many writers' slots an item keeps once it has more than twice as many.
 const SLOTS_KEPT: usize = 8;
 
 /// The outcome of one attempt.
-enum Attempt {
+pub(super) enum Attempt {
     Applied(ItemState),
     /// The condition failed for this state.
     ConditionFailed(ItemState),
@@ -42,10 +43,19 @@ impl Counters {
     /// Writes the hits. Returns the result of each as if they had been written in order, one by
     /// one.
     pub(super) async fn write(self: Arc<Self>, item: CounterItem, mut hits: Vec<PendingHit>) -> Results {
-        match self.try_write_sliding(&item, &mut hits).await {
-            Ok(states) => states.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); hits.len()],
-        }
+        let (counters, key, count) = (Arc::clone(&self), item.key.clone(), hits.len());
+        let write = async move {
+            let states = match item.window {
+                window if is_log(window) => counters.write_log(&item, &hits).await,
+                _ => counters.try_write_sliding(&item, &mut hits).await,
+            };
+            match states {
+                Ok(states) => states.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); hits.len()],
+            }
+        };
+        let results = self.turns.run(&key, write).await;
+        results.unwrap_or_else(|| vec![Err(panicked()); count])
     }
 
     /// Reads the previous window first, if a hit depends on it.
@@ -98,9 +108,7 @@ impl Counters {
                 Round::Again(state) => seen = Some(state),
             }
         }
-        Err(BackendError::throttled(
-            "other writers changed the item before each attempt to write it; spread the load over more keys",
-        ))
+        Err(contended())
     }
 
     /// Returns whether no expression can count the hits on this state of a bucket: their limits
@@ -197,7 +205,7 @@ impl Counters {
                 Some(live) => live,
                 None => self.read(&item.key, window).await?.live(window, quota, now, skew),
             };
-            self.remember_bucket(item, &live);
+            self.remember_live(item, &live);
             return Ok(Round::Done(vec![live.counter_state(false, live.value, window); hits.len()]));
         };
         let last_quota = chosen.last().and_then(|&index| hits[index].bucket);
@@ -244,7 +252,7 @@ impl Counters {
         let skew = self.client.settings.max_clock_skew;
         let batch = BucketBatch::apply(hits, seen.bucket.stored(), item.window.length(), now, skew);
         let Some(after) = batch.after else {
-            self.remember_bucket(item, &seen);
+            self.remember(item, &seen);
             return Ok(Round::Done(batch.states));
         };
         let write = WriteId { slot: &self.writer_slot, number: self.next_number(now) };
@@ -280,7 +288,12 @@ impl Counters {
         }
     }
 
-    async fn attempt(&self, item: &CounterItem, mut update: Update, write: WriteId<'_>) -> Result<Attempt> {
+    pub(super) async fn attempt(
+        &self,
+        item: &CounterItem,
+        mut update: Update,
+        write: WriteId<'_>,
+    ) -> Result<Attempt> {
         if let Some((key, dimensions)) = &item.dimensions {
             update.dimensions(key, dimensions);
         }
@@ -298,8 +311,8 @@ impl Counters {
     }
 
     /// Does what follows a write that was applied.
-    async fn applied(&self, item: &CounterItem, after: &ItemState, now: Timestamp) {
-        self.remember_bucket(item, after);
+    pub(super) async fn applied(&self, item: &CounterItem, after: &ItemState, now: Timestamp) {
+        self.remember(item, after);
         // A clock that jumped back may count in a window that is cached as closed.
         self.closed_windows.remove(&item.key);
         self.remove_old_slots(&item.key, after, now).await;
@@ -311,11 +324,37 @@ impl Counters {
         outcome.map_err(UpdateError::into_inner)
     }
 
-    fn remember_bucket(&self, item: &CounterItem, state: &ItemState) {
-        match state.bucket.stored() {
-            Some(bucket) => self.last_buckets.put(item.key.clone(), bucket),
-            None => self.last_buckets.remove(&item.key),
+    /// Remembers a bucket that was read. The live state of another window may not be that of its
+    /// item.
+    fn remember_live(&self, item: &CounterItem, live: &ItemState) {
+        if let Window::Bucket { .. } = item.window {
+            self.remember(item, live);
         }
+    }
+
+    /// Remembers the state of an item, as the guess of the next write.
+    pub(super) fn remember(&self, item: &CounterItem, state: &ItemState) {
+        let key = &item.key;
+        match (item.window, state.bucket.stored()) {
+            (Window::Bucket { .. }, Some(bucket)) => self.last_buckets.put(key.clone(), bucket),
+            (Window::Bucket { .. }, None) => self.last_buckets.remove(key),
+            (Window::Log { .. }, _) => self.last_logs.put(key.clone(), state.without_slots()),
+            (_, _) => self.last_windows.put(key.clone(), state.without_slots()),
+        }
+    }
+
+    /// Returns the state of an item that this process has seen last; an absent one if it has seen
+    /// none.
+    pub(super) fn last_state(&self, item: &CounterItem) -> ItemState {
+        let key = &item.key;
+        let state = match item.window {
+            Window::Bucket { .. } => {
+                self.last_buckets.get(key).map(|stored| ItemState::default().with_bucket(stored))
+            }
+            Window::Log { .. } => self.last_logs.get(key),
+            _ => self.last_windows.get(key),
+        };
+        state.unwrap_or_default()
     }
 
     /// Keeps an item that many writers write to within one write unit.
@@ -339,6 +378,18 @@ impl Counters {
     }
 }
 
+/// Returns the error of a write that panicked.
+pub(super) fn panicked() -> BackendError {
+    BackendError::Other("the write panicked".into())
+}
+
+/// Returns the error of a write that lost against others in every round.
+pub(super) fn contended() -> BackendError {
+    BackendError::throttled(
+        "other writers changed the item before each attempt to write it; spread the load over more keys",
+    )
+}
+
 /// Returns the limit of all hits, which determines the unit of a bucket, and 0 for other windows;
 /// `None` if they differ.
 fn common_limit(hits: &[PendingHit]) -> Option<u64> {
@@ -348,7 +399,7 @@ fn common_limit(hits: &[PendingHit]) -> Option<u64> {
 }
 
 /// Returns when an item may be deleted, if these hits are written to it at `now`.
-fn expiry<'h>(
+pub(super) fn expiry<'h>(
     window: Window,
     now: Timestamp,
     hits: impl Iterator<Item = &'h PendingHit>,

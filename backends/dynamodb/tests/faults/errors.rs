@@ -105,6 +105,15 @@ async fn conflict_with_a_region_or_a_transaction_is_distinguished_from_throttlin
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn write_that_meets_a_transaction_is_tried_again() {
+    let wire = Wire::new();
+    let limiter = limiter(&wire).await;
+    wire.push_faults([Fault::Error(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException")]);
+    assert!(limiter.allow("key").await.unwrap().is_allowed());
+    assert_eq!(wire.take_operations(), ["UpdateItem", "UpdateItem"]);
+}
+
 #[tokio::test]
 async fn every_operation_reports_a_missing_table() {
     let wire = Wire::new();

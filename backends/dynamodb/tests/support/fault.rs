@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     ThrottledBy(&'static str),
     /// As [`Error`](Self::Error), with an `x-amz-retry-after` of so many milliseconds.
     RetryAfter(u16, &'static str, u64),
+    /// 400 `TransactionCanceledException` with these codes as its reasons; not applied.
+    Canceled(&'static [&'static str]),
     /// Reaches the server after this delay, even if the caller has been dropped by then.
     DelayBefore(Duration),
     /// Applied at once; the response is delayed.
@@ -57,6 +59,7 @@ impl Fault {
             | Self::Error(..)
             | Self::RetryAfter(..)
             | Self::ThrottledBy(_)
+            | Self::Canceled(_)
             | Self::CutBefore
             | Self::Hang => false,
         }
@@ -81,6 +84,11 @@ impl Fault {
                 "com.amazon.coral.service#AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/test is not authorized to perform this action",
             ),
+            Self::Canceled(_) => (
+                400,
+                "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            ),
             Self::Error(status, kind) | Self::RetryAfter(status, kind, _) => {
                 (status, kind, "an injected error")
             }
@@ -90,6 +98,10 @@ impl Fault {
         if let Self::ThrottledBy(reason) = self {
             let resource = "arn:aws:dynamodb:eu-west-1:000000000000:table/limits";
             response.body["ThrottlingReasons"] = json!([{ "reason": reason, "resource": resource }]);
+        }
+        if let Self::Canceled(codes) = self {
+            let reasons = codes.iter().map(|code| json!({ "Code": code, "Message": "an injected reason" }));
+            response.body["CancellationReasons"] = reasons.collect();
         }
         Some(response)
     }

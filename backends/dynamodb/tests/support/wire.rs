@@ -46,6 +46,7 @@ struct State {
     next: VecDeque<(Option<String>, Fault)>,
     schedule: Option<Schedule>,
     hides_old_items: bool,
+    forgets_tokens: bool,
     requests: Vec<RecordedRequest>,
     /// How many requests were cleared, to find those in flight by their numbers.
     cleared: usize,
@@ -123,6 +124,12 @@ impl Wire {
     /// condition returns no item.
     pub(crate) fn hide_old_items(&self) {
         self.0.lock().hides_old_items = true;
+    }
+
+    /// Lets the server ignore the tokens of transactions, as some servers do: a repeated transaction
+    /// is a second one.
+    pub(crate) fn forget_tokens(&self) {
+        self.0.lock().forgets_tokens = true;
     }
 
     /// Removes all faults. Requests in flight keep theirs.
@@ -257,10 +264,15 @@ impl Inner {
 
     fn run(&self, sent: &Sent) -> Response {
         let mut body = sent.body.clone();
-        if self.lock().hides_old_items
-            && let Some(body) = body.as_object_mut()
-        {
-            body.remove("ReturnValuesOnConditionCheckFailure");
+        let (hides_old_items, forgets_tokens) = {
+            let state = self.lock();
+            (state.hides_old_items, state.forgets_tokens)
+        };
+        if hides_old_items {
+            hide_old_items(&mut body);
+        }
+        if forgets_tokens && let Some(body) = body.as_object_mut() {
+            body.remove("ClientRequestToken");
         }
         let response = self.emulator.call(&sent.operation, &body);
         self.fill(sent.number, |recorded| {
@@ -300,6 +312,15 @@ impl State {
         let number = schedule.number;
         schedule.number += 1;
         (schedule.decide)(operation, number)
+    }
+}
+
+/// Removes the request for old items: of a write, and of each write of a transaction.
+fn hide_old_items(body: &mut Value) {
+    let Some(fields) = body.as_object_mut() else { return };
+    fields.remove("ReturnValuesOnConditionCheckFailure");
+    for writes in fields.get_mut("TransactItems").and_then(Value::as_array_mut).into_iter().flatten() {
+        writes.as_object_mut().into_iter().flat_map(|write| write.values_mut()).for_each(hide_old_items);
     }
 }
 
