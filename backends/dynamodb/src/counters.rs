@@ -3,6 +3,7 @@
 mod bucket_batch;
 mod cache;
 mod item;
+mod key_item;
 mod update;
 mod write;
 
@@ -18,6 +19,7 @@ use limited_core::{
 };
 
 use self::cache::ValueCache;
+pub(crate) use self::key_item::KeyItems;
 use self::item::{CounterItem, ItemKey, ItemState, PreviousItem};
 use crate::WindowTimeFormat;
 use crate::attributes::SLOT_PREFIX;
