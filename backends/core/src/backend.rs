@@ -315,8 +315,8 @@ pub trait Backend: Send + Sync {
     ///   quota of the hit that wrote its value.
     /// - A log gets it at the time of the charge ([`HitLog::refund`](crate::HitLog::refund)).
     ///
-    /// A counter that is absent, has ended or was written by a wrong clock gets nothing, and so does
-    /// one without the [required value](Refund::only_if_value).
+    /// A counter that is absent, has ended or was written by a wrong clock gets nothing. Neither
+    /// does one without the [required value](Refund::only_if_value).
     /// [`counted`](CounterState::counted) is then `false`. Ignores whether the counter slides.
     ///
     /// # Errors
