@@ -75,7 +75,15 @@ impl Names {
 /// Only windows that are named by their start can end for good. The others are reused, and there is
 /// one for each length.
 pub(super) fn is_stale(name: &str, value: &AttributeValue, now: Timestamp, skew: Duration) -> bool {
-    value.is_n() && window(name).is_some_and(|window| is_over(window, now, skew))
+    value.is_n()
+        && window(name).is_some_and(|window| match window {
+            // A clock that jumps back by two lengths and the skew finds its window, so that no
+            // window is counted twice. A longer jump is the correction of a wrong clock.
+            Window::Aligned { length, .. } => {
+                is_over(window, now.saturating_sub(length.as_duration()), skew)
+            }
+            _ => is_over(window, now, skew),
+        })
 }
 
 /// Returns whether no process needs a window any more.
@@ -166,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn window_is_stale_one_length_and_the_skew_after_its_end() {
+    fn window_is_stale_two_lengths_and_the_skew_after_its_end() {
         let number = AttributeValue::N("1".into());
-        for (name, from) in [("W60_600", 725), ("S600_660", 665)] {
+        for (name, from) in [("W60_600", 785), ("S600_660", 665)] {
             assert!(!is_stale(name, &number, Timestamp::from_nanos(from * 1_000_000_000 - 1), SKEW), "{name}");
             assert!(is_stale(name, &number, Timestamp::from_secs(from), SKEW), "{name}");
         }
