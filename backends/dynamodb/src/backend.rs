@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait,
+    LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, several,
 };
 
 use crate::claims::Claims;
 use crate::client::Client;
-use crate::counters::Counters;
+use crate::counters::{Counters, KeyItems};
+use crate::layout::Layout;
 
 /// Counters and claims in DynamoDB tables, shared by all processes that use the tables.
 ///
@@ -19,6 +20,7 @@ use crate::counters::Counters;
 pub struct DynamoDbBackend {
     pub(crate) client: Arc<Client>,
     counters: Arc<Counters>,
+    key_items: Arc<KeyItems>,
     claims: Claims,
 }
 
@@ -26,7 +28,8 @@ impl DynamoDbBackend {
     pub(crate) fn with_client(client: Client) -> Self {
         let client = Arc::new(client);
         let (counters, claims) = (Counters::new(Arc::clone(&client)), Claims::new(Arc::clone(&client)));
-        Self { client, counters: Arc::new(counters), claims }
+        let key_items = Arc::new(KeyItems::new(Arc::clone(&client)));
+        Self { client, counters: Arc::new(counters), key_items, claims }
     }
 
     /// Returns the client that sends the requests.
@@ -54,7 +57,10 @@ impl fmt::Debug for DynamoDbBackend {
 #[async_trait]
 impl Backend for DynamoDbBackend {
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
-        self.counters.increment(counter, hit, now).await
+        match self.client.settings.layout {
+            Layout::ItemPerWindow => self.counters.increment(counter, hit, now).await,
+            Layout::ItemPerKey => self.key_items.increment(counter, hit, now).await,
+        }
     }
 
     async fn increment_all(
@@ -62,19 +68,35 @@ impl Backend for DynamoDbBackend {
         hits: &[(Counter<'_>, Hit<'_>)],
         now: Timestamp,
     ) -> Result<Vec<CounterState>> {
-        self.counters.increment_all(hits, now).await
+        several::check(hits)?;
+        match self.client.settings.layout {
+            Layout::ItemPerKey if KeyItems::is_one_write(hits) => {
+                self.key_items.increment_all(hits, now).await
+            }
+            Layout::ItemPerKey => several::increment_in_turn(self, hits, now).await,
+            Layout::ItemPerWindow => self.counters.increment_all(hits, now).await,
+        }
     }
 
     async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
-        self.counters.refund(counter, refund, now).await
+        match self.client.settings.layout {
+            Layout::ItemPerWindow => self.counters.refund(counter, refund, now).await,
+            Layout::ItemPerKey => self.key_items.refund(counter, refund, now).await,
+        }
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
-        self.counters.get(counter, now).await
+        match self.client.settings.layout {
+            Layout::ItemPerWindow => self.counters.get(counter, now).await,
+            Layout::ItemPerKey => self.key_items.get(counter, now).await,
+        }
     }
 
-    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, _now: Timestamp) -> Result<()> {
-        self.counters.reset(counter, window_id).await
+    async fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) -> Result<()> {
+        match self.client.settings.layout {
+            Layout::ItemPerWindow => self.counters.reset(counter, window_id).await,
+            Layout::ItemPerKey => self.key_items.reset(counter, window_id, now).await,
+        }
     }
 
     async fn claim(

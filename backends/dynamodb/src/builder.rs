@@ -8,7 +8,7 @@ use limited_core::MAX_CLOCK_SKEW;
 use crate::capacity::CapacityObserver;
 use crate::client::{Client, Settings};
 use crate::retries::Retries;
-use crate::{ClaimIndex, Consumed, DynamoDbBackend, Index, WindowTimeFormat};
+use crate::{ClaimIndex, Consumed, DynamoDbBackend, Index, Layout, WindowTimeFormat};
 
 impl DynamoDbBackend {
     /// Creates a backend over your own client, with the default table names and settings.
@@ -39,6 +39,7 @@ impl DynamoDbBackendBuilder {
             settings: Settings {
                 table: "rate-limits".to_owned(),
                 idempotency_table: "idempotency".to_owned(),
+                layout: Layout::default(),
                 format: WindowTimeFormat::default(),
                 max_clock_skew: MAX_CLOCK_SKEW,
                 operation_timeout: Duration::from_millis(250),
@@ -61,6 +62,15 @@ impl DynamoDbBackendBuilder {
     /// Sets the name of the table of claims. Default: `idempotency`.
     pub fn idempotency_table_name(mut self, table: impl Into<String>) -> Self {
         self.settings.idempotency_table = table.into();
+        self
+    }
+
+    /// Sets how the table stores the counters of a key. Default: [`Layout::ItemPerWindow`].
+    ///
+    /// Every process that uses the table must use the same layout. The layouts do not read each
+    /// other's items, so another layout counts every key anew.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.settings.layout = layout;
         self
     }
 

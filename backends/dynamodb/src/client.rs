@@ -32,12 +32,14 @@ use crate::expression::Update;
 use crate::format::WindowTimeFormat;
 use crate::index::{ClaimIndex, Index};
 use crate::item_size::write_units;
+use crate::layout::Layout;
 
 /// The settings of a backend.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) table: String,
     pub(crate) idempotency_table: String,
+    pub(crate) layout: Layout,
     pub(crate) format: WindowTimeFormat,
     pub(crate) max_clock_skew: Duration,
     pub(crate) operation_timeout: Duration,

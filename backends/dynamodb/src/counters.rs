@@ -3,6 +3,7 @@
 mod bucket_batch;
 mod cache;
 mod item;
+mod key_item;
 mod log;
 mod refund;
 mod several;
@@ -26,6 +27,7 @@ use limited_core::{
 
 use self::cache::ValueCache;
 use self::item::{CounterItem, ItemKey, ItemState, PreviousItem};
+pub(crate) use self::key_item::KeyItems;
 use self::several::Batches;
 use self::step::is_past;
 use self::transaction::PendingHits;

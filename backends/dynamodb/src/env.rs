@@ -10,10 +10,11 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use limited_core::{BackendError, Escaped, Result};
 
-use crate::{DynamoDbBackend, DynamoDbBackendBuilder};
+use crate::{DynamoDbBackend, DynamoDbBackendBuilder, Layout};
 
 const TABLE: &str = "RATE_LIMIT_TABLE_NAME";
 const IDEMPOTENCY_TABLE: &str = "IDEMPOTENCY_TABLE_NAME";
+const LAYOUT: &str = "RATE_LIMIT_LAYOUT";
 const OPERATION_TIMEOUT: &str = "RATE_LIMIT_OPERATION_TIMEOUT";
 /// Each by its own name, and by an alternative one.
 const MAX_ATTEMPTS: [&str; 2] = ["RATE_LIMIT_MAX_ATTEMPTS", "DYNAMORM_RETRY_MAX_ATTEMPTS"];
@@ -46,6 +47,7 @@ impl DynamoDbBackendBuilder {
     /// |---|---|---|
     /// | `RATE_LIMIT_TABLE_NAME` | [`table_name`](Self::table_name) | `rate-limits` |
     /// | `IDEMPOTENCY_TABLE_NAME` | [`idempotency_table_name`](Self::idempotency_table_name) | `idempotency` |
+    /// | `RATE_LIMIT_LAYOUT` | [`layout`](Self::layout): `item-per-window` or `item-per-key` | `item-per-window` |
     /// | `RATE_LIMIT_OPERATION_TIMEOUT` | [`operation_timeout`](Self::operation_timeout), in ms | 250 |
     /// | `RATE_LIMIT_MAX_ATTEMPTS`, or `DYNAMORM_RETRY_MAX_ATTEMPTS` | [`max_attempts`](Self::max_attempts) | 2 |
     /// | `RATE_LIMIT_BASE_DELAY`, or `DYNAMORM_RETRY_BASE_DELAY` | [`first_backoff`](Self::first_backoff), in ms | 10 |
@@ -58,8 +60,8 @@ impl DynamoDbBackendBuilder {
     ///
     /// # Errors
     ///
-    /// [`Misconfigured`](BackendError::Misconfigured) if a variable is not a number, or if there is
-    /// no region. Credentials are looked up by the first request, not here.
+    /// [`Misconfigured`](BackendError::Misconfigured) if a variable is not a number or not a layout,
+    /// or if there is no region. Credentials are looked up by the first request, not here.
     pub async fn from_env() -> Result<Self> {
         let settings = Environment::read(|name| env::var_os(name))?;
         let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
@@ -79,6 +81,7 @@ impl DynamoDbBackendBuilder {
 struct Environment {
     table: Option<String>,
     idempotency_table: Option<String>,
+    layout: Option<Layout>,
     operation_timeout: Option<Duration>,
     max_attempts: Option<u32>,
     base_delay: Option<Duration>,
@@ -102,6 +105,7 @@ impl Environment {
         Ok(Self {
             table: text(TABLE)?,
             idempotency_table: text(IDEMPOTENCY_TABLE)?,
+            layout: text(LAYOUT)?.map(|text| layout(&text)).transpose()?,
             operation_timeout: number(&[OPERATION_TIMEOUT], 1)?.map(millis),
             max_attempts: number(&MAX_ATTEMPTS, 1)?,
             base_delay: number(&BASE_DELAY, 0)?.map(millis),
@@ -115,6 +119,9 @@ impl Environment {
         if let Some(table) = self.idempotency_table {
             builder = builder.idempotency_table_name(table);
         }
+        if let Some(layout) = self.layout {
+            builder = builder.layout(layout);
+        }
         if let Some(timeout) = self.operation_timeout {
             builder = builder.operation_timeout(timeout);
         }
@@ -126,6 +133,12 @@ impl Environment {
         }
         builder
     }
+}
+
+/// Reads the name of a layout.
+fn layout(text: &str) -> Result<Layout> {
+    let names = format!("`{}` or `{}`", Layout::ItemPerWindow, Layout::ItemPerKey);
+    text.trim().parse().map_err(|_| invalid(LAYOUT, &text.into(), &names))
 }
 
 fn invalid(name: &str, value: &OsString, expected: &str) -> BackendError {
@@ -150,7 +163,7 @@ mod tests {
     #[test]
     fn missing_or_empty_variable_keeps_the_default() {
         assert_eq!(read(&[]).unwrap(), Environment::default());
-        let empty = [TABLE, IDEMPOTENCY_TABLE, OPERATION_TIMEOUT, MAX_ATTEMPTS[0], BASE_DELAY[1]]
+        let empty = [TABLE, IDEMPOTENCY_TABLE, LAYOUT, OPERATION_TIMEOUT, MAX_ATTEMPTS[0], BASE_DELAY[1]]
             .map(|name| (name, ""));
         assert_eq!(read(&empty).unwrap(), Environment::default());
     }
@@ -160,6 +173,7 @@ mod tests {
         let read = read(&[
             ("RATE_LIMIT_TABLE_NAME", "limits"),
             ("IDEMPOTENCY_TABLE_NAME", "claims"),
+            ("RATE_LIMIT_LAYOUT", "item-per-key"),
             ("RATE_LIMIT_OPERATION_TIMEOUT", "400"),
             ("DYNAMORM_RETRY_MAX_ATTEMPTS", "3"),
             ("DYNAMORM_RETRY_BASE_DELAY", " 0 "),
@@ -167,6 +181,7 @@ mod tests {
         let expected = Environment {
             table: Some("limits".to_owned()),
             idempotency_table: Some("claims".to_owned()),
+            layout: Some(Layout::ItemPerKey),
             operation_timeout: Some(Duration::from_millis(400)),
             max_attempts: Some(3),
             base_delay: Some(Duration::ZERO),
@@ -186,6 +201,15 @@ mod tests {
     fn error_shows_a_variable_on_one_line() {
         let error = read(&[(OPERATION_TIMEOUT, "250\nERROR \u{1b}[2J")]).unwrap_err().to_string();
         assert!(error.contains(r"`250\nERROR \u{1b}[2J`"), "{error}");
+    }
+
+    #[test]
+    fn unknown_layout_is_an_error_that_names_the_known_ones() {
+        let error = read(&[(LAYOUT, "per-key")]).unwrap_err();
+        assert!(matches!(error, BackendError::Misconfigured(_)), "{error}");
+        for text in ["`RATE_LIMIT_LAYOUT` is `per-key`", "`item-per-window` or `item-per-key`"] {
+            assert!(error.to_string().contains(text), "{error}");
+        }
     }
 
     #[test]

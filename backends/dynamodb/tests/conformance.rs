@@ -7,15 +7,16 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use limited_core::conformance::Harness;
-use limited_dynamodb::DynamoDbBackend;
+use limited_dynamodb::{DynamoDbBackend, Layout};
 use support::{Fault, Wire, client, serve_over_tcp, tcp_client, unique_table};
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 /// Returns a backend with a timeout that is long enough for a busy machine.
-fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
+fn backend(client: aws_sdk_dynamodb::Client, layout: Layout) -> DynamoDbBackend {
     let builder = DynamoDbBackend::builder(client)
+        .layout(layout)
         .table_name(unique_table("conformance"))
         .idempotency_table_name(unique_table("conformance-claims"));
     let backend = builder.operation_timeout(Duration::from_secs(60)).build();
@@ -27,6 +28,7 @@ fn backend(client: aws_sdk_dynamodb::Client) -> DynamoDbBackend {
 #[derive(Default)]
 struct OverWire {
     wires: std::sync::Mutex<Vec<(String, Wire)>>,
+    layout: Layout,
     hides_old_items: bool,
 }
 
@@ -39,7 +41,7 @@ impl Harness for OverWire {
             wire.hide_old_items();
             wire.forget_tokens();
         }
-        let backend = backend(client(&wire));
+        let backend = backend(client(&wire), self.layout);
         self.wires.lock().unwrap().push((backend.table_name().to_owned(), wire));
         backend
     }
@@ -64,7 +66,7 @@ impl Harness for OverWire {
     }
 }
 
-struct OverTcp;
+struct OverTcp(Layout);
 
 static ENDPOINT: LazyLock<String> = LazyLock::new(|| RUNTIME.block_on(serve_over_tcp()).0);
 
@@ -72,7 +74,7 @@ impl Harness for OverTcp {
     type Backend = DynamoDbBackend;
 
     fn backend(&self) -> DynamoDbBackend {
-        backend(tcp_client(&ENDPOINT))
+        backend(tcp_client(&ENDPOINT), self.0)
     }
 
     fn increments_all_at_once(&self) -> bool {
@@ -102,5 +104,34 @@ mod with_hidden_items {
 }
 
 mod over_tcp {
-    limited_core::conformance_tests!(super::OverTcp, skips: [LostResponses, Removal, FastPath]);
+    use limited_dynamodb::Layout;
+
+    limited_core::conformance_tests!(super::OverTcp(Layout::ItemPerWindow), skips: [LostResponses, Removal, FastPath]);
+}
+
+mod item_per_key_over_the_wire {
+    use limited_dynamodb::Layout;
+
+    limited_core::conformance_tests!(
+        super::OverWire { layout: Layout::ItemPerKey, ..super::OverWire::default() },
+        skips: [Removal, FastPath]
+    );
+}
+
+mod item_per_key_with_hidden_items {
+    use limited_dynamodb::Layout;
+
+    limited_core::conformance_tests!(
+        super::OverWire { layout: Layout::ItemPerKey, hides_old_items: true, ..super::OverWire::default() },
+        skips: [Removal, FastPath]
+    );
+}
+
+mod item_per_key_over_tcp {
+    use limited_dynamodb::Layout;
+
+    limited_core::conformance_tests!(
+        super::OverTcp(Layout::ItemPerKey),
+        skips: [LostResponses, Removal, FastPath]
+    );
 }

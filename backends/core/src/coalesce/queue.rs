@@ -14,9 +14,9 @@ use super::PendingHit;
 use crate::{BackendError, CounterState, Result};
 
 /// The result of each hit of a batch, in the order of the hits.
-pub type Results = Vec<Result<CounterState>>;
+pub type Results<S = CounterState> = Vec<Result<S>>;
 
-type SharedWrite = Shared<BoxFuture<'static, Arc<Results>>>;
+type SharedWrite<S> = Shared<BoxFuture<'static, Arc<Results<S>>>>;
 
 /// Coalesces the writes to each key `K`: one is in flight, and hits that arrive meanwhile are
 /// written together next.
@@ -24,19 +24,25 @@ type SharedWrite = Shared<BoxFuture<'static, Arc<Results>>>;
 /// `K` identifies what is written, such as a row or an item. A key without a write in flight takes
 /// no memory.
 ///
+/// `H` is what is submitted, a hit by default, and `S` its result.
+///
 /// A write is a future that its waiters share, not a spawned task: the waiting callers poll it, so
 /// no runtime is needed, and a runtime that ends leaves no task behind.
-pub struct WriteCoalescer<K>(Mutex<HashMap<K, Weak<KeyQueue>>>);
+pub struct WriteCoalescer<K, H = PendingHit, S = CounterState>(Mutex<HashMap<K, Weak<KeyQueue<H, S>>>>);
 
 /// The last batch of a key, and its write.
-#[derive(Default)]
-struct KeyQueue(Mutex<Option<(Arc<Batch>, SharedWrite)>>);
+struct KeyQueue<H, S>(Mutex<Option<(Arc<Batch<H>>, SharedWrite<S>)>>);
 
 /// Hits that wait for the write before theirs. `None` once their own write has begun; a cancelled
 /// hit is `None` inside.
-struct Batch(Mutex<Option<Vec<Option<PendingHit>>>>);
+struct Batch<H>(Mutex<Option<Vec<Option<H>>>>);
 
-impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
+impl<K, H, S> WriteCoalescer<K, H, S>
+where
+    K: Clone + Eq + Hash,
+    H: Clone + Send + 'static,
+    S: Clone + Send + Sync + 'static,
+{
     /// Submits `hit` to the next write to `key`, and waits for its result.
     ///
     /// `write` is called once per batch, after the previous write to `key` has ended. It gets the
@@ -61,11 +67,11 @@ impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
     pub async fn submit<F>(
         &self,
         key: &K,
-        hit: PendingHit,
-        write: impl FnOnce(Vec<PendingHit>) -> F + Send + 'static,
-    ) -> Result<CounterState>
+        hit: H,
+        write: impl FnOnce(Vec<H>) -> F + Send + 'static,
+    ) -> Result<S>
     where
-        F: Future<Output = Results> + Send + 'static,
+        F: Future<Output = Results<S>> + Send + 'static,
     {
         let mut pending = self.enqueue(key, hit, write);
         let results = pending.write.clone().await;
@@ -76,11 +82,11 @@ impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
     fn enqueue<'a, F>(
         &'a self,
         key: &'a K,
-        hit: PendingHit,
-        write: impl FnOnce(Vec<PendingHit>) -> F + Send + 'static,
-    ) -> PendingWrite<'a, K>
+        hit: H,
+        write: impl FnOnce(Vec<H>) -> F + Send + 'static,
+    ) -> PendingWrite<'a, K, H, S>
     where
-        F: Future<Output = Results> + Send + 'static,
+        F: Future<Output = Results<S>> + Send + 'static,
     {
         let queue = self.queue(key);
         let mut last = lock(&queue.0);
@@ -107,44 +113,45 @@ impl<K: Clone + Eq + Hash> WriteCoalescer<K> {
         }
     }
 
-    fn queue(&self, key: &K) -> Arc<KeyQueue> {
+    fn queue(&self, key: &K) -> Arc<KeyQueue<H, S>> {
         let mut queues = lock(&self.0);
         if let Some(queue) = queues.get(key).and_then(Weak::upgrade) {
             return queue;
         }
-        let queue = Arc::new(KeyQueue::default());
+        let queue = Arc::new(KeyQueue(Mutex::default()));
         queues.insert(key.clone(), Arc::downgrade(&queue));
         queue
     }
 }
 
-impl<K> Default for WriteCoalescer<K> {
+impl<K, H, S> Default for WriteCoalescer<K, H, S> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K> fmt::Debug for WriteCoalescer<K> {
+impl<K, H, S> fmt::Debug for WriteCoalescer<K, H, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteCoalescer").finish_non_exhaustive()
     }
 }
 
 /// Waits for the previous write, then writes the hits of the batch that were not cancelled.
-async fn write_after<F>(
-    previous: Option<SharedWrite>,
-    batch: Arc<Batch>,
-    write: impl FnOnce(Vec<PendingHit>) -> F + Send + 'static,
-) -> Arc<Results>
+async fn write_after<H, S, F>(
+    previous: Option<SharedWrite<S>>,
+    batch: Arc<Batch<H>>,
+    write: impl FnOnce(Vec<H>) -> F + Send + 'static,
+) -> Arc<Results<S>>
 where
-    F: Future<Output = Results> + Send + 'static,
+    S: Clone,
+    F: Future<Output = Results<S>> + Send + 'static,
 {
     if let Some(previous) = previous {
         previous.await;
     }
     let entries = lock(&batch.0).take().unwrap_or_default();
     let is_pending: Vec<bool> = entries.iter().map(Option::is_some).collect();
-    let hits: Vec<PendingHit> = entries.into_iter().flatten().collect();
+    let hits: Vec<H> = entries.into_iter().flatten().collect();
     let count = hits.len();
     // Without the catch, a panic would leave the other waiters without a result.
     let results =
@@ -161,15 +168,17 @@ fn no_result() -> BackendError {
     BackendError::unavailable("the write returned no result for this hit")
 }
 
-impl Batch {
+impl<H: Clone> Batch<H> {
     /// Adds the hit and returns its index, unless the write has begun.
-    fn add(&self, hit: &PendingHit) -> Option<usize> {
+    fn add(&self, hit: &H) -> Option<usize> {
         let mut entries = lock(&self.0);
         let entries = entries.as_mut()?;
         entries.push(Some(hit.clone()));
         Some(entries.len() - 1)
     }
+}
 
+impl<H> Batch<H> {
     fn cancel(&self, index: usize) {
         if let Some(entry) = lock(&self.0).as_mut().and_then(|entries| entries.get_mut(index)) {
             *entry = None;
@@ -178,18 +187,18 @@ impl Batch {
 }
 
 /// A submitted hit that waits for its write. Cancels the hit if dropped before.
-struct PendingWrite<'a, K: Eq + Hash> {
-    coalescer: &'a WriteCoalescer<K>,
+struct PendingWrite<'a, K: Eq + Hash, H, S> {
+    coalescer: &'a WriteCoalescer<K, H, S>,
     key: &'a K,
-    queue: Option<Arc<KeyQueue>>,
-    batch: Arc<Batch>,
-    write: SharedWrite,
+    queue: Option<Arc<KeyQueue<H, S>>>,
+    batch: Arc<Batch<H>>,
+    write: SharedWrite<S>,
     /// The index of the hit in its batch.
     index: usize,
     completed: bool,
 }
 
-impl<K: Eq + Hash> Drop for PendingWrite<'_, K> {
+impl<K: Eq + Hash, H, S> Drop for PendingWrite<'_, K, H, S> {
     fn drop(&mut self) {
         if !self.completed {
             self.batch.cancel(self.index);

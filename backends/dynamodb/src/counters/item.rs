@@ -16,7 +16,7 @@ use crate::attributes::{
 use crate::format::{WindowTimeFormat, identifier, window_time};
 
 /// The bytes that DynamoDB accepts as a partition key.
-const MAX_IDENTIFIER_BYTES: usize = 2048;
+pub(super) const MAX_IDENTIFIER_BYTES: usize = 2048;
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
