@@ -14,6 +14,8 @@ mod decision;
 mod do_once;
 mod duration;
 mod error;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "idempotency")]
