@@ -361,6 +361,42 @@ pub(super) fn invalid_sets_of_hits_count_nothing<H: Harness>(subject: &Subject<'
     other.expect(&other.get(NOW), &other.absent(), rule);
 }
 
+pub(super) fn ended_windows_among_several_are_absent<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::SeveralHits) {
+        return;
+    }
+    let rule = "rule 12: expired state is absent state among several hits too";
+    let later = NOW.saturating_add(10 * (MINUTE + subject.harness.max_clock_skew()));
+    let is_span = |counter: &CounterProbe<'_, H>| matches!(counter.window, Window::Span { .. });
+    let counters = subject.each_window("ended", NOW);
+    for counter in &counters {
+        counter.first_hit(3, 5, NOW);
+    }
+    let now_counted: Vec<_> =
+        counters.iter().filter(|counter| !is_span(counter)).map(|counter| counter.at(later)).collect();
+    let hits = hits_of(&now_counted, 4, 5, later);
+    let seen = subject.increment_all(&hits, later);
+    for ((counter, hit), seen) in hits.iter().zip(&seen) {
+        counter.expect(seen, &counter.after_first(hit, later), rule);
+    }
+    // A span that is past refuses, and so the others are not counted either.
+    for span in counters.iter().filter(|counter| is_span(counter)) {
+        let mut hits = hits_of(&now_counted, 1, 5, later);
+        hits.insert(1, (span, span.new_hit(1, 5, later)));
+        let after = subject.increment_all(&hits, later);
+        span.expect(
+            &after[1],
+            &span.absent(),
+            "rule 15: a span that is past refuses, also among several hits",
+        );
+        let others = after.iter().enumerate().filter(|(place, _)| *place != 1).map(|(_, state)| state);
+        for ((counter, other), before) in now_counted.iter().zip(others).zip(&seen) {
+            counter.expect(other, before, rule);
+            counter.expect(&counter.get(later), &counter.uncounted(before, 0), rule);
+        }
+    }
+}
+
 pub(super) fn large_values_of_several_hits_are_exact<H: Harness>(subject: &Subject<'_, H>) {
     if subject.lacks(Skip::SeveralHits) {
         return;

@@ -113,7 +113,8 @@ defects! {
     /// Every stored counter is treated as live.
     ReadsExpiredAsLive, reads_expired_as_live:
         window_from_first_hit_ends_one_length_after_that_hit
-        long_expired_counter_reads_as_absent;
+        long_expired_counter_reads_as_absent
+        ended_windows_among_several_are_absent;
     /// `now > end` instead of `now >= end`.
     EndsANanosecondLate, ends_a_nanosecond_late:
         window_from_first_hit_ends_one_length_after_that_hit
@@ -499,7 +500,8 @@ defects! {
         refund_with_another_value_returns_nothing;
     /// A refund is a read and a write.
     RefundsInTwoSteps, refunds_in_two_steps:
-        parallel_hits_and_refunds_add_up;
+        parallel_hits_and_refunds_add_up
+        parallel_sets_and_refunds_add_up;
     /// A refund to a log takes the newest hit.
     RefundsTheNewestHitOfALog, refunds_the_newest_hit_of_a_log:
         refund_reaches_the_logged_hit
@@ -551,7 +553,8 @@ defects! {
     /// A hit on a span counts however long ago it ended.
     KeepsSpansForEver, keeps_spans_for_ever:
         span_is_retained_for_the_skew_after_its_end_and_then_refuses
-        absent_or_ended_counter_gets_no_refund;
+        absent_or_ended_counter_gets_no_refund
+        ended_windows_among_several_are_absent;
     /// A span is gone at its end, also for a clock that is behind.
     ForgetsSpansAtTheirEnd, forgets_spans_at_their_end:
         span_counts_from_its_start_to_its_end
