@@ -139,19 +139,10 @@ impl Shard {
         try_increment_slot(self.table.find_slot(lookup.fingerprint)?, lookup, hit, kinds)
     }
 
-    /// Counts a hit like [`try_increment`](Self::try_increment), and copies the slot as it was before.
-    /// The copy is empty if the counter is absent.
+    /// Returns the slot of a known counter.
     #[inline(always)]
-    pub(crate) fn try_increment_after_copy(
-        &mut self,
-        lookup: &Lookup,
-        hit: &Hit<'_>,
-        kinds: &KindTable,
-    ) -> (Slot, Option<CounterState>) {
-        match self.table.find_slot(lookup.fingerprint) {
-            Some(slot) => (*slot, try_increment_slot(slot, lookup, hit, kinds)),
-            None => (Slot::default(), None),
-        }
+    pub(crate) fn slot_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut Slot> {
+        self.table.find_slot(fingerprint)
     }
 
     /// Puts back a slot as it was before a hit.
@@ -469,7 +460,7 @@ impl Shard {
 /// Counts a hit in a slot that holds a bucket that a hit of the same quota wrote, or windows of
 /// which the newest is hit. Returns `None` otherwise, and changes nothing.
 #[inline(always)]
-fn try_increment_slot(
+pub(crate) fn try_increment_slot(
     slot: &mut Slot,
     lookup: &Lookup,
     hit: &Hit<'_>,
