@@ -11,7 +11,7 @@ use std::iter::zip;
 use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, several};
 
 use super::shard::{Lookup, Shard, new_counter, try_increment_slot};
-use super::slot::Slot;
+use super::slot::{Outcome, Slot};
 use super::spin_lock::SpinLockGuard;
 use super::windows::{Reading, WindowMode};
 use super::{Counters, Sweeper};
@@ -97,29 +97,17 @@ impl Counters {
             self.sweep(Reading { now, skew: self.skew });
         }
         let first = &hits[0].0;
-        let key = self.secret.short_key(first)?;
-        let has_one_key = hits[1..].iter().all(|(counter, _)| has_same_key(first, counter));
+        if hits[1..].iter().all(|(counter, _)| has_same_key(first, counter)) {
+            let key = self.secret.short_key(first)?;
+            let locate = |index: usize| self.secret.window_location(&key, hits[index].0.window());
+            return self.count_in_turn(&mut self.shard(key.shard()), locate, hits, now, states);
+        }
         let mut locations = [Location::default(); N];
-        for index in 0..N {
-            let counter = &hits[index].0;
-            if matches!(counter.window(), Window::Bucket { .. }) && counter.bucket().is_none() {
-                return None;
-            }
-            let location = match has_one_key {
-                true => self.secret.window_location(&key, counter.window())?,
-                false => self.secret.short_location(counter)?,
-            };
-            // Two hits on one counter are an error.
-            let hash = location.fingerprint.hash;
-            if locations[..index].iter().any(|other| other.fingerprint.hash == hash) {
-                return None;
-            }
-            locations[index] = location;
+        for (location, (counter, _)) in zip(&mut locations, hits) {
+            *location = self.secret.short_location(counter)?;
         }
-        if has_one_key {
-            return self.count_in_turn(&mut self.shard(key.shard()), &locations, hits, now, states);
-        }
-        self.count_in_turn(&mut self.lock_few(&locations)[..], &locations, hits, now, states)
+        let mut shards = self.lock_few(&locations);
+        self.count_in_turn(&mut shards[..], |index| Some(locations[index]), hits, now, states)
     }
 
     /// Locks the shards of a few counters, in ascending order and each once.
@@ -145,36 +133,44 @@ impl Counters {
     fn count_in_turn<const N: usize>(
         &self,
         shards: &mut (impl Shards + ?Sized),
-        locations: &[Location; N],
+        locate: impl Fn(usize) -> Option<Location>,
         hits: &[(Counter<'_>, Hit<'_>); N],
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Option<()> {
         let reading = Reading { now, skew: self.skew };
-        let mut before = [Slot::default(); N];
+        let (mut locations, mut before) = ([Location::default(); N], [Slot::default(); N]);
         let (first, mut fit) = (states.len(), true);
         states.reserve(N);
         for index in 0..N {
             let (counter, hit) = &hits[index];
-            let lookup = Lookup::new(locations[index], counter, reading);
-            let state = match shards.shard(lookup.shard).slot_mut(lookup.fingerprint) {
-                Some(slot) => {
-                    before[index] = *slot;
-                    try_increment_slot(slot, &lookup, hit, &self.kinds)
+            // Two hits on one counter are an error, and so is a bucket without a quota.
+            let location = locate(index).filter(|location| {
+                let hash = location.fingerprint.hash;
+                !locations[..index].iter().any(|other| other.fingerprint.hash == hash) && has_quota(counter)
+            });
+            let outcome = location.and_then(|location| {
+                locations[index] = location;
+                let lookup = Lookup::new(location, counter, reading);
+                match shards.shard(location.shard).slot_mut(location.fingerprint) {
+                    Some(slot) => {
+                        before[index] = *slot;
+                        try_increment_slot(slot, &lookup, hit, &self.kinds)
+                    }
+                    None => condition_on_absent(&lookup, hit),
                 }
-                None => condition_on_absent(&lookup, hit),
-            };
-            let Some(state) = state else {
-                put_back(shards, locations, &before);
+            });
+            let Some(outcome) = outcome else {
+                put_back(shards, &locations, &before);
                 states.truncate(first);
                 return None;
             };
-            fit &= state.counted;
-            states.push(state);
+            fit &= outcome.counted;
+            states.push(outcome.into());
         }
         if !fit {
-            put_back(shards, locations, &before);
-            self.read_those_that_fit(shards, locations, hits, reading, &mut states[first..]);
+            put_back(shards, &locations, &before);
+            self.read_those_that_fit(shards, &locations, hits, reading, &mut states[first..]);
         }
         Some(())
     }
@@ -348,12 +344,18 @@ fn has_same_key(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     is_same(one.key(), other.key()) && is_same(one.namespace(), other.namespace())
 }
 
-/// Returns the state of a hit that is a condition on an absent bucket, such as that of a key that is
-/// not blocked. Returns `None` for all other hits.
+/// Returns whether a counter has the quota that a bucket needs.
 #[inline]
-fn condition_on_absent(lookup: &Lookup, hit: &Hit<'_>) -> Option<CounterState> {
+fn has_quota(counter: &Counter<'_>) -> bool {
+    !matches!(counter.window(), Window::Bucket { .. }) || counter.bucket().is_some()
+}
+
+/// Returns the outcome of a hit that is a condition on an absent bucket, such as that of a key that
+/// is not blocked. Returns `None` for all other hits.
+#[inline]
+fn condition_on_absent(lookup: &Lookup, hit: &Hit<'_>) -> Option<Outcome> {
     let is_bucket = matches!((lookup.window, lookup.mode), (Window::Bucket { .. }, WindowMode::Fixed));
-    (is_bucket && is_condition(hit)).then(|| CounterState::new(true, 0))
+    (is_bucket && is_condition(hit)).then_some(Outcome::of_bucket(true, 0))
 }
 
 /// Puts back the slots that were not empty.

@@ -11,7 +11,7 @@ use limited_core::{
 
 use super::expiry::NextExpiry;
 use super::overflow::{Overflow, OverflowEntry};
-use super::slot::{Slot, SlotContent};
+use super::slot::{Outcome, Slot, SlotContent};
 use super::state::{
     self, FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, refund_bucket,
     value_unless_full,
@@ -136,7 +136,8 @@ impl Shard {
         hit: &Hit<'_>,
         kinds: &KindTable,
     ) -> Option<CounterState> {
-        try_increment_slot(self.table.find_slot(lookup.fingerprint)?, lookup, hit, kinds)
+        let slot = self.table.find_slot(lookup.fingerprint)?;
+        try_increment_slot(slot, lookup, hit, kinds).map(CounterState::from)
     }
 
     /// Returns the slot of a known counter.
@@ -164,8 +165,8 @@ impl Shard {
         let at = self.table.find(lookup.fingerprint)?;
         let slot = self.table.slot_mut(at);
         let &Lookup { window, quota, mode, reading, .. } = lookup;
-        if let Some(state) = try_increment_slot(slot, lookup, hit, kinds) {
-            return Some(state);
+        if let Some(outcome) = try_increment_slot(slot, lookup, hit, kinds) {
+            return Some(outcome.into());
         }
         match (slot.content(), window) {
             // The quota changed, or the clock that wrote the value is or was ahead.
@@ -465,7 +466,7 @@ pub(crate) fn try_increment_slot(
     lookup: &Lookup,
     hit: &Hit<'_>,
     kinds: &KindTable,
-) -> Option<CounterState> {
+) -> Option<Outcome> {
     let now = lookup.reading.now;
     match (lookup.window, lookup.mode) {
         _ if !slot.is_packed() => None,
@@ -478,11 +479,11 @@ pub(crate) fn try_increment_slot(
             match hit.apply(value) {
                 Some(after) => {
                     slot.set_value(after);
-                    Some(CounterState::new(true, after))
+                    Some(Outcome::of_bucket(true, after))
                 }
                 // The clock that wrote the value is or was ahead.
                 None if value > lookup.quota.highest_value(length, now) => None,
-                None => Some(CounterState::new(false, value_unless_full(value, lookup.quota.limit, now))),
+                None => Some(Outcome::of_bucket(false, value_unless_full(value, lookup.quota.limit, now))),
             }
         }
         _ => None,
