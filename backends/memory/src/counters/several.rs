@@ -322,7 +322,10 @@ impl Counters {
         for (lookup, hit) in step {
             let shard = shards.shard(lookup.shard);
             if is_condition(hit) {
-                states.push(self.get_in(shard, lookup, true));
+                let mut state = self.get_in(shard, lookup, true);
+                // A counted hit reports no log.
+                state.log = None;
+                states.push(state);
                 continue;
             }
             let known = shard.increment(lookup, hit, &self.kinds, &self.next_expiry);
