@@ -118,6 +118,14 @@ pub(crate) struct KeyHash {
     lengths: u64,
 }
 
+impl KeyHash {
+    /// Returns the shard of all counters of the key.
+    #[inline(always)]
+    pub(crate) const fn shard(&self) -> usize {
+        self.shard
+    }
+}
+
 /// The random numbers of one store.
 #[repr(align(64))]
 pub(crate) struct Secret {

@@ -10,8 +10,8 @@ use std::iter::zip;
 
 use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, several};
 
-use super::shard::{Lookup, Shard, new_counter};
-use super::slot::Slot;
+use super::shard::{Lookup, Shard, new_counter, try_increment_slot};
+use super::slot::{Outcome, Slot};
 use super::spin_lock::SpinLockGuard;
 use super::windows::{Reading, WindowMode};
 use super::{Counters, Sweeper};
@@ -71,10 +71,10 @@ impl Counters {
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Result<()> {
-        let counted = match hits {
-            [one, two] => self.try_increment_few([one, two], now, states),
-            [one, two, three] => self.try_increment_few([one, two, three], now, states),
-            [one, two, three, four] => self.try_increment_few([one, two, three, four], now, states),
+        let counted = match hits.len() {
+            2 => self.try_increment_few::<2>(hits, now, states),
+            3 => self.try_increment_few::<3>(hits, now, states),
+            4 => self.try_increment_few::<4>(hits, now, states),
             _ => None,
         };
         match counted {
@@ -88,34 +88,33 @@ impl Counters {
     #[inline]
     fn try_increment_few<const N: usize>(
         &self,
-        hits: [&(Counter<'_>, Hit<'_>); N],
+        hits: &[(Counter<'_>, Hit<'_>)],
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Option<()> {
+        let hits: &[_; N] = hits.try_into().ok()?;
         if self.next_expiry.any_due(now) {
             self.sweep(Reading { now, skew: self.skew });
         }
-        let (first, _) = hits[0];
-        let key = self.secret.short_key(first)?;
-        let has_one_key = hits[1..].iter().all(|(counter, _)| has_same_key(first, counter));
+        let first = &hits[0].0;
+        if hits[1..].iter().all(|(counter, _)| has_same_key(first, counter)) {
+            let key = self.secret.short_key(first)?;
+            let locate = |index: usize| self.secret.window_location(&key, hits[index].0.window());
+            return self.count_in_turn(&mut self.shard(key.shard()), locate, hits, now, states);
+        }
         let mut locations = [Location::default(); N];
-        for index in 0..N {
-            let (counter, _) = hits[index];
-            if matches!(counter.window(), Window::Bucket { .. }) && counter.bucket().is_none() {
-                return None;
-            }
-            locations[index] = match has_one_key {
-                true => self.secret.window_location(&key, counter.window())?,
-                false => self.secret.short_location(counter)?,
-            };
-            // Two hits on one counter are an error.
-            if locations[..index].contains(&locations[index]) {
-                return None;
-            }
+        for (location, (counter, _)) in zip(&mut locations, hits) {
+            *location = self.secret.short_location(counter)?;
         }
-        if has_one_key {
-            return self.count_in_turn(&mut self.shard(locations[0].shard), locations, hits, now, states);
-        }
+        let mut shards = self.lock_few(&locations);
+        self.count_in_turn(&mut shards[..], |index| Some(locations[index]), hits, now, states)
+    }
+
+    /// Locks the shards of a few counters, in ascending order and each once.
+    fn lock_few<const N: usize>(
+        &self,
+        locations: &[Location; N],
+    ) -> [Option<(usize, SpinLockGuard<'_, Shard>)>; N] {
         let mut numbers = locations.map(|location| location.shard);
         numbers.sort_unstable();
         let mut shards = [const { None }; N];
@@ -124,7 +123,7 @@ impl Counters {
                 shards[index] = Some((numbers[index], self.shard(numbers[index])));
             }
         }
-        self.count_in_turn(&mut shards[..], locations, hits, now, states)
+        shards
     }
 
     /// Counts hits in turn. If one does not fit, puts back the slots of the others.
@@ -134,38 +133,63 @@ impl Counters {
     fn count_in_turn<const N: usize>(
         &self,
         shards: &mut (impl Shards + ?Sized),
-        locations: [Location; N],
-        hits: [&(Counter<'_>, Hit<'_>); N],
+        locate: impl Fn(usize) -> Option<Location>,
+        hits: &[(Counter<'_>, Hit<'_>); N],
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Option<()> {
         let reading = Reading { now, skew: self.skew };
-        let mut before = [Slot::default(); N];
+        let (mut locations, mut before) = ([Location::default(); N], [Slot::default(); N]);
         let (first, mut fit) = (states.len(), true);
         states.reserve(N);
-        for (index, (location, (counter, hit))) in zip(locations, hits).enumerate() {
-            let shard = shards.shard(location.shard);
-            let lookup = Lookup::new(location, counter, reading);
-            let (slot, state) = shard.try_increment_after_copy(&lookup, hit, &self.kinds);
-            before[index] = slot;
-            let Some(state) = state.or_else(|| condition_on_absent(slot, &lookup, hit)) else {
-                states.truncate(first);
+        for index in 0..N {
+            let (counter, hit) = &hits[index];
+            // Two hits on one counter are an error, and so is a bucket without a quota.
+            let location = locate(index).filter(|location| {
+                let hash = location.fingerprint.hash;
+                !locations[..index].iter().any(|other| other.fingerprint.hash == hash) && has_quota(counter)
+            });
+            let outcome = location.and_then(|location| {
+                locations[index] = location;
+                let lookup = Lookup::new(location, counter, reading);
+                match shards.shard(location.shard).slot_mut(location.fingerprint) {
+                    Some(slot) => {
+                        before[index] = *slot;
+                        try_increment_slot(slot, &lookup, hit, &self.kinds)
+                    }
+                    None => condition_on_absent(&lookup, hit),
+                }
+            });
+            let Some(outcome) = outcome else {
                 put_back(shards, &locations, &before);
+                states.truncate(first);
                 return None;
             };
-            fit &= state.counted;
-            states.push(state);
+            fit &= outcome.counted;
+            states.push(outcome.into());
         }
         if !fit {
             put_back(shards, &locations, &before);
-            for (state, (location, (counter, _))) in zip(&mut states[first..], zip(locations, hits)) {
-                if state.counted {
-                    let lookup = Lookup::new(location, counter, reading);
-                    *state = self.get_in(shards.shard(location.shard), &lookup, true);
-                }
-            }
+            self.read_those_that_fit(shards, &locations, hits, reading, &mut states[first..]);
         }
         Some(())
+    }
+
+    /// Replaces the states of hits that fit, and were not counted.
+    fn read_those_that_fit(
+        &self,
+        shards: &mut (impl Shards + ?Sized),
+        locations: &[Location],
+        hits: &[(Counter<'_>, Hit<'_>)],
+        reading: Reading,
+        states: &mut [CounterState],
+    ) {
+        for (state, (location, (counter, _))) in zip(states, zip(locations, hits)) {
+            if state.counted {
+                let lookup = Lookup::new(*location, counter, reading);
+                *state = self.get_in(shards.shard(location.shard), &lookup, true);
+            }
+        }
     }
 
     /// Counts several hits of any kind, all or none.
@@ -298,7 +322,10 @@ impl Counters {
         for (lookup, hit) in step {
             let shard = shards.shard(lookup.shard);
             if is_condition(hit) {
-                states.push(self.get_in(shard, lookup, true));
+                let mut state = self.get_in(shard, lookup, true);
+                // A counted hit reports no log.
+                state.log = None;
+                states.push(state);
                 continue;
             }
             let known = shard.increment(lookup, hit, &self.kinds, &self.next_expiry);
@@ -320,12 +347,18 @@ fn has_same_key(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     is_same(one.key(), other.key()) && is_same(one.namespace(), other.namespace())
 }
 
-/// Returns the state of a hit that is a condition on an absent bucket, such as a key that is not
-/// blocked.
+/// Returns whether a counter has the quota that a bucket needs.
 #[inline]
-fn condition_on_absent(slot: Slot, lookup: &Lookup, hit: &Hit<'_>) -> Option<CounterState> {
+fn has_quota(counter: &Counter<'_>) -> bool {
+    !matches!(counter.window(), Window::Bucket { .. }) || counter.bucket().is_some()
+}
+
+/// Returns the outcome of a hit that is a condition on an absent bucket, such as that of a key that
+/// is not blocked. Returns `None` for all other hits.
+#[inline]
+fn condition_on_absent(lookup: &Lookup, hit: &Hit<'_>) -> Option<Outcome> {
     let is_bucket = matches!((lookup.window, lookup.mode), (Window::Bucket { .. }, WindowMode::Fixed));
-    (slot.is_empty() && is_bucket && is_condition(hit)).then(|| CounterState::new(true, 0))
+    (is_bucket && is_condition(hit)).then_some(Outcome::of_bucket(true, 0))
 }
 
 /// Puts back the slots that were not empty.
