@@ -5,7 +5,7 @@ use super::lost_responses::{assert_unknown, with_lost_response};
 use super::parallel::in_parallel;
 use super::probe::CounterProbe;
 use super::random::Random;
-use super::several::{ProbeHit, mixed};
+use super::sets::{ProbeHit, mixed};
 use super::skip::Skip;
 use super::subject::Subject;
 use super::times::NOW;
