@@ -32,8 +32,8 @@ use crate::counters::Counters;
 /// known counters allocate nothing, if `states` has room for them.
 ///
 /// A hit of cost 0 and floor 0 in such a set is a condition. It adds no counter, and takes no
-/// capacity. In a full store either all new counters of a set find room, or the call fails and counts
-/// nothing. It evicts no counter of its own set.
+/// capacity. In a full store either all new counters of a set find room, or the call fails and
+/// counts nothing. It evicts no counter of its own set.
 ///
 /// # Keys are fingerprints
 ///
@@ -50,13 +50,13 @@ use crate::counters::Counters;
 ///
 /// # Logs
 ///
-/// A [log](limited_core::Window::Log) takes 32 bytes more for each time at which hits were counted in the last
-/// window. Its memory grows by doubling, up to 16 KiB for
-/// [512 times](limited_core::HitLog::MAX_ENTRIES). It is freed with the whole log. A hit sums the
-/// costs of all these times, so its cost grows with them: a log suits limits of up to some hundreds.
+/// A [log](limited_core::Window::Log) takes 32 bytes more for each time at which hits were counted
+/// in the last window. Its memory grows by doubling, up to 16 KiB for [512
+/// times](limited_core::HitLog::MAX_ENTRIES). It is freed with the whole log. A hit sums the costs
+/// of all these times, so its cost grows with them: a log suits limits of up to some hundreds.
 ///
-/// A read or a refused hit returns the log itself, not a copy. While the caller keeps that, the next
-/// hit that is counted copies the log once.
+/// A read or a refused hit returns the log itself, not a copy. While the caller keeps that, the
+/// next hit that is counted copies the log once.
 ///
 /// # Refunds
 ///
@@ -68,8 +68,8 @@ use crate::counters::Counters;
 ///
 /// A key is forgotten one window length and the maximum clock skew after its last window ended, or
 /// after its bucket was full. Until then the next window can weigh it, and a clock that jumps back
-/// still finds it. A log is forgotten one window length and the skew after its newest hit, and a span
-/// the skew after its end.
+/// still finds it. A log is forgotten one window length and the skew after its newest hit, and a
+/// span the skew after its end.
 ///
 /// Later operations remove expired keys, up to four each, whatever key they are about. No operation
 /// scans more than 128 keys for that, and each continues where the last one stopped. A hit on a new
