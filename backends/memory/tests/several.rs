@@ -191,3 +191,37 @@ fn window_ids_of_a_refused_step_are_not_stored() {
     let states = block_on(backend.increment_all(&step(2, 9), START)).unwrap();
     assert_eq!(states[0].meta.as_ref().unwrap().id, WindowId(2));
 }
+
+/// Each step has a key that all threads share, and a new key that makes an eviction necessary.
+#[test]
+fn eviction_by_steps_of_many_threads_loses_no_hit_on_a_key_of_a_step() {
+    const THREADS: usize = 8;
+    const ROUNDS: usize = 300;
+    let backend = MemoryBackend::builder().max_keys(64).when_full(WhenFull::EvictSoonest).build();
+    let barrier = Barrier::new(THREADS);
+    let counted: u128 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (backend, barrier) = (&backend, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let count = |round| {
+                        let key = format!("{thread} {round}");
+                        // The shared key expires last, so that no other step evicts it.
+                        let hits = [(key.as_str(), LENGTHS[1], 9), ("shared", LENGTHS[2], 1_000)];
+                        let states = count_all(backend, &hits, START).unwrap();
+                        assert_eq!((states[0].counted, states[0].value), (true, states[1].counted.into()));
+                        u128::from(states[1].counted)
+                    };
+                    (0..ROUNDS).map(count).sum::<u128>()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(counted, 1_000);
+    assert_eq!(value(&backend, "shared", LENGTHS[2], START), 1_000);
+    assert_eq!(backend.len(), 64);
+    // The first 63 new keys found room, and each later one evicted another.
+    assert_eq!(backend.evicted(), 1_000 - 63);
+}

@@ -162,6 +162,28 @@ fn window_kind_length_and_limit_change_the_fingerprint() {
 }
 
 #[test]
+fn counters_of_one_key_share_a_shard_and_keys_spread_over_all_shards() {
+    const KEYS: usize = 100 * SHARDS;
+    let secret = secret(5);
+    let mut keys_by_shard = vec![0; SHARDS];
+    for number in 0..KEYS {
+        // Also keys that differ in one byte only, and keys of one number.
+        let key = match number % 3 {
+            0 => format!("user:{number:012}"),
+            1 => number.to_string(),
+            _ => format!("tenant:{}:user:{number}", number / 1000),
+        };
+        let key = Key::from(key);
+        let shards = windows(WindowLength::MINUTE)
+            .map(|window| secret.location(&Counter::new("api", &key, window).unwrap()).shard);
+        assert!(shards.iter().all(|shard| *shard == shards[0]));
+        keys_by_shard[shards[0]] += 1;
+    }
+    // Six standard deviations around the mean of 100.
+    assert!(keys_by_shard.iter().all(|keys| (40..=160).contains(keys)), "{keys_by_shard:?}");
+}
+
+#[test]
 fn start_and_end_of_a_span_change_the_fingerprint() {
     let secret = secret(1);
     let mut seen = BTreeSet::new();
