@@ -82,7 +82,8 @@ use crate::{Algorithm, OnError, Quota, Quotas};
 pub struct LimiterConfig {
     /// The namespace. Default: empty.
     pub namespace: String,
-    /// The quota, such as `100/min burst 20`, or several: `10/s; 1000/h` as text, or a list. Default:
+    /// The quota, such as `100/min burst 20`, or several: `10/s; 1000/h` as text, or a list.
+    /// Default:
     /// `100/min`.
     pub quota: Quotas,
     /// The algorithm. Default: `fixed-window`.
