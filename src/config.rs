@@ -41,7 +41,7 @@ use crate::{Algorithm, OnError, Quota, Quotas};
 /// )?;
 /// let login = Limiter::from_config(MemoryBackend::new(), &limits["login"])?;
 /// assert_eq!(login.get_quota(), "5/min".parse()?);
-/// assert_eq!(limits["upload"].quota, "10/s; 1000/hour; 20000/day".parse()?);
+/// assert_eq!(limits["upload"].quota.to_string(), "10/s; 1000/hour; 20000/day");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
