@@ -10,7 +10,8 @@ use super::check::Check;
 use crate::{Decision, Error, OnError, Quota, Quotas, telemetry};
 
 thread_local! {
-    /// The states of the last decision of this thread, emptied: so that the next one allocates none.
+    /// The states of the last decision of this thread, emptied: so that the next one allocates
+    /// none.
     static STATES: Cell<Vec<CounterState>> = const { Cell::new(Vec::new()) };
 }
 
