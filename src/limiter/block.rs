@@ -14,7 +14,7 @@ impl<B> Limiter<B> {
     ///
     /// A decision then checks the block in the same atomic step as its limits: one
     /// [`increment_all`](Backend::increment_all) of one more counter, which is only read. It
-    /// allocates three times. A limiter without blocks pays nothing for them.
+    /// allocates in memory too. A limiter without blocks pays nothing for them.
     #[must_use]
     pub fn blocking(self, is_blocking: bool) -> Self {
         Self { is_blocking, ..self }.with_matching_clock()

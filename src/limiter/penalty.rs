@@ -58,9 +58,9 @@ impl<B: Backend> Limiter<B> {
     ///
     /// # Cost
     ///
-    /// One atomic step: one request and one write for each quota of a window, or for all of them in
-    /// a backend that counts several hits at once. If a bucket is already further ahead than its
-    /// capacity, one more request, which finds out by how much.
+    /// One [`increment`](Backend::increment), or one [`increment_all`](Backend::increment_all) by
+    /// several quotas: one atomic step. If a bucket is already further ahead than its capacity, one
+    /// more request, because the first one finds out by how much.
     pub async fn penalize(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         self.add_penalty(key.into(), self.check(cost, self.now(self.is_coarse))).await
     }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use limited_core::{Backend, Counter, CounterState, Hit, Key, Refund};
+use limited_core::{Backend, Counter, CounterState, Hit, Key, Refund, Timestamp};
 
 use super::Limiter;
 use super::check::Check;
@@ -72,7 +72,14 @@ const JITTER_DIVISOR: u32 = 10;
 /// # Several quotas
 ///
 /// By several quotas, a token bucket is one place in each bucket, taken in one step. The wait is
-/// the longest of them.
+/// the longest of them. A caller that waits for one bucket is late for the others, by the `d`
+/// above. That exceeds nothing if each longer window has the lower rate, as in `10/s; 100/min`.
+///
+/// # Blocks
+///
+/// A [blocked](Self::block) key has no queue. The call sleeps until the block ends and a jitter,
+/// and begins then, in one more request. A caller that already has its place is admitted although
+/// the key is blocked meanwhile.
 impl<B: Backend> Limiter<B> {
     /// Waits until a hit of cost 1 is admitted, for at most 24 hours.
     ///
@@ -152,8 +159,29 @@ impl<B: Backend> Limiter<B> {
         self.decision_of_several(check, &first, result)
     }
 
-    /// Takes a place in the queue of each bucket, and sleeps until it is admitted.
+    /// Takes a place in the queue of each bucket, and sleeps until it is admitted. A blocked key
+    /// has no queue: the call sleeps until the block ends, and takes its place then. Otherwise all
+    /// that wait for the end of the block would be admitted at one time.
     async fn wait_in_queue(
+        &self,
+        first: Counter<'_>,
+        mut check: Check<'_>,
+        longest: Duration,
+    ) -> limited_core::Result<Decision> {
+        let deadline = check.now.saturating_add(longest);
+        let mut left = longest;
+        loop {
+            let decision = self.wait_in_queue_once(first, check, left).await?;
+            let wait = match decision.retry_after() {
+                Some(wait) if decision.is_blocked() && wait <= left => wait,
+                _ => return Ok(decision),
+            };
+            left = self.sleep_with_jitter(&mut check, wait, left, deadline).await;
+            check = self.by_leading_clock(check);
+        }
+    }
+
+    async fn wait_in_queue_once(
         &self,
         first: Counter<'_>,
         check: Check<'_>,
@@ -165,7 +193,7 @@ impl<B: Backend> Limiter<B> {
         let longest = if check.quotas().iter().all(has_room) { longest } else { Duration::ZERO };
         let place = |quota| check.by_quota(quota).place_on(first, longest);
         let mut hits: Vec<_> = check.quotas().iter().map(place).collect();
-        hits.extend(self.block_condition(first, check.now.saturating_add(longest)));
+        hits.extend(self.block_condition(first, check.now));
 
         let (result, is_immediate) = with_first_poll(self.count_each(&hits, check.now)).await;
         let mut states = result?;
@@ -179,18 +207,14 @@ impl<B: Backend> Limiter<B> {
             // A value that was counted is within the ceiling. Without an inflow there is no queue.
             .map(|(quota, state)| token_bucket::wait_of(quota, check.leading_now(), state.value).unwrap_or(0))
             .collect();
-        let by_buckets = waits.iter().copied().max().unwrap_or(0);
-        let block = states.get(waits.len()).and_then(|block| self.block_wait(check, block));
-        let wait = duration::from_nanos(if check.lead == 0 {
-            by_buckets
-        } else {
-            clock_lead::wait(by_buckets, check.lead)
-        });
-        let wait = wait.max(block.unwrap_or_default());
+        let wait = match waits.iter().copied().max().unwrap_or(0) {
+            wait if check.lead == 0 => duration::from_nanos(wait),
+            wait => duration::from_nanos(clock_lead::wait(wait, check.lead)),
+        };
         if !wait.is_zero() {
-            let places = if is_immediate { hits.iter().zip(&states) } else { [].iter().zip(&[]) };
-            let places = places.filter(|((_, hit), _)| hit.cost > 0);
-            let places = places.map(|((counter, hit), state)| (*counter, hit.cost, state.value)).collect();
+            // Only a backend that counted the hit at once can return it while the future is dropped.
+            let counted = hits.iter().zip(&states).filter(|((_, hit), _)| is_immediate && hit.cost > 0);
+            let places = counted.map(|((counter, hit), state)| (*counter, hit.cost, state.value)).collect();
             let mut places = Places { backend: &self.backend, clock: &self.clock, places };
             self.clock.sleep(wait).await;
             places.places.clear();
@@ -230,12 +254,24 @@ impl<B: Backend> Limiter<B> {
                 Some(wait) if !decision.is_allowed() && wait <= left => wait,
                 _ => return Ok(decision),
             };
-            let wait = wait + jitter(wait).min(left - wait);
-            self.clock.sleep(wait).await;
-            check.now = self.now(check.is_coarse);
-            // The calls of the backend take time too. A clock that jumps back adds none.
-            left = (left - wait).min(deadline.saturating_since(check.now));
+            left = self.sleep_with_jitter(&mut check, wait, left, deadline).await;
         }
+    }
+
+    /// Sleeps for at least `wait`, which is at most `left`. Sets the time of the check, and returns
+    /// how much of the bound is left.
+    async fn sleep_with_jitter(
+        &self,
+        check: &mut Check<'_>,
+        wait: Duration,
+        left: Duration,
+        deadline: Timestamp,
+    ) -> Duration {
+        let wait = wait + jitter(wait).min(left - wait);
+        self.clock.sleep(wait).await;
+        check.now = self.now(check.is_coarse);
+        // The calls of the backend take time too. A clock that jumps back adds none.
+        (left - wait).min(deadline.saturating_since(check.now))
     }
 }
 
