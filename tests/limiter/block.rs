@@ -221,8 +221,8 @@ fn callers_that_wait_for_the_end_of_a_block_queue_then() {
     let (limiter, clock) = in_memory(TokenBucket, Quota::per_minute(1).burst(2));
     let limiter = limiter.blocking(true);
     limiter.block_now("key", 10 * MINUTE).unwrap();
-    let mut waiting: Vec<Running<'_, _>> =
-        (0..5).map(|_| Box::pin(limiter.until_allowed("key")) as Running<'_, _>).collect();
+    let mut waiting: Vec<Running<'_, Result<Decision, Error>>> =
+        (0..5).map(|_| Box::pin(limiter.until_allowed("key")) as _).collect();
     let mut admitted = |seconds| {
         clock.advance(Duration::from_secs(seconds));
         let number = waiting.len();
