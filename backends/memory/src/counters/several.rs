@@ -1,7 +1,7 @@
 //! Several hits in one step: all are counted, or none is.
 //!
-//! The step locks the shards of all its counters before it decides, in ascending order. So two steps
-//! never wait for each other.
+//! The step locks the shards of all its counters before it decides, in ascending order. So two
+//! steps never wait for each other.
 
 use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp};
 
