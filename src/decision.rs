@@ -320,9 +320,10 @@ impl Decision {
         Duration::from_nanos(self.reset_after.0)
     }
 
-    /// Returns whether the key is [blocked](crate::Limiter::block). The hit is then refused, nothing
-    /// was counted, and [`remaining`](Self::remaining) is 0. [`retry_after`](Self::retry_after) is
-    /// the time until the block ends, or until the limits admit the hit if that is later.
+    /// Returns whether the key is [blocked](crate::Limiter::block). The hit is then refused,
+    /// nothing was counted, and [`remaining`](Self::remaining) is 0.
+    /// [`retry_after`](Self::retry_after) is the time until the block ends, or until the limits
+    /// admit the hit if that is later.
     ///
     /// [`limits`](Self::limits) shows the limits without the block.
     pub const fn is_blocked(&self) -> bool {

@@ -49,8 +49,8 @@ pub enum Error {
     /// not called.
     #[error("the decision has not as many limits as the limiter; pass it to the limiter that made it")]
     OtherDecision,
-    /// A key is to be blocked or unblocked by a limiter that does not look for blocks. The backend was
-    /// not called.
+    /// A key is to be blocked or unblocked by a limiter that does not look for blocks. The backend
+    /// was not called.
     #[error("the limiter does not look for blocks; create it with `Limiter::blocking(true)`")]
     NotBlocking,
     /// The backend failed, and [`OnError::Return`] is set.

@@ -91,8 +91,8 @@ pub struct Limiter<B> {
     backend: Instrumented<B>,
     /// The quota; the first one of several.
     quota: Quota,
-    /// All quotas, if there are several. Also one quota, if the limiter has blocks or a shadow, which
-    /// belong to the path of several quotas.
+    /// All quotas, if there are several. Also one quota, if the limiter has blocks or a shadow,
+    /// which belong to the path of several quotas.
     several: Option<Arc<[Quota]>>,
     is_blocking: bool,
     is_shadow: bool,

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use limited_core::{Backend, Counter, CounterState, Hit, Key, Refund};
+use limited_core::{Backend, Counter, CounterState, Hit, Key, Refund, Timestamp};
 
 use super::Limiter;
 use super::check::Check;
@@ -37,14 +37,14 @@ const JITTER_DIVISOR: u32 = 10;
 ///
 /// A hit that has to wait takes a place in a queue: it is counted at once, and sleeps until its
 /// tokens are there. Callers are admitted in the order of their places, also those of other
-/// processes over the same backend. A large cost is not overtaken by small ones. [`allow`](Self::allow)
-/// refuses while there is a queue.
+/// processes over the same backend. A large cost is not overtaken by small ones.
+/// [`allow`](Self::allow) refuses while there is a queue.
 ///
 /// - A call is **one** request of the backend, however long it waits. A hundred callers are a
 ///   hundred requests.
 /// - In any stretch of time `t`, at most `burst + limit · t / window` are admitted. A caller that
-///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`. Times are
-///   rounded up to a nanosecond, which is such a `d`.
+///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`. Times
+///   are rounded up to a nanosecond, which is such a `d`.
 /// - The bound limits the queue: it is never longer than `bound · limit / window` tokens. A process
 ///   with a shorter bound is refused while the queue is longer than that.
 /// - If the clocks of processes differ by `s`, one that is behind waits up to `s` longer.
@@ -55,10 +55,10 @@ const JITTER_DIVISOR: u32 = 10;
 /// one. Only then is it as if the hit had never been counted. A place in the middle stays charged:
 /// those behind it keep their times, so its tokens would be admitted a second time at the end.
 ///
-/// The place is returned if the backend counted the hit at the first poll of the future, as backends
-/// in memory do. A database cannot be called while a future is dropped, so the place stays charged.
-/// That admits too little for `cost · window / limit`, and never too much. A bound is better than a
-/// timeout around the call: it refuses before anything is charged.
+/// The place is returned if the backend counted the hit at the first poll of the future, as
+/// backends in memory do. A database cannot be called while a future is dropped, so the place stays
+/// charged. That admits too little for `cost · window / limit`, and never too much. A bound is
+/// better than a timeout around the call: it refuses before anything is charged.
 ///
 /// # Windows
 ///
@@ -71,8 +71,15 @@ const JITTER_DIVISOR: u32 = 10;
 ///
 /// # Several quotas
 ///
-/// By several quotas, a token bucket is one place in each bucket, taken in one step. The wait is the
-/// longest of them.
+/// By several quotas, a token bucket is one place in each bucket, taken in one step. The wait is
+/// the longest of them. A caller that waits for one bucket is late for the others, by the `d`
+/// above. That exceeds nothing if each longer window has the lower rate, as in `10/s; 100/min`.
+///
+/// # Blocks
+///
+/// A [blocked](Self::block) key has no queue. The call sleeps until the block ends and a jitter,
+/// and begins then, in one more request. A caller that already has its place is admitted although
+/// the key is blocked meanwhile.
 impl<B: Backend> Limiter<B> {
     /// Waits until a hit of cost 1 is admitted, for at most 24 hours.
     ///
@@ -152,19 +159,41 @@ impl<B: Backend> Limiter<B> {
         self.decision_of_several(check, &first, result)
     }
 
-    /// Takes a place in the queue of each bucket, and sleeps until it is admitted.
+    /// Takes a place in the queue of each bucket, and sleeps until it is admitted. A blocked key
+    /// has no queue: the call sleeps until the block ends, and takes its place then. Otherwise all
+    /// that wait for the end of the block would be admitted at one time.
     async fn wait_in_queue(
+        &self,
+        first: Counter<'_>,
+        mut check: Check<'_>,
+        longest: Duration,
+    ) -> limited_core::Result<Decision> {
+        let deadline = check.now.saturating_add(longest);
+        let mut left = longest;
+        loop {
+            let decision = self.wait_in_queue_once(first, check, left).await?;
+            let wait = match decision.retry_after() {
+                Some(wait) if decision.is_blocked() && wait <= left => wait,
+                _ => return Ok(decision),
+            };
+            left = self.sleep_with_jitter(&mut check, wait, left, deadline).await;
+            check = self.by_leading_clock(check);
+        }
+    }
+
+    async fn wait_in_queue_once(
         &self,
         first: Counter<'_>,
         check: Check<'_>,
         longest: Duration,
     ) -> limited_core::Result<Decision> {
         let has_room = |quota: &Quota| check.cost <= quota.capacity();
-        // Waiting never helps if the cost is above a capacity. The hit is refused by its own ceiling.
+        // Waiting never helps if the cost is above a capacity. The hit is refused by its own
+        // ceiling.
         let longest = if check.quotas().iter().all(has_room) { longest } else { Duration::ZERO };
         let place = |quota| check.by_quota(quota).place_on(first, longest);
         let mut hits: Vec<_> = check.quotas().iter().map(place).collect();
-        hits.extend(self.block_condition(first, check.now.saturating_add(longest)));
+        hits.extend(self.block_condition(first, check.now));
 
         let (result, is_immediate) = with_first_poll(self.count_each(&hits, check.now)).await;
         let mut states = result?;
@@ -178,18 +207,14 @@ impl<B: Backend> Limiter<B> {
             // A value that was counted is within the ceiling. Without an inflow there is no queue.
             .map(|(quota, state)| token_bucket::wait_of(quota, check.leading_now(), state.value).unwrap_or(0))
             .collect();
-        let by_buckets = waits.iter().copied().max().unwrap_or(0);
-        let block = states.get(waits.len()).and_then(|block| self.block_wait(check, block));
-        let wait = duration::from_nanos(if check.lead == 0 {
-            by_buckets
-        } else {
-            clock_lead::wait(by_buckets, check.lead)
-        });
-        let wait = wait.max(block.unwrap_or_default());
+        let wait = match waits.iter().copied().max().unwrap_or(0) {
+            wait if check.lead == 0 => duration::from_nanos(wait),
+            wait => duration::from_nanos(clock_lead::wait(wait, check.lead)),
+        };
         if !wait.is_zero() {
-            let places = if is_immediate { hits.iter().zip(&states) } else { [].iter().zip(&[]) };
-            let places = places.filter(|((_, hit), _)| hit.cost > 0);
-            let places = places.map(|((counter, hit), state)| (*counter, hit.cost, state.value)).collect();
+            // Only a backend that counted the hit at once can return it while the future is dropped.
+            let counted = hits.iter().zip(&states).filter(|((_, hit), _)| is_immediate && hit.cost > 0);
+            let places = counted.map(|((counter, hit), state)| (*counter, hit.cost, state.value)).collect();
             let mut places = Places { backend: &self.backend, clock: &self.clock, places };
             self.clock.sleep(wait).await;
             places.places.clear();
@@ -229,12 +254,24 @@ impl<B: Backend> Limiter<B> {
                 Some(wait) if !decision.is_allowed() && wait <= left => wait,
                 _ => return Ok(decision),
             };
-            let wait = wait + jitter(wait).min(left - wait);
-            self.clock.sleep(wait).await;
-            check.now = self.now(check.is_coarse);
-            // The calls of the backend take time too. A clock that jumps back adds none.
-            left = (left - wait).min(deadline.saturating_since(check.now));
+            left = self.sleep_with_jitter(&mut check, wait, left, deadline).await;
         }
+    }
+
+    /// Sleeps for at least `wait`, which is at most `left`. Sets the time of the check, and returns
+    /// how much of the bound is left.
+    async fn sleep_with_jitter(
+        &self,
+        check: &mut Check<'_>,
+        wait: Duration,
+        left: Duration,
+        deadline: Timestamp,
+    ) -> Duration {
+        let wait = wait + jitter(wait).min(left - wait);
+        self.clock.sleep(wait).await;
+        check.now = self.now(check.is_coarse);
+        // The calls of the backend take time too. A clock that jumps back adds none.
+        (left - wait).min(deadline.saturating_since(check.now))
     }
 }
 
@@ -264,8 +301,8 @@ impl<B: Backend> Drop for Places<'_, B> {
     /// not full without this hit either. So it is returned as if it were charged now, in full.
     ///
     /// A place in the middle must stay. The callers behind it know their times and keep them. A
-    /// lower value would give the next caller the time of the last one: two costs at one time, which
-    /// can exceed the burst.
+    /// lower value would give the next caller the time of the last one: two costs at one time,
+    /// which can exceed the burst.
     fn drop(&mut self) {
         let now = self.clock.now();
         for (counter, cost, value) in self.places.drain(..) {

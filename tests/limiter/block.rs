@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use limited::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
-use limited::{Algorithm, BackendError, Error, Limiter, ManualClock, OnError, Quota, Quotas, allow_all_now};
+use limited::{
+    Algorithm, BackendError, Decision, Error, Limiter, ManualClock, OnError, Quota, Quotas, allow_all_now,
+};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 
@@ -149,7 +151,7 @@ fn block_is_in_the_same_step_as_several_quotas() {
         limiter.block_now("key", MINUTE).unwrap();
         let decision = limiter.allow_now("key").unwrap();
         assert!(decision.is_blocked());
-        let remaining: Vec<_> = decision.limits().iter().map(|limit| limit.remaining()).collect();
+        let remaining: Vec<_> = decision.limits().iter().map(Decision::remaining).collect();
         assert_eq!(remaining, [10, 100], "the limits are shown without the block");
         limiter.refund_now("key", &decision).unwrap();
         limiter.unblock_now("key").unwrap();
@@ -212,4 +214,41 @@ fn block_of_a_clock_ahead_by_more_than_twice_the_skew_is_ignored() {
     assert!(limiter.allow_now("key").unwrap().is_blocked());
     clock.rewind(Duration::from_nanos(1));
     assert!(limiter.allow_now("key").unwrap().is_allowed());
+}
+
+#[test]
+fn callers_that_wait_for_the_end_of_a_block_queue_then() {
+    let (limiter, clock) = in_memory(TokenBucket, Quota::per_minute(1).burst(2));
+    let limiter = limiter.blocking(true);
+    limiter.block_now("key", 10 * MINUTE).unwrap();
+    let mut waiting: Vec<Running<'_, Result<Decision, Error>>> =
+        (0..5).map(|_| Box::pin(limiter.until_allowed("key")) as _).collect();
+    let mut admitted = |seconds| {
+        clock.advance(Duration::from_secs(seconds));
+        let number = waiting.len();
+        waiting.retain_mut(|waiting| match poll(waiting) {
+            std::task::Poll::Ready(decision) => {
+                assert!(decision.unwrap().is_allowed());
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        number - waiting.len()
+    };
+    assert_eq!(admitted(0), 0);
+    // The block ends, and the jitter is at most a second.
+    assert_eq!(admitted(601), 2);
+    assert_eq!([admitted(59), admitted(1), admitted(60), admitted(60)], [0, 1, 1, 1]);
+}
+
+#[test]
+fn caller_that_already_has_its_place_is_admitted_although_the_key_is_blocked() {
+    let (limiter, clock) = in_memory(TokenBucket, Quota::per_minute(1));
+    let limiter = limiter.blocking(true);
+    assert!(limiter.allow_now("key").unwrap().is_allowed());
+    let mut waiting: Running<'_, _> = Box::pin(limiter.until_allowed("key"));
+    assert!(poll(&mut waiting).is_pending());
+    limiter.block_now("key", 10 * MINUTE).unwrap();
+    clock.advance(MINUTE);
+    assert!(poll(&mut waiting).is_ready());
 }
