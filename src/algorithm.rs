@@ -55,7 +55,8 @@ use crate::Quota;
 /// # Calendar quotas
 ///
 /// A quota per calendar day, week, month or year needs the [`FixedWindow`](Self::FixedWindow).
-/// Under another algorithm, each decision is [`Error::CalendarQuota`](crate::Error::CalendarQuota), and a
+/// Under another algorithm, each decision is
+/// [`Error::CalendarQuota`](crate::Error::CalendarQuota), and a
 /// [`LimiterConfig`](crate::LimiterConfig) is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
