@@ -212,7 +212,13 @@ fn most_refused_keys_are_listed_with_their_figures() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(rows, [["203.0.113.9", "100", "60", "61", "47"], ["203.0.113.66", "120", "35", "40", "21"]]);
+    assert_eq!(
+        rows,
+        [
+            ["203.0.113.9", "100", "60", "61", "60", "47"],
+            ["203.0.113.66", "120", "35", "40", "40", "21"],
+        ]
+    );
 }
 
 #[test]
@@ -313,7 +319,7 @@ fn quota_of_zero_refuses_for_good() {
     for (algorithm, _) in MODELS {
         assert_eq!(figures(&printed, algorithm).admitted, 0);
     }
-    assert_eq!(printed.matches("forever").count(), 3);
+    assert_eq!(printed.matches("forever").count(), MODELS.len());
 }
 
 #[test]
