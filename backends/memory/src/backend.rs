@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, bucket, several,
-    sliding,
+    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -171,7 +170,6 @@ impl MemoryBackend {
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Result<()> {
-        several::check(hits)?;
         self.0.counters.increment_all(hits, now, states)
     }
 
