@@ -25,8 +25,8 @@ use crate::Quota;
 /// How a [`Limiter`](crate::Limiter) counts. A plain value, so that a configuration file can choose
 /// it.
 ///
-/// As text: `fixed-window`, `sliding-window`, `sliding-log` or `token-bucket`, also with the feature
-/// `serde`.
+/// As text: `fixed-window`, `sliding-window`, `sliding-log` or `token-bucket`, also with the
+/// feature `serde`.
 ///
 /// Fixed and sliding windows of equal length share their counters. A limiter can therefore change
 /// from one to the other and keep what was counted. Namespaces keep them apart.
@@ -54,8 +54,9 @@ use crate::Quota;
 ///
 /// # Calendar quotas
 ///
-/// A quota per calendar day, week, month or year needs the [`FixedWindow`](Self::FixedWindow). Under
-/// another algorithm, each decision is [`Error::CalendarQuota`](crate::Error::CalendarQuota), and a
+/// A quota per calendar day, week, month or year needs the [`FixedWindow`](Self::FixedWindow).
+/// Under another algorithm, each decision is
+/// [`Error::CalendarQuota`](crate::Error::CalendarQuota), and a
 /// [`LimiterConfig`](crate::LimiterConfig) is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -111,8 +112,8 @@ pub enum Algorithm {
     /// # Clock
     ///
     /// It never reads the [coarse clock](crate::Limiter#clock), so that a stretch of one window is
-    /// exact by the system clock. Over processes whose clocks differ by `s`, a stretch of one window
-    /// less `s` holds at most the limit.
+    /// exact by the system clock. Over processes whose clocks differ by `s`, a stretch of one
+    /// window less `s` holds at most the limit.
     SlidingLog,
     /// Takes tokens from a bucket that holds [`burst`](crate::Quota::burst) tokens, by default
     /// `limit` tokens. `limit` tokens flow in per window, evenly. The burst is the size of the

@@ -315,7 +315,8 @@ impl Decision {
     /// Returns how long until the limit resets, if nothing else is admitted in the meantime.
     ///
     /// A fixed window resets at its end. A sliding window resets when no counted hit weighs
-    /// anything. A token bucket resets when it is full.
+    /// anything, and a sliding log when its newest hit no longer counts. A token bucket resets when
+    /// it is full.
     pub const fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.reset_after.0)
     }

@@ -55,7 +55,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, Quotas};
 /// shared backend) processes decide at the same time.
 ///
 /// Limiters over one backend share their counters if namespace and window length are equal, and
-/// both or neither use a token bucket. Each has its own limit.
+/// both use a token bucket, both a sliding log, or neither. Each has its own limit. Counters of a
+/// calendar are shared while their days, weeks, months or years start and end together.
 ///
 /// # Cost
 ///

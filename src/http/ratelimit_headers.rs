@@ -211,6 +211,13 @@ mod tests {
         assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=4;t=1");
     }
 
+    #[cfg(feature = "calendar")]
+    #[test]
+    fn calendar_quota_has_no_window_in_seconds() {
+        let quota = "5/calendar-month in UTC".parse().unwrap();
+        assert_eq!(policy(&PolicyName::default(), quota, Algorithm::FixedWindow), "\"default\";q=5");
+    }
+
     #[test]
     fn bucket_reports_a_burst_that_differs_from_the_limit() {
         let default = PolicyName::default();

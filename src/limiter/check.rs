@@ -106,7 +106,8 @@ impl Check<'_> {
         self.decision(self.cost <= usage.remaining, usage, values, 0, clock)
     }
 
-    /// Returns whether the decision needs more of the state than its numbers: by a log or a calendar.
+    /// Returns whether the decision needs more than the numbers of the state: by a log or a
+    /// calendar.
     #[inline(always)]
     pub(super) fn needs_state(self) -> bool {
         self.algorithm == Algorithm::SlidingLog || self.quota.is_calendar()

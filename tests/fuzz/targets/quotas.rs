@@ -35,6 +35,16 @@ const WORDS: &[&str] = &[
     "-",
     ".",
     "week",
+    "1/calendar-",
+    "calendar-month",
+    "calendar-year",
+    " in UTC",
+    " in ",
+    " from ",
+    "sunday",
+    "31",
+    "02-29",
+    "Europe/Berlin",
 ];
 
 /// The units and their nanoseconds.
