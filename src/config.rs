@@ -7,7 +7,7 @@ use std::fmt;
 
 use limited_core::debug_error;
 
-use crate::{Algorithm, OnError, Quota};
+use crate::{Algorithm, OnError, Quota, Quotas};
 
 /// The settings of a [`Limiter`](crate::Limiter) that a file can hold.
 ///
@@ -33,10 +33,15 @@ use crate::{Algorithm, OnError, Quota};
 ///     namespace = "search"
 ///     quota = "100/s burst 20"
 ///     algorithm = "token-bucket"
+///
+///     [upload]
+///     namespace = "upload"
+///     quota = ["10/s", "1000/hour", "20000/day"]
 ///     "#,
 /// )?;
 /// let login = Limiter::from_config(MemoryBackend::new(), &limits["login"])?;
 /// assert_eq!(login.get_quota(), "5/min".parse()?);
+/// assert_eq!(limits["upload"].quota, "10/s; 1000/hour; 20000/day".parse()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -77,8 +82,9 @@ use crate::{Algorithm, OnError, Quota};
 pub struct LimiterConfig {
     /// The namespace. Default: empty.
     pub namespace: String,
-    /// The quota, such as `100/min burst 20`. Default: `100/min`.
-    pub quota: Quota,
+    /// The quota, such as `100/min burst 20`, or several: `10/s; 1000/h` as text, or a list. Default:
+    /// `100/min`.
+    pub quota: Quotas,
     /// The algorithm. Default: `fixed-window`.
     pub algorithm: Algorithm,
     /// What to decide if the backend fails. Default: `return`.
@@ -90,17 +96,17 @@ impl LimiterConfig {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] if the quota has a burst that has no effect under the algorithm, or a
-    /// burst of 0.
-    pub const fn validate(&self) -> Result<(), InvalidConfig> {
-        let Self { quota, algorithm, .. } = *self;
-        match (algorithm, quota.get_burst()) {
+    /// [`InvalidConfig`] if a quota has a burst that has no effect under the algorithm, or a burst of
+    /// 0.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let algorithm = self.algorithm;
+        self.quota.iter().try_for_each(|&quota| match (algorithm, quota.get_burst()) {
             (Algorithm::FixedWindow | Algorithm::SlidingWindow, Some(_)) => {
                 Err(InvalidConfig::BurstWithoutBucket { quota, algorithm })
             }
             (Algorithm::TokenBucket, Some(0)) => Err(InvalidConfig::ZeroBurst { quota }),
             (Algorithm::TokenBucket, Some(_)) | (_, None) => Ok(()),
-        }
+        })
     }
 }
 
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn burst_has_to_have_an_effect() {
-        let mut config = LimiterConfig { quota: BUCKET, ..LimiterConfig::default() };
+        let mut config = LimiterConfig { quota: BUCKET.into(), ..LimiterConfig::default() };
         for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
             config.algorithm = algorithm;
             let error = config.validate().unwrap_err();
@@ -220,8 +226,9 @@ mod tests {
         }
         config.algorithm = Algorithm::TokenBucket;
         assert_eq!(config.validate(), Ok(()));
-        config.quota = config.quota.burst(0);
-        assert_eq!(config.validate(), Err(InvalidConfig::ZeroBurst { quota: config.quota }));
+        let empty = BUCKET.burst(0);
+        config.quota = Quotas::new([Quota::per_second(5), empty]).unwrap();
+        assert_eq!(config.validate(), Err(InvalidConfig::ZeroBurst { quota: empty }));
         assert_eq!(
             AttemptsConfig::new(BUCKET).validate(),
             Err(InvalidConfig::BurstOfAttempts { quota: BUCKET })

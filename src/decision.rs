@@ -137,26 +137,33 @@ impl Decision {
         }
     }
 
-    /// Creates the summary of the decisions of several limits. If one of them refuses, nothing was
-    /// charged. The summary of one limit is its decision.
+    /// Creates the decision of several limits. If one of them refuses, nothing was charged. The
+    /// decision of one limit is that of the limit.
     pub(crate) fn of_limits(mut limits: Box<[Self]>) -> Self {
-        let allowed = limits.iter().all(|limit| limit.allowed);
-        if !allowed {
+        let summary = Self::summary(&limits);
+        if limits.len() < 2 {
+            return summary;
+        }
+        if !summary.allowed {
             for limit in &mut limits {
                 limit.cost = 0;
             }
         }
-        let shown = if allowed { least_remaining(&limits) } else { longest_refusal(&limits) };
+        Self { limits: Some(limits), ..summary }
+    }
+
+    /// Returns the [summary](Self#several-limits) of the decisions of several limits.
+    pub(crate) fn summary(limits: &[Self]) -> Self {
+        let allowed = limits.iter().all(|limit| limit.allowed);
+        let shown = if allowed { least_remaining(limits) } else { longest_refusal(limits) };
+        // Without limits there is nothing that admits.
         let Some(shown) = shown.cloned() else { return Self::degraded(false, 0) };
-        if limits.len() == 1 {
-            return shown;
-        }
+        let cost = limits.iter().map(|limit| limit.cost).max().unwrap_or(0);
         Self {
             allowed,
             degraded: limits.iter().any(|limit| limit.degraded),
             remaining: limits.iter().map(|limit| limit.remaining).min().unwrap_or(0),
-            cost: limits.iter().map(|limit| limit.cost).max().unwrap_or(0),
-            limits: Some(limits),
+            cost: if allowed { cost } else { 0 },
             ..shown
         }
     }

@@ -18,6 +18,26 @@ pub enum Error {
     /// [`peek`](crate::Limiter::peek) to read the state.
     #[error("a cost of 0 decides nothing; pass 1 or more, or call `peek` to read the state")]
     ZeroCost,
+    /// The limiters of one decision do not share a backend. The backend was not called.
+    #[error(
+        "the limiters of one decision have different backends; create one limiter and clone it, so that all \
+         share its backend"
+    )]
+    DifferentBackends,
+    /// Two hits of one decision are on the same counter: namespace, key and window are equal. The
+    /// backend was not called.
+    #[error(
+        "two hits of one decision are on the same counter; add their costs, or give each limiter a namespace \
+         of its own"
+    )]
+    SameCounter,
+    /// A decision over several limiters has no hit. The backend was not called.
+    #[error("a decision without hits; pass at least one `limiter.hit(key)`")]
+    NoHits,
+    /// A refund is of a decision with more or fewer limits than the limiter has. The backend was not
+    /// called.
+    #[error("the decision has not as many limits as the limiter; pass it to the limiter that made it")]
+    OtherDecision,
     /// The backend failed, and [`OnError::Return`] is set.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -28,7 +48,12 @@ impl Error {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Backend(error) => error.is_retryable(),
-            Self::InvalidKey(_) | Self::ZeroCost => false,
+            Self::InvalidKey(_)
+            | Self::ZeroCost
+            | Self::DifferentBackends
+            | Self::SameCounter
+            | Self::NoHits
+            | Self::OtherDecision => false,
         }
     }
 }
@@ -38,6 +63,10 @@ impl fmt::Debug for Error {
         match self {
             Self::InvalidKey(error) => write!(f, "InvalidKey({error:?})"),
             Self::ZeroCost => debug_error(f, "ZeroCost", self),
+            Self::DifferentBackends => debug_error(f, "DifferentBackends", self),
+            Self::SameCounter => debug_error(f, "SameCounter", self),
+            Self::NoHits => debug_error(f, "NoHits", self),
+            Self::OtherDecision => debug_error(f, "OtherDecision", self),
             Self::Backend(error) => write!(f, "Backend({error:?})"),
         }
     }

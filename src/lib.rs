@@ -20,6 +20,7 @@ mod lease;
 mod limiter;
 mod poll_once;
 mod quota;
+mod quotas;
 pub mod telemetry;
 
 pub use algorithm::Algorithm;
@@ -31,8 +32,12 @@ pub use error::{Error, OnError};
 #[cfg(feature = "idempotency")]
 pub use idempotency::{Idempotency, IdempotentCall, Outcome};
 pub use lease::{Claim, RunError};
-pub use limiter::{Limiter, WithQuota};
+pub use limiter::{
+    Limiter, LimiterHit, Reservation, WithQuota, allow_all, allow_all_now, refund_all, refund_all_now,
+    reserve_all, reserve_all_now,
+};
 pub use quota::{Quota, QuotaError};
+pub use quotas::{Quotas, QuotasError};
 
 /// The crate `limited-core`: the trait, the types and the arithmetic for authors of backends.
 #[doc(no_inline)]

@@ -1,9 +1,13 @@
 //! The limiter: settings, and the public methods that decide.
 
+mod all;
 mod check;
 mod clock_lead;
 mod decide;
+mod refund;
+mod reservation;
 mod settings;
+mod several;
 mod with_quota;
 
 use std::fmt;
@@ -11,13 +15,16 @@ use std::sync::Arc;
 
 use limited_core::{Backend, Clock, Immediate, Key, Timestamp};
 
+pub use self::all::{LimiterHit, allow_all, allow_all_now};
 use self::check::Check;
 use self::clock_lead::ClockLead;
+pub use self::refund::{refund_all, refund_all_now};
+pub use self::reservation::{Reservation, reserve_all, reserve_all_now};
 pub use self::with_quota::WithQuota;
 use crate::clock::LimiterClock;
 use crate::poll_once::poll_once;
 use crate::telemetry::{Instrumented, Policy};
-use crate::{Algorithm, Decision, Error, OnError, Quota};
+use crate::{Algorithm, Decision, Error, OnError, Quota, Quotas};
 
 /// Decides, for a key, whether something may happen now.
 ///
@@ -48,8 +55,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 ///
 /// # Cost
 ///
-/// A decision is one [`Backend::increment`], one reading of the clock, and no allocation besides
-/// those of the backend. A `&str` key is not copied. With the feature `metrics` or `tracing`, a
+/// A decision by one quota is one [`Backend::increment`], one reading of the clock, and no
+/// allocation besides those of the backend. A `&str` key is not copied. With the feature `metrics` or `tracing`, a
 /// call that may wait allocates one more future.
 ///
 /// If the backend can count [without waiting](Backend::try_increment), as the memory backend
@@ -77,7 +84,10 @@ use crate::{Algorithm, Decision, Error, OnError, Quota};
 /// [`clock(SystemClock)`](Self::clock) selects the precise clock for every quota.
 pub struct Limiter<B> {
     backend: Instrumented<B>,
+    /// The quota; the first one of several.
     quota: Quota,
+    /// All quotas, if there are several.
+    several: Option<Arc<[Quota]>>,
     algorithm: Algorithm,
     namespace: Arc<str>,
     policy: Policy,
@@ -96,6 +106,7 @@ impl<B> Limiter<B> {
         Self {
             backend: Instrumented::new(backend),
             quota: Quota::default(),
+            several: None,
             algorithm: Algorithm::default(),
             namespace: Arc::from(""),
             policy: Policy::default(),
@@ -111,7 +122,36 @@ impl<B> Limiter<B> {
     /// [`Algorithm::TokenBucket`].
     #[must_use]
     pub fn quota(self, quota: Quota) -> Self {
-        Self { quota, ..self }.with_matching_clock()
+        Self { quota, several: None, ..self }.with_matching_clock()
+    }
+
+    /// Sets several quotas. A hit is allowed if all of them admit it, and is then counted in each.
+    /// Otherwise it is counted in none. A single quota is the same as by [`quota`](Self::quota).
+    ///
+    /// [`Decision::limits`] returns what each of them decided, in this order.
+    ///
+    /// ```
+    /// # use limited::{Limiter, Quotas, memory::MemoryBackend};
+    /// let quotas: Quotas = "2/s; 1000/h".parse()?;
+    /// let limiter = Limiter::new(MemoryBackend::new()).quotas(quotas);
+    /// # let limiter = limiter.clock(limited::ManualClock::new());
+    /// assert!(limiter.allow_n_now("user:7", 2)?.is_allowed());
+    ///
+    /// let decision = limiter.allow_now("user:7")?;
+    /// let [per_second, per_hour] = decision.limits() else { unreachable!("two quotas") };
+    /// assert!(!per_second.is_allowed() && per_hour.is_allowed());
+    /// // The refused hit was not counted in the hour.
+    /// assert_eq!(per_hour.remaining(), 998);
+    /// assert_eq!(decision.retry_after(), per_second.retry_after());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A decision is one [`increment_all`](Backend::increment_all): one atomic step in memory, and
+    /// one request over a database that can. It allocates once, for the limits.
+    #[must_use]
+    pub fn quotas(self, quotas: impl Into<Quotas>) -> Self {
+        let (quota, several) = quotas.into().into_parts();
+        Self { quota, several, ..self }.with_matching_clock()
     }
 
     /// Sets the algorithm. Default: [`Algorithm::FixedWindow`].
@@ -152,7 +192,11 @@ impl<B> Limiter<B> {
     }
 
     fn with_matching_clock(self) -> Self {
-        let is_coarse = self.clock.is_coarse(self.algorithm, &self.quota);
+        let is_coarse = |quota: &Quota| self.clock.is_coarse(self.algorithm, quota);
+        let is_coarse = match &self.several {
+            Some(quotas) => quotas.iter().all(is_coarse),
+            None => is_coarse(&self.quota),
+        };
         Self { is_coarse, ..self }
     }
 
@@ -206,14 +250,17 @@ impl<B: Backend> Limiter<B> {
     }
 
     /// Returns what [`allow`](Self::allow) would decide now. Counts nothing.
+    ///
+    /// By several quotas, it reads the counter of each, one after the other. Other callers may count
+    /// in between.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         self.predict(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
 
     /// Deletes what was counted for a key. The whole limit is free afterwards.
     ///
-    /// A sliding window deletes the previous window, and then the current one. These are two steps,
-    /// and other callers may count between them. A failure of the backend is an error whatever
+    /// A sliding window deletes the previous window, and then the current one, and several quotas
+    /// are reset one after the other. Other callers may count between these steps. A failure of the backend is an error whatever
     /// [`OnError`] is set.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
         self.delete(key.into(), self.check(1, self.now(self.is_coarse))).await
@@ -257,7 +304,7 @@ impl<B: Immediate> Limiter<B> {
 
 impl<B> Limiter<B> {
     /// Returns this limiter with another quota, such as that of the plan of a customer. The result
-    /// borrows the limiter, and is cheap to make.
+    /// borrows the limiter, and is cheap to make. The quota replaces all [quotas](Self::quotas).
     ///
     /// Quotas with equal window lengths share their counters, each with its own limit. A customer
     /// that changes plans therefore keeps what was counted. [`Algorithm::TokenBucket`] says what a
@@ -282,7 +329,15 @@ impl<B> Limiter<B> {
 
     #[inline(always)]
     fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
-        Check { algorithm: self.algorithm, quota: &self.quota, is_coarse: self.is_coarse, cost, now, lead: 0 }
+        Check {
+            algorithm: self.algorithm,
+            quota: &self.quota,
+            several: self.several.as_deref(),
+            is_coarse: self.is_coarse,
+            cost,
+            now,
+            lead: 0,
+        }
     }
 }
 
@@ -291,6 +346,7 @@ impl<B> Clone for Limiter<B> {
         Self {
             backend: Instrumented::clone(&self.backend),
             quota: self.quota,
+            several: self.several.clone(),
             algorithm: self.algorithm,
             namespace: Arc::clone(&self.namespace),
             policy: self.policy.clone(),
@@ -306,7 +362,7 @@ impl<B> fmt::Debug for Limiter<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
             .field("namespace", &self.namespace)
-            .field("quota", &format_args!("{}", self.quota))
+            .field("quota", &format_args!("{}", self.get_quotas()))
             .field("algorithm", &self.algorithm)
             .field("on_error", &self.on_error)
             .finish_non_exhaustive()

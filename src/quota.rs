@@ -203,6 +203,11 @@ impl Quota {
     pub(crate) const fn length(&self) -> WindowLength {
         self.length
     }
+
+    /// Returns whether the two quotas count in the same windows.
+    pub(crate) fn shares_windows_with(&self, other: &Self) -> bool {
+        self.length == other.length
+    }
 }
 
 impl Default for Quota {

@@ -96,6 +96,11 @@ impl<B> Instrumented<B> {
     pub(crate) fn new(backend: B) -> Self {
         Self(Arc::new(backend))
     }
+
+    /// Returns whether both are the same backend, by having been cloned.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl<B: Backend> Instrumented<B> {

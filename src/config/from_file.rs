@@ -3,13 +3,13 @@
 use serde::Deserialize;
 
 use super::{AttemptsConfig, InvalidConfig, LimiterConfig};
-use crate::{Algorithm, OnError, Quota};
+use crate::{Algorithm, OnError, Quota, Quotas};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimiterFields {
     namespace: String,
-    quota: Quota,
+    quota: Quotas,
     algorithm: Algorithm,
     on_error: OnError,
 }
@@ -80,7 +80,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!((config.namespace.as_str(), config.quota), ("search", BUCKET));
+        assert_eq!((config.namespace.as_str(), config.quota), ("search", BUCKET.into()));
         assert_eq!((config.algorithm, config.on_error), (Algorithm::TokenBucket, OnError::Allow));
     }
 
@@ -88,9 +88,19 @@ mod tests {
     fn field_that_is_not_set_has_its_default() {
         assert_eq!(read("").as_ref(), Ok(&LimiterConfig::default()));
         let config: LimiterConfig = read(r#"quota = "5/s""#).unwrap();
-        assert_eq!((config.quota, config.algorithm), (Quota::per_second(5), Algorithm::FixedWindow));
+        assert_eq!((config.quota, config.algorithm), (Quota::per_second(5).into(), Algorithm::FixedWindow));
         assert!(read::<AttemptsConfig>("").unwrap_err().contains("missing field `quota`"));
         assert_eq!(read(r#"quota = "3/hour""#), Ok(AttemptsConfig::new(Quota::per_hour(3))));
+    }
+
+    #[test]
+    fn several_quotas_are_a_text_or_a_list() {
+        let expected: Quotas = "10/s; 1000/hour; 20000/day".parse().unwrap();
+        for text in [r#"quota = "10/s; 1000/h; 20000/day""#, r#"quota = ["10/s", "1000/h", "20000/day"]"#] {
+            let config: LimiterConfig = read(text).unwrap();
+            assert_eq!(config.quota, expected, "{text}");
+            assert_eq!(to_value(&config).unwrap()["quota"], "10/s; 1000/hour; 20000/day");
+        }
     }
 
     #[test]
@@ -99,6 +109,13 @@ mod tests {
             (r#"quotas = "5/s""#, "unknown field `quotas`, expected one of `namespace`, `quota`"),
             (r#"quota = "5 per second""#, "invalid quota `5 per second`; expected a limit and a window"),
             (r#"quota = "1/0s""#, "1 ms to 100 years"),
+            (r#"quota = "5/s; 9 per hour""#, "invalid quota `9 per hour`; expected a limit and a window"),
+            (r#"quota = "5/s; 9/1000ms""#, "the quotas `5/s` and `9/s` have windows of equal length"),
+            (r#"quota = ["5/s", "9/1000ms"]"#, "the quotas `5/s` and `9/s` have windows of equal length"),
+            (r#"quota = ["5/s", "9 per hour"]"#, "invalid quota `9 per hour`"),
+            ("quota = []", "expected at least one quota"),
+            ("quota = 5", "expected quotas as text, such as `10/s; 1000/h`, or a list of quotas"),
+            (r#"quota = ["5/s", "9/hour burst 2"]"#, "the burst of the quota `9/hour burst 2` has no effect"),
             (r#"algorithm = "TokenBucket""#, "expected fixed-window, sliding-window or token-bucket"),
             (r#"on_error = "open""#, "unknown decision on errors `open`; expected return, allow or deny"),
             (r#"quota = "100/min burst 20""#, "no effect under fixed-window"),
@@ -116,7 +133,7 @@ mod tests {
     fn written_configuration_reads_as_itself() {
         let limiter = LimiterConfig {
             namespace: "search".into(),
-            quota: BUCKET,
+            quota: BUCKET.into(),
             algorithm: Algorithm::TokenBucket,
             on_error: OnError::Return,
         };

@@ -13,7 +13,10 @@ use crate::{Algorithm, Decision, Quota, duration};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check<'q> {
     pub(super) algorithm: Algorithm,
+    /// The quota; the first one of several.
     pub(super) quota: &'q Quota,
+    /// All quotas, if there are several.
+    pub(super) several: Option<&'q [Quota]>,
     /// Whether `now` was read from the coarse clock.
     pub(super) is_coarse: bool,
     pub(super) cost: u64,
@@ -27,19 +30,30 @@ impl Check<'_> {
     /// Returns the counter that the hit is counted in.
     #[inline(always)]
     pub(super) fn counter<'a>(self, namespace: &'a str, key: &'a Key<'a>) -> Result<Counter<'a>, InvalidKey> {
-        let counter = Counter::new(namespace, key, self.algorithm.window(self.quota, self.now))?;
-        Ok(match self.algorithm {
+        let window = self.algorithm.window(self.quota, self.now);
+        Ok(self.with_operation(Counter::new(namespace, key, window)?))
+    }
+
+    /// Returns the counter with what the algorithm adds to its operations.
+    #[inline(always)]
+    pub(super) fn with_operation<'a>(self, counter: Counter<'a>) -> Counter<'a> {
+        match self.algorithm {
             Algorithm::FixedWindow => counter,
             Algorithm::SlidingWindow => counter.sliding(),
             Algorithm::TokenBucket => {
                 counter.with_bucket(BucketQuota::new(self.quota.limit(), self.quota.capacity()))
             }
-        })
+        }
     }
 
     #[inline(always)]
     pub(super) fn hit(self) -> Hit<'static> {
         self.algorithm.hit(self.quota, self.cost, self.leading_now())
+    }
+
+    /// Returns whether the counter is a bucket.
+    pub(super) const fn is_bucket(self) -> bool {
+        matches!(self.algorithm, Algorithm::TokenBucket)
     }
 
     /// Returns the decision after a hit.
@@ -65,7 +79,7 @@ impl Check<'_> {
 
     /// Returns the time by the clock that buckets count by.
     #[inline(always)]
-    const fn leading_now(self) -> Timestamp {
+    pub(super) const fn leading_now(self) -> Timestamp {
         Timestamp::from_nanos(self.now.as_nanos().saturating_add(self.lead))
     }
 

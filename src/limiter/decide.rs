@@ -15,6 +15,9 @@ impl<B: Backend> Limiter<B> {
     /// which the slow path reports.
     #[inline(always)]
     pub(super) fn try_decide(&self, key: &Key<'_>, check: Check<'_>) -> Option<Result<Decision, Error>> {
+        if check.several.is_some() {
+            return self.try_decide_several(key, check);
+        }
         // One specialized copy per algorithm, which saves a third of the instructions.
         match check.algorithm {
             FixedWindow => self.try_decide_by(key, Check { algorithm: FixedWindow, ..check }),
@@ -50,6 +53,10 @@ impl<B: Backend> Limiter<B> {
     /// Takes the key by value: values that live across an `.await` are stored in the future of the
     /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        if check.several.is_some() {
+            // Boxed, because the future would make those of all other decisions larger.
+            return Box::pin(self.decide_several(key, check)).await;
+        }
         let check = self.by_leading_clock(check);
         let counter = self.counter_of_hit(&key, check)?;
         let result = self.backend.count(&counter, &check.hit(), check.now).await;
@@ -57,13 +64,20 @@ impl<B: Backend> Limiter<B> {
     }
 
     pub(super) async fn predict(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        if check.several.is_some() {
+            return Box::pin(self.predict_several(key, check)).await;
+        }
         let check = self.by_leading_clock(check);
         let counter = check.counter(&self.namespace, &key)?;
         let result = self.backend.get(&counter, check.now).await;
         self.decision_after_read(check, result)
     }
 
-    fn counter_of_hit<'a>(&'a self, key: &'a Key<'a>, check: Check<'_>) -> Result<Counter<'a>, Error> {
+    pub(super) fn counter_of_hit<'a>(
+        &'a self,
+        key: &'a Key<'a>,
+        check: Check<'_>,
+    ) -> Result<Counter<'a>, Error> {
         if check.cost == 0 {
             return Err(Error::ZeroCost);
         }
@@ -102,17 +116,21 @@ impl<B: Backend> Limiter<B> {
     }
 
     pub(super) async fn delete(&self, key: Key<'_>, check: Check<'_>) -> Result<(), Error> {
-        let counter = check.counter(&self.namespace, &key)?;
-        let previous = if counter.is_sliding() { counter.window().previous() } else { None };
-        if let Some(previous) = previous {
-            self.backend.reset(&counter.with_window(previous), None, check.now).await?;
+        let first = check.counter(&self.namespace, &key)?;
+        for quota in check.quotas() {
+            let counter = check.by_quota(quota).counter_like(first);
+            let previous = if counter.is_sliding() { counter.window().previous() } else { None };
+            if let Some(previous) = previous {
+                self.backend.reset(&counter.with_window(previous), None, check.now).await?;
+            }
+            self.backend.reset(&counter, None, check.now).await?;
         }
-        Ok(self.backend.reset(&counter, None, check.now).await?)
+        Ok(())
     }
 
     /// Returns the check by the most advanced clock that buckets have shown, if it is about one.
     #[inline(always)]
-    fn by_leading_clock<'q>(&self, check: Check<'q>) -> Check<'q> {
+    pub(super) fn by_leading_clock<'q>(&self, check: Check<'q>) -> Check<'q> {
         match check.algorithm {
             FixedWindow | SlidingWindow => check,
             TokenBucket => Check { lead: self.clock_lead.at(check.now), ..check },
@@ -121,7 +139,7 @@ impl<B: Backend> Limiter<B> {
 
     /// Returns the check by the clock that wrote a bucket, if that is ahead, and remembers it.
     #[inline(always)]
-    fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
+    pub(super) fn learn_clock_lead<'q>(&self, check: Check<'q>, lead: Duration) -> Check<'q> {
         match check.algorithm {
             TokenBucket if !lead.is_zero() => self.learn_reported_lead(check, lead),
             FixedWindow | SlidingWindow | TokenBucket => check,
@@ -161,6 +179,9 @@ impl<B: Immediate> Limiter<B> {
 
     #[inline(never)]
     fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        if check.several.is_some() {
+            return poll_once(self.decide_several(key, check));
+        }
         let check = self.by_leading_clock(check);
         let counter = self.counter_of_hit(&key, check)?;
         let result = poll_once(self.backend.count(&counter, &check.hit(), check.now));
@@ -168,6 +189,9 @@ impl<B: Immediate> Limiter<B> {
     }
 
     pub(super) fn predict_now(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
+        if check.several.is_some() {
+            return poll_once(self.predict_several(key, check));
+        }
         let check = self.by_leading_clock(check);
         let counter = check.counter(&self.namespace, &key)?;
         let result = poll_once(self.backend.get(&counter, check.now));

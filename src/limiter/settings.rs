@@ -1,7 +1,7 @@
 //! The settings of a limiter: reading them, and setting them from a configuration.
 
 use super::Limiter;
-use crate::{Algorithm, InvalidConfig, LimiterConfig, OnError, Quota};
+use crate::{Algorithm, InvalidConfig, LimiterConfig, OnError, Quota, Quotas};
 
 /// # Settings from a configuration
 impl<B> Limiter<B> {
@@ -15,7 +15,7 @@ impl<B> Limiter<B> {
         config.validate()?;
         Ok(Self::new(backend)
             .namespace(config.namespace.as_str())
-            .quota(config.quota)
+            .quotas(config.quota.clone())
             .algorithm(config.algorithm)
             .on_error(config.on_error))
     }
@@ -26,9 +26,14 @@ impl<B> Limiter<B> {
 /// The builders have the plain names: [`quota`](Self::quota) sets what
 /// [`get_quota`](Self::get_quota) returns.
 impl<B> Limiter<B> {
-    /// Returns the quota.
+    /// Returns the quota; the first one, if there are [several](Self::get_quotas).
     pub const fn get_quota(&self) -> Quota {
         self.quota
+    }
+
+    /// Returns all quotas.
+    pub fn get_quotas(&self) -> Quotas {
+        Quotas::from_parts(self.quota, self.several.clone())
     }
 
     /// Returns the algorithm.
@@ -51,7 +56,7 @@ impl<B> Limiter<B> {
     pub fn get_config(&self) -> LimiterConfig {
         LimiterConfig {
             namespace: self.namespace.as_ref().to_owned(),
-            quota: self.quota,
+            quota: self.get_quotas(),
             algorithm: self.algorithm,
             on_error: self.on_error,
         }
@@ -60,6 +65,8 @@ impl<B> Limiter<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Algorithm::TokenBucket;
 
@@ -80,13 +87,17 @@ mod tests {
         let quota = Quota::per_second(5).burst(9);
         let mut config = LimiterConfig {
             namespace: "login".into(),
-            quota,
+            quota: quota.into(),
             algorithm: TokenBucket,
             on_error: OnError::Deny,
         };
         let limiter = Limiter::from_config((), &config).unwrap();
         assert_eq!(limiter.get_config(), config);
-        assert_eq!(limiter.is_coarse, Limiter::new(()).quota(config.quota).algorithm(TokenBucket).is_coarse);
+        assert_eq!(limiter.is_coarse, Limiter::new(()).quota(quota).algorithm(TokenBucket).is_coarse);
+        config.quota = Quotas::new([quota, Quota::new(1, Duration::from_millis(1)).unwrap()]).unwrap();
+        let limiter = Limiter::from_config((), &config).unwrap();
+        assert_eq!((limiter.get_quotas(), limiter.get_quota()), (config.quota.clone(), quota));
+        assert!(!limiter.is_coarse, "the coarse clock is not precise enough for the second quota");
         config.algorithm = Algorithm::SlidingWindow;
         assert!(Limiter::from_config((), &config).is_err());
     }

@@ -16,7 +16,7 @@ pub struct WithQuota<'l, B> {
     limiter: &'l Limiter<B>,
     quota: Quota,
     /// Whether the coarse clock is precise enough for the quota.
-    is_coarse: bool,
+    pub(super) is_coarse: bool,
 }
 
 impl<'l, B> WithQuota<'l, B> {
@@ -37,13 +37,14 @@ impl<'l, B> WithQuota<'l, B> {
     }
 
     #[inline(always)]
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.limiter.now(self.is_coarse)
     }
 
     #[inline(always)]
-    fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
-        Check { quota: &self.quota, is_coarse: self.is_coarse, ..self.limiter.check(cost, now) }
+    pub(super) fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
+        let check = self.limiter.check(cost, now);
+        Check { quota: &self.quota, several: None, is_coarse: self.is_coarse, ..check }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Result, Timestamp, Window, WindowId,
-    async_trait, bucket, sliding,
+    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, Window, WindowId,
+    async_trait, bucket, several, sliding,
 };
 
 use crate::claims::Claims;
@@ -164,6 +164,18 @@ impl MemoryBackend {
         self.0.counters.increment(counter, hit, now)
     }
 
+    /// Counts several hits of any kind, all or none. Appends their states if that succeeds.
+    fn increment_all_now(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+        states: &mut Vec<CounterState>,
+    ) -> Result<()> {
+        several::check(hits)?;
+        hits.iter().try_for_each(|(counter, _)| check_window(counter))?;
+        self.0.counters.increment_all(hits, now, states)
+    }
+
     pub(crate) fn from_stores(counters: Counters, claims: Claims) -> Self {
         Self(Arc::new(Stores { counters, claims }))
     }
@@ -198,6 +210,30 @@ impl Backend for MemoryBackend {
 
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         self.increment_now(counter, hit, now)
+    }
+
+    fn try_increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+        states: &mut Vec<CounterState>,
+    ) -> Option<Result<()>> {
+        Some(self.increment_all_now(hits, now, states))
+    }
+
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        let mut states = Vec::with_capacity(hits.len());
+        self.increment_all_now(hits, now, &mut states)?;
+        Ok(states)
+    }
+
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        check_window(&counter.fixed())?;
+        Ok(self.0.counters.refund(counter, refund, now))
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

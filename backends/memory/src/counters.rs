@@ -2,6 +2,7 @@
 
 mod expiry;
 mod overflow;
+mod several;
 mod shard;
 mod slot;
 mod spin_lock;
@@ -12,7 +13,7 @@ mod windows;
 
 use std::time::Duration;
 
-use limited_core::{BackendError, Counter, CounterState, Hit, Result, Timestamp, Window, WindowId};
+use limited_core::{BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, Window, WindowId};
 
 use self::expiry::NextExpiry;
 use self::shard::{Budget, Lookup, Shard, new_counter};
@@ -166,7 +167,7 @@ impl Counters {
                 }
             }
             drop(shard);
-            has_reserved = self.make_room(&mut sweeper, lookup.reading);
+            has_reserved = self.make_room(&mut sweeper, lookup.reading, &[]);
             if !has_reserved {
                 return Err(BackendError::Full { max_keys: self.capacity.max() });
             }
@@ -175,13 +176,27 @@ impl Counters {
 
     pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let lookup = self.lookup(counter, now);
-        let known = self.shard(lookup.fingerprint.shard()).get(&lookup, &self.kinds);
-        known.unwrap_or_else(|| match lookup.window {
+        self.get_in(&self.shard(lookup.fingerprint.shard()), &lookup, false)
+    }
+
+    /// Returns the state of a counter in its shard, after an operation that was counted or not.
+    fn get_in(&self, shard: &Shard, lookup: &Lookup, counted: bool) -> CounterState {
+        let mut state = shard.get(lookup, &self.kinds).unwrap_or_else(|| match lookup.window {
             Window::Aligned { start, length } => {
                 Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
             }
             _ => CounterState::default(),
-        })
+        });
+        state.counted = counted;
+        state
+    }
+
+    /// Returns part of a charge to the counter that was charged.
+    pub(crate) fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> CounterState {
+        let lookup = self.lookup(&counter.fixed(), now);
+        let mut shard = self.shard(lookup.fingerprint.shard());
+        let counted = shard.refund(&lookup, refund, &self.kinds);
+        self.get_in(&shard, &lookup, counted)
     }
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) {
@@ -245,14 +260,16 @@ impl Counters {
     }
 
     /// Frees the capacity of one entry for the caller: removes an expired entry or evicts one.
-    fn make_room(&self, sweeper: &mut Sweeper, reading: Reading) -> bool {
+    /// Evicts none of the kept entries.
+    fn make_room(&self, sweeper: &mut Sweeper, reading: Reading, kept: &[Fingerprint]) -> bool {
         let mut budget = Budget { scans: SCANS_WHEN_FULL, removals: 1 };
         self.continue_sweep(sweeper, reading, &mut budget, true);
-        budget.removals == 0 || (self.when_full == WhenFull::EvictSoonest && self.evict(sweeper, reading))
+        budget.removals == 0
+            || (self.when_full == WhenFull::EvictSoonest && self.evict(sweeper, reading, kept))
     }
 
     /// Evicts the entry that expires first among the next ones. The caller gets its capacity.
-    fn evict(&self, sweeper: &mut Sweeper, reading: Reading) -> bool {
+    fn evict(&self, sweeper: &mut Sweeper, reading: Reading, kept: &[Fingerprint]) -> bool {
         if self.capacity.max() == 0 {
             return false;
         }
@@ -260,7 +277,7 @@ impl Counters {
         // still to search. If neither an entry nor free capacity is found, another thread made
         // progress; try again.
         loop {
-            if let Some(fingerprint) = self.earliest_expiring(sweeper, reading)
+            if let Some(fingerprint) = self.earliest_expiring(sweeper, reading, kept)
                 && self.shard(fingerprint.shard()).evict(fingerprint)
             {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
@@ -272,14 +289,19 @@ impl Counters {
         }
     }
 
-    /// Returns the entry that expires first among the next [`SCANS_TO_EVICT`].
-    fn earliest_expiring(&self, sweeper: &mut Sweeper, reading: Reading) -> Option<Fingerprint> {
+    /// Returns the entry that expires first among the next [`SCANS_TO_EVICT`], except kept ones.
+    fn earliest_expiring(
+        &self,
+        sweeper: &mut Sweeper,
+        reading: Reading,
+        kept: &[Fingerprint],
+    ) -> Option<Fingerprint> {
         let (mut shard, mut from) = sweeper.evict_from.unwrap_or((0, u64::MAX));
         let mut scans = SCANS_TO_EVICT;
         let mut earliest = None;
         for _ in 0..=SHARDS {
             let (found, stopped_at) =
-                self.shard(shard).earliest_expiring(from, &self.kinds, reading, &mut scans);
+                self.shard(shard).earliest_expiring(from, &self.kinds, reading, kept, &mut scans);
             earliest = [earliest, found].into_iter().flatten().min_by_key(|(expiry, _)| *expiry);
             if let Some(hash) = stopped_at {
                 from = hash;

@@ -3,14 +3,15 @@
 
 use limited_core::bucket::StoredBucket;
 use limited_core::{
-    BucketQuota, Counter, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, has_passed,
+    BucketQuota, Counter, CounterState, Hit, Refund, Timestamp, Window, WindowId, WindowLength, has_passed,
 };
 
 use super::expiry::NextExpiry;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
 use super::state::{
-    FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, value_unless_full,
+    FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, refund_bucket,
+    value_unless_full,
 };
 use super::table::Table;
 use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
@@ -212,6 +213,50 @@ impl Shard {
         })
     }
 
+    /// Returns whether a hit on a known counter fits, and changes nothing. Returns `None` if the
+    /// counter is absent.
+    pub(crate) fn fits(&self, lookup: &Lookup, hit: &Hit<'_>, kinds: &KindTable) -> Option<bool> {
+        let slot = self.table.get(self.table.find(lookup.fingerprint)?)?;
+        let &Lookup { quota, mode, reading, .. } = lookup;
+        Some(match (slot.content(), lookup.window) {
+            (SlotContent::Packed(_), Window::Aligned { start, length }) => {
+                slot.known(length).increment(hit, reading.in_window(start, length, mode)).1.is_some()
+            }
+            (SlotContent::Packed(kind_id), Window::Bucket { length }) => {
+                let bucket = kinds.bucket(kind_id).map(|quota| StoredBucket { value: slot.value(), quota });
+                increment_bucket(bucket, quota, length, hit, reading).1.is_some()
+            }
+            (SlotContent::Overflow(position), _) => {
+                let entry = self.overflow.as_ref().and_then(|overflow| overflow.get(position));
+                entry.is_some_and(|entry| entry.state.fits(lookup, hit))
+            }
+            _ => false,
+        })
+    }
+
+    /// Returns part of a charge to a known counter. Returns whether the window that was charged is
+    /// live and accepts the refund. The entry stays, also if its value is now zero.
+    pub(crate) fn refund(&mut self, lookup: &Lookup, refund: &Refund, kinds: &KindTable) -> bool {
+        let Some(at) = self.table.find(lookup.fingerprint) else { return false };
+        let slot = self.table.slot_mut(at);
+        let &Lookup { quota, reading, .. } = lookup;
+        match (slot.content(), lookup.window) {
+            (SlotContent::Packed(kind_id), Window::Aligned { start, length }) => {
+                let mut known = slot.known(length);
+                let is_found = known.refund(refund, reading.in_window(start, length, WindowMode::Fixed));
+                *slot = Slot::windows(lookup.fingerprint, kind_id, &known).unwrap_or(*slot);
+                is_found
+            }
+            (SlotContent::Packed(kind_id), Window::Bucket { length }) => {
+                let bucket = kinds.bucket(kind_id).map(|quota| StoredBucket { value: slot.value(), quota });
+                let after = bucket.and_then(|bucket| refund_bucket(bucket, quota, length, refund, reading));
+                slot.set_value(after.map_or(slot.value(), |after| after.value));
+                after.is_some()
+            }
+            _ => self.overflow_at(at).is_some_and(|entry| entry.state.refund(lookup, refund)),
+        }
+    }
+
     /// Resets the window, or only the window with this id if one is given. Returns whether that
     /// removed the entry.
     pub(crate) fn reset(&mut self, lookup: &Lookup, window_id: Option<WindowId>) -> bool {
@@ -273,13 +318,14 @@ impl Shard {
         Some(self.earliest_expiry)
     }
 
-    /// Returns the entry that expires first among as many as may be scanned, and its expiry. Also
-    /// returns the hash to continue from, if the scan stopped before the end of the table.
+    /// Returns the entry that expires first among as many as may be scanned, except kept ones, and
+    /// its expiry. Also returns the hash to continue from, if the scan stopped before the end of the table.
     pub(crate) fn earliest_expiring(
         &self,
         from: u64,
         kinds: &KindTable,
         reading: Reading,
+        kept: &[Fingerprint],
         scans: &mut usize,
     ) -> (Option<(Timestamp, Fingerprint)>, Option<u64>) {
         let mut earliest = None::<(Timestamp, Fingerprint)>;
@@ -289,7 +335,7 @@ impl Shard {
             }
             *scans -= 1;
             let (expiry, _) = self.expiry(slot, kinds, reading);
-            if earliest.is_none_or(|(first, _)| expiry < first) {
+            if earliest.is_none_or(|(first, _)| expiry < first) && !kept.contains(&slot.fingerprint()) {
                 earliest = Some((expiry, slot.fingerprint()));
             }
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use limited_core::bucket::{LiveBucket, StoredBucket};
 use limited_core::{
-    BucketQuota, CounterState, Hit, Timestamp, Window, WindowId, WindowLength, WindowMeta, bucket_full_at,
-    has_ended, is_ahead, retained_until,
+    BucketQuota, CounterState, Hit, Refund, Timestamp, Window, WindowId, WindowLength, WindowMeta,
+    bucket_full_at, has_ended, is_ahead, retained_until,
 };
 
 use super::shard::Lookup;
-use super::windows::{Reading, Windows};
+use super::windows::{Reading, WindowMode, Windows};
 
 /// What is stored for one key in windows of one kind and length.
 #[derive(Clone, Debug)]
@@ -78,6 +78,50 @@ impl StoredState {
         }
     }
 
+    /// Returns whether `hit` fits, and changes nothing.
+    pub(crate) fn fits(&self, lookup: &Lookup, hit: &Hit<'_>) -> bool {
+        let &Lookup { window, quota, mode, reading, .. } = lookup;
+        match (self, window) {
+            (Self::Aligned(windows), Window::Aligned { start, length }) => {
+                windows.increment(hit, reading.in_window(start, length, mode)).1.is_some()
+            }
+            (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
+                let is_absent = first_hit.is_absent(length, reading);
+                hit.apply(if is_absent { 0 } else { first_hit.value }).is_some()
+            }
+            (Self::Bucket(bucket), Window::Bucket { length }) => {
+                increment_bucket(Some(*bucket), quota, length, hit, reading).1.is_some()
+            }
+            _ => Self::mismatch().counted,
+        }
+    }
+
+    /// Returns part of a charge. Returns whether the window that was charged is live and accepts
+    /// the refund.
+    pub(crate) fn refund(&mut self, lookup: &Lookup, refund: &Refund) -> bool {
+        let &Lookup { window, quota, reading, .. } = lookup;
+        match (self, window) {
+            (Self::Aligned(windows), Window::Aligned { start, length }) => {
+                windows.refund(refund, reading.in_window(start, length, WindowMode::Fixed))
+            }
+            (Self::FromFirstHit(first_hit), Window::FromFirstHit { length }) => {
+                let is_charged = !first_hit.is_absent(length, reading)
+                    && first_hit.meta.id == refund.window_id
+                    && refund.accepts(first_hit.value);
+                if is_charged {
+                    first_hit.value = refund.apply(first_hit.value);
+                }
+                is_charged
+            }
+            (Self::Bucket(bucket), Window::Bucket { length }) => {
+                let after = refund_bucket(*bucket, quota, length, refund, reading);
+                *bucket = after.unwrap_or(*bucket);
+                after.is_some()
+            }
+            _ => Self::mismatch().counted,
+        }
+    }
+
     /// Resets the window, or only the window with this id if one is given. Returns whether the
     /// entry is now to be removed.
     pub(crate) fn reset(&mut self, window: Window, window_id: Option<WindowId>) -> bool {
@@ -141,6 +185,20 @@ pub(crate) fn increment_bucket(
         Some(value) => (CounterState::new(true, value), Some(StoredBucket { value, quota })),
         None => (bucket_state(live, quota, reading.now), None),
     }
+}
+
+/// Returns a bucket after a refund. `None` if only a wrong clock can have written it, or if it does
+/// not accept the refund.
+pub(crate) fn refund_bucket(
+    bucket: StoredBucket,
+    quota: BucketQuota,
+    length: WindowLength,
+    refund: &Refund,
+    reading: Reading,
+) -> Option<StoredBucket> {
+    let live = bucket.live(quota, length, reading.now, reading.skew);
+    let is_charged = live.value > 0 && refund.accepts(live.value);
+    is_charged.then(|| refund.apply_to_bucket(bucket, quota, reading.now))
 }
 
 /// Reads a bucket.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use limited_core::{
-    Counter, CounterState, Hit, Timestamp, Window, WindowLength, has_passed, retained_until, sliding,
+    Counter, CounterState, Hit, Refund, Timestamp, Window, WindowLength, has_passed, retained_until, sliding,
 };
 
 /// Number of known windows. The current and the previous window decide a hit on a sliding counter.
@@ -115,6 +115,19 @@ impl Windows {
             Decidable::StartOver => CounterState::new(false, 0).with_start(at.start),
             Decidable::ForgottenBefore(earliest) => self.state(earliest, at),
         }
+    }
+
+    /// Returns part of a charge to the requested window. Returns whether that window is known, has a
+    /// count and accepts the refund.
+    pub(crate) fn refund(&mut self, refund: &Refund, at: WindowAt) -> bool {
+        let is_expired = has_passed(retained_until(at.start, at.length, at.reading.skew), at.reading.now);
+        let age = self.age(at.start.as_nanos(), at.length);
+        let Some(count) = age.and_then(|age| self.counts.get_mut(age)) else { return false };
+        let is_found = !is_expired && *count > 0 && refund.accepts(*count);
+        if is_found {
+            *count = refund.apply(*count);
+        }
+        is_found
     }
 
     /// Forgets the count of one window.

@@ -27,6 +27,7 @@ fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Windo
         Window::Aligned { .. } => 0,
         Window::FromFirstHit { .. } => 1,
         Window::Bucket { .. } => 2,
+        Window::Log { .. } | Window::Span { .. } => 3,
     };
     let length = u128::from(window.length().as_nanos());
     let texts = (key.len() as u128) + ((namespace.len() as u128) << 8);
