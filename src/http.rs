@@ -166,6 +166,7 @@
 mod attempt_response;
 mod client_address;
 mod cors;
+mod dimension_headers;
 mod grpc;
 mod header_list;
 mod idempotency;
@@ -186,7 +187,8 @@ pub use idempotency::{
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{
-    RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, RuleConflict, UpstreamHeaders,
+    LayerConflict, LimitHeaders, RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService,
+    RuleConflict, UpstreamHeaders,
 };
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};

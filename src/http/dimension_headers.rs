@@ -40,9 +40,9 @@ impl DimensionHeaders {
     /// Sets the headers, unless an inner layer has set them and has less remaining. The reset is a
     /// duration from now. After a rejection it is at least the time to wait, and at most
     /// `max_wait` seconds.
-    pub(super) fn add(&self, headers: &mut HeaderMap, decision: &Decision, max_wait: u64) {
-        let remaining = headers.get(&self.remaining).and_then(|value| value.to_str().ok()?.parse().ok());
-        if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
+    pub(super) fn add(&self, headers: &mut HeaderMap, decision: &Decision, remaining: u64, max_wait: u64) {
+        let other = headers.get(&self.remaining).and_then(|value| value.to_str().ok()?.parse().ok());
+        if other.is_some_and(|other: u64| other <= remaining) {
             return;
         }
         let mut reset = decision.retry_after().unwrap_or_default().max(decision.reset_after());
@@ -50,7 +50,7 @@ impl DimensionHeaders {
             reset = reset.min(Duration::from_secs(max_wait));
         }
         headers.insert(&self.limit, decision.limit().into());
-        headers.insert(&self.remaining, decision.remaining().into());
+        headers.insert(&self.remaining, remaining.into());
         if let Ok(reset) = duration(reset).try_into() {
             headers.insert(&self.reset, reset);
         }
@@ -59,9 +59,8 @@ impl DimensionHeaders {
 
 /// Removes the headers of all policies, also those of another server.
 pub(super) fn remove(headers: &mut HeaderMap) {
-    let is_ours = |name: &&HeaderName| {
-        [LIMIT, REMAINING, RESET].iter().any(|prefix| name.as_str().starts_with(prefix))
-    };
+    let is_ours =
+        |name: &&HeaderName| [LIMIT, REMAINING, RESET].iter().any(|prefix| name.as_str().starts_with(prefix));
     let names: Vec<_> = headers.keys().filter(is_ours).cloned().collect();
     for name in names {
         headers.remove(name);
@@ -147,18 +146,20 @@ mod tests {
 
     #[test]
     fn headers_report_the_decision_with_the_least_remaining() {
-        let limiter = |quota| {
-            Limiter::new(limited_memory::MemoryBackend::new()).clock(ManualClock::new()).quota(quota)
-        };
+        let limiter =
+            |quota| Limiter::new(limited_memory::MemoryBackend::new()).clock(ManualClock::new()).quota(quota);
         let some = limiter(Quota::per_minute(10)).allow_n_now("key", 4).unwrap();
         let fewer = limiter(Quota::per_hour(9)).allow_n_now("key", 7).unwrap();
         let names = DimensionHeaders::new("requests").unwrap();
         let mut headers = HeaderMap::new();
         for decision in [&some, &fewer, &some] {
-            names.add(&mut headers, decision, u64::MAX);
+            names.add(&mut headers, decision, decision.remaining(), u64::MAX);
         }
         let [limit, remaining, reset] = names.names().map(|name| headers[name].clone());
-        assert_eq!((limit, remaining, reset), ("9".parse().unwrap(), "2".parse().unwrap(), "1h0m0s".parse().unwrap()));
+        assert_eq!(
+            (limit, remaining, reset),
+            ("9".parse().unwrap(), "2".parse().unwrap(), "1h0m0s".parse().unwrap())
+        );
     }
 
     #[test]
@@ -168,7 +169,8 @@ mod tests {
         let names = DimensionHeaders::new("requests").unwrap();
         for (expected, max_wait) in [("1h0m0s", 60), ("1m0s", 60)] {
             let mut headers = HeaderMap::new();
-            names.add(&mut headers, &limiter.allow_now("key").unwrap(), max_wait);
+            let decision = limiter.allow_now("key").unwrap();
+            names.add(&mut headers, &decision, decision.remaining(), max_wait);
             assert_eq!(headers["x-ratelimit-reset-requests"], expected, "the second hit is refused");
         }
     }
@@ -176,7 +178,9 @@ mod tests {
     #[test]
     fn headers_of_any_policy_are_removed() {
         let mut headers = HeaderMap::new();
-        for name in ["x-ratelimit-limit-tokens", "x-ratelimit-reset-a", "x-ratelimit-remaining-b", "x-request-id"] {
+        for name in
+            ["x-ratelimit-limit-tokens", "x-ratelimit-reset-a", "x-ratelimit-remaining-b", "x-request-id"]
+        {
             headers.insert(name, 1.into());
         }
         remove(&mut headers);

@@ -29,6 +29,14 @@ impl<T> Few<T> {
             Self::Several(values) => values,
         }
     }
+
+    pub(super) fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(value) => vec![value],
+            Self::Several(values) => values,
+        }
+    }
 }
 
 #[cfg(test)]

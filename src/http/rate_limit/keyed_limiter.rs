@@ -1,5 +1,6 @@
 //! A limiter of a layer: which requests it limits, by which key, and at which cost.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -85,5 +86,16 @@ impl KeyedLimiter {
     /// Returns whether a request with this response counts.
     pub(super) fn counts(&self, response: &response::Parts) -> bool {
         self.count_only.iter().all(|counts| counts(response))
+    }
+}
+
+impl fmt::Debug for KeyedLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLimiter")
+            .field("policies", &self.groups)
+            .field("is_enabled", &self.is_enabled)
+            .field("key", &self.key)
+            .field("missing_key", &self.missing_key)
+            .finish_non_exhaustive()
     }
 }

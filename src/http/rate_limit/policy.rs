@@ -21,8 +21,20 @@ pub(super) struct Policy {
     pub(super) dimension: Option<DimensionHeaders>,
 }
 
+/// A policy that applies to a request.
+#[derive(Clone, Copy)]
+pub(super) struct AppliedPolicy<'a> {
+    pub(super) name: &'a PolicyName,
+    /// The prepared value of `RateLimit-Policy`. `None` if the request has a quota of its own.
+    pub(super) header: Option<&'a HeaderValue>,
+    pub(super) dimension: Option<&'a DimensionHeaders>,
+    pub(super) quota: Quota,
+    pub(super) algorithm: Algorithm,
+    pub(super) cost: u64,
+}
+
 impl Policy {
-    pub(super) fn new(name: PolicyName, quota: Quota, algorithm: Algorithm) -> Self {
+    fn new(name: PolicyName, quota: Quota, algorithm: Algorithm) -> Self {
         let header = ratelimit_headers::policy(&name, quota, algorithm);
         let dimension = DimensionHeaders::new(name.as_str());
         Self { name, quota, header, dimension }
@@ -34,8 +46,10 @@ impl Policy {
 pub(super) struct PolicyGroup {
     /// The index of the limiter.
     pub(super) limiter: usize,
-    /// The name of the limiter's only policy. Several have names that begin with it.
+    /// The name of the limiter's only policy, and of a quota of the request's own. The names of
+    /// several policies begin with it.
     pub(super) name: PolicyName,
+    dimension: Option<DimensionHeaders>,
     pub(super) algorithm: Algorithm,
     /// One for each quota of the limiter, in its order.
     pub(super) policies: Vec<Policy>,
@@ -54,13 +68,15 @@ impl PolicyGroup {
         let names = names_of(&name, quotas);
         let policies = names.into_iter().zip(quotas);
         let policies = policies.map(|(name, &quota)| Policy::new(name, quota, algorithm)).collect();
-        Self { limiter, name, algorithm, policies, applies }
+        let dimension = DimensionHeaders::new(name.as_str());
+        Self { limiter, name, dimension, algorithm, policies, applies }
     }
 
     /// Gives the policies the names that follow from this one.
     pub(super) fn set_name(&mut self, name: PolicyName) {
         let quotas: Vec<_> = self.policies.iter().map(|policy| policy.quota).collect();
         self.set_names(names_of(&name, &quotas));
+        self.dimension = DimensionHeaders::new(name.as_str());
         self.name = name;
     }
 
@@ -69,6 +85,22 @@ impl PolicyGroup {
         for (policy, name) in self.policies.iter_mut().zip(names) {
             *policy = Policy::new(name, policy.quota, self.algorithm);
         }
+    }
+
+    /// Returns the policies that apply to a request of this cost: those of the limiter, or the quota
+    /// of the request.
+    pub(super) fn applied(&self, quota: Option<Quota>, cost: u64) -> impl Iterator<Item = AppliedPolicy<'_>> {
+        let algorithm = self.algorithm;
+        let of_request = quota.map(|quota| {
+            let (name, dimension) = (&self.name, self.dimension.as_ref());
+            AppliedPolicy { name, header: None, dimension, quota, algorithm, cost }
+        });
+        let own = if of_request.is_some() { &[] } else { &*self.policies };
+        of_request.into_iter().chain(own.iter().map(move |policy| {
+            let Policy { name, quota, header, dimension } = policy;
+            let (header, dimension) = (Some(header), dimension.as_ref());
+            AppliedPolicy { name, header, dimension, quota: *quota, algorithm, cost }
+        }))
     }
 
     /// Returns the names that headers can contain.
@@ -136,7 +168,13 @@ mod tests {
     fn each_of_several_quotas_is_named_after_its_window() {
         assert_eq!(names(&[Quota::per_second(5)]), ["api"]);
         let ten_minutes = Quota::new(5, Duration::from_secs(600)).unwrap().burst(7);
-        let quotas = [Quota::per_second(5), Quota::per_minute(9).burst(3), ten_minutes, Quota::per_hour(1), Quota::per_day(5)];
+        let quotas = [
+            Quota::per_second(5),
+            Quota::per_minute(9).burst(3),
+            ten_minutes,
+            Quota::per_hour(1),
+            Quota::per_day(5),
+        ];
         assert_eq!(names(&quotas), ["api-second", "api-minute", "api-10min", "api-hour", "api-day"]);
     }
 
