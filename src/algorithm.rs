@@ -12,7 +12,7 @@ pub(crate) mod attempt_window;
 mod fixed_window;
 mod integer;
 mod sliding_window;
-mod token_bucket;
+pub(crate) mod token_bucket;
 mod usage;
 
 use limited_core::{Hit, Timestamp, Window};

@@ -31,6 +31,8 @@ use crate::algorithm::Usage;
 pub struct Decision {
     allowed: bool,
     degraded: bool,
+    blocked: bool,
+    shadowed: bool,
     limit: u64,
     used: u64,
     remaining: u64,
@@ -111,6 +113,8 @@ impl Decision {
         Self {
             allowed,
             degraded: false,
+            blocked: false,
+            shadowed: false,
             limit,
             used,
             remaining,
@@ -126,6 +130,8 @@ impl Decision {
         Self {
             allowed,
             degraded: true,
+            blocked: false,
+            shadowed: false,
             limit,
             used: 0,
             remaining: 0,
@@ -162,10 +168,43 @@ impl Decision {
         Self {
             allowed,
             degraded: limits.iter().any(|limit| limit.degraded),
+            shadowed: allowed && limits.iter().any(|limit| limit.shadowed),
             remaining: limits.iter().map(|limit| limit.remaining).min().unwrap_or(0),
             cost: if allowed { cost } else { 0 },
             ..shown
         }
+    }
+
+    /// Returns the decision if the key is blocked for so long. Nothing was charged.
+    pub(crate) fn blocked(mut self, wait: Duration) -> Self {
+        let is_never = !self.allowed && self.retry_after == RetryAfter::NONE;
+        let wait = self.retry_after().map_or(wait, |other| other.max(wait));
+        for limit in self.limits.iter_mut().flatten() {
+            limit.cost = 0;
+        }
+        let retry_after = if is_never { RetryAfter::NONE } else { RetryAfter::new(Some(wait)) };
+        Self { allowed: false, blocked: true, remaining: 0, retry_after, cost: 0, ..self }
+    }
+
+    /// Returns the decision of a limiter in shadow, which lets the hit pass. Nothing was charged.
+    pub(crate) fn shadowed(mut self) -> Self {
+        for limit in self.limits.iter_mut().flatten().filter(|limit| !limit.allowed) {
+            (limit.allowed, limit.shadowed) = (true, true);
+        }
+        Self { allowed: true, shadowed: true, cost: 0, ..self }
+    }
+
+    /// Returns the decision with what was charged, in each of its limits.
+    pub(crate) fn with_charged_cost(mut self, cost: u64) -> Self {
+        for limit in self.limits.iter_mut().flatten() {
+            limit.cost = cost;
+        }
+        Self { cost, ..self }
+    }
+
+    /// Returns the decision with the time of the charge.
+    pub(crate) fn with_charged_at(self, charged_at: Timestamp) -> Self {
+        Self { charged_at, ..self }
     }
 
     /// Returns what was charged, and when.
@@ -227,7 +266,7 @@ impl Decision {
     /// `None` does not mean that the hit is allowed; see [`is_allowed`](Self::is_allowed). It is
     /// `None`
     ///
-    /// - if the hit is allowed,
+    /// - if the hit is allowed, and would be without a [shadow](Self::is_shadowed),
     /// - if waiting never helps, because the cost is above the limit,
     /// - if the decision was made [without the backend](Self::is_degraded).
     ///
@@ -249,6 +288,24 @@ impl Decision {
     /// anything. A token bucket resets when it is full.
     pub const fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.reset_after.0)
+    }
+
+    /// Returns whether the key is [blocked](crate::Limiter::block). The hit is then refused, nothing
+    /// was counted, and [`remaining`](Self::remaining) is 0. [`retry_after`](Self::retry_after) is
+    /// the time until the block ends, or until the limits admit the hit if that is later.
+    ///
+    /// [`limits`](Self::limits) shows the limits without the block.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Returns whether the hit would have been refused, and passes only because the limiter is in
+    /// [shadow](crate::Limiter::shadow). [`is_allowed`](Self::is_allowed) is then `true`.
+    ///
+    /// Nothing was counted. [`retry_after`](Self::retry_after) is what it would have been for the
+    /// refusal. Nothing of it may reach a client: no header, no status and no wait.
+    pub const fn is_shadowed(&self) -> bool {
+        self.shadowed
     }
 
     /// Returns whether the backend failed, and [`OnError`](crate::OnError) decided instead. Nothing

@@ -38,6 +38,10 @@ pub enum Error {
     /// called.
     #[error("the decision has not as many limits as the limiter; pass it to the limiter that made it")]
     OtherDecision,
+    /// A key is to be blocked or unblocked by a limiter that does not look for blocks. The backend was
+    /// not called.
+    #[error("the limiter does not look for blocks; create it with `Limiter::blocking(true)`")]
+    NotBlocking,
     /// The backend failed, and [`OnError::Return`] is set.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -53,7 +57,8 @@ impl Error {
             | Self::DifferentBackends
             | Self::SameCounter
             | Self::NoHits
-            | Self::OtherDecision => false,
+            | Self::OtherDecision
+            | Self::NotBlocking => false,
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Debug for Error {
             Self::SameCounter => debug_error(f, "SameCounter", self),
             Self::NoHits => debug_error(f, "NoHits", self),
             Self::OtherDecision => debug_error(f, "OtherDecision", self),
+            Self::NotBlocking => debug_error(f, "NotBlocking", self),
             Self::Backend(error) => write!(f, "Backend({error:?})"),
         }
     }

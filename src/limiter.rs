@@ -1,13 +1,17 @@
 //! The limiter: settings, and the public methods that decide.
 
 mod all;
+mod block;
 mod check;
 mod clock_lead;
 mod decide;
+mod penalty;
 mod refund;
 mod reservation;
 mod settings;
 mod several;
+mod shadow;
+mod waiting;
 mod with_quota;
 
 use std::fmt;
@@ -86,8 +90,11 @@ pub struct Limiter<B> {
     backend: Instrumented<B>,
     /// The quota; the first one of several.
     quota: Quota,
-    /// All quotas, if there are several.
+    /// All quotas, if there are several. Also one quota, if the limiter has blocks or a shadow, which
+    /// belong to the path of several quotas.
     several: Option<Arc<[Quota]>>,
+    is_blocking: bool,
+    is_shadow: bool,
     algorithm: Algorithm,
     namespace: Arc<str>,
     policy: Policy,
@@ -107,6 +114,8 @@ impl<B> Limiter<B> {
             backend: Instrumented::new(backend),
             quota: Quota::default(),
             several: None,
+            is_blocking: false,
+            is_shadow: false,
             algorithm: Algorithm::default(),
             namespace: Arc::from(""),
             policy: Policy::default(),
@@ -197,7 +206,13 @@ impl<B> Limiter<B> {
             Some(quotas) => quotas.iter().all(is_coarse),
             None => is_coarse(&self.quota),
         };
-        Self { is_coarse, ..self }
+        let is_extended = self.is_blocking || self.is_shadow;
+        let several = match self.several {
+            None if is_extended => Some(Arc::from([self.quota])),
+            Some(quotas) if quotas.len() == 1 && !is_extended => None,
+            several => several,
+        };
+        Self { is_coarse, several, ..self }
     }
 
     /// Returns the policy that telemetry names.
@@ -353,6 +368,8 @@ impl<B> Clone for Limiter<B> {
             backend: Instrumented::clone(&self.backend),
             quota: self.quota,
             several: self.several.clone(),
+            is_blocking: self.is_blocking,
+            is_shadow: self.is_shadow,
             algorithm: self.algorithm,
             namespace: Arc::clone(&self.namespace),
             policy: self.policy.clone(),

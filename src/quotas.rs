@@ -90,7 +90,7 @@ impl Quotas {
 
     /// Reverses [`into_parts`](Self::into_parts).
     pub(crate) fn from_parts(quota: Quota, several: Option<Arc<[Quota]>>) -> Self {
-        Self(several.map_or(Repr::One(quota), Repr::Several))
+        Self(several.filter(|quotas| quotas.len() > 1).map_or(Repr::One(quota), Repr::Several))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU64;
 
-use limited_core::{Hit, Timestamp};
+use limited_core::{BucketQuota, Hit, Timestamp};
 
 use super::integer::{quotient, quotient_rounded_up, saturate_u64};
 use super::usage::{CounterValues, Usage};
@@ -39,6 +39,48 @@ impl Units {
 pub(super) fn hit(quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
     let units = Units::new(quota, now);
     Hit::new(u128::from(cost) * units.interval, units.ceiling).with_floor(units.now)
+}
+
+/// The highest value of a hit beyond the capacity. Backends store 38 decimal digits.
+const HIGHEST_VALUE: u128 = 10_u128.pow(38) - 1;
+
+/// Returns the hit that leads to a TAT of up to `ahead` units beyond the capacity, and the quota for
+/// its counter.
+///
+/// The capacity of that quota reaches the ceiling. By the real one, such a value would look like
+/// that of a wrong clock.
+pub(crate) fn hit_beyond_capacity(
+    quota: &Quota,
+    cost: u64,
+    now: Timestamp,
+    ahead: u128,
+) -> (Hit<'static>, BucketQuota) {
+    let units = Units::new(quota, now);
+    let wanted = units.ceiling.saturating_add(ahead).min(HIGHEST_VALUE.max(units.ceiling));
+    let capacity = saturate_u64((wanted - units.now).div_ceil(units.interval));
+    let bucket = BucketQuota::new(quota.limit(), capacity.max(quota.capacity()));
+    let ceiling = wanted.min(bucket.highest_value(quota.length(), now));
+    (Hit { ceiling, ..hit(quota, cost, now) }, bucket)
+}
+
+/// Returns the nanoseconds until a TAT of `value` is within the capacity: how long the hit that led
+/// to it has to wait. Returns `None` if it never is.
+pub(crate) fn wait_of(quota: &Quota, now: Timestamp, value: u128) -> Option<u128> {
+    match (value.saturating_sub(Units::new(quota, now).ceiling), NonZeroU64::new(quota.limit())) {
+        (0, _) => Some(0),
+        (missing, Some(limit)) => Some(quotient_rounded_up(missing, limit)),
+        (_, None) => None,
+    }
+}
+
+/// Returns how far a TAT of `value` is beyond the capacity, in units of 1/`limit` nanosecond.
+pub(crate) fn beyond_capacity(quota: &Quota, now: Timestamp, value: u128) -> u128 {
+    value.saturating_sub(Units::new(quota, now).ceiling)
+}
+
+/// Returns the time in which `cost` tokens flow in, in units of 1/`limit` nanosecond.
+pub(crate) fn units_of(quota: &Quota, cost: u64) -> u128 {
+    u128::from(cost) * u128::from(quota.length().as_nanos())
 }
 
 #[inline(always)]
@@ -152,6 +194,55 @@ mod tests {
                 });
                 prop_assert_eq!(retry_after(&quota, cost, at, values), expected);
             }
+        }
+
+        #[test]
+        fn wait_is_the_least_time_after_which_the_value_is_within_the_capacity(
+            limit in 1..=u64::MAX,
+            burst: u64,
+            (limit_shift, burst_shift, ahead_shift) in (0..64_u32, 0..64_u32, 0..128_u32),
+            length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
+            now in 0..1_u64 << 62,
+            ahead: u128,
+        ) {
+            let quota = Quota::new((limit >> limit_shift).max(1), Duration::from_nanos(length)).unwrap();
+            let quota = quota.burst(burst >> burst_shift);
+            let at = Timestamp::from_nanos(now);
+            let value = Units::new(&quota, at).now.saturating_add(ahead >> ahead_shift);
+            let wait = wait_of(&quota, at, value).unwrap();
+            let fits = |wait: u128| {
+                let now = (u128::from(now) + wait).checked_mul(quota.limit().into());
+                now.is_none_or(|now| value <= now.saturating_add(Units::new(&quota, at).capacity))
+            };
+            prop_assert!(fits(wait));
+            prop_assert!(wait == 0 || !fits(wait - 1));
+            prop_assert_eq!(beyond_capacity(&quota, at, value) == 0, wait == 0);
+        }
+
+        #[test]
+        fn hit_beyond_the_capacity_is_not_that_of_a_wrong_clock(
+            limit: u64,
+            burst: u64,
+            (limit_shift, burst_shift, ahead_shift) in (0..64_u32, 0..64_u32, 0..128_u32),
+            length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
+            now: u64,
+            ahead: u128,
+            cost: u64,
+        ) {
+            let quota = Quota::new(limit >> limit_shift, Duration::from_nanos(length)).unwrap();
+            let quota = quota.burst(burst >> burst_shift);
+            let (at, ahead) = (Timestamp::from_nanos(now), ahead >> ahead_shift);
+            let (beyond, bucket) = hit_beyond_capacity(&quota, cost, at, ahead);
+            let plain = hit(&quota, cost, at);
+            prop_assert_eq!((beyond.cost, beyond.floor), (plain.cost, plain.floor));
+            prop_assert!(plain.ceiling <= beyond.ceiling);
+            prop_assert!(beyond.ceiling <= plain.ceiling.saturating_add(ahead));
+            prop_assert!(beyond.ceiling <= HIGHEST_VALUE || beyond.ceiling == plain.ceiling);
+            prop_assert!(beyond.ceiling <= bucket.highest_value(quota.length(), at));
+            let is_exact = plain.ceiling.checked_add(ahead).is_some_and(|wanted| {
+                wanted <= HIGHEST_VALUE && wanted - plain.floor <= u128::from(u64::MAX) * u128::from(length)
+            });
+            prop_assert!(!is_exact || beyond.ceiling == plain.ceiling + ahead);
         }
     }
 }

@@ -97,12 +97,12 @@ impl<B: Backend> Reservation<B> {
     ///
     /// A reservation is settled once, however often and from however many threads this is called.
     /// Returns `false` if another call settles it, or if nothing was charged, because the decision
-    /// is a refusal or [degraded](Decision::is_degraded). If the future is dropped, the reservation
+    /// is a refusal, [degraded](Decision::is_degraded) or [shadowed](Decision::is_shadowed). If the future is dropped, the reservation
     /// counts as settled.
     ///
     /// Costs one request for each limit, and none if the estimate was right.
     pub async fn settle(&self, actual: u64) -> Result<bool, Error> {
-        let nothing_charged = !self.decision.is_allowed() || self.decision.is_degraded();
+        let nothing_charged = self.decision.charge().cost == 0;
         if nothing_charged || self.is_settled.swap(true, AcqRel) {
             return Ok(false);
         }
@@ -124,7 +124,9 @@ impl<B: Backend> Reservation<B> {
             let check = limiter.by_leading_clock(reserved.check(now));
             let counter = check.counter(&limiter.namespace, &reserved.key)?;
             for (quota, (limit, done)) in check.quotas().iter().zip(&mut limits) {
-                if !reserved.is_estimate || done.load(Acquire) {
+                // A limit in shadow may have charged nothing for a hit that passed.
+                let is_charged = limit.charge().cost > 0;
+                if !reserved.is_estimate || !is_charged || done.load(Acquire) {
                     done.store(true, Release);
                     continue;
                 }

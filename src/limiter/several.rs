@@ -3,7 +3,7 @@
 use std::array;
 use std::cell::Cell;
 
-use limited_core::{Backend, BackendError, Counter, CounterState, Hit, Key};
+use limited_core::{Backend, BackendError, Counter, CounterState, Hit, Key, Timestamp};
 
 use super::Limiter;
 use super::check::Check;
@@ -26,6 +26,9 @@ impl<B: Backend> Limiter<B> {
         check: Check<'_>,
     ) -> Option<Result<Decision, Error>> {
         let quotas = check.several?;
+        if self.is_blocking {
+            return None;
+        }
         // One copy for each of the usual numbers, whose hits are on the stack.
         match quotas.len() {
             2 => self.try_decide_up_to::<2>(key, check, quotas),
@@ -50,7 +53,7 @@ impl<B: Backend> Limiter<B> {
         let mut states = STATES.take();
         let result = self.backend.try_increment_all(hits, check.now, &mut states);
         let decision = result.map(|result| {
-            let result = result.map(|()| self.decisions_after_hits(check, quotas, &mut states));
+            let result = result.map(|()| self.decision_after_hits(check, &mut states));
             self.decision_of_several(check, &first, result)
         });
         states.clear();
@@ -62,11 +65,23 @@ impl<B: Backend> Limiter<B> {
     pub(super) async fn decide_several(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         let check = self.by_leading_clock(check);
         let first = self.counter_of_hit(&key, check)?;
-        let hits = check.hits_on(first);
-        let result = self.backend.increment_all(&hits, check.now).await;
-        let result = result.and_then(|states| expect_each(states, hits.len()));
-        let result = result.map(|mut states| self.decisions_after_hits(check, check.quotas(), &mut states));
+        let mut hits = check.hits_on(first);
+        hits.extend(self.block_condition(first, check.now));
+        let result = self.count_each(&hits, check.now).await;
+        let result = result.map(|mut states| self.decision_after_hits(check, &mut states));
         self.decision_of_several(check, &first, result)
+    }
+
+    /// Counts all hits, or none. A single hit is counted as such.
+    pub(super) async fn count_each(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> limited_core::Result<Vec<CounterState>> {
+        if let [(counter, hit)] = hits {
+            return Ok(vec![self.backend.count(counter, hit, now).await?]);
+        }
+        expect_each(self.backend.increment_all(hits, now).await?, hits.len())
     }
 
     /// Reads the counter of each quota, one after the other.
@@ -75,29 +90,33 @@ impl<B: Backend> Limiter<B> {
         let first = check.counter(&self.namespace, &key)?;
         let mut limits = Vec::with_capacity(check.quotas().len());
         for quota in check.quotas() {
-            let check = check.by_quota(quota);
-            match self.backend.get(&check.counter_like(first), check.now).await {
+            let by_quota = check.by_quota(quota);
+            match self.backend.get(&by_quota.counter_like(first), check.now).await {
                 Ok(state) => {
-                    let check = self.learn_clock_lead(check, state.clock_lead);
-                    limits.push(check.decision_after_read(state, &self.clock));
+                    let by_quota = self.learn_clock_lead(by_quota, state.clock_lead);
+                    limits.push(by_quota.decision_after_read(state, &self.clock));
                 }
                 Err(error) => return self.on_error_of_several(check, error),
             }
         }
-        Ok(Decision::of_limits(limits.into()))
+        let decision = Decision::of_limits(limits.into());
+        let Some((block, _)) = self.block_condition(first, check.now) else {
+            return Ok(self.in_shadow(decision));
+        };
+        match self.backend.get(&block, check.now).await {
+            Ok(state) => Ok(self.in_shadow(self.unless_blocked(decision, check, Some(&state)))),
+            Err(error) => self.on_error_of_several(check, error),
+        }
     }
 
-    fn decisions_after_hits(
-        &self,
-        check: Check<'_>,
-        quotas: &[Quota],
-        states: &mut Vec<CounterState>,
-    ) -> Box<[Decision]> {
-        quotas
-            .iter()
-            .zip(states.drain(..))
-            .map(|(quota, state)| self.after_hit(check, quota, state))
-            .collect()
+    /// Returns the decision after the hit of each quota, and after the condition of a block if there
+    /// is one more state.
+    pub(super) fn decision_after_hits(&self, check: Check<'_>, states: &mut Vec<CounterState>) -> Decision {
+        let quotas = check.quotas();
+        let block = if states.len() > quotas.len() { states.pop() } else { None };
+        let limits =
+            quotas.iter().zip(states.drain(..)).map(|(quota, state)| self.after_hit(check, quota, state));
+        self.unless_blocked(Decision::of_limits(limits.collect()), check, block.as_ref())
     }
 
     /// Returns the decision of one of several limits.
@@ -107,14 +126,14 @@ impl<B: Backend> Limiter<B> {
         check.decision_after_hit(state, &self.clock)
     }
 
-    fn decision_of_several(
+    pub(super) fn decision_of_several(
         &self,
         check: Check<'_>,
         counter: &Counter<'_>,
-        result: limited_core::Result<Box<[Decision]>>,
+        result: limited_core::Result<Decision>,
     ) -> Result<Decision, Error> {
         let decision = match result {
-            Ok(limits) => Ok(Decision::of_limits(limits)),
+            Ok(decision) => Ok(self.in_shadow(decision)),
             Err(error) => self.on_error_of_several(check, error),
         };
         telemetry::record_decision(&self.policy, check.algorithm, check.cost, counter, &decision);
@@ -122,13 +141,13 @@ impl<B: Backend> Limiter<B> {
     }
 
     #[cold]
-    fn on_error_of_several(&self, check: Check<'_>, error: BackendError) -> Result<Decision, Error> {
+    pub(super) fn on_error_of_several(&self, check: Check<'_>, error: BackendError) -> Result<Decision, Error> {
         let allowed = match self.on_error {
             OnError::Return => return Err(error.into()),
             OnError::Allow => true,
             OnError::Deny => false,
         };
-        Ok(Decision::of_limits(check.degraded_limits(allowed).collect()))
+        Ok(self.in_shadow(Decision::of_limits(check.degraded_limits(allowed).collect())))
     }
 }
 

@@ -44,7 +44,9 @@ impl<'l, B> WithQuota<'l, B> {
     #[inline(always)]
     pub(super) fn check(&self, cost: u64, now: Timestamp) -> Check<'_> {
         let check = self.limiter.check(cost, now);
-        Check { quota: &self.quota, several: None, is_coarse: self.is_coarse, ..check }
+        let is_extended = self.limiter.is_blocking || self.limiter.is_shadow;
+        let several = is_extended.then(|| std::slice::from_ref(&self.quota));
+        Check { quota: &self.quota, several, is_coarse: self.is_coarse, ..check }
     }
 }
 

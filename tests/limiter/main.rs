@@ -2,6 +2,7 @@
 //! errors and clones; each module tests one subject.
 
 mod backends_agree;
+mod block;
 mod clocks;
 mod clocks_apart;
 #[path = "../common/mod.rs"]
@@ -12,12 +13,15 @@ mod configuration;
 mod fixed_window;
 mod immediate;
 mod peek;
+mod penalty;
 mod quota_changes;
 mod regressions;
 mod retry_after;
 mod sliding_window;
+mod shadow;
 mod small_limits;
 mod token_bucket;
+mod waiting;
 
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr};
