@@ -1,6 +1,7 @@
 //! Decisions over several limiters, each with a key of its own, in one step of the backend.
 
 use std::fmt;
+use std::time::Duration;
 
 use limited_core::{Backend, BackendError, Counter, CounterState, Hit, Immediate, Key, several};
 
@@ -130,12 +131,16 @@ impl<'l, B> WithQuota<'l, B> {
 pub async fn allow_all<'a, B: Backend + 'a>(
     hits: impl AsRef<[LimiterHit<'a, B>]>,
 ) -> Result<Decision, Error> {
-    let joint = Joint::new(hits.as_ref())?;
-    if let Some(result) = joint.try_increment() {
-        return joint.decision(result);
+    let mut joint = Joint::new(hits.as_ref())?;
+    loop {
+        let result = match joint.try_increment() {
+            Some(result) => result,
+            None => joint.backend.increment_all(&joint.counted, joint.first.now).await,
+        };
+        if let Some(decision) = joint.decide(result) {
+            return decision;
+        }
     }
-    let result = joint.backend.increment_all(&joint.counted, joint.first.now).await;
-    joint.decision(result)
 }
 
 /// [`allow_all`] without a future.
@@ -156,8 +161,39 @@ struct Joint<'h, 'a, B> {
     checks: Vec<Check<'h>>,
     first: Check<'h>,
     backend: &'h Instrumented<B>,
-    /// The counters and hits of all limits.
+    /// The counters and hits of all limits, and after them the conditions of blocks.
     counted: Vec<(Counter<'h>, Hit<'static>)>,
+    /// For each hit, the limits that would refuse it, if it passes them because of a shadow. It is
+    /// no longer counted.
+    shadowed: Vec<Option<Vec<Decision>>>,
+}
+
+/// The result of one hit by its own limiter.
+struct Own {
+    limits: Vec<Decision>,
+    /// How long the key is blocked.
+    block: Option<Duration>,
+}
+
+impl Own {
+    fn is_refused(&self) -> bool {
+        self.block.is_some() || self.limits.iter().any(|limit| !limit.is_allowed())
+    }
+
+    /// Returns the limits if the hit passes them because of a shadow.
+    fn into_shadowed(self) -> Vec<Decision> {
+        // A block refuses by all limits.
+        let is_blocked = self.block.is_some();
+        let shadowed = |limit: Decision| {
+            if is_blocked || !limit.is_allowed() { limit.shadowed() } else { limit.with_charged_cost(0) }
+        };
+        self.limits.into_iter().map(shadowed).collect()
+    }
+
+    fn summary(&self) -> Decision {
+        let summary = Decision::summary(&self.limits);
+        self.block.map_or_else(|| summary.clone(), |wait| summary.clone().blocked(wait))
+    }
 }
 
 /// Returns the check of each hit, all at one time. The first hit is given, because there is one.
@@ -188,18 +224,36 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         }
         let checks = checks(hits, first_hit);
         let first = *checks.first().ok_or(Error::NoHits)?;
-        let mut counted = Vec::with_capacity(checks.iter().map(|check| check.quotas().len()).sum());
-        for (hit, check) in hits.iter().zip(&checks) {
-            counted.extend(check.hits_on(hit.limiter.counter_of_hit(&hit.key, *check)?));
-        }
+        let shadowed = hits.iter().map(|_| None).collect();
+        let mut joint = Self { hits, checks, first, backend, counted: Vec::new(), shadowed };
+        joint.collect_hits()?;
+        let limits: usize = joint.checks.iter().map(|check| check.quotas().len()).sum();
+        let counted = joint.counted.get(..limits).unwrap_or_default();
         let is_repeated = |(index, (counter, _)): (usize, &(Counter<'_>, _))| {
             counted[..index].iter().any(|(other, _)| counter.is_same(other))
         };
-        if counted.len() <= several::MAX_HITS && counted.iter().enumerate().any(is_repeated) {
+        if limits <= several::MAX_HITS && counted.iter().enumerate().any(is_repeated) {
             return Err(Error::SameCounter);
         }
-        several::check(&counted)?;
-        Ok(Self { hits, checks, first, backend, counted })
+        several::check(&joint.counted)?;
+        Ok(joint)
+    }
+
+    /// Collects the counters and hits of all limits, and the condition of each block once.
+    fn collect_hits(&mut self) -> Result<(), Error> {
+        let limits = self.checks.iter().map(|check| check.quotas().len()).sum();
+        let (mut counted, mut blocks) = (Vec::with_capacity(limits), Vec::new());
+        for ((hit, check), shadowed) in self.hits.iter().zip(&self.checks).zip(&self.shadowed) {
+            let counter = hit.limiter.counter_of_hit(&hit.key, *check)?;
+            if shadowed.is_none() {
+                counted.extend(check.hits_on(counter));
+                let block = hit.limiter.block_condition(counter, check.now);
+                blocks.extend(block.filter(|(block, _)| !is_in(&blocks, block)));
+            }
+        }
+        counted.append(&mut blocks);
+        self.counted = counted;
+        Ok(())
     }
 
     fn try_increment(&self) -> Option<limited_core::Result<Vec<CounterState>>> {
@@ -208,61 +262,92 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         Some(result.map(|()| states))
     }
 
-    fn decision(&self, result: limited_core::Result<Vec<CounterState>>) -> Result<Decision, Error> {
-        let limits = match result.and_then(|states| expect_each(states, self.counted.len())) {
-            Ok(states) => Ok(self.limits_after_hits(states)),
-            Err(error) => self.limits_after_error(error),
+    /// Returns the decision; `None` if some hits pass because of a shadow, and the others have yet to
+    /// be counted without them.
+    fn decide(&mut self, result: limited_core::Result<Vec<CounterState>>) -> Option<Result<Decision, Error>> {
+        let own = match result.and_then(|states| expect_each(states, self.counted.len())) {
+            Ok(states) => self.own_after_hits(states),
+            Err(error) => match self.own_after_error(error) {
+                Ok(own) => own,
+                Err(error) => {
+                    self.record(|_| Err(error.clone()));
+                    return Some(Err(error));
+                }
+            },
         };
-        let limits = limits.inspect_err(|error| self.record_error(error))?;
-        self.record(&limits);
-        Ok(Decision::of_limits(limits.into()))
-    }
-
-    fn limits_after_hits(&self, states: Vec<CounterState>) -> Vec<Decision> {
-        let mut limits = Vec::with_capacity(states.len());
-        let mut states = states.into_iter();
-        for (hit, check) in self.hits.iter().zip(&self.checks) {
-            for (quota, state) in check.quotas().iter().zip(&mut states) {
-                limits.push(hit.limiter.after_hit(*check, quota, state));
+        let refused = || self.hits.iter().zip(&own).filter(|(_, own)| own.is_refused());
+        if refused().next().is_none() || !refused().all(|(hit, _)| hit.limiter.is_shadow) {
+            return Some(Ok(self.decision(own)));
+        }
+        for (shadowed, own) in self.shadowed.iter_mut().zip(own) {
+            if own.is_refused() {
+                *shadowed = Some(own.into_shadowed());
             }
         }
-        limits
+        if self.shadowed.iter().all(Option::is_some) {
+            let own = self.own_after_hits(Vec::new());
+            return Some(Ok(self.decision(own)));
+        }
+        self.collect_hits().err().map(Err)
+    }
+
+    /// Returns the decision after the last step of the backend.
+    fn decision(&self, own: Vec<Own>) -> Decision {
+        self.record(|index| {
+            let summary = own.get(index).map_or_else(|| Decision::summary(&[]), Own::summary);
+            Ok(self.hits.get(index).map_or(summary.clone(), |hit| hit.limiter.in_shadow(summary)))
+        });
+        let block = own.iter().filter_map(|own| own.block).max();
+        let decision = Decision::of_limits(own.into_iter().flat_map(|own| own.limits).collect());
+        block.map_or(decision.clone(), |wait| decision.blocked(wait))
+    }
+
+    /// Returns the result of each hit, also of those that are no longer counted.
+    fn own_after_hits(&self, states: Vec<CounterState>) -> Vec<Own> {
+        let blocks: Vec<_> = self.counted.iter().map(|(counter, _)| *counter).zip(states.clone()).collect();
+        let mut states = states.into_iter();
+        let hits = self.hits.iter().zip(&self.checks).zip(&self.shadowed);
+        hits.map(|((hit, check), shadowed)| {
+            if let Some(limits) = shadowed {
+                return Own { limits: limits.clone(), block: None };
+            }
+            let limits = check.quotas().iter().zip(&mut states);
+            let limits = limits.map(|(quota, state)| hit.limiter.after_hit(*check, quota, state)).collect();
+            let block = hit.limiter.counter_of_hit(&hit.key, *check).ok();
+            let block = block.and_then(|counter| hit.limiter.block_condition(counter, check.now));
+            let block = block.and_then(|(block, _)| {
+                let (_, state) = blocks.iter().find(|(counter, _)| counter.is_same(&block))?;
+                hit.limiter.block_wait(*check, state)
+            });
+            Own { limits, block }
+        })
+        .collect()
     }
 
     #[cold]
-    fn limits_after_error(&self, error: BackendError) -> Result<Vec<Decision>, Error> {
+    fn own_after_error(&self, error: BackendError) -> Result<Vec<Own>, Error> {
         let has = |on_error| self.hits.iter().any(|hit| hit.limiter.on_error == on_error);
         if has(OnError::Return) {
             return Err(error.into());
         }
         let allowed = !has(OnError::Deny);
-        Ok(self.checks.iter().flat_map(|check| check.degraded_limits(allowed)).collect())
+        let own = |check: &Check<'_>| Own { limits: check.degraded_limits(allowed).collect(), block: None };
+        Ok(self.checks.iter().map(own).collect())
     }
 
-    /// Records the decision of each limiter by its own limits.
-    fn record(&self, limits: &[Decision]) {
-        let mut rest = limits;
-        self.record_each(|check| {
-            let (own, others) = rest.split_at(check.quotas().len().min(rest.len()));
-            rest = others;
-            Ok(Decision::summary(own))
-        });
-    }
-
-    fn record_error(&self, error: &Error) {
-        self.record_each(|_| Err(error.clone()));
-    }
-
-    fn record_each(&self, mut decision: impl FnMut(&Check<'_>) -> Result<Decision, Error>) {
+    /// Records the decision of each limiter by its own limits. The argument is the number of the hit.
+    fn record(&self, decision: impl Fn(usize) -> Result<Decision, Error>) {
         if cfg!(not(any(feature = "metrics", feature = "tracing"))) {
             return;
         }
-        let mut at = 0;
-        for (hit, check) in self.hits.iter().zip(&self.checks) {
-            let Some((counter, _)) = self.counted.get(at) else { return };
-            at += check.quotas().len();
-            let (policy, decision) = (&hit.limiter.policy, decision(check));
-            telemetry::record_decision(policy, check.algorithm, check.cost, counter, &decision);
+        for (index, (hit, check)) in self.hits.iter().zip(&self.checks).enumerate() {
+            let Ok(counter) = hit.limiter.counter_of_hit(&hit.key, *check) else { continue };
+            let policy = &hit.limiter.policy;
+            telemetry::record_decision(policy, check.algorithm, check.cost, &counter, &decision(index));
         }
     }
+}
+
+fn is_in(hits: &[(Counter<'_>, Hit<'_>)], counter: &Counter<'_>) -> bool {
+    hits.iter().any(|(other, _)| other.is_same(counter))
 }

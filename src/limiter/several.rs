@@ -90,11 +90,11 @@ impl<B: Backend> Limiter<B> {
         let first = check.counter(&self.namespace, &key)?;
         let mut limits = Vec::with_capacity(check.quotas().len());
         for quota in check.quotas() {
-            let by_quota = check.by_quota(quota);
-            match self.backend.get(&by_quota.counter_like(first), check.now).await {
+            let one = check.by_quota(quota);
+            match self.backend.get(&one.counter_like(first), check.now).await {
                 Ok(state) => {
-                    let by_quota = self.learn_clock_lead(by_quota, state.clock_lead);
-                    limits.push(by_quota.decision_after_read(state, &self.clock));
+                    let one = self.learn_clock_lead(one, state.clock_lead);
+                    limits.push(one.decision_after_read(state, &self.clock));
                 }
                 Err(error) => return self.on_error_of_several(check, error),
             }
@@ -141,7 +141,11 @@ impl<B: Backend> Limiter<B> {
     }
 
     #[cold]
-    pub(super) fn on_error_of_several(&self, check: Check<'_>, error: BackendError) -> Result<Decision, Error> {
+    pub(super) fn on_error_of_several(
+        &self,
+        check: Check<'_>,
+        error: BackendError,
+    ) -> Result<Decision, Error> {
         let allowed = match self.on_error {
             OnError::Return => return Err(error.into()),
             OnError::Allow => true,

@@ -91,7 +91,8 @@ fn refund_takes_a_penalty_back() {
         let limiter = limiter.quotas("10/min; 100/h".parse::<Quotas>().unwrap());
         let decision = limiter.penalize_now("key", 25).unwrap();
         limiter.refund_n_now("key", &decision, 20).unwrap();
-        let used: Vec<_> = limiter.peek_now("key").unwrap().limits().iter().map(|limit| limit.used()).collect();
+        let used: Vec<_> =
+            limiter.peek_now("key").unwrap().limits().iter().map(|limit| limit.used()).collect();
         assert_eq!(used, [5, 5], "{algorithm}");
     }
 }
@@ -146,7 +147,8 @@ fn invalid_penalty_is_an_error_and_a_failed_one_is_never_decided() {
 
 #[test]
 fn penalty_that_no_backend_can_store_is_an_error() {
-    let (limiter, _) = in_memory(TokenBucket, Quota::new(u64::MAX, Duration::from_secs(86_400 * 36_500)).unwrap());
+    let (limiter, _) =
+        in_memory(TokenBucket, Quota::new(u64::MAX, Duration::from_secs(86_400 * 36_500)).unwrap());
     let error = (0..10).find_map(|_| limiter.penalize_now("key", u64::MAX).err());
     assert!(matches!(error, Some(Error::Backend(BackendError::Invalid(_)))), "{error:?}");
     assert!(!limiter.allow_now("key").unwrap().is_allowed());

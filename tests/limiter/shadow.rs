@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use limited::Algorithm::{FixedWindow, TokenBucket};
-use limited::{Algorithm, BackendError, Error, Limiter, OnError, Quota, Quotas, allow_all_now, refund_all_now};
+use limited::{
+    Algorithm, BackendError, Error, Limiter, OnError, Quota, Quotas, allow_all_now, refund_all_now,
+};
 use limited_mock::MockBackend;
 
 use crate::common::{block_on, in_memory};

@@ -157,7 +157,8 @@ fn hundred_waiting_callers_are_a_hundred_calls_in_order() {
     let waiting = (0..100).map(|_| wait(&limiter, 1)).collect();
     let admitted = admissions(&clock, clock.now(), waiting);
     // Four at once, and then one each 100 ms.
-    let expected: Vec<_> = (0..100).map(|number| (number, 100 * MILLI * (number.max(3) as u32 - 3))).collect();
+    let expected: Vec<_> =
+        (0..100).map(|number| (number, 100 * MILLI * (number.max(3) as u32 - 3))).collect();
     assert_eq!(admitted, expected);
     assert_eq!((backend.hits.load(Relaxed), backend.refunds.load(Relaxed)), (100, 0));
 }
@@ -194,7 +195,10 @@ fn limiters_of_several_processes_share_one_queue() {
     let other = other.quota(Quota::per_second(1).burst(1)).clock(clock.clone());
     let waiting = (0..6).map(|number| wait(if number % 2 == 0 { &one } else { &other }, 1)).collect();
     let admitted = admissions(&clock, clock.now(), waiting);
-    assert_eq!(admitted, (0..6).map(|number| (number, Duration::from_secs(number as u64))).collect::<Vec<_>>());
+    assert_eq!(
+        admitted,
+        (0..6).map(|number| (number, Duration::from_secs(number as u64))).collect::<Vec<_>>()
+    );
     assert_eq!(backend.hits.load(Relaxed), 6);
 }
 
@@ -202,7 +206,8 @@ fn limiters_of_several_processes_share_one_queue() {
 fn wait_beyond_the_bound_is_refused_at_once_and_charges_nothing() {
     let (limiter, backend, _) = bucket(Quota::per_second(10).burst(1));
     assert!(block_on(limiter.until_allowed("key")).unwrap().is_allowed());
-    let decision = block_on(limiter.until_allowed_within("key", 100 * MILLI - Duration::from_nanos(1))).unwrap();
+    let decision =
+        block_on(limiter.until_allowed_within("key", 100 * MILLI - Duration::from_nanos(1))).unwrap();
     assert!(!decision.is_allowed());
     assert_eq!(decision.retry_after(), Some(100 * MILLI));
     assert_eq!(backend.hits.load(Relaxed), 2);
@@ -325,7 +330,8 @@ fn admitted_call_returns_nothing_when_it_is_dropped() {
 fn backend_that_has_to_wait_is_not_called_by_a_dropped_future() {
     let backend = Arc::new(Counting { is_slow: true, ..Counting::default() });
     let clock = Alarms::default();
-    let limiter = Limiter::new(Arc::clone(&backend)).algorithm(TokenBucket).quota(Quota::per_second(1).burst(1));
+    let limiter =
+        Limiter::new(Arc::clone(&backend)).algorithm(TokenBucket).quota(Quota::per_second(1).burst(1));
     let limiter = limiter.clock(clock.clone());
     let mut first = queued(&limiter, 1);
     assert!(!is_pending(&mut first));
@@ -379,7 +385,10 @@ fn window_is_tried_again_after_retry_after_and_a_jitter() {
         let retry_after = block_on(limiter.allow("key")).unwrap().retry_after().unwrap();
         let admitted = admissions(&clock, clock.now(), vec![wait(&limiter, 1)]);
         let [(0, waited)] = admitted[..] else { panic!("one call: {admitted:?}") };
-        assert!((retry_after..=retry_after + Duration::from_secs(1)).contains(&waited), "{algorithm}, {waited:?}");
+        assert!(
+            (retry_after..=retry_after + Duration::from_secs(1)).contains(&waited),
+            "{algorithm}, {waited:?}"
+        );
         assert_eq!(backend.hits.load(Relaxed), 4, "{algorithm}");
     }
 }
