@@ -171,6 +171,7 @@ mod grpc;
 mod header_list;
 mod idempotency;
 mod key_extractor;
+mod limit_values;
 mod problem_details;
 pub mod proxies;
 mod rate_limit;

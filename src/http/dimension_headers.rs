@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::Decision;
+use super::limit_values::LimitValues;
 
 const LIMIT: &str = "x-ratelimit-limit-";
 const REMAINING: &str = "x-ratelimit-remaining-";
@@ -38,20 +38,15 @@ impl DimensionHeaders {
     }
 
     /// Sets the headers, unless an inner layer has set them and has less remaining. The reset is a
-    /// duration from now. After a rejection it is at least the time to wait, and at most
-    /// `max_wait` seconds.
-    pub(super) fn add(&self, headers: &mut HeaderMap, decision: &Decision, remaining: u64, max_wait: u64) {
+    /// duration from now. After a rejection it is at least the time to wait.
+    pub(super) fn add(&self, headers: &mut HeaderMap, values: LimitValues) {
         let other = headers.get(&self.remaining).and_then(|value| value.to_str().ok()?.parse().ok());
-        if other.is_some_and(|other: u64| other <= remaining) {
+        if other.is_some_and(|other: u64| other <= values.remaining) {
             return;
         }
-        let mut reset = decision.retry_after().unwrap_or_default().max(decision.reset_after());
-        if !decision.is_allowed() {
-            reset = reset.min(Duration::from_secs(max_wait));
-        }
-        headers.insert(&self.limit, decision.limit().into());
-        headers.insert(&self.remaining, remaining.into());
-        if let Ok(reset) = duration(reset).try_into() {
+        headers.insert(&self.limit, values.limit.into());
+        headers.insert(&self.remaining, values.remaining.into());
+        if let Ok(reset) = duration(values.reset()).try_into() {
             headers.insert(&self.reset, reset);
         }
     }
@@ -153,7 +148,7 @@ mod tests {
         let names = DimensionHeaders::new("requests").unwrap();
         let mut headers = HeaderMap::new();
         for decision in [&some, &fewer, &some] {
-            names.add(&mut headers, decision, decision.remaining(), u64::MAX);
+            names.add(&mut headers, LimitValues::new(decision, u64::MAX));
         }
         let [limit, remaining, reset] = names.names().map(|name| headers[name].clone());
         assert_eq!(
@@ -170,7 +165,7 @@ mod tests {
         for (expected, max_wait) in [("1h0m0s", 60), ("1m0s", 60)] {
             let mut headers = HeaderMap::new();
             let decision = limiter.allow_now("key").unwrap();
-            names.add(&mut headers, &decision, decision.remaining(), max_wait);
+            names.add(&mut headers, LimitValues::new(&decision, max_wait));
             assert_eq!(headers["x-ratelimit-reset-requests"], expected, "the second hit is refused");
         }
     }

@@ -1,6 +1,7 @@
 //! Rejections of the rate limit layer, and the responses to them.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
@@ -57,7 +58,11 @@ pub struct Exceeded<'a> {
     pub(super) violated: &'a [&'a str],
     pub(super) quota: Quota,
     pub(super) cost: u64,
+    /// The largest cost that the policy ever admits.
+    pub(super) limit: u64,
     pub(super) decision: &'a Decision,
+    /// The time to wait for all policies that refuse.
+    pub(super) retry_after: Option<Duration>,
     pub(super) max_retry_after: u64,
     pub(super) writes_retry_after: bool,
 }
@@ -97,7 +102,7 @@ impl<'a> Exceeded<'a> {
     }
 
     fn wait_up_to(&self, max: u64) -> Option<u64> {
-        self.decision.retry_after().map(|wait| retry_after_seconds_up_to(wait, max))
+        self.retry_after.map(|wait| retry_after_seconds_up_to(wait, max))
     }
 }
 
@@ -113,7 +118,7 @@ impl Rejection<'_> {
                 if let Self::Exceeded(exceeded) = self
                     && exceeded.writes_retry_after
                 {
-                    grpc::retry_pushback(&mut response, exceeded.decision.retry_after());
+                    grpc::retry_pushback(&mut response, exceeded.retry_after);
                 }
                 response
             }
@@ -163,15 +168,18 @@ impl Rejection<'_> {
 
 impl fmt::Display for Exceeded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
+        if self.decision.is_blocked() {
+            f.write_str("the client is blocked; ")?;
+        } else {
+            write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
+        }
         // The whole wait, also if `Retry-After` is shorter: this text is for people.
         match self.wait_up_to(u64::MAX) {
             Some(seconds) => write!(f, "retry in {seconds} s"),
             None => write!(
                 f,
                 "a request of cost {} exceeds the maximum of {} and is never admitted",
-                self.cost,
-                self.decision.limit()
+                self.cost, self.limit
             ),
         }
     }

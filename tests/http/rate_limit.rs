@@ -13,6 +13,7 @@ mod missing_key;
 mod readiness;
 mod rules;
 mod several_policies;
+mod shadow;
 mod spoofing;
 mod stacked_layers;
 mod switches;

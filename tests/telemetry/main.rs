@@ -254,12 +254,22 @@ fn duplicate_policy() {
     let _ = block_on(layer().layer(layer().layer(service_fn(accept))).oneshot(http::Request::new(())));
 }
 
+/// Sends a request whose refund fails.
+fn failed_refund() {
+    let limiter = Limiter::new(failing(Operation::Refund, denied())).quota(Quota::per_minute(9));
+    let layer = RateLimitLayer::new(limiter, KeyExtractor::path()).policy_name("public").unwrap();
+    let layer = layer.count_only(|_| false);
+    let _ = block_on(layer.layer(service_fn(accept)).oneshot(http::Request::new(())));
+    assert_eq!(layer.backend_errors(), 1);
+}
+
 /// Causes every metric, span and event.
 fn everything() {
     all_decisions();
     all_requests_without_keys();
     requests_without_a_caller();
     duplicate_policy();
+    failed_refund();
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();

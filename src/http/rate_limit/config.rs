@@ -13,6 +13,7 @@ use super::few::Few;
 use super::headers::{LimitHeaders, UpstreamHeaders};
 use super::keyed_limiter::{KeyedLimiter, RequestHit};
 use super::policy::{AppliedPolicy, PolicyGroup};
+use crate::http::limit_values::LimitValues;
 use crate::http::retry_after::DEFAULT_MAX_SECONDS;
 use crate::http::{Exceeded, KeyError, MissingKey, Rejection, dimension_headers, ratelimit_headers};
 use crate::{Decision, Error, OnError, telemetry};
@@ -60,8 +61,7 @@ pub(super) struct Decided {
 struct Limit<'a> {
     policy: AppliedPolicy<'a>,
     decision: &'a Decision,
-    /// What is left, including what was refunded.
-    remaining: u64,
+    values: LimitValues,
 }
 
 impl Config {
@@ -123,7 +123,8 @@ impl Config {
                 names.extend(ratelimit_headers::LEGACY_NAMES);
             }
             if self.dimension_headers {
-                let policies = self.groups().flat_map(|group| &group.policies);
+                let shown = self.groups().filter(|group| !group.is_shadow);
+                let policies = shown.flat_map(|group| &group.policies);
                 names
                     .extend(policies.filter_map(|policy| Some(policy.dimension.as_ref()?.names())).flatten());
             }
@@ -174,25 +175,33 @@ impl Config {
         match decision {
             Ok(decision) if decision.is_allowed() => Verdict::Call(Some(decision)),
             Ok(decision) => Verdict::Reject(self.exceeded(hits, &decision, parts)),
-            Err(error) => self.backend_failed(&error, parts),
+            Err(error) => self.backend_failed(&error, hits, parts),
         }
     }
 
     fn exceeded(&self, hits: &[RequestHit], decision: &Decision, parts: &Parts) -> Response<Bytes> {
-        let limits = self.limits(hits, decision, &[]);
-        let violated: Vec<_> = limits.filter(|limit| !limit.decision.is_allowed()).collect();
+        let limits: Vec<_> = self.limits(hits, decision, &[]).collect();
+        let mut violated: Vec<_> = limits.iter().filter(|limit| !limit.decision.is_allowed()).collect();
+        if violated.is_empty() {
+            // The key is blocked, although its limits would admit the request.
+            violated.extend(&limits);
+        }
         let names: Vec<_> = violated.iter().map(|limit| limit.policy.name.as_str()).collect();
         // The request has to wait for the limit that takes longest. To wait in vain is longest.
-        let wait = |limit: &&Limit<'_>| limit.decision.retry_after().unwrap_or(Duration::MAX);
+        let wait = |limit: &&&Limit<'_>| limit.decision.retry_after().unwrap_or(Duration::MAX);
         let Some(longest) = violated.iter().max_by_key(wait) else {
             return self.reject(&Rejection::BackendFailed(&Error::NoHits), parts);
         };
+        // Not the wait of the whole decision, because that includes limiters in shadow.
+        let shown = if decision.is_blocked() { decision } else { longest.decision };
         let exceeded = Exceeded {
             policy: longest.policy.name.as_str(),
             violated: &names,
             quota: longest.policy.quota,
             cost: longest.policy.cost,
+            limit: longest.decision.limit(),
             decision,
+            retry_after: shown.retry_after(),
             max_retry_after: self.max_retry_after,
             writes_retry_after: self.headers.writes_retry_after(),
         };
@@ -201,17 +210,21 @@ impl Config {
         response
     }
 
-    fn backend_failed(&self, error: &Error, parts: &Parts) -> Verdict {
+    fn backend_failed(&self, error: &Error, hits: &[RequestHit], parts: &Parts) -> Verdict {
         self.backend_errors.fetch_add(1, Ordering::Relaxed);
         if let Some(on_backend_error) = &self.on_backend_error {
             on_backend_error(error, parts);
         }
-        match self.on_error {
-            OnError::Allow => Verdict::Call(None),
-            OnError::Return | OnError::Deny => {
-                Verdict::Reject(self.reject(&Rejection::BackendFailed(error), parts))
-            }
+        let is_shadow = |hit: &RequestHit| self.keyed[hit.keyed].groups[hit.group].is_shadow;
+        let passes = match self.on_error {
+            OnError::Allow => true,
+            OnError::Deny => hits.iter().all(is_shadow),
+            OnError::Return => false,
+        };
+        if passes {
+            return Verdict::Call(None);
         }
+        Verdict::Reject(self.reject(&Rejection::BackendFailed(error), parts))
     }
 
     /// Counts and reports a refund that failed. The hit stays counted.
@@ -251,14 +264,13 @@ impl Config {
                 self.add_ratelimit(headers, &limit);
             }
             if writes_others && self.legacy_headers {
-                let Limit { decision, remaining, .. } = limit;
-                ratelimit_headers::add_legacy(headers, decision, remaining, self.max_retry_after);
+                ratelimit_headers::add_legacy(headers, limit.values);
             }
             if writes_others
                 && self.dimension_headers
                 && let Some(names) = limit.policy.dimension
             {
-                names.add(headers, limit.decision, limit.remaining, self.max_retry_after);
+                names.add(headers, limit.values);
             }
         }
     }
@@ -269,14 +281,15 @@ impl Config {
             Some(header) => header.clone(),
             None => ratelimit_headers::policy(name, quota, algorithm),
         };
-        let value = ratelimit_headers::limit(name, limit.decision, limit.remaining, self.max_retry_after);
+        let value = ratelimit_headers::limit(name, limit.values);
         let is_duplicate = ratelimit_headers::add(headers, name, policy, value);
         if is_duplicate && is_first(&self.has_warned_of_duplicate) {
             telemetry::warn_of_duplicate_policy(name.as_str());
         }
     }
 
-    /// Returns the decisions of all limits with their names, in the order of the limiters.
+    /// Returns the decisions of all limits with their names, in the order of the limiters. Nothing
+    /// of a limiter in shadow is shown to clients.
     fn limits<'a>(
         &'a self,
         hits: &'a [RequestHit],
@@ -286,11 +299,14 @@ impl Config {
         let policies = hits.iter().enumerate().flat_map(move |(index, hit)| {
             let group = &self.keyed[hit.keyed].groups[hit.group];
             let refund = if refunded.contains(&index) { hit.cost } else { 0 };
-            group.applied(hit.quota, hit.cost).map(move |policy| (policy, refund))
+            group.applied(hit.quota, hit.cost).map(move |policy| (policy, refund, group.is_shadow))
         });
-        policies.zip(decision.limits()).map(|((policy, refund), decision)| {
-            let remaining = decision.remaining().saturating_add(refund);
-            Limit { policy, decision, remaining }
+        let limits = policies.zip(decision.limits()).filter(|((.., is_shadow), _)| !is_shadow);
+        limits.map(move |((policy, refund, _), limit)| {
+            let values = LimitValues::new(limit, self.max_retry_after).without(refund);
+            let is_blocked = decision.is_blocked();
+            let values = if is_blocked { values.blocked(decision.retry_after()) } else { values };
+            Limit { policy, decision: limit, values }
         })
     }
 }

@@ -182,10 +182,12 @@ fn finish<Res>(
     response.map(ResponseBody::passthrough)
 }
 
-/// Stores the decision for the service. Keeps that of an outer layer if that has less remaining.
+/// Stores the decision for the service. Keeps that of an outer layer if that has less remaining. A
+/// refusal in shadow never replaces another decision.
 fn insert(extensions: &mut Extensions, decision: Decision) {
     match extensions.get_mut::<Decision>() {
-        Some(outer) if outer.remaining() < decision.remaining() => {}
+        Some(outer) if decision.is_shadowed() && !outer.is_shadowed() => {}
+        Some(outer) if outer.remaining() < decision.remaining() && !outer.is_shadowed() => {}
         Some(outer) => *outer = decision,
         None => {
             extensions.insert(decision);

@@ -108,14 +108,13 @@ impl<B> RateLimitLayer<B> {
     /// If the limiter has [several quotas](Limiter::quotas), a request passes if each of them admits
     /// it, and is counted by all of them or by none. Each is a policy of its own in the headers.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
-        let (quotas, algorithm) = (limiter.get_quotas(), limiter.get_algorithm());
         let on_error = limiter.get_on_error();
         // The layer has to see each error to count and report it. It applies the limiter's policy
         // itself.
         let limiter = limiter.on_error(OnError::Return);
         let name = limiter.policy().name().unwrap_or(limiter.get_namespace());
         let name = PolicyName::new(name).unwrap_or_default();
-        let group = PolicyGroup::new(0, name, &quotas, algorithm, None);
+        let group = PolicyGroup::new(0, &limiter, name, None);
         let config = Arc::new(Config::new(KeyedLimiter::new(vec![group], key), on_error));
         Self { limiters: Arc::new([limiter]), config }
     }
@@ -243,17 +242,15 @@ impl<B> RateLimitLayer<B> {
     pub fn rule(mut self, rule: RateLimitRule) -> Result<Self, RuleConflict> {
         let limiter = self.limiters[0].clone();
         let namespace = rule.namespace_in(limiter.get_namespace());
-        let algorithm = limiter.get_algorithm();
-        let index = self.limiters.len();
-        let group = PolicyGroup::new(index, rule.name, &rule.quotas, algorithm, Some(rule.applies));
+        if *namespace == *limiter.get_namespace() {
+            return Err(RuleConflict::Namespace(namespace.to_string()));
+        }
+        let limiter = limiter.namespace(namespace).quotas(rule.quotas).policy_name(rule.name.as_str());
+        let group = PolicyGroup::new(self.limiters.len(), &limiter, rule.name, Some(rule.applies));
         let taken = group.names().find(|name| self.config.groups().any(|other| other.has_name(name)));
         if let Some(taken) = taken {
             return Err(RuleConflict::Name(taken.as_str().to_owned()));
         }
-        if *namespace == *limiter.get_namespace() {
-            return Err(RuleConflict::Namespace(namespace.to_string()));
-        }
-        let limiter = limiter.namespace(namespace).quotas(rule.quotas).policy_name(group.name.as_str());
         self.limiters = self.limiters.iter().cloned().chain([limiter]).collect();
         Ok(self.with_first(|limiter| limiter.groups.push(group)))
     }

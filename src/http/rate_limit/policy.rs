@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::rule::Applies;
 use crate::http::dimension_headers::DimensionHeaders;
 use crate::http::ratelimit_headers::{self, PolicyName};
-use crate::{Algorithm, Quota};
+use crate::{Algorithm, Limiter, Quota};
 
 /// A named quota.
 #[derive(Clone)]
@@ -55,21 +55,25 @@ pub(super) struct PolicyGroup {
     pub(super) policies: Vec<Policy>,
     /// Which requests the limiter is for. `None` if it is for those that no rule applies to.
     pub(super) applies: Option<Arc<Applies>>,
+    /// Whether the limiter is in shadow.
+    pub(super) is_shadow: bool,
 }
 
 impl PolicyGroup {
-    pub(super) fn new(
-        limiter: usize,
+    /// Creates the policies of a limiter with this index.
+    pub(super) fn new<B>(
+        index: usize,
+        limiter: &Limiter<B>,
         name: PolicyName,
-        quotas: &[Quota],
-        algorithm: Algorithm,
         applies: Option<Arc<Applies>>,
     ) -> Self {
-        let names = names_of(&name, quotas);
-        let policies = names.into_iter().zip(quotas);
+        let (quotas, algorithm) = (limiter.get_quotas(), limiter.get_algorithm());
+        let names = names_of(&name, &quotas);
+        let policies = names.into_iter().zip(&*quotas);
         let policies = policies.map(|(name, &quota)| Policy::new(name, quota, algorithm)).collect();
         let dimension = DimensionHeaders::new(name.as_str());
-        Self { limiter, name, dimension, algorithm, policies, applies }
+        let is_shadow = limiter.is_shadow();
+        Self { limiter: index, name, dimension, algorithm, policies, applies, is_shadow }
     }
 
     /// Gives the policies the names that follow from this one.
