@@ -256,10 +256,14 @@ fn duplicate_policy() {
 
 /// Sends a request whose refund fails.
 fn failed_refund() {
-    let limiter = Limiter::new(failing(Operation::Refund, denied())).quota(Quota::per_minute(9));
-    let layer = RateLimitLayer::new(limiter, KeyExtractor::path()).policy_name("public").unwrap();
-    let layer = layer.count_only(|_| false);
-    let _ = block_on(layer.layer(service_fn(accept)).oneshot(http::Request::new(())));
+    let mock = MockBackend::new();
+    let layer = RateLimitLayer::new(Limiter::new(mock.clone()), KeyExtractor::path());
+    let layer = layer.policy_name("public").unwrap().count_only(|_| false);
+    let service = service_fn(async |request| {
+        mock.fail_next(denied());
+        accept(request).await
+    });
+    let _ = block_on(layer.layer(service).oneshot(http::Request::new(())));
     assert_eq!(layer.backend_errors(), 1);
 }
 
