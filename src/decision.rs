@@ -42,8 +42,34 @@ pub struct Decision {
     cost: u64,
     /// The time of the charge, by the clock that the limiter counts buckets by.
     charged_at: Timestamp,
-    /// The decision of each limit, if there are several.
-    limits: Option<Box<[Decision]>>,
+    limits: Limits,
+}
+
+/// The decision of each limit, if there are several.
+#[derive(Clone, PartialEq, Eq)]
+struct Limits(Option<Box<[Decision]>>);
+
+impl Drop for Limits {
+    /// Drops several limits out of line. The code that drops a decision calls itself otherwise, so
+    /// that it would not be inlined, and each decision of one limit would have to be in memory.
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(limits) = self.0.take() {
+            drop_several(limits);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_several(limits: Box<[Decision]>) {
+    drop(limits);
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// Nanoseconds, debug-printed as a duration. Half the size of a [`Duration`].
@@ -122,7 +148,7 @@ impl Decision {
             reset_after: Nanos(reset_after),
             cost: charge.cost,
             charged_at: charge.at,
-            limits: None,
+            limits: Limits(None),
         }
     }
 
@@ -139,7 +165,7 @@ impl Decision {
             reset_after: Nanos(0),
             cost: 0,
             charged_at: Timestamp::EPOCH,
-            limits: None,
+            limits: Limits(None),
         }
     }
 
@@ -155,7 +181,7 @@ impl Decision {
                 limit.cost = 0;
             }
         }
-        Self { limits: Some(limits), ..summary }
+        Self { limits: Limits(Some(limits)), ..summary }
     }
 
     /// Returns the [summary](Self#several-limits) of the decisions of several limits.
@@ -227,7 +253,7 @@ impl Decision {
     /// # Ok::<(), limited::Error>(())
     /// ```
     pub fn limits(&self) -> &[Self] {
-        match &self.limits {
+        match &self.limits.0 {
             Some(limits) => limits,
             None => std::slice::from_ref(self),
         }

@@ -11,12 +11,12 @@ use crate::poll_once::poll_once;
 use crate::{Decision, Error, OnError, telemetry};
 
 impl<B: Backend> Limiter<B> {
-    /// Decides without waiting, if the backend can. Returns `None` also for invalid arguments,
-    /// which the slow path reports.
+    /// Decides by one quota without waiting, if the backend can. Returns `None` also for several
+    /// quotas, and for invalid arguments, which the slow path reports.
     #[inline(always)]
     pub(super) fn try_decide(&self, key: &Key<'_>, check: Check<'_>) -> Option<Result<Decision, Error>> {
         if check.several.is_some() {
-            return self.try_decide_several(key, check);
+            return None;
         }
         // One specialized copy per algorithm, which saves a third of the instructions.
         match check.algorithm {
@@ -54,6 +54,9 @@ impl<B: Backend> Limiter<B> {
     /// caller, also if it never waits.
     pub(super) async fn decide_waiting(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         if check.several.is_some() {
+            if let Some(decision) = self.try_decide_several(&key, check) {
+                return decision;
+            }
             // Boxed, because the future would make those of all other decisions larger.
             return Box::pin(self.decide_several(key, check)).await;
         }
@@ -180,7 +183,10 @@ impl<B: Immediate> Limiter<B> {
     #[inline(never)]
     fn decide_by_polling(&self, key: Key<'_>, check: Check<'_>) -> Result<Decision, Error> {
         if check.several.is_some() {
-            return poll_once(self.decide_several(key, check));
+            return match self.try_decide_several(&key, check) {
+                Some(decision) => decision,
+                None => poll_once(self.decide_several(key, check)),
+            };
         }
         let check = self.by_leading_clock(check);
         let counter = self.counter_of_hit(&key, check)?;

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod attempts_formats;
+mod completion;
 #[cfg(feature = "http")]
 mod login;
 mod program;

@@ -1,4 +1,5 @@
-//! Quotas that change: a bucket keeps the time at which it is full, so a change gives no extra tokens.
+//! Quotas that change: a bucket keeps the time at which it is full, so a change gives no extra
+//! tokens.
 
 use std::time::Duration;
 

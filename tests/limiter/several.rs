@@ -14,7 +14,9 @@ use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 use proptest::prelude::*;
 
-use crate::common::{AnyBackend, Call, any_algorithm, block_on, calls, in_parallel, is_within_reach};
+use crate::common::{
+    AnyBackend, Call, any_algorithm, backends, block_on, calls, in_parallel, is_within_reach,
+};
 
 /// A backend without a step for several hits: it counts them one after the other.
 pub(crate) struct InTurn(MemoryBackend);
@@ -60,9 +62,8 @@ pub(crate) fn quotas(text: &str) -> Quotas {
 /// Runs `test` on every backend that refunds, by every algorithm.
 pub(crate) fn everywhere(text: &str, test: impl Fn(Limiter<AnyBackend>, ManualClock)) {
     for algorithm in Algorithm::ALL {
-        let backends: [(&str, AnyBackend); 2] =
-            [("memory", Arc::new(MemoryBackend::new())), ("in turn", Arc::new(InTurn(MemoryBackend::new())))];
-        for (name, backend) in backends {
+        let in_turn: AnyBackend = Arc::new(InTurn(MemoryBackend::new()));
+        for (name, backend) in backends().into_iter().chain([("in turn", in_turn)]) {
             println!("{name}, {algorithm}");
             let clock = ManualClock::new();
             let limiter = Limiter::new(backend).quotas(quotas(text)).algorithm(algorithm);

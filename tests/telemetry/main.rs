@@ -81,6 +81,9 @@ fn all_decisions() {
         assert!(!block_on(mock.peek(SECRET)).unwrap().is_allowed());
         mock.reset_now(SECRET).unwrap();
         block_on(mock.reset(SECRET)).unwrap();
+        let several = mock.clone().quotas("1/min; 2/hour".parse::<limited::Quotas>().unwrap());
+        let decision = several.allow_now(SECRET).unwrap();
+        several.refund_now(SECRET, &decision).unwrap();
         for (on_error, allowed) in [(OnError::Allow, true), (OnError::Deny, false)] {
             let broken = limiter(failing(Operation::Increment, denied())).on_error(on_error);
             assert_eq!(broken.allow_now(SECRET).unwrap().is_allowed(), allowed);
@@ -530,6 +533,29 @@ fn metrics_tell_named_limiters_apart() {
     assert_eq!(attempts(&[("outcome", "refused"), policy]), 1);
     let policies: Vec<_> = entries.iter().filter_map(|entry| entry.field("policy")).collect();
     assert_eq!(policies, ["search", "login", "login", "login", "one-time code", "one-time code"]);
+}
+
+#[test]
+fn decision_over_several_limiters_is_counted_for_each_by_its_own_limits() {
+    let (recorder, entries) = record(|| {
+        let limiter = Limiter::new(MockBackend::new()).quota(Quota::per_minute(1));
+        let users = limiter.clone().namespace("users").policy_name("users");
+        let tenants = limiter.namespace("tenants").policy_name("tenants").quota(Quota::per_hour(5));
+        for allowed in [true, false] {
+            let decision = limited::allow_all_now([users.hit(SECRET), tenants.hit(SECRET)]).unwrap();
+            assert_eq!(decision.is_allowed(), allowed);
+        }
+        users.backend().fail_next(denied());
+        limited::allow_all_now([users.hit(SECRET), tenants.hit(SECRET)]).unwrap_err();
+    });
+    let decisions = |policy, outcome| {
+        let labels = [("algorithm", "fixed-window"), ("outcome", outcome), ("policy", policy)];
+        recorder.count("limited_decisions_total", &labels)
+    };
+    let outcomes = |policy| ["allowed", "refused", "failed"].map(|outcome| decisions(policy, outcome));
+    assert_eq!((outcomes("users"), outcomes("tenants")), ([1, 1, 1], [2, 0, 1]));
+    let policies: Vec<_> = entries.iter().filter_map(|entry| entry.field("policy")).collect();
+    assert_eq!(policies, ["users", "tenants", "users", "tenants"]);
 }
 
 #[test]

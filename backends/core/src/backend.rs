@@ -23,6 +23,11 @@ use crate::{
 /// [`sliding::get`](crate::sliding::get) do the work. They must also read [`Counter::bucket`], and
 /// store it with the value of a bucket: [`bucket::read`](crate::bucket::read) does the arithmetic.
 ///
+/// With [`refund`](Self::refund), the default of [`increment_all`](Self::increment_all) counts
+/// several hits all or none. A backend that can do it in one atomic step overrides it. One without
+/// [logs](crate::Window::Log) or [spans](crate::Window::Span) returns
+/// [`Unsupported`](BackendError::Unsupported) for them.
+///
 /// Implementations carry the attribute [`#[async_trait]`](crate::async_trait), which boxes each
 /// future; [`try_increment`](Self::try_increment) allocates nothing.
 ///
@@ -34,9 +39,9 @@ use crate::{
 /// use std::sync::{Arc, Mutex};
 /// use limited_core::bucket::{self, StoredBucket};
 /// use limited_core::{
-///     Backend, BackendError, BucketQuota, Counter, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp,
-///     Window, WindowId, WindowMeta, async_trait, has_ended, has_passed, is_ahead, retained_until,
-///     sliding,
+///     Backend, BackendError, BucketQuota, Counter, CounterState, Hit, HitLog, MAX_CLOCK_SKEW,
+///     Refund, Timestamp, Window, WindowId, WindowLength, WindowMeta, async_trait, has_ended,
+///     has_passed, is_ahead, retained_until, sliding,
 /// };
 ///
 /// /// The identity of a counter: its namespace, its key and its window, kept separate.
@@ -65,6 +70,12 @@ use crate::{
 ///         let live = bucket::read(stored, counter, now, MAX_CLOCK_SKEW)?;
 ///         return Ok(CounterState::new(false, live.value).with_clock_lead(live.clock_lead));
 ///     }
+///     if let Window::Log { length } = window {
+///         let stored = stored.and_then(|(state, _)| state.log.as_deref());
+///         let mut log = stored.cloned().unwrap_or_default();
+///         log.expire(length, now, MAX_CLOCK_SKEW);
+///         return Ok(log_state(log, length, now));
+///     }
 ///     let is_live = |state: &&CounterState| match (window, state.start) {
 ///         (Window::FromFirstHit { length }, Some(start)) => {
 ///             !has_ended(start, length, now) && !is_ahead(start, now, MAX_CLOCK_SKEW)
@@ -72,13 +83,26 @@ use crate::{
 ///         (Window::Aligned { start, length }, _) => {
 ///             !has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
 ///         }
+///         (Window::Span { .. }, _) => !is_gone(window, now),
 ///         _ => true,
 ///     };
 ///     let mut empty = CounterState::default();
-///     if let Window::Aligned { start, .. } = window {
+///     if let Window::Aligned { start, .. } | Window::Span { start, .. } = window {
 ///         empty.start = Some(start);
 ///     }
 ///     Ok(stored.map(|(state, _)| state).filter(is_live).cloned().unwrap_or(empty))
+/// }
+///
+/// fn log_state(log: HitLog, length: WindowLength, now: Timestamp) -> CounterState {
+///     let mut state = CounterState::new(false, log.value(length, now));
+///     state.start = log.newest();
+///     state.with_log(Arc::new(log))
+/// }
+///
+/// /// Returns whether this is a span that refuses every hit, because its end has passed.
+/// fn is_gone(window: Window, now: Timestamp) -> bool {
+///     let Window::Span { end, .. } = window else { return false };
+///     has_passed(end.saturating_add(MAX_CLOCK_SKEW), now)
 /// }
 ///
 /// #[async_trait]
@@ -92,6 +116,19 @@ use crate::{
 ///         let mut counters = self.0.lock().expect("no panic under the lock");
 ///         let mut state = live(counters.get(&id(counter)), counter, now)?;
 ///         // Decide and count under one lock. A refused hit changes nothing.
+///         if is_gone(counter.window(), now) {
+///             return Ok(state);
+///         }
+///         if let (Window::Log { length }, Some(log)) = (counter.window(), &state.log) {
+///             let mut log = HitLog::clone(log);
+///             if !log.hit(hit, length, now) {
+///                 return Ok(state);
+///             }
+///             state = log_state(log, length, now);
+///             counters.insert(id(counter), (state.clone(), None));
+///             (state.counted, state.log) = (true, None);
+///             return Ok(state);
+///         }
 ///         let Some(value) = hit.apply(state.value) else { return Ok(state) };
 ///         state.value = value;
 ///         if matches!(counter.window(), Window::FromFirstHit { .. }) && state.start.is_none() {
@@ -103,6 +140,34 @@ use crate::{
 ///         counters.insert(id(counter), (state.clone(), counter.bucket()));
 ///         state.counted = true;
 ///         Ok(state)
+///     }
+///
+///     async fn refund(
+///         &self, counter: &Counter<'_>, refund: &Refund, now: Timestamp,
+///     ) -> Result<CounterState, BackendError> {
+///         let mut counters = self.0.lock().expect("no panic under the lock");
+///         let before = live(counters.get(&id(counter)), counter, now)?;
+///         let is_charged = before.meta.as_ref().is_none_or(|meta| meta.id == refund.window_id);
+///         let accepts = before.value > 0 && is_charged && refund.accepts(before.value);
+///         let stored = counters.get_mut(&id(counter)).filter(|_| accepts);
+///         let Some((state, wrote)) = stored else { return Ok(before) };
+///         match (counter.window(), counter.bucket(), *wrote, &before.log) {
+///             (Window::Bucket { .. }, Some(quota), Some(wrote), _) => {
+///                 let stored = StoredBucket { value: state.value, quota: wrote };
+///                 state.value = refund.apply_to_bucket(stored, quota, now).value;
+///             }
+///             (Window::Log { length }, _, _, Some(log)) => {
+///                 let mut log = HitLog::clone(log);
+///                 if !log.refund(refund, length, now) {
+///                     return Ok(before);
+///                 }
+///                 *state = log_state(log, length, now);
+///             }
+///             _ => state.value = refund.apply(state.value),
+///         }
+///         let mut after = live(counters.get(&id(counter)), counter, now)?;
+///         after.counted = true;
+///         Ok(after)
 ///     }
 ///
 ///     async fn get(
@@ -185,12 +250,37 @@ use crate::{
 ///     its stored end, or until `forget`. Otherwise a process whose clock is behind would take over
 ///     leases that are live.
 ///
+/// # Several hits, refunds, logs and spans
+///
+/// A backend without these returns [`Unsupported`](BackendError::Unsupported). One that has them
+/// keeps these rules too:
+///
+/// 12. Several hits are counted all or none, on any keys and kinds of window, also if a response is
+///     lost. Each state reports whether its hit fits; if one does not, every value is as before. A
+///     hit of cost 0 and floor 0 is a condition for the others. Two hits on one counter, or more
+///     than [`MAX_HITS`](several::MAX_HITS), are [`Invalid`](BackendError::Invalid), and count
+///     nothing. No hit is no error. Sets of hits that overlap, in any order, never wait for each
+///     other without end.
+/// 13. A refund reaches the counter that was charged and no other, and never lowers a value below
+///     zero. A bucket gets at most what has not [flowed in since](Refund::bucket_amount), and keeps
+///     the quota that wrote its value. So no refund admits more than if the returned part had never
+///     been charged. A refund that is repeated because its response was lost is returned once.
+/// 14. A hit on a [log](crate::Window::Log) counts from its time until just before one length
+///     later, to the nanosecond. A log keeps a hit for the maximum skew after that, for clocks that
+///     are behind. A hit that is ahead within the skew counts. One that is further ahead is that of
+///     a wrong clock, and does not. [`HitLog`](crate::HitLog) does the arithmetic. A read, and a
+///     hit that does not fit, return the hits.
+/// 15. A [span](crate::Window::Span) is identified by its start and its end, and is distinct from
+///     an aligned window of that length. It counts until its end, is retained for the maximum skew
+///     after it, and then refuses every hit.
+///
 /// # Expired state
 ///
 /// A backend removes expired state some day. Otherwise it grows with every key that a client can
 /// invent. A window may go after [`retained_until`](crate::retained_until), and a bucket the
-/// maximum skew after [`bucket_full_at`](crate::bucket_full_at). A record of a claim may go once it
-/// [has expired](crate::has_expired) for every clock within the maximum skew.
+/// maximum skew after [`bucket_full_at`](crate::bucket_full_at). A log may go one length and the
+/// maximum skew after its newest hit, and a span the maximum skew after its end. A record of a
+/// claim may go once it [has expired](crate::has_expired) for every clock within the maximum skew.
 ///
 /// In memory, let each operation remove a few expired entries, so that no single call is slow. A
 /// database can use a time to live. Set it a little later than that, because its clock differs from
@@ -315,8 +405,8 @@ pub trait Backend: Send + Sync {
     ///   quota of the hit that wrote its value.
     /// - A log gets it at the time of the charge ([`HitLog::refund`](crate::HitLog::refund)).
     ///
-    /// A counter that is absent, has ended or was written by a wrong clock gets nothing, and so does
-    /// one without the [required value](Refund::only_if_value).
+    /// A counter that is absent, has ended or was written by a wrong clock gets nothing. Neither
+    /// does one without the [required value](Refund::only_if_value).
     /// [`counted`](CounterState::counted) is then `false`. Ignores whether the counter slides.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! The conformance suite: one check for each behaviour that [`Backend`](crate::Backend) requires.
 //!
 //! The suite needs the feature `conformance`. It needs no runtime and no waiting: the checks pass
-//! every `now`, from 1970 to 2554, and never sleep. Together they are some fifteen thousand small
-//! operations, up to 64 of them in parallel. For a backend with a fast path, it is some nine
-//! thousand more.
+//! every `now`, from 1970 to 2554, and never sleep. Together they are some twenty-three thousand
+//! small operations, up to 64 of them in parallel. For a backend with a fast path, it is almost
+//! twice as many.
 //!
 //! In a test of the backend's package, [`conformance_tests!`](crate::conformance_tests) creates one
 //! `#[test]` for each check. Its argument is a [`Harness`]; the simplest one is a function that
@@ -74,6 +74,11 @@
 //! | [`Skip::Removal`] | count the entries in [`Harness::stored_entries`] |
 //! | [`Skip::FastPath`] | implement [`try_increment`](crate::Backend::try_increment), if no I/O is needed |
 //! | [`Skip::ClockSkew`] | tolerate some skew in [`Harness::max_clock_skew`] |
+//! | [`Skip::Refunds`] | implement [`refund`](crate::Backend::refund) |
+//! | [`Skip::SeveralHits`] | implement `refund`, or [`increment_all`](crate::Backend::increment_all) in one step |
+//! | [`Skip::AllAtOnce`] | implement `increment_all` in one step, and report it in [`Harness::increments_all_at_once`] |
+//! | [`Skip::Logs`] | count in [logs](crate::Window::Log) |
+//! | [`Skip::Spans`] | count in [spans](crate::Window::Span) |
 
 mod arithmetic;
 mod buckets;
@@ -87,15 +92,20 @@ mod harness;
 mod identity;
 mod kinds;
 mod list;
+mod logs;
 mod lost_responses;
 mod parallel;
 mod probe;
 mod random;
+mod refunds;
 mod refusal;
 mod removal;
 mod report;
+mod several;
+mod several_in_parallel;
 mod skip;
 mod sliding;
+mod spans;
 mod subject;
 mod times;
 

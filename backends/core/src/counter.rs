@@ -111,7 +111,8 @@ impl<'a> Counter<'a> {
         self.key.dimensions()
     }
 
-    /// Returns whether this is the same counter as another one: namespace, key and window are equal.
+    /// Returns whether this is the same counter as another one: namespace, key and window are
+    /// equal.
     pub fn is_same(&self, other: &Counter<'_>) -> bool {
         self.window == other.window && self.key() == other.key() && self.namespace == other.namespace
     }
@@ -227,8 +228,8 @@ pub struct CounterState {
     /// Whether the hit was counted. Always `false` for a read.
     ///
     /// After [`increment_all`](crate::Backend::increment_all): whether the hit fits. All hits were
-    /// counted if all fit, and none otherwise. After a [refund](crate::Backend::refund): whether the
-    /// counter that was charged was found.
+    /// counted if all fit, and none otherwise. After a [refund](crate::Backend::refund): whether
+    /// the counter that was charged was found.
     pub counted: bool,
     /// The value of the counter after the operation; 0 if it is absent.
     pub value: u128,

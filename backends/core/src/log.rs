@@ -90,9 +90,9 @@ impl HitLog {
         }
     }
 
-    /// Returns the first time from `now` on at which a hit of `cost` fits under `ceiling`, if nothing
-    /// else is counted: `now`, or the time at which enough of the oldest hits no longer count.
-    /// `None` if it never fits.
+    /// Returns the first time from `now` on at which a hit of `cost` fits under `ceiling`, if
+    /// nothing else is counted: `now`, or the time at which enough of the oldest hits no longer
+    /// count. `None` if it never fits.
     pub fn fits_at(
         &self,
         cost: u128,

@@ -41,7 +41,9 @@ pub fn check(hits: &[(Counter<'_>, Hit<'_>)]) -> Result<()> {
 /// # Errors
 ///
 /// The errors of [`check`], [`Backend::increment`] and [`Backend::get`]. A hit that was counted
-/// before an error is refunded; if that fails too, it stays counted.
+/// before an error is refunded; if that fails too, it stays counted. So it does after
+/// [`Unsupported`](BackendError::Unsupported), if a hit does not fit and the backend has no
+/// [`refund`](Backend::refund).
 pub async fn increment_in_turn<B: Backend + ?Sized>(
     backend: &B,
     hits: &[(Counter<'_>, Hit<'_>)],
@@ -59,7 +61,8 @@ pub async fn increment_in_turn<B: Backend + ?Sized>(
                 }
             }
             Err(error) => {
-                refund_all(backend, hits, &mut states, now).await;
+                // The error of the hit says more than one of its refunds.
+                let _ = refund_all(backend, hits, &mut states, now).await;
                 return Err(error);
             }
         }
@@ -69,7 +72,7 @@ pub async fn increment_in_turn<B: Backend + ?Sized>(
     }
     // The last one was not counted, and keeps the state of its refusal.
     let refused = states.pop();
-    refund_all(backend, hits, &mut states, now).await;
+    refund_all(backend, hits, &mut states, now).await?;
     states.extend(refused);
     for (counter, hit) in &hits[states.len()..] {
         let mut state = backend.get(counter, now).await?;
@@ -91,19 +94,26 @@ fn fits(counter: &Counter<'_>, hit: &Hit<'_>, state: &CounterState, now: Timesta
 
 /// Refunds hits that were counted, the last one first. The state of each becomes that after its
 /// refund, and still reports that the hit fits.
+///
+/// # Errors
+///
+/// [`Unsupported`](BackendError::Unsupported) if the backend has no refunds.
 async fn refund_all<B: Backend + ?Sized>(
     backend: &B,
     hits: &[(Counter<'_>, Hit<'_>)],
     states: &mut [CounterState],
     now: Timestamp,
-) {
+) -> Result<()> {
     for ((counter, hit), state) in hits.iter().zip(states).rev() {
         let refund = Refund::new(hit.cost, now).with_window_id(hit.window_id);
         let window_id = state.meta.as_ref().map(|meta| meta.id);
         let refund = Refund { window_id: window_id.unwrap_or(refund.window_id), ..refund };
         // If it fails, the hit stays counted. That refuses too much, and never admits too much.
-        if let Ok(after) = backend.refund(counter, &refund, now).await {
-            *state = CounterState { counted: true, previous: state.previous, ..after };
+        match backend.refund(counter, &refund, now).await {
+            Ok(after) => *state = CounterState { counted: true, previous: state.previous, ..after },
+            Err(error @ BackendError::Unsupported(_)) => return Err(error),
+            Err(_) => {}
         }
     }
+    Ok(())
 }

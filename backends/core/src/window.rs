@@ -111,8 +111,8 @@ pub enum Window {
         /// The length.
         length: WindowLength,
     },
-    /// From `start` until just before `end`: a day, week, month or year of a calendar. Counters with
-    /// equal start and end are the same.
+    /// From `start` until just before `end`: a day, week, month or year of a calendar. Counters
+    /// with equal start and end are the same.
     Span {
         /// The start.
         start: Timestamp,
@@ -122,8 +122,8 @@ pub enum Window {
 }
 
 impl Window {
-    /// The counter of a block: a [bucket](Self::Bucket) of one token per nanosecond. With a limit of
-    /// 1, its value is the time in nanoseconds until which the key is blocked.
+    /// The counter of a block: a [bucket](Self::Bucket) of one token per nanosecond. With a limit
+    /// of 1, its value is the time in nanoseconds until which the key is blocked.
     ///
     /// No quota has windows of this length, so no other counter is the same.
     pub const BLOCK: Self = Self::Bucket { length: WindowLength(1) };

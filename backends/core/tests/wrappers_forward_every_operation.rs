@@ -7,8 +7,8 @@ use std::thread;
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, InvalidKey, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window,
-    WindowId, WindowLength, async_trait,
+    FinishResult, Hit, Immediate, InvalidKey, Key, LeaseStatus, Owner, Record, Refund, Result, Timestamp,
+    Window, WindowId, WindowLength, async_trait,
 };
 
 /// Returns an error from every operation that names the operation and its arguments. No default
@@ -37,6 +37,18 @@ macro_rules! operations {
             ) -> Option<Result<CounterState>> {
                 Some(Err(named("try_increment", counter, hit, now)))
             }
+
+            fn try_increment_all(
+                &self, hits: &[(Counter<'_>, Hit<'_>)], now: Timestamp, states: &mut Vec<CounterState>,
+            ) -> Option<Result<()>> {
+                Some(Err(named("try_increment_all", hits, states, now)))
+            }
+
+            async fn increment_all(
+                &self, hits: &[(Counter<'_>, Hit<'_>)], now: Timestamp,
+            ) -> Result<Vec<CounterState>> {
+                Err(named("increment_all", hits, (), now))
+            }
         $(
             async fn $operation(
                 &self, counter: &Counter<'_>, $($argument: $type,)? now: Timestamp,
@@ -58,6 +70,15 @@ macro_rules! operations {
                 let result = wrapper.try_increment(&counter, &HIT, NOW);
                 let expected = named("try_increment", &counter, &HIT, NOW);
                 assert_eq!(result.unwrap().unwrap_err().to_string(), expected.to_string());
+                let hits = [(counter, HIT), (counter, HIT)];
+                let mut states = vec![CounterState::default()];
+                let expected = named("try_increment_all", hits, &states, NOW);
+                let result = wrapper.try_increment_all(&hits, NOW, &mut states);
+                assert_eq!(result.unwrap().unwrap_err().to_string(), expected.to_string());
+                let future = wrapper.increment_all(&hits, NOW);
+                assert_send(&future);
+                let expected = named("increment_all", hits, (), NOW);
+                assert_eq!(pollster::block_on(future).unwrap_err().to_string(), expected.to_string());
                 $({
                     let future = wrapper.$operation(&counter, $($value,)? NOW);
                     assert_send(&future);
@@ -79,6 +100,7 @@ macro_rules! operations {
 operations! {
     counters {
         increment(hit: &Hit<'_> = &HIT) -> CounterState;
+        refund(refund: &Refund = &REFUND) -> CounterState;
         get() -> CounterState;
         reset(window: Option<WindowId> = WINDOW) -> ();
     }
@@ -97,6 +119,7 @@ const OWNER: Owner = Owner(9);
 const EXPIRES_AT: Timestamp = Timestamp::from_secs(100);
 const REQUEST: ClaimRequest<'static> = ClaimRequest::new(OWNER, EXPIRES_AT);
 static COMPLETION: Completion<'static> = Completion::new(OWNER);
+const REFUND: Refund = Refund::new(2, NOW).only_if_value(7);
 const WINDOW: Option<WindowId> = Some(WindowId(7));
 const HIT: Hit<'static> = Hit::new(2, 5).with_floor(1).with_window_meta(WindowId(3), Some("metadata"));
 

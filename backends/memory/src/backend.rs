@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, Window, WindowId,
-    async_trait, bucket, several, sliding,
+    Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
+    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, bucket, several,
+    sliding,
 };
 
 use crate::claims::Claims;
@@ -172,7 +172,6 @@ impl MemoryBackend {
         states: &mut Vec<CounterState>,
     ) -> Result<()> {
         several::check(hits)?;
-        hits.iter().try_for_each(|(counter, _)| check_window(counter))?;
         self.0.counters.increment_all(hits, now, states)
     }
 
@@ -296,9 +295,6 @@ impl Backend for MemoryBackend {
 fn check_window(counter: &Counter<'_>) -> Result<()> {
     if counter.is_sliding() {
         sliding::previous_window(counter)?;
-    }
-    if matches!(counter.window(), Window::Log { .. } | Window::Span { .. }) {
-        return Err(BackendError::unsupported("not yet"));
     }
     bucket::quota(counter).map(drop)
 }

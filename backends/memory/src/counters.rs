@@ -11,6 +11,7 @@ mod table;
 mod window_kind;
 mod windows;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::{BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, Window, WindowId};
@@ -21,7 +22,7 @@ use self::spin_lock::{SpinLock, SpinLockGuard};
 use self::window_kind::KindTable;
 use self::windows::{Reading, Windows};
 use crate::capacity::{Capacity, WhenFull};
-use crate::fingerprint::{Fingerprint, SHARDS, Secret};
+use crate::fingerprint::{Fingerprint, Location, SHARDS, Secret};
 use crate::random;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
@@ -38,7 +39,7 @@ const SCANS_WHEN_FULL: usize = 256;
 const SCANS_TO_EVICT: usize = 64;
 
 pub(crate) struct Counters {
-    /// As many as [`Fingerprint::shard`] distinguishes, so that indexing needs no bounds check.
+    /// As many as [`Location::shard`] distinguishes, so that indexing needs no bounds check.
     shards: Box<[PaddedShard; SHARDS]>,
     next_expiry: NextExpiry,
     kinds: KindTable,
@@ -104,9 +105,9 @@ impl Counters {
         if matches!(counter.window(), Window::Bucket { .. }) && counter.bucket().is_none() {
             return None;
         }
-        let fingerprint = self.secret.short_fingerprint(counter)?;
-        let lookup = Lookup::new(fingerprint, counter, Reading { now, skew: self.skew });
-        self.shard(fingerprint.shard()).try_increment(&lookup, hit, &self.kinds)
+        let location = self.secret.short_location(counter)?;
+        let lookup = Lookup::new(location, counter, Reading { now, skew: self.skew });
+        self.shard(location.shard).try_increment(&lookup, hit, &self.kinds)
     }
 
     pub(crate) fn increment(
@@ -116,7 +117,7 @@ impl Counters {
         now: Timestamp,
     ) -> Result<CounterState> {
         let lookup = self.lookup(counter, now);
-        let mut shard = self.shard(lookup.fingerprint.shard());
+        let mut shard = self.shard(lookup.shard);
         if let Some(state) = shard.increment(&lookup, hit, &self.kinds, &self.next_expiry) {
             return Ok(state);
         }
@@ -149,7 +150,7 @@ impl Counters {
         let mut sweeper = lock(&self.sweeper);
         let mut has_reserved = false;
         loop {
-            let mut shard = self.shard(lookup.fingerprint.shard());
+            let mut shard = self.shard(lookup.shard);
             // Another thread may have added the key or released capacity.
             let (state, after) = match shard.increment(lookup, hit, &self.kinds, &self.next_expiry) {
                 Some(state) => (state, None),
@@ -176,7 +177,7 @@ impl Counters {
 
     pub(crate) fn get(&self, counter: &Counter<'_>, now: Timestamp) -> CounterState {
         let lookup = self.lookup(counter, now);
-        self.get_in(&self.shard(lookup.fingerprint.shard()), &lookup, false)
+        self.get_in(&self.shard(lookup.shard), &lookup, false)
     }
 
     /// Returns the state of a counter in its shard, after an operation that was counted or not.
@@ -185,7 +186,9 @@ impl Counters {
             Window::Aligned { start, length } => {
                 Windows::empty(start).get(lookup.reading.in_window(start, length, lookup.mode))
             }
-            _ => CounterState::default(),
+            Window::Log { .. } => CounterState::default().with_log(Arc::default()),
+            Window::Span { start, .. } => CounterState::default().with_start(start),
+            Window::FromFirstHit { .. } | Window::Bucket { .. } => CounterState::default(),
         });
         state.counted = counted;
         state
@@ -194,14 +197,14 @@ impl Counters {
     /// Returns part of a charge to the counter that was charged.
     pub(crate) fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> CounterState {
         let lookup = self.lookup(&counter.fixed(), now);
-        let mut shard = self.shard(lookup.fingerprint.shard());
+        let mut shard = self.shard(lookup.shard);
         let counted = shard.refund(&lookup, refund, &self.kinds);
         self.get_in(&shard, &lookup, counted)
     }
 
     pub(crate) fn reset(&self, counter: &Counter<'_>, window_id: Option<WindowId>, now: Timestamp) {
         let lookup = self.lookup(counter, now);
-        let mut shard = self.shard(lookup.fingerprint.shard());
+        let mut shard = self.shard(lookup.shard);
         if shard.reset(&lookup, window_id) {
             self.capacity.release(1);
         }
@@ -213,7 +216,7 @@ impl Counters {
         if self.next_expiry.any_due(now) {
             self.sweep(reading);
         }
-        Lookup::new(self.secret.fingerprint(counter), counter, reading)
+        Lookup::new(self.secret.location(counter), counter, reading)
     }
 
     #[inline(always)]
@@ -277,8 +280,8 @@ impl Counters {
         // still to search. If neither an entry nor free capacity is found, another thread made
         // progress; try again.
         loop {
-            if let Some(fingerprint) = self.earliest_expiring(sweeper, reading, kept)
-                && self.shard(fingerprint.shard()).evict(fingerprint)
+            if let Some(Location { shard, fingerprint }) = self.earliest_expiring(sweeper, reading, kept)
+                && self.shard(shard).evict(fingerprint)
             {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
                 return true;
@@ -295,13 +298,14 @@ impl Counters {
         sweeper: &mut Sweeper,
         reading: Reading,
         kept: &[Fingerprint],
-    ) -> Option<Fingerprint> {
+    ) -> Option<Location> {
         let (mut shard, mut from) = sweeper.evict_from.unwrap_or((0, u64::MAX));
         let mut scans = SCANS_TO_EVICT;
         let mut earliest = None;
         for _ in 0..=SHARDS {
             let (found, stopped_at) =
                 self.shard(shard).earliest_expiring(from, &self.kinds, reading, kept, &mut scans);
+            let found = found.map(|(expiry, fingerprint)| (expiry, Location { shard, fingerprint }));
             earliest = [earliest, found].into_iter().flatten().min_by_key(|(expiry, _)| *expiry);
             if let Some(hash) = stopped_at {
                 from = hash;
@@ -310,7 +314,7 @@ impl Counters {
             (shard, from) = ((shard + 1) % SHARDS, u64::MAX);
         }
         sweeper.evict_from = Some((shard, from));
-        earliest.map(|(_, fingerprint)| fingerprint)
+        earliest.map(|(_, location)| location)
     }
 }
 

@@ -12,7 +12,8 @@
 //! A counter is written as pairs (x, y) of numbers:
 //!
 //! - The first pair, the head, encodes the kind and the length of the window, and the lengths of
-//!   key and namespace in bytes.
+//!   key and namespace in bytes. For a span it encodes the start in place of the length, and a
+//!   second pair encodes the end.
 //! - The head of a claim encodes its kind, and the lengths of key and namespace.
 //! - The texts follow. Each fourteen bytes of a text make a pair. If the length is no multiple of
 //!   fourteen, the last fourteen bytes make one more pair.
@@ -38,6 +39,9 @@
 //! also goes through a secret nonlinear permutation. So positions of entries, if an attacker can
 //! measure them, reveal nothing simple about the secret.
 //!
+//! The shard of a counter follows from the pairs of its texts alone, by the same permutation. So all
+//! counters of one key are in one shard. They still have all bits of their fingerprints.
+//!
 //! There are random numbers for keys of up to 224 bytes and namespaces of up to 56 bytes. If one of
 //! them is longer, both go through SHA-256 first, and the theorem holds for the digest.
 //!
@@ -57,15 +61,19 @@ const P: u64 = (1 << 61) - 1;
 const NUMBER_BYTES: usize = 7;
 const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
-/// Number of pairs with random numbers: for the head, for keys, and for namespaces. Their sum stays
-/// below 2^124.8.
+/// Number of pairs with random numbers: for the head, for keys, for namespaces, and for the end of a
+/// span. Their sum stays below 2^124.8.
 const HEAD_PAIRS: usize = 1;
 const KEY_PAIRS: usize = 16;
 const NAMESPACE_PAIRS: usize = 4;
-const PAIRS: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
+const SPAN_PAIR: usize = HEAD_PAIRS + KEY_PAIRS + NAMESPACE_PAIRS;
+const PAIRS: usize = SPAN_PAIR + 1;
 
 /// Replaces the length of the namespace if both texts went through SHA-256.
 const DIGESTED: usize = 0xFF;
+
+/// The kind of a span.
+const SPAN: u64 = 4;
 
 /// Added to the kind of a claim for the fingerprint of its caller.
 const CALLER: u64 = 1 << 8;
@@ -77,24 +85,37 @@ pub(crate) const SHARDS: usize = 1024;
 #[cfg(all(test, shuttle))]
 pub(crate) const SHARDS: usize = 2;
 
-/// Number of upper bits of a hash that select the shard.
-pub(crate) const SHARD_BITS: u32 = SHARDS.ilog2();
+/// Number of bits that select the shard.
+const SHARD_BITS: u32 = SHARDS.ilog2();
 
 /// Identifies a counter in one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// Determines the shard and the position in its table. Never zero.
+    /// Determines the position in a table. Never zero.
     pub(crate) hash: u64,
     /// Distinguishes counters with equal hashes: 40 bits.
     pub(crate) tag: u64,
 }
 
-impl Fingerprint {
-    /// Returns the shard of the counter.
-    #[inline(always)]
-    pub(crate) const fn shard(self) -> usize {
-        (self.hash >> (u64::BITS - SHARD_BITS)) as usize
-    }
+/// Returns the shard that the upper bits of a hash select.
+#[inline(always)]
+const fn shard(hash: u64) -> usize {
+    (hash >> (u64::BITS - SHARD_BITS)) as usize
+}
+
+/// Where a counter is stored. All counters of one key are in the same shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) shard: usize,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// The hashes of a key and a namespace, which all counters of that key share.
+pub(crate) struct KeyHash {
+    sums: Sums,
+    shard: usize,
+    /// What the head encodes: the lengths of key and namespace.
+    lengths: u64,
 }
 
 /// The random numbers of one store.
@@ -117,21 +138,29 @@ impl Secret {
         }
     }
 
-    /// Returns the fingerprint of a counter.
-    pub(crate) fn fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
-        self.short_fingerprint(counter).unwrap_or_else(|| self.long_fingerprint(counter))
+    /// Returns where a counter is stored.
+    pub(crate) fn location(&self, counter: &Counter<'_>) -> Location {
+        let key = self.short_key(counter).unwrap_or_else(|| self.long_key(counter));
+        self.window_location(&key, counter.window()).unwrap_or_else(|| self.span_location(&key, counter))
     }
 
-    /// Returns the fingerprint of a counter. Returns `None` if key or namespace is too long to hash
-    /// without SHA-256.
+    /// Returns where a counter is stored. Returns `None` for a span, and if key or namespace is too
+    /// long to hash without SHA-256.
     #[inline(always)]
-    pub(crate) fn short_fingerprint(&self, counter: &Counter<'_>) -> Option<Fingerprint> {
+    pub(crate) fn short_location(&self, counter: &Counter<'_>) -> Option<Location> {
+        self.window_location(&self.short_key(counter)?, counter.window())
+    }
+
+    /// Returns the hashes of the key and the namespace of a counter. Returns `None` if one of them is
+    /// too long to hash without SHA-256.
+    #[inline(always)]
+    pub(crate) fn short_key(&self, counter: &Counter<'_>) -> Option<KeyHash> {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());
         if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
             return None;
         }
-        let mut sums = self.head(counter, key.len(), namespace.len());
-        let pairs = &self.pairs[HEAD_PAIRS..];
+        let mut sums = Sums([0; 2]);
+        let pairs = &self.pairs[HEAD_PAIRS..SPAN_PAIR];
         match key.len() {
             0..=NUMBER_BYTES => sums.add(pairs[0], short(key), 0),
             8..=PAIR_BYTES => sums.add(pairs[0], low(key), high(key)),
@@ -146,16 +175,58 @@ impl Secret {
             1..=NUMBER_BYTES => sums.add(pairs[KEY_PAIRS], short(namespace), 0),
             _ => sums.add_text(&pairs[KEY_PAIRS..], namespace),
         }
-        Some(self.finish(&sums))
+        Some(self.key_hash(sums, key.len(), namespace.len()))
     }
 
-    /// Returns the fingerprint of a counter with a long key or namespace.
+    /// Returns the hashes of a long key or namespace.
     #[cold]
-    fn long_fingerprint(&self, counter: &Counter<'_>) -> Fingerprint {
+    fn long_key(&self, counter: &Counter<'_>) -> KeyHash {
+        let mut sums = Sums([0; 2]);
+        sums.add_text(&self.pairs[HEAD_PAIRS..SPAN_PAIR], &digest(counter.key(), counter.namespace()));
         // No counter that is hashed without SHA-256 has these lengths.
-        let mut sums = self.head(counter, 0, DIGESTED);
-        sums.add_text(&self.pairs[HEAD_PAIRS..], &digest(counter.key(), counter.namespace()));
-        self.finish(&sums)
+        self.key_hash(sums, 0, DIGESTED)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is mixed")]
+    fn key_hash(&self, sums: Sums, key: usize, namespace: usize) -> KeyHash {
+        let shard = shard(self.mix(sums.0[0] as u64));
+        KeyHash { sums, shard, lengths: key as u64 | (namespace as u64) << 8 }
+    }
+
+    /// Returns where the counter of a key in a window is stored. Returns `None` for a span.
+    #[inline(always)]
+    pub(crate) fn window_location(&self, key: &KeyHash, window: Window) -> Option<Location> {
+        let (kind, length) = match window {
+            Window::Aligned { length, .. } => (0, length),
+            Window::FromFirstHit { length } => (1, length),
+            Window::Bucket { length } => (2, length),
+            Window::Log { length } => (3, length),
+            Window::Span { .. } => return None,
+        };
+        let fingerprint = self.finish(&self.with_head(key, kind, length.as_nanos()));
+        Some(Location { shard: key.shard, fingerprint })
+    }
+
+    /// Returns where the counter of a key in a span is stored.
+    #[cold]
+    fn span_location(&self, key: &KeyHash, counter: &Counter<'_>) -> Location {
+        let Window::Span { start, end } = counter.window() else {
+            unreachable!("all other windows have a length");
+        };
+        let mut sums = self.with_head(key, SPAN, start.as_nanos());
+        sums.add(self.pairs[SPAN_PAIR], end.as_nanos() & 0xFFFF_FFFF, end.as_nanos() >> 32);
+        Location { shard: key.shard, fingerprint: self.finish(&sums) }
+    }
+
+    /// Returns the sums of a key and of the head of a counter.
+    #[inline(always)]
+    fn with_head(&self, key: &KeyHash, kind: u64, nanos: u64) -> Sums {
+        // Both numbers are below 2^51, and the kind takes three bits.
+        let x = key.lengths | kind << 16 | (nanos & 0xFFFF_FFFF) << 19;
+        let mut sums = key.sums;
+        sums.add(self.pairs[0], x, nanos >> 32);
+        sums
     }
 
     /// Returns the fingerprint of a claim. A secret is for counters or for claims, not for both.
@@ -173,7 +244,7 @@ impl Secret {
         let mut head = |key: usize, namespace: usize| {
             sums.add(self.pairs[0], key as u64 | (namespace as u64) << 8 | kind << 16, 0);
         };
-        let (key_pairs, namespace_pairs) = self.pairs[HEAD_PAIRS..].split_at(KEY_PAIRS);
+        let (key_pairs, namespace_pairs) = self.pairs[HEAD_PAIRS..SPAN_PAIR].split_at(KEY_PAIRS);
         if key.len() > KEY_PAIRS * PAIR_BYTES || namespace.len() > NAMESPACE_PAIRS * PAIR_BYTES {
             // No text that is hashed without SHA-256 has these lengths.
             head(0, DIGESTED);
@@ -186,35 +257,24 @@ impl Secret {
         self.finish(&sums)
     }
 
-    /// Returns the sums of the head.
+    /// Permutes the numbers of 64 bits.
     #[inline(always)]
-    fn head(&self, counter: &Counter<'_>, key: usize, namespace: usize) -> Sums {
-        let kind = match counter.window() {
-            Window::Aligned { .. } => 0,
-            Window::FromFirstHit { .. } => 1,
-            Window::Bucket { .. } => 2,
-            Window::Log { .. } | Window::Span { .. } => 3,
-        };
-        // Both numbers are below 2^50.
-        let length = counter.window().length().as_nanos();
-        let x = key as u64 | (namespace as u64) << 8 | kind << 16 | (length & 0xFFFF_FFFF) << 18;
-        let y = length >> 32;
-        let mut sums = Sums([0; 2]);
-        sums.add(self.pairs[0], x, y);
-        sums
+    const fn mix(&self, number: u64) -> u64 {
+        let mixed = number ^ self.mask;
+        (mixed ^ (mixed >> 32)).wrapping_mul(self.factor)
     }
 
     #[inline(always)]
     fn finish(&self, sums: &Sums) -> Fingerprint {
         let [first, second] = sums.0.map(fold);
-        let mixed = first ^ self.mask;
-        let hash = (mixed ^ (mixed >> 32)).wrapping_mul(self.factor);
+        let hash = self.mix(first);
         let second = (second & P) + (second >> 61);
         Fingerprint { hash: hash.max(1), tag: second & 0xFF_FFFF_FFFF }
     }
 }
 
 /// The sums of the two hashes so far.
+#[derive(Clone, Copy)]
 struct Sums([u128; 2]);
 
 impl Sums {

@@ -16,6 +16,10 @@ impl Harness for Memory {
     fn stored_entries(&self, backend: &MemoryBackend) -> Option<usize> {
         Some(backend.len() + backend.claims())
     }
+
+    fn increments_all_at_once(&self) -> bool {
+        true
+    }
 }
 
 mod blocking {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limited_core::{
     Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
-    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Result, Timestamp, WindowId,
-    async_trait, bucket, sliding,
+    FinishResult, Hit, Immediate, LeaseStatus, Operation, Owner, Record, Refund, Result, Timestamp, WindowId,
+    async_trait, bucket, several, sliding,
 };
 
 use crate::claims::Claims;
@@ -97,8 +97,8 @@ impl MockBackend {
         self.inject(Fault::error(error).every(n));
     }
 
-    /// Returns `state` from the next increment or read of a counter, whatever is stored. Short for
-    /// a [`Fault::counter_state`].
+    /// Returns `state` from the next increment, refund or read of a counter, whatever is stored.
+    /// Short for a [`Fault::counter_state`].
     pub fn return_next(&self, state: CounterState) {
         self.inject(Fault::counter_state(state));
     }
@@ -251,6 +251,7 @@ impl State {
         let write = self.counters.next_write();
         let mut apply = || match request {
             Request::Counter(id, operation) => Ok(self.counters.apply(write, id, operation, now)),
+            Request::Counters(hits) => Ok(self.counters.apply_all(write, hits, now)),
             Request::Claim(id, operation) => self.claims.apply(id, operation, now),
         };
         match self.script.next(request) {
@@ -299,6 +300,20 @@ impl Backend for MockBackend {
         }
         let request = Request::counter(counter, CounterOp::increment(bucket::quota(counter)?, hit));
         self.call(request, now).await.map(Response::into_counter_state)
+    }
+
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        several::check(hits)?;
+        self.call(Request::counters(hits), now).await.map(Response::into_counter_states)
+    }
+
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        let operation = CounterOp::Refund { refund: *refund, bucket: bucket::quota(counter)? };
+        self.call(Request::counter(counter, operation), now).await.map(Response::into_counter_state)
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {

@@ -2,10 +2,10 @@
 
 use limited_core::{
     Acquisition, BackendError, BucketQuota, ClaimKind, ClaimRequest, Completion, CounterState, FinishResult,
-    Hit, LeaseStatus, Operation, Owner, Record, Result, Timestamp, Window, WindowId,
+    Hit, LeaseStatus, Operation, Owner, Record, Refund, Result, Timestamp, Window, WindowId,
 };
 
-use crate::request::{ClaimOp, CounterOp, Request};
+use crate::request::{ClaimOp, CounterHit, CounterOp, Request};
 use crate::response::Response;
 
 /// One call of a mock: the request and its result.
@@ -37,6 +37,24 @@ pub struct Call {
     result: Result<Response>,
 }
 
+/// One of the [hits](Call::hits) of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallHit<'a> {
+    /// The namespace of the counter.
+    pub namespace: &'a str,
+    /// The rendered key of the counter.
+    pub key: &'a str,
+    /// The window of the counter.
+    pub window: Window,
+    /// The hit. The ceiling of a sliding one is that of the caller.
+    pub hit: Hit<'a>,
+    /// The quota, if the window is a bucket.
+    pub bucket: Option<BucketQuota>,
+    /// Whether the counter [slides](limited_core::Counter::is_sliding).
+    pub is_sliding: bool,
+}
+
 /// # The request
 impl Call {
     pub(crate) const fn new(request: Request, now: Timestamp, result: Result<Response>) -> Self {
@@ -48,12 +66,14 @@ impl Call {
         self.request.operation()
     }
 
-    /// Returns the namespace of the counter or claim.
+    /// Returns the namespace of the counter or claim; of [several hits](Self::hits), that of the
+    /// first.
     pub fn namespace(&self) -> &str {
         self.request.namespace()
     }
 
-    /// Returns the rendered key of the counter or claim.
+    /// Returns the rendered key of the counter or claim; of [several hits](Self::hits), that of the
+    /// first.
     pub fn key(&self) -> &str {
         self.request.key()
     }
@@ -66,16 +86,42 @@ impl Call {
 
 /// # The request to a counter
 impl Call {
-    /// Returns the window of the counter; `None` for a claim.
+    /// Returns the window of the counter; `None` for a claim and for several hits.
     pub const fn window(&self) -> Option<Window> {
         match &self.request {
             Request::Counter(id, _) => Some(id.window),
-            Request::Claim(..) => None,
+            Request::Counters(_) | Request::Claim(..) => None,
         }
     }
 
-    /// Returns the hit of an increment; `None` for other operations. The ceiling of a sliding hit
-    /// is already lowered by the previous window.
+    /// Returns the hits of an [`increment_all`](limited_core::Backend::increment_all), in the order
+    /// of the caller. Empty for other operations.
+    pub fn hits(&self) -> Vec<CallHit<'_>> {
+        fn call_hit(hit: &CounterHit) -> CallHit<'_> {
+            let CounterHit { id, bucket, is_sliding, .. } = hit;
+            CallHit {
+                namespace: &id.namespace,
+                key: &id.key,
+                window: id.window,
+                hit: hit.hit(),
+                bucket: *bucket,
+                is_sliding: *is_sliding,
+            }
+        }
+        let Request::Counters(hits) = &self.request else { return Vec::new() };
+        hits.iter().map(call_hit).collect()
+    }
+
+    /// Returns the refund; `None` for other operations.
+    pub const fn refund(&self) -> Option<Refund> {
+        match &self.request {
+            Request::Counter(_, CounterOp::Refund { refund, .. }) => Some(*refund),
+            _ => None,
+        }
+    }
+
+    /// Returns the hit of an increment; `None` for other operations and for [several
+    /// hits](Self::hits). The ceiling of a sliding hit is already lowered by the previous window.
     pub fn hit(&self) -> Option<Hit<'_>> {
         match &self.request {
             Request::Counter(_, CounterOp::Increment { hit, metadata, .. }) => {
@@ -85,11 +131,16 @@ impl Call {
         }
     }
 
-    /// Returns the quota of an increment or a read of a bucket; `None` for other windows and
-    /// operations. Its limit is the unit of the [`hit`](Self::hit).
+    /// Returns the quota of an increment, a refund or a read of a bucket; `None` for other windows
+    /// and operations. Its limit is the unit of the [`hit`](Self::hit).
     pub const fn bucket(&self) -> Option<BucketQuota> {
         match &self.request {
-            Request::Counter(_, CounterOp::Increment { bucket, .. } | CounterOp::Get { bucket }) => *bucket,
+            Request::Counter(
+                _,
+                CounterOp::Increment { bucket, .. }
+                | CounterOp::Refund { bucket, .. }
+                | CounterOp::Get { bucket },
+            ) => *bucket,
             _ => None,
         }
     }
@@ -110,7 +161,7 @@ impl Call {
     pub const fn kind(&self) -> Option<ClaimKind> {
         match &self.request {
             Request::Claim(id, _) => Some(id.kind),
-            Request::Counter(..) => None,
+            Request::Counter(..) | Request::Counters(_) => None,
         }
     }
 
@@ -167,9 +218,14 @@ impl Call {
 /// Each method returns `None` for operations that return something else, and if the caller got an
 /// error.
 impl Call {
-    /// Returns the state that the caller of an increment or a read got.
+    /// Returns the state that the caller of an increment, a refund or a read got.
     pub fn counter_state(&self) -> Option<&CounterState> {
         if let Ok(Response::CounterState(state)) = &self.result { Some(state) } else { None }
+    }
+
+    /// Returns the states that the caller of several hits got.
+    pub fn counter_states(&self) -> Option<&[CounterState]> {
+        if let Ok(Response::CounterStates(states)) = &self.result { Some(states) } else { None }
     }
 
     /// Returns the result of a claim.
@@ -197,9 +253,14 @@ impl Call {
         self.result.as_ref().err()
     }
 
-    /// Returns whether the caller got the confirmation that its hit was counted.
+    /// Returns whether the caller got the confirmation that its hit was counted, or all of several
+    /// hits.
     pub fn is_counted(&self) -> bool {
-        self.counter_state().is_some_and(|state| state.counted)
+        match &self.result {
+            Ok(Response::CounterState(state)) => state.counted && self.refund().is_none(),
+            Ok(Response::CounterStates(states)) => states.iter().all(|state| state.counted),
+            _ => false,
+        }
     }
 
     /// Returns whether the caller got the confirmation that it acquired the key.

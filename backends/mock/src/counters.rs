@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use limited_core::bucket::{LiveBucket, StoredBucket};
 use limited_core::{
-    BucketQuota, CounterState, Hit, MAX_CLOCK_SKEW, Timestamp, Window, WindowId, WindowMeta, has_ended,
-    has_passed, is_ahead,
+    BucketQuota, CounterState, Hit, HitLog, MAX_CLOCK_SKEW, Refund, Timestamp, Window, WindowId,
+    WindowLength, WindowMeta, has_ended, has_passed, is_ahead, sliding,
 };
 
-use crate::request::{CounterId, CounterOp};
+use crate::request::{CounterHit, CounterId, CounterOp};
 use crate::response::Response;
 
 /// Every counter that was ever hit. Nothing is deleted: expired counters are ignored.
@@ -17,22 +17,33 @@ use crate::response::Response;
 pub(crate) struct Counters {
     states: HashMap<CounterId, State>,
     writes: u64,
+    /// The last operation, and its result.
+    last: Option<(WriteNumber, Response)>,
 }
 
-/// Identifies a write. A repeated write keeps its number.
+/// Identifies an operation. A repeated write keeps its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WriteNumber(u64);
 
-/// A counter after its last counted hit.
+/// A counter after its last counted hit or refund.
 #[derive(Clone, Debug)]
 struct State {
+    /// 0 for a log.
     value: u128,
     start: Option<Timestamp>,
     meta: Option<Arc<WindowMeta>>,
     /// The quota of the hit, if this is a bucket.
     bucket: Option<BucketQuota>,
-    /// Only a counted hit changes a state, so the state is also the result of this write.
-    last_write: WriteNumber,
+    /// The hits, if this is a log.
+    log: HitLog,
+}
+
+/// What a hit does.
+struct Decision {
+    /// The state without the hit.
+    before: CounterState,
+    /// What is stored after the hit, if it fits.
+    after: Option<State>,
 }
 
 impl Counters {
@@ -42,7 +53,7 @@ impl Counters {
         WriteNumber(self.writes)
     }
 
-    /// Applies one operation.
+    /// Applies one operation. A repeated one changes nothing, and has its first result.
     pub(crate) fn apply(
         &mut self,
         write: WriteNumber,
@@ -50,15 +61,34 @@ impl Counters {
         operation: &CounterOp,
         now: Timestamp,
     ) -> Response {
-        match operation {
+        self.once(write, |counters| match operation {
             CounterOp::Increment { hit, metadata, bucket } => {
                 let hit = Hit { metadata: metadata.as_deref(), ..*hit };
-                Response::CounterState(self.increment(write, id, *bucket, &hit, now))
+                Response::CounterState(counters.increment(id, *bucket, &hit, now))
             }
-            CounterOp::Get { bucket } => Response::CounterState(self.get(id, *bucket, now)),
+            CounterOp::Refund { refund, bucket } => {
+                Response::CounterState(counters.refund(id, *bucket, refund, now))
+            }
+            CounterOp::Get { bucket } => Response::CounterState(counters.get(id, *bucket, now)),
             CounterOp::Reset { window } => {
-                self.reset(id, *window);
+                counters.reset(id, *window);
                 Response::Done
+            }
+        })
+    }
+
+    /// Counts several hits, all or none.
+    pub(crate) fn apply_all(&mut self, write: WriteNumber, hits: &[CounterHit], now: Timestamp) -> Response {
+        self.once(write, |counters| Response::CounterStates(counters.increment_all(hits, now)))
+    }
+
+    fn once(&mut self, write: WriteNumber, apply: impl FnOnce(&mut Self) -> Response) -> Response {
+        match &self.last {
+            Some((last, response)) if *last == write => response.clone(),
+            _ => {
+                let response = apply(self);
+                self.last = Some((write, response.clone()));
+                response
             }
         }
     }
@@ -70,29 +100,107 @@ impl Counters {
 
     fn increment(
         &mut self,
-        write: WriteNumber,
         id: &CounterId,
         bucket: Option<BucketQuota>,
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> CounterState {
-        let window = id.window;
-        if let Some(state) = self.states.get(id).filter(|state| state.last_write == write) {
-            return state.to_counter_state(true);
+        let Decision { before, after } = self.decide(id, bucket, hit, now);
+        match after {
+            Some(state) => self.store(id, state, now),
+            None => before,
         }
-        if let Some(start) = earliest_known(window, now) {
-            return CounterState::new(false, 0).with_start(start);
-        }
-        let before = self.get(id, bucket, now);
-        let Some(value) = hit.apply(before.value) else { return before };
-        let (start, meta) = match (window, before.start) {
-            (Window::FromFirstHit { .. }, None) => (Some(now), Some(meta(hit))),
-            (_, start) => (start, before.meta),
+    }
+
+    fn increment_all(&mut self, hits: &[CounterHit], now: Timestamp) -> Vec<CounterState> {
+        let decide = |hit: &CounterHit| {
+            let previous = self.previous_value(hit, now);
+            let limited = match hit.is_sliding {
+                true => sliding::with_previous(&hit.hit(), previous, hit.id.window, now),
+                false => hit.hit(),
+            };
+            let Decision { before, after } = self.decide(&hit.id, hit.bucket, &limited, now);
+            Decision { before: before.with_previous(previous), after }
         };
-        let state = State { value, start, meta, bucket, last_write: write };
-        let result = state.to_counter_state(true);
+        let decisions: Vec<_> = hits.iter().map(decide).collect();
+        let all_fit = decisions.iter().all(|decision| decision.after.is_some());
+        let results = hits.iter().zip(decisions).map(|(hit, Decision { before, after })| {
+            let is_condition = hit.hit.cost == 0 && hit.hit.floor == 0;
+            let previous = before.previous;
+            match after {
+                Some(state) if all_fit && !is_condition => {
+                    self.store(&hit.id, state, now).with_previous(previous)
+                }
+                after => {
+                    let mut state = before;
+                    state.counted = after.is_some();
+                    state
+                }
+            }
+        });
+        results.collect()
+    }
+
+    /// Returns the value of the previous window of a sliding counter; 0 for others.
+    fn previous_value(&self, hit: &CounterHit, now: Timestamp) -> u128 {
+        let window = hit.id.window.previous().filter(|_| hit.is_sliding);
+        window.map_or(0, |window| self.get(&CounterId { window, ..hit.id.clone() }, None, now).value)
+    }
+
+    /// Stores a state, and returns it as that after a counted hit.
+    fn store(&mut self, id: &CounterId, state: State, now: Timestamp) -> CounterState {
+        let mut result = state.to_counter_state(id.window, now);
+        (result.counted, result.log) = (true, None);
         self.states.insert(id.clone(), state);
         result
+    }
+
+    fn decide(&self, id: &CounterId, bucket: Option<BucketQuota>, hit: &Hit<'_>, now: Timestamp) -> Decision {
+        let window = id.window;
+        if let Some(start) = earliest_known(window, now) {
+            return Decision { before: CounterState::new(false, 0).with_start(start), after: None };
+        }
+        if has_span_passed(window, now) {
+            return Decision { before: absent(window), after: None };
+        }
+        let before = self.get(id, bucket, now);
+        if let Window::Log { length } = window {
+            let mut log = self.live_log(id, length, now);
+            let fits = log.hit(hit, length, now);
+            return Decision { before, after: fits.then(|| State::of_log(log)) };
+        }
+        let after = hit.apply(before.value).map(|value| {
+            let (start, meta) = match (window, before.start) {
+                (Window::FromFirstHit { .. }, None) => (Some(now), Some(meta(hit))),
+                (_, start) => (start, before.meta.clone()),
+            };
+            State { value, start, meta, bucket, log: HitLog::default() }
+        });
+        Decision { before, after }
+    }
+
+    fn refund(
+        &mut self,
+        id: &CounterId,
+        bucket: Option<BucketQuota>,
+        refund: &Refund,
+        now: Timestamp,
+    ) -> CounterState {
+        let before = self.get(id, bucket, now);
+        let after =
+            self.states.get(id).and_then(|state| state.after_refund(&before, id.window, bucket, refund, now));
+        let Some(after) = after else { return before };
+        self.states.insert(id.clone(), after);
+        let mut result = self.get(id, bucket, now);
+        result.counted = true;
+        result
+    }
+
+    /// Returns the hits of a log that some clock still needs.
+    fn live_log(&self, id: &CounterId, length: WindowLength, now: Timestamp) -> HitLog {
+        let mut log = self.states.get(id).map(|state| state.log.clone()).unwrap_or_default();
+        log.expire(length, now, MAX_CLOCK_SKEW);
+        log
     }
 
     /// Returns a bucket in the unit of `quota`: absent if it is full.
@@ -114,10 +222,13 @@ impl Counters {
             return CounterState::new(false, live.value).with_clock_lead(live.clock_lead);
         }
         let window = id.window;
+        if let Window::Log { length } = window {
+            return State::of_log(self.live_log(id, length, now)).to_counter_state(window, now);
+        }
         self.states
             .get(id)
             .filter(|state| !state.has_expired(window, now))
-            .map_or_else(|| absent(window), |state| state.to_counter_state(false))
+            .map_or_else(|| absent(window), |state| state.to_counter_state(window, now))
     }
 
     fn reset(&mut self, id: &CounterId, window: Option<WindowId>) {
@@ -130,11 +241,52 @@ impl Counters {
 }
 
 impl State {
-    fn to_counter_state(&self, counted: bool) -> CounterState {
-        let mut state = CounterState::new(counted, self.value);
+    fn of_log(log: HitLog) -> Self {
+        Self { value: 0, start: log.newest(), meta: None, bucket: None, log }
+    }
+
+    /// Returns the state after a read.
+    fn to_counter_state(&self, window: Window, now: Timestamp) -> CounterState {
+        let mut state = CounterState::new(false, self.value);
+        if let Window::Log { length } = window {
+            state.value = self.log.value(length, now);
+            state.log = Some(Arc::new(self.log.clone()));
+        }
         state.start = self.start;
         state.meta = self.meta.clone();
         state
+    }
+
+    /// Returns what is stored after a refund; `None` if nothing is returned. `before` is the result
+    /// of a read.
+    fn after_refund(
+        &self,
+        before: &CounterState,
+        window: Window,
+        bucket: Option<BucketQuota>,
+        refund: &Refund,
+        now: Timestamp,
+    ) -> Option<Self> {
+        match (window, bucket) {
+            (Window::Log { length }, _) => {
+                let mut log = self.log.clone();
+                log.expire(length, now, MAX_CLOCK_SKEW);
+                log.refund(refund, length, now).then(|| Self::of_log(log))
+            }
+            (Window::Bucket { .. }, Some(quota)) => {
+                // A bucket that is full is absent.
+                let is_live = before.value > 0 && refund.accepts(before.value);
+                let stored = StoredBucket { value: self.value, quota: self.bucket.filter(|_| is_live)? };
+                let after = refund.apply_to_bucket(stored, quota, now);
+                Some(Self { value: after.value, ..self.clone() })
+            }
+            _ => {
+                let id = self.meta.as_ref().map_or(refund.window_id, |meta| meta.id);
+                let is_charged = !self.has_expired(window, now) && id == refund.window_id;
+                (is_charged && refund.accepts(self.value))
+                    .then(|| Self { value: refund.apply(self.value), ..self.clone() })
+            }
+        }
     }
 
     fn has_expired(&self, window: Window, now: Timestamp) -> bool {
@@ -143,10 +295,15 @@ impl State {
             Window::FromFirstHit { length } => self
                 .start
                 .is_some_and(|start| has_ended(start, length, now) || is_ahead(start, now, MAX_CLOCK_SKEW)),
-            Window::Span { end, .. } => has_passed(end.saturating_add(MAX_CLOCK_SKEW), now),
+            Window::Span { .. } => has_span_passed(window, now),
             Window::Bucket { .. } | Window::Log { .. } => false,
         }
     }
+}
+
+/// Returns whether this is a span that is no longer known at `now`.
+fn has_span_passed(window: Window, now: Timestamp) -> bool {
+    matches!(window, Window::Span { end, .. } if has_passed(end.saturating_add(MAX_CLOCK_SKEW), now))
 }
 
 /// Returns the start of the earliest window of this length that is still known at `now`; `None` if
@@ -180,7 +337,7 @@ fn meta(hit: &Hit<'_>) -> Arc<WindowMeta> {
 
 #[cfg(test)]
 mod tests {
-    use limited_core::{WindowLength, bucket_full_at, retained_until};
+    use limited_core::{bucket_full_at, retained_until};
     use proptest::prelude::*;
 
     use super::*;
@@ -195,16 +352,15 @@ mod tests {
         let mut counters = Counters::default();
         let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
         let counter = CounterId { namespace: String::new(), key: "user".into(), window };
-        let hit = Hit::new(2, 5);
-        let write = counters.next_write();
-        let first = counters.increment(write, &counter, None, &hit, Timestamp::EPOCH);
-        assert_eq!(counters.increment(write, &counter, None, &hit, Timestamp::EPOCH), first);
-        let write = counters.next_write();
-        assert_eq!(counters.increment(write, &counter, None, &hit, Timestamp::EPOCH).value, 4);
-        let write = counters.next_write();
-        for _ in 0..2 {
-            let refused = counters.increment(write, &counter, None, &hit, Timestamp::EPOCH);
-            assert_eq!((refused.counted, refused.value), (false, 4));
+        let hit = CounterOp::increment(None, &Hit::new(2, 5));
+        let mut apply = |write| match counters.apply(write, &counter, &hit, Timestamp::EPOCH) {
+            Response::CounterState(state) => (state.counted, state.value),
+            other => panic!("{other:?}"),
+        };
+        for (number, expected) in [(1, (true, 2)), (2, (true, 4)), (3, (false, 4))] {
+            for _ in 0..2 {
+                assert_eq!(apply(WriteNumber(number)), expected);
+            }
         }
     }
 
@@ -250,9 +406,8 @@ mod tests {
             let window = Window::Bucket { length: WindowLength::MAX };
             let id = CounterId { namespace: String::new(), key: "user".into(), window };
             let mut counters = Counters::default();
-            let write = counters.next_write();
             let hit = Hit::new(value, u128::MAX);
-            prop_assert!(counters.increment(write, &id, Some(quota), &hit, Timestamp::from_nanos(full)).counted);
+            prop_assert!(counters.increment(&id, Some(quota), &hit, Timestamp::from_nanos(full)).counted);
             prop_assert_eq!(counters.get(&id, Some(quota), Timestamp::from_nanos(full)).value, 0);
             prop_assert_eq!(counters.get(&id, Some(quota), Timestamp::from_nanos(full - 1)).value, value);
         }

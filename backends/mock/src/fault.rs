@@ -16,6 +16,7 @@ use crate::response::Response;
 /// let throttled = || BackendError::throttled("slow down");
 /// mock.inject(Fault::error(throttled()));                                       // the next call
 /// mock.inject(Fault::error(throttled()).on(Operation::Increment).times(3));     // three hits
+/// mock.inject(Fault::lost_response().on(Operation::IncrementAll));              // several hits
 /// mock.inject(Fault::lost_response().every(10));                                // each tenth call
 /// mock.inject(Fault::error(BackendError::unavailable("an outage")).always());   // until `clear_faults`
 /// mock.inject(Fault::error(throttled()).for_namespace("login").always());       // one limiter
@@ -79,10 +80,18 @@ impl Fault {
 
     /// Returns this state, whatever is stored. Nothing is counted.
     ///
-    /// For increments and reads of counters; other operations are not affected. A sliding hit reads
-    /// before it increments: choose one of both with [`on`](Self::on).
+    /// For increments, refunds and reads of counters; other operations are not affected. A sliding
+    /// hit reads before it increments: choose one of them with [`on`](Self::on).
     pub const fn counter_state(state: CounterState) -> Self {
         Self::new(Effect::Response(Response::CounterState(state)))
+    }
+
+    /// Returns these states from several hits at once, whatever is stored: one for each hit.
+    /// Nothing is counted.
+    ///
+    /// For [`IncrementAll`](Operation::IncrementAll) alone.
+    pub const fn counter_states(states: Vec<CounterState>) -> Self {
+        Self::new(Effect::Response(Response::CounterStates(states)))
     }
 
     /// Returns this result from a claim, whatever is stored. The key does not change.
@@ -123,16 +132,16 @@ impl Fault {
         self
     }
 
-    /// Limits the fault to calls in this namespace. Other calls do not count for
-    /// [`every`](Self::every) either.
+    /// Limits the fault to calls in this namespace: of several hits at once, at least one. Other
+    /// calls do not count for [`every`](Self::every) either.
     pub fn for_namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
     }
 
     /// Limits the fault to calls about this key, in every namespace that
-    /// [`for_namespace`](Self::for_namespace) allows. Other calls do not count for
-    /// [`every`](Self::every) either.
+    /// [`for_namespace`](Self::for_namespace) allows: of several hits at once, at least one. Other
+    /// calls do not count for [`every`](Self::every) either.
     ///
     /// The key is what the limiter gets: a text, a [`Key`], or a scope and a name in it.
     pub fn for_key<'k>(mut self, key: impl Into<Key<'k>>) -> Self {
@@ -170,9 +179,11 @@ impl Fault {
     }
 
     fn applies_to(&self, request: &Request) -> bool {
-        self.is_for(request.operation())
-            && self.namespace.as_deref().is_none_or(|only| only == request.namespace())
-            && self.key.as_deref().is_none_or(|only| only == request.key())
+        let is_about = |namespace: &str, key: &str| {
+            self.namespace.as_deref().is_none_or(|only| only == namespace)
+                && self.key.as_deref().is_none_or(|only| only == key)
+        };
+        self.is_for(request.operation()) && request.is_about(is_about)
     }
 
     fn is_for(&self, operation: Operation) -> bool {
@@ -274,15 +285,22 @@ mod tests {
 
     #[test]
     fn fault_affects_only_operations_that_it_fits() {
-        let all = [Operation::Increment, Operation::Get, Operation::Reset];
+        let all = [
+            Operation::Increment,
+            Operation::Get,
+            Operation::Reset,
+            Operation::Refund,
+            Operation::IncrementAll,
+        ];
         let applies = |fault: Fault| all.map(|operation| fault.is_for(operation));
         let error = || Fault::error(BackendError::throttled("slow down"));
-        assert_eq!(applies(error()), [true, true, true]);
-        assert_eq!(applies(Fault::lost_response()), [true, true, true]);
-        assert_eq!(applies(Fault::counter_state(CounterState::default())), [true, true, false]);
-        assert_eq!(applies(Fault::repeated_write()), [true, false, true]);
-        assert_eq!(applies(error().on(Operation::Get)), [false, true, false]);
-        assert_eq!(applies(Fault::repeated_write().on(Operation::Get)), [false, false, false]);
+        assert_eq!(applies(error()), [true; 5]);
+        assert_eq!(applies(Fault::lost_response()), [true; 5]);
+        assert_eq!(applies(Fault::counter_state(CounterState::default())), [true, true, false, true, false]);
+        assert_eq!(applies(Fault::counter_states(Vec::new())), [false, false, false, false, true]);
+        assert_eq!(applies(Fault::repeated_write()), [true, false, true, true, true]);
+        assert_eq!(applies(error().on(Operation::Get)), [false, true, false, false, false]);
+        assert_eq!(applies(Fault::repeated_write().on(Operation::Get)), [false; 5]);
     }
 
     #[test]
@@ -297,6 +315,24 @@ mod tests {
         assert_eq!(applies(fault().for_key("a").for_namespace("login")), [true, false, false, false]);
         assert_eq!(applies(fault().for_key("a").for_key("b")), [false, true, false, false], "the last");
         assert_eq!(applies(fault().for_key("a").on(Operation::Reset)), [false, false, false, false]);
+    }
+
+    #[test]
+    fn fault_affects_several_hits_if_one_is_on_the_counter_that_it_is_aimed_at() {
+        let keys = [Key::from("a"), Key::from("b")];
+        let window = Window::aligned(Timestamp::EPOCH, WindowLength::MINUTE);
+        let namespaces = ["login", "search"];
+        let hit = |at: usize| {
+            (Counter::new(namespaces[at], &keys[at], window).unwrap(), limited_core::Hit::new(1, 5))
+        };
+        let request = Request::counters(&[hit(0), hit(1)]);
+        let fault = Fault::lost_response;
+        assert!(
+            fault().for_key("b").applies_to(&request) && fault().for_namespace("login").applies_to(&request)
+        );
+        assert!(!fault().for_key("c").applies_to(&request));
+        assert!(!fault().for_namespace("login").for_key("b").applies_to(&request));
+        assert!(fault().for_namespace("search").for_key("b").applies_to(&request));
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod request;
 mod response;
 
 pub use backend::MockBackend;
-pub use call::Call;
+pub use call::{Call, CallHit};
 pub use fault::Fault;
 pub use gate::Gate;
 pub use limited_core::Operation;

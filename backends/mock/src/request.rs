@@ -2,13 +2,15 @@
 
 use limited_core::{
     BucketQuota, ClaimKey, ClaimKind, ClaimMetadata, ClaimRequest, Completion, Counter, Hit, Operation,
-    Owner, Timestamp, Window, WindowId,
+    Owner, Refund, Timestamp, Window, WindowId,
 };
 
 /// One operation, with its subject and its arguments except the time.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Counter(CounterId, CounterOp),
+    /// Several hits at once.
+    Counters(Vec<CounterHit>),
     Claim(ClaimId, ClaimOp),
 }
 
@@ -28,6 +30,16 @@ pub(crate) struct ClaimId {
     pub(crate) key: String,
 }
 
+/// One of several hits at once. The metadata of the hit is apart, because a [`Hit`] borrows it.
+#[derive(Clone, Debug)]
+pub(crate) struct CounterHit {
+    pub(crate) id: CounterId,
+    pub(crate) hit: Hit<'static>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) bucket: Option<BucketQuota>,
+    pub(crate) is_sliding: bool,
+}
+
 /// An operation on a counter.
 #[derive(Clone, Debug)]
 pub(crate) enum CounterOp {
@@ -35,6 +47,10 @@ pub(crate) enum CounterOp {
     Increment {
         hit: Hit<'static>,
         metadata: Option<String>,
+        bucket: Option<BucketQuota>,
+    },
+    Refund {
+        refund: Refund,
         bucket: Option<BucketQuota>,
     },
     Get {
@@ -66,8 +82,11 @@ pub(crate) struct OwnedMetadata {
 
 impl Request {
     pub(crate) fn counter(counter: &Counter<'_>, operation: CounterOp) -> Self {
-        let (namespace, key) = (counter.namespace().to_owned(), counter.key().to_owned());
-        Self::Counter(CounterId { namespace, key, window: counter.window() }, operation)
+        Self::Counter(CounterId::of(counter), operation)
+    }
+
+    pub(crate) fn counters(hits: &[(Counter<'_>, Hit<'_>)]) -> Self {
+        Self::Counters(hits.iter().map(|(counter, hit)| CounterHit::new(counter, hit)).collect())
     }
 
     pub(crate) fn claim(key: &ClaimKey<'_>, operation: ClaimOp) -> Self {
@@ -75,23 +94,39 @@ impl Request {
         Self::Claim(ClaimId { namespace, kind, key: key.key().to_owned() }, operation)
     }
 
+    /// Returns the namespace of the counter or claim; of several counters, that of the first.
     pub(crate) fn namespace(&self) -> &str {
         match self {
             Self::Counter(id, _) => &id.namespace,
+            Self::Counters(hits) => hits.first().map_or("", |hit| &hit.id.namespace),
             Self::Claim(id, _) => &id.namespace,
         }
     }
 
+    /// Returns the key of the counter or claim; of several counters, that of the first.
     pub(crate) fn key(&self) -> &str {
         match self {
             Self::Counter(id, _) => &id.key,
+            Self::Counters(hits) => hits.first().map_or("", |hit| &hit.id.key),
             Self::Claim(id, _) => &id.key,
+        }
+    }
+
+    /// Returns whether the request is about a counter or claim whose namespace and key fit.
+    pub(crate) fn is_about(&self, fits: impl Fn(&str, &str) -> bool) -> bool {
+        match self {
+            Self::Counters(hits) if !hits.is_empty() => {
+                hits.iter().any(|hit| fits(&hit.id.namespace, &hit.id.key))
+            }
+            _ => fits(self.namespace(), self.key()),
         }
     }
 
     pub(crate) const fn operation(&self) -> Operation {
         match self {
             Self::Counter(_, CounterOp::Increment { .. }) => Operation::Increment,
+            Self::Counters(_) => Operation::IncrementAll,
+            Self::Counter(_, CounterOp::Refund { .. }) => Operation::Refund,
             Self::Counter(_, CounterOp::Get { .. }) => Operation::Get,
             Self::Counter(_, CounterOp::Reset { .. }) => Operation::Reset,
             Self::Claim(_, ClaimOp::Claim { .. }) => Operation::Claim,
@@ -104,13 +139,38 @@ impl Request {
     }
 }
 
+impl CounterId {
+    fn of(counter: &Counter<'_>) -> Self {
+        let (namespace, key) = (counter.namespace().to_owned(), counter.key().to_owned());
+        Self { namespace, key, window: counter.window() }
+    }
+}
+
+impl CounterHit {
+    fn new(counter: &Counter<'_>, hit: &Hit<'_>) -> Self {
+        let (hit, metadata) = owned(hit);
+        // A quota is a property of buckets alone.
+        let bucket = counter.bucket().filter(|_| matches!(counter.window(), Window::Bucket { .. }));
+        Self { id: CounterId::of(counter), hit, metadata, bucket, is_sliding: counter.is_sliding() }
+    }
+
+    /// Returns the hit with its metadata.
+    pub(crate) fn hit(&self) -> Hit<'_> {
+        Hit { metadata: self.metadata.as_deref(), ..self.hit }
+    }
+}
+
 impl CounterOp {
     pub(crate) fn increment(bucket: Option<BucketQuota>, hit: &Hit<'_>) -> Self {
-        let &Hit { cost, floor, ceiling, window_id, metadata } = hit;
-        let metadata = metadata.map(ToOwned::to_owned);
-        let hit = Hit { cost, floor, ceiling, window_id, metadata: None };
+        let (hit, metadata) = owned(hit);
         Self::Increment { hit, metadata, bucket }
     }
+}
+
+/// Returns the hit without its metadata, and the metadata.
+fn owned(hit: &Hit<'_>) -> (Hit<'static>, Option<String>) {
+    let &Hit { cost, floor, ceiling, window_id, metadata } = hit;
+    (Hit { cost, floor, ceiling, window_id, metadata: None }, metadata.map(ToOwned::to_owned))
 }
 
 impl ClaimOp {

@@ -5,8 +5,10 @@ use limited_core::{Acquisition, CounterState, FinishResult, LeaseStatus, Operati
 /// The result of any operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
-    /// Of an increment or a read of a counter.
+    /// Of an increment, a refund or a read of a counter.
     CounterState(CounterState),
+    /// Of several hits at once.
+    CounterStates(Vec<CounterState>),
     Acquisition(Acquisition),
     FinishResult(FinishResult),
     /// Of a renewal or a release.
@@ -20,7 +22,10 @@ impl Response {
     /// Returns whether the operation returns this kind of result.
     pub(crate) const fn fits(&self, operation: Operation) -> bool {
         match operation {
-            Operation::Increment | Operation::Get => matches!(self, Self::CounterState(_)),
+            Operation::Increment | Operation::Refund | Operation::Get => {
+                matches!(self, Self::CounterState(_))
+            }
+            Operation::IncrementAll => matches!(self, Self::CounterStates(_)),
             Operation::Claim => matches!(self, Self::Acquisition(_)),
             Operation::Finish => matches!(self, Self::FinishResult(_)),
             Operation::Renew | Operation::Release => matches!(self, Self::LeaseStatus(_)),
@@ -38,6 +43,10 @@ impl Response {
 impl Response {
     pub(crate) fn into_counter_state(self) -> CounterState {
         if let Self::CounterState(state) = self { state } else { self.does_not_fit() }
+    }
+
+    pub(crate) fn into_counter_states(self) -> Vec<CounterState> {
+        if let Self::CounterStates(states) = self { states } else { self.does_not_fit() }
     }
 
     pub(crate) fn into_acquisition(self) -> Acquisition {

@@ -17,6 +17,10 @@ impl Harness for Mock {
         backend.inject(Fault::repeated_write());
         true
     }
+
+    fn increments_all_at_once(&self) -> bool {
+        true
+    }
 }
 
 mod polled_to_the_end {

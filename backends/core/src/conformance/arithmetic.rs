@@ -16,7 +16,7 @@ const DIGITS_38: u128 = 10_u128.pow(38) - 1;
 
 pub(super) fn hit_is_counted_up_to_exactly_its_ceiling<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: a hit is counted if and only if the value after it is at most its ceiling";
-    for counter in subject.each_kind("ceiling", NOW) {
+    for counter in subject.each_window("ceiling", NOW) {
         let first = counter.first_hit(4, 9, NOW);
         let hit = counter.new_hit(5, 9, NOW);
         let lower = Hit { ceiling: hit.ceiling - 1, ..hit };

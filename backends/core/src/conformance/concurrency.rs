@@ -12,7 +12,7 @@ const ROUNDS: usize = 3;
 
 pub(super) fn parallel_hits_admit_exactly_the_limit<H: Harness>(subject: &Subject<'_, H>) {
     for round in 0..ROUNDS {
-        for counter in subject.each_kind(&format!("round {round}"), NOW) {
+        for counter in subject.each_window(&format!("round {round}"), NOW) {
             let results = in_parallel(THREADS, |_| {
                 let hit = counter.new_hit(3, 100, NOW);
                 (hit, counter.increment(&hit, NOW))
@@ -28,7 +28,7 @@ pub(super) fn parallel_hits_of_mixed_costs_fill_the_limit<H: Harness>(subject: &
     const LIMIT: u128 = 300;
     const COSTS: [u128; 7] = [1, 2, 3, 4, 5, 6, 7];
     for round in 0..ROUNDS {
-        for counter in subject.each_kind(&format!("round {round}"), NOW) {
+        for counter in subject.each_window(&format!("round {round}"), NOW) {
             let results = in_parallel(THREADS, |thread| {
                 [COSTS[thread % 7], COSTS[(thread + 3) % 7]].map(|cost| {
                     let hit = counter.new_hit(cost, LIMIT, NOW);
@@ -97,7 +97,7 @@ pub(super) fn ended_window_is_replaced_in_one_step<H: Harness>(subject: &Subject
 
 pub(super) fn parallel_hits_on_many_keys_are_independent<H: Harness>(subject: &Subject<'_, H>) {
     const KEYS: usize = 8;
-    for window in subject.each_kind("", NOW).map(|counter| counter.window) {
+    for window in subject.each_window("", NOW).into_iter().map(|counter| counter.window) {
         let counter = |thread| subject.counter(window, format!("{window:?} {}", thread % KEYS));
         let results = in_parallel(THREADS, |thread| {
             let hit = counter(thread).new_hit(1, 5, NOW);

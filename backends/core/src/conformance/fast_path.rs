@@ -24,7 +24,8 @@ impl<'h, H: Harness> Subject<'h, H> {
         })
     }
 
-    /// Returns whether `try_increment` handles a hit on a stored counter of any kind.
+    /// Returns whether `try_increment` or `try_increment_all` handles a hit on a stored counter of
+    /// any kind.
     pub(super) fn has_fast_path(&self) -> bool {
         // The earliest time, so that the backend forgets nothing because of it.
         let now = Timestamp::EPOCH;
@@ -35,6 +36,7 @@ impl<'h, H: Harness> Subject<'h, H> {
             // An error here shows in the checks too.
             let _ = counter.increment_by_future(&counter.new_hit(1, 5, now), now);
             counter.increment_by_fast_path(&counter.new_hit(1, 5, now), now).is_some()
+                || self.increment_all_by_fast_path(&[(&counter, counter.new_hit(1, 5, now))], now).is_some()
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::{Window, WindowId, WindowLength};
 
 pub(super) fn get_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`get` reads the value, the start and the metadata, and changes nothing";
-    for counter in subject.each_kind("read", NOW) {
+    for counter in subject.each_window("read", NOW) {
         for _ in 0..3 {
             counter.expect(&counter.get(NOW), &counter.absent(), rule);
         }
@@ -22,7 +22,7 @@ pub(super) fn get_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
 
 pub(super) fn reset_deletes_the_counter<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "`reset` deletes the counter, and an absent counter is no error";
-    for counter in subject.each_kind("deleted", NOW) {
+    for counter in subject.each_window("deleted", NOW) {
         counter.reset(None, NOW);
         counter.first_hit(5, 5, NOW);
         for _ in 0..2 {

@@ -110,6 +110,16 @@ pub trait Harness: Sync {
         None
     }
 
+    /// Returns whether [`increment_all`](Backend::increment_all) is one atomic step for every other
+    /// caller.
+    ///
+    /// Returns `false` (the default) for a backend that counts one hit after the other and refunds,
+    /// as the default of the trait does. The suite then does not test what other callers see in
+    /// between.
+    fn increments_all_at_once(&self) -> bool {
+        false
+    }
+
     /// Returns how far a clock may jump back before the backend may have forgotten state. Default:
     /// [`MAX_CLOCK_SKEW`].
     fn max_clock_skew(&self) -> Duration {
@@ -165,6 +175,10 @@ impl<H: Harness<Backend: Immediate>> Harness for PollOnce<H> {
 
     fn stored_entries(&self, backend: &H::Backend) -> Option<usize> {
         self.0.stored_entries(backend)
+    }
+
+    fn increments_all_at_once(&self) -> bool {
+        self.0.increments_all_at_once()
     }
 
     fn max_clock_skew(&self) -> Duration {

@@ -10,6 +10,16 @@ pub(super) const fn each_kind(now: Timestamp, length: WindowLength) -> [Window; 
     [Window::aligned(now, length), Window::FromFirstHit { length }, Window::Bucket { length }]
 }
 
+/// The log of the last minute.
+pub(super) const LOG: Window = Window::Log { length: WindowLength::MINUTE };
+
+/// Returns the span of the minute that contains `now`.
+pub(super) fn span_of(now: Timestamp) -> Window {
+    let length = WindowLength::MINUTE;
+    let start = Timestamp::from_nanos(now.as_nanos() - now.as_nanos() % length.as_nanos());
+    Window::Span { start, end: start.saturating_add(length.as_duration()) }
+}
+
 /// The quota of the buckets that most checks use. Its capacity is so large that no value of these
 /// checks is that of a wrong clock.
 pub(super) const BUCKET: BucketQuota = BucketQuota::new(BUCKET_LIMIT, u64::MAX);

@@ -157,6 +157,78 @@ macro_rules! __conformance_checks {
             parallel_sliding_hits_admit_exactly_the_remainder in sliding:
                 "One atomic step: of parallel sliding hits, exactly as many are counted as fit.";
 
+            hits_that_all_fit_are_all_counted in several:
+                "Rule 12: if every hit of a set fits, all are counted, on every kind of window.";
+            hit_that_does_not_fit_leaves_all_uncounted in several:
+                "Rule 12: if a hit does not fit, none is counted, and `counted` reports which ones fit.";
+            several_windows_of_one_key_are_counted_at_once in several:
+                "Rule 12: the windows of one key count each hit, or none does.";
+            sliding_hit_among_several_is_limited_by_the_weighted_previous_window in several:
+                "Rule 12: a sliding hit is limited in the same way among several hits.";
+            hit_of_cost_zero_is_a_condition in several:
+                "Rule 12: a hit of cost 0 and floor 0 is a condition, such as that a key is not blocked.";
+            invalid_sets_of_hits_count_nothing in several:
+                "Rule 12: two hits on one counter, or more than 100, are `Invalid`. No hit is no error.";
+            random_sets_of_hits_match_a_model in several:
+                "Rule 12: a set of hits has the result of a model that counts all or none.";
+            try_increment_all_agrees_with_increment_all in several:
+                "`try_increment_all` returns the result of `increment_all`, or it counts nothing and returns `None`.";
+            parallel_overlapping_sets_are_counted_all_or_none in several_in_parallel:
+                "Rule 12: parallel sets that overlap, in any order, end, and each is counted as a whole or not at all.";
+            parallel_sets_admit_exactly_the_limit in several_in_parallel:
+                "Rule 12: one atomic step: of 64 parallel sets, exactly as many are counted as fit.";
+            several_hits_with_a_lost_response_count_once in several_in_parallel:
+                "Rule 12: several hits with a lost response count once, all or none.";
+            parallel_sets_with_lost_responses_count_once in several_in_parallel:
+                "Rule 12: parallel sets with lost responses are counted once each.";
+
+            refund_returns_its_cost in refunds:
+                "Rule 13: a refund lowers the value by its cost, and as much fits again.";
+            refund_reaches_the_window_that_was_charged in refunds:
+                "Rule 13: also after the next window has started.";
+            refund_never_falls_below_zero in refunds:
+                "Rule 13: a refund of more than the value leaves zero.";
+            refund_needs_the_id_of_its_window in refunds:
+                "Rule 13: a window from the first hit gets a refund only with its own id.";
+            absent_or_ended_counter_gets_no_refund in refunds:
+                "Rule 13: a counter that is absent, has ended or was written by a wrong clock gets nothing.";
+            refund_of_a_bucket_is_less_what_has_flowed_in in refunds:
+                "Rule 13: time pays a charge back too, so a bucket gets at most the rest.";
+            refund_keeps_the_quota_of_a_bucket in refunds:
+                "Rule 13: a refund by a smaller quota does not free the bucket of a larger one.";
+            refund_with_another_value_returns_nothing in refunds:
+                "Rule 13: if a refund requires a value, a counter with another one gets nothing.";
+            random_refunds_of_a_bucket_match_a_model in refunds:
+                "Rule 13: hits and refunds of a bucket have the value of a model.";
+            refund_with_a_lost_response_is_returned_once in refunds:
+                "Rule 13: a refund with a lost response is returned once.";
+            parallel_hits_and_refunds_add_up in refunds:
+                "Rule 13: a refund is one atomic step.";
+            refund_reaches_the_logged_hit in logs:
+                "Rule 13: a log gets a refund at the time of the charge.";
+
+            log_admits_the_limit_in_any_stretch_of_one_length in logs:
+                "Rule 14: a hit counts for one length from its time, to the nanosecond.";
+            log_returns_its_hits in logs:
+                "Rule 14: a read, and a hit that does not fit, return the time and cost of each hit.";
+            hit_of_cost_zero_leaves_a_log_as_it_is in logs:
+                "Rule 14: a hit of cost 0 is compared with its ceiling, and not logged.";
+            clock_jump_back_within_the_skew_finds_the_hits_of_a_log in logs:
+                "Rule 14: a log keeps its hits for the maximum skew, and admits no extra hits.";
+            hits_of_a_wrong_clock_leave_a_log in logs:
+                "Rule 14: a hit that is further ahead than the skew does not count.";
+            random_hits_on_a_log_match_a_plain_list in logs:
+                "Rule 14: a log counts the hits of the last length, also if time jumps back within the skew.";
+            full_log_forgets_no_cost in logs:
+                "Rule 14: a log of more times than it can hold counts hits for longer, and never shorter.";
+
+            span_counts_from_its_start_to_its_end in spans:
+                "Rule 15: a span is one window from its start to its end.";
+            start_and_end_identify_a_span in spans:
+                "Rule 15: spans with another start or end are other counters, and so is an aligned window.";
+            span_is_retained_for_the_skew_after_its_end_and_then_refuses in spans:
+                "Rule 15: a hit on a span that is past that is refused.";
+
             claims_are_supported_completely_or_not_at_all in claims:
                 "A backend has all operations of claims, or each of them returns `Unsupported`.";
         }

@@ -11,7 +11,7 @@ use super::times::{MINUTE, NOW};
 use crate::{BackendError, CounterState, Result, Timestamp, Window, WindowLength};
 
 pub(super) fn hit_with_a_lost_response_counts_once<H: Harness>(subject: &Subject<'_, H>) {
-    for counter in subject.each_kind("lost", NOW) {
+    for counter in subject.each_window("lost", NOW) {
         let mut state = counter.absent();
         for _ in 0..5 {
             let hit = counter.new_hit(2, 100, NOW);
@@ -30,14 +30,14 @@ pub(super) fn hit_with_a_lost_response_counts_once<H: Harness>(subject: &Subject
 }
 
 pub(super) fn filling_hit_with_a_lost_response_is_not_refused<H: Harness>(subject: &Subject<'_, H>) {
-    for counter in subject.each_kind("filled by one hit", NOW) {
+    for counter in subject.each_window("filled by one hit", NOW) {
         let hit = counter.new_hit(5, 5, NOW);
         let expected = counter.after_first(&hit, NOW);
         let Some(result) = with_lost_response(subject, || counter.try_increment(&hit, NOW)) else { return };
         counted_once(&counter, result, &expected, &counter.absent(), NOW);
     }
     // The repetition of the hit that filled the counter does not fit any more.
-    for counter in subject.each_kind("filled by two hits", NOW) {
+    for counter in subject.each_window("filled by two hits", NOW) {
         let before = counter.uncounted(&counter.first_hit(3, 5, NOW), 0);
         let hit = counter.new_hit(2, 5, NOW);
         let expected = counter.counted(&before, 2);
@@ -72,7 +72,7 @@ pub(super) fn sliding_hit_with_a_lost_response_counts_once<H: Harness>(subject: 
 }
 
 pub(super) fn reset_with_a_lost_response_is_applied_once<H: Harness>(subject: &Subject<'_, H>) {
-    for counter in subject.each_kind("reset", NOW) {
+    for counter in subject.each_window("reset", NOW) {
         for has_id in [false, true] {
             let first = counter.first_hit(3, 5, NOW);
             let window_id = first.meta.as_ref().map(|meta| meta.id).filter(|_| has_id);
@@ -99,7 +99,7 @@ pub(super) fn reset_with_a_lost_response_is_applied_once<H: Harness>(subject: &S
 }
 
 pub(super) fn parallel_hits_with_lost_responses_count_once<H: Harness>(subject: &Subject<'_, H>) {
-    for counter in subject.each_kind("load", NOW) {
+    for counter in subject.each_window("load", NOW) {
         let results = in_parallel(8, |_| {
             [(); 8].map(|()| {
                 let hit = counter.new_hit(1, 40, NOW);
@@ -168,7 +168,7 @@ fn counted_once<H: Harness>(
 }
 
 #[track_caller]
-fn assert_unknown<H: Harness>(counter: &CounterProbe<'_, H>, error: &BackendError) {
+pub(super) fn assert_unknown<H: Harness>(counter: &CounterProbe<'_, H>, error: &BackendError) {
     assert!(
         matches!(error, BackendError::TimedOut(_) | BackendError::Unavailable(_)),
         "rule 6: after a lost response the outcome is unknown, which is `TimedOut` or `Unavailable`\n  \

@@ -10,11 +10,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Harness;
-use super::kinds::{BUCKET, KINDS, each_kind};
+use super::kinds::{BUCKET, KINDS, LOG, each_kind, span_of};
+use super::skip::Skip;
 use super::subject::Subject;
 use crate::{
-    Backend, BucketQuota, Counter, CounterState, Hit, Key, Operation, Result, Timestamp, Window, WindowId,
-    WindowLength, WindowMeta,
+    Backend, BucketQuota, Counter, CounterState, Hit, Key, Operation, Refund, Result, Timestamp, Window,
+    WindowId, WindowLength, WindowMeta,
 };
 
 impl<H: Harness> Subject<'_, H> {
@@ -47,6 +48,20 @@ impl<H: Harness> Subject<'_, H> {
     }
 }
 
+impl<H: Harness> Subject<'_, H> {
+    /// Returns a counter for each kind of window that the backend offers, also a span and a log.
+    pub(super) fn each_window(&self, key: &str, now: Timestamp) -> Vec<CounterProbe<'_, H>> {
+        let mut counters = Vec::from(self.each_kind(key, now));
+        if self.offers(Skip::Spans) {
+            counters.push(self.counter(span_of(now), format!("{key}, span")));
+        }
+        if self.offers(Skip::Logs) {
+            counters.push(self.counter(LOG, format!("{key}, log")));
+        }
+        counters
+    }
+}
+
 /// One counter of the backend under test.
 pub(super) struct CounterProbe<'s, H: Harness> {
     pub(super) subject: &'s Subject<'s, H>,
@@ -55,7 +70,7 @@ pub(super) struct CounterProbe<'s, H: Harness> {
     pub(super) window: Window,
     /// The quota of the next operations, if the window is a bucket.
     pub(super) bucket: BucketQuota,
-    is_sliding: bool,
+    pub(super) is_sliding: bool,
 }
 
 impl<'s, H: Harness> CounterProbe<'s, H> {
@@ -130,6 +145,20 @@ impl<H: Harness> CounterProbe<'_, H> {
         self.expect_ok(Operation::Reset, self.try_reset(window_id, now));
     }
 
+    #[track_caller]
+    pub(super) fn refund(&self, refund: &Refund, now: Timestamp) -> CounterState {
+        self.expect_ok(Operation::Refund, self.try_refund(refund, now))
+    }
+
+    /// Creates a refund of `cost` tokens that were charged at `charged_at`.
+    pub(super) const fn new_refund(&self, cost: u128, charged_at: Timestamp) -> Refund {
+        Refund::new(cost.saturating_mul(self.unit()), charged_at)
+    }
+
+    pub(super) fn try_refund(&self, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        self.with_counter(|counter| self.subject.block_on(self.subject.backend.refund(counter, refund, now)))
+    }
+
     /// Counts a hit. Uses the fast path first if the subject does.
     pub(super) fn try_increment(&self, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         let fast = self.subject.uses_fast_path.then(|| self.increment_by_fast_path(hit, now)).flatten();
@@ -164,14 +193,24 @@ impl<H: Harness> CounterProbe<'_, H> {
     }
 
     fn with_counter<R>(&self, operation: impl FnOnce(&Counter<'_>) -> R) -> R {
-        let key = Key::from(&self.key);
+        let key = self.new_key();
+        operation(&self.counter(&key))
+    }
+
+    /// Returns the key, which the [counter](Self::counter) borrows.
+    pub(super) fn new_key(&self) -> Key<'_> {
+        Key::from(&self.key)
+    }
+
+    /// Returns the counter that the operations of this probe are on.
+    pub(super) fn counter<'a>(&'a self, key: &'a Key<'a>) -> Counter<'a> {
         let counter =
-            Counter::new(&self.namespace, &key, self.window).expect("the suite uses valid keys only");
+            Counter::new(&self.namespace, key, self.window).expect("the suite uses valid keys only");
         let counter = match self.window {
             Window::Bucket { .. } => counter.with_bucket(self.bucket),
             _ => counter,
         };
-        operation(&if self.is_sliding { counter.sliding() } else { counter })
+        if self.is_sliding { counter.sliding() } else { counter }
     }
 
     #[track_caller]
@@ -214,6 +253,9 @@ impl<H: Harness> CounterProbe<'_, H> {
         match hit.apply(state.value) {
             None => self.uncounted(state, 0),
             Some(_) if state.value == 0 => self.after_first(hit, now),
+            Some(value) if matches!(self.window, Window::Log { .. }) => {
+                CounterState { counted: true, value, start: state.start.max(Some(now)), ..self.absent() }
+            }
             Some(value) => CounterState { counted: true, value, ..state.clone() },
         }
     }
@@ -227,6 +269,7 @@ impl<H: Harness> CounterProbe<'_, H> {
                 id: hit.window_id,
                 metadata: hit.metadata.map(Into::into),
             })),
+            Window::Log { .. } if hit.cost > 0 => state.with_start(now),
             _ => state,
         }
     }
@@ -241,9 +284,13 @@ impl<H: Harness> CounterProbe<'_, H> {
         CounterState { counted: false, ..self.counted(state, tokens) }
     }
 
-    /// Fails the check with `rule` unless the result is the expected one.
+    /// Fails the check with `rule` unless the result is the expected one. The hits of a log are
+    /// compared only if they are expected.
     #[track_caller]
     pub(super) fn expect(&self, seen: &CounterState, expected: &CounterState, rule: &str) {
+        let is_log = matches!(self.window, Window::Log { .. });
+        let log = if is_log && expected.log.is_none() { None } else { seen.log.clone() };
+        let seen = &CounterState { log, ..seen.clone() };
         assert!(seen == expected, "{rule}\n  expected {expected:?}\n  but saw  {seen:?}\n  of {self}");
     }
 }

@@ -9,7 +9,7 @@ use crate::{CounterState, Hit, Window, WindowId, WindowLength, WindowMeta};
 
 pub(super) fn refused_hit_changes_nothing<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 5: a refused hit changes nothing";
-    for counter in subject.each_kind("present", NOW) {
+    for counter in subject.each_window("present", NOW) {
         let first = counter.first_hit(3, 5, NOW);
         let unchanged = counter.uncounted(&first, 0);
         // More than the remainder, more than the whole limit, and much more than that.
@@ -30,7 +30,7 @@ pub(super) fn refused_hit_changes_nothing<H: Harness>(subject: &Subject<'_, H>) 
 
 pub(super) fn refused_hit_creates_no_counter<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 5: a refused hit on an absent counter creates no counter, and starts no window";
-    for counter in subject.each_kind("absent", NOW) {
+    for counter in subject.each_window("absent", NOW) {
         for cost in [6, 1_000] {
             counter.expect(&counter.hit(cost, 5, NOW), &counter.absent(), rule);
             counter.expect(&counter.get(NOW), &counter.absent(), rule);
@@ -41,7 +41,7 @@ pub(super) fn refused_hit_creates_no_counter<H: Harness>(subject: &Subject<'_, H
 
 pub(super) fn refusal_returns_the_state<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 5: a refused hit returns the value, the start and the metadata";
-    for counter in subject.each_kind("state", NOW) {
+    for counter in subject.each_window("state", NOW) {
         let first = counter.first_hit(3, 5, NOW);
         counter.expect(&counter.hit(3, 5, NOW), &counter.uncounted(&first, 0), rule);
         counter.expect(&counter.hit(6, 5, NOW), &counter.uncounted(&first, 0), rule);

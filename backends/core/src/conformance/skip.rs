@@ -26,11 +26,34 @@ pub enum Skip {
     /// The backend has no fast path, [`try_increment`](crate::Backend::try_increment). The checks
     /// of counters run once, through `increment`, and not a second time.
     FastPath,
+    /// The backend has no [`refund`](crate::Backend::refund). The checks of refunds test nothing.
+    Refunds,
+    /// The backend counts no several hits [all or none](crate::Backend::increment_all), since the
+    /// default needs `refund`. The checks of several hits test nothing.
+    SeveralHits,
+    /// The harness does not report that several hits are
+    /// [one atomic step](Harness::increments_all_at_once). What other callers may see in between is
+    /// not tested.
+    AllAtOnce,
+    /// The backend has no [logs](Window::Log). Their checks test nothing.
+    Logs,
+    /// The backend has no [spans](Window::Span). Their checks test nothing.
+    Spans,
 }
 
 impl Skip {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Claims, Self::LostResponses, Self::ClockSkew, Self::Removal, Self::FastPath];
+    pub(super) const ALL: [Self; 10] = [
+        Self::Claims,
+        Self::LostResponses,
+        Self::ClockSkew,
+        Self::Removal,
+        Self::FastPath,
+        Self::Refunds,
+        Self::SeveralHits,
+        Self::AllAtOnce,
+        Self::Logs,
+        Self::Spans,
+    ];
 }
 
 impl fmt::Display for Skip {
@@ -41,6 +64,11 @@ impl fmt::Display for Skip {
             Self::ClockSkew => "the maximum clock skew is zero (`Harness::max_clock_skew`)",
             Self::Removal => "the harness does not report the stored entries (`Harness::stored_entries`)",
             Self::FastPath => "the backend has no fast path (`Backend::try_increment`)",
+            Self::Refunds => "the backend cannot refund (`Backend::refund`)",
+            Self::SeveralHits => "the backend cannot count several hits (`Backend::increment_all`)",
+            Self::AllAtOnce => "several hits are not one atomic step (`Harness::increments_all_at_once`)",
+            Self::Logs => "the backend has no logs (`Window::Log`)",
+            Self::Spans => "the backend has no spans (`Window::Span`)",
         })
     }
 }
@@ -65,6 +93,8 @@ pub fn skips<H: Harness>(harness: &H) -> BTreeSet<Skip> {
         Skip::ClockSkew => harness.max_clock_skew().is_zero(),
         Skip::Removal => harness.stored_entries(&subject.backend).is_none(),
         Skip::FastPath => !subject.has_fast_path(),
+        Skip::AllAtOnce => subject.offers(Skip::SeveralHits) && !harness.increments_all_at_once(),
+        Skip::Refunds | Skip::SeveralHits | Skip::Logs | Skip::Spans => !subject.offers(*skip),
     };
     Skip::ALL.into_iter().filter(is_skipped).collect()
 }

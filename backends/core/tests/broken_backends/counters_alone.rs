@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use limited_core::{
-    Backend, BackendError, ClaimKey, Counter, CounterState, Hit, Immediate, Record, Result, Timestamp,
-    WindowId, async_trait,
+    Backend, BackendError, ClaimKey, Counter, CounterState, Hit, Immediate, Record, Refund, Result,
+    Timestamp, WindowId, async_trait,
 };
 
 use crate::reference::Reference;
@@ -51,6 +51,11 @@ impl Backend for PendingOnce {
     async fn reset(&self, counter: &Counter<'_>, window: Option<WindowId>, now: Timestamp) -> Result<()> {
         pending_once().await;
         self.0.reset(counter, window, now).await
+    }
+
+    async fn refund(&self, _: &Counter<'_>, _: &Refund, _: Timestamp) -> Result<CounterState> {
+        pending_once().await;
+        Err(BackendError::unsupported("refund"))
     }
 
     async fn find(&self, _: &ClaimKey<'_>, _: Timestamp) -> Result<Option<Record>> {

@@ -56,6 +56,8 @@ impl Defect {
                 | Self::FastPathIgnoresTheCeiling
                 | Self::FastPathIgnoresSliding
                 | Self::FastPathOmitsTheMeta
+                | Self::FastPathOfAllCountsAndReturnsNone
+                | Self::FastPathOfAllReplacesTheStates
         )
     }
 }
@@ -270,7 +272,10 @@ defects! {
         hit_with_a_lost_response_counts_once
         filling_hit_with_a_lost_response_is_not_refused
         sliding_hit_with_a_lost_response_counts_once
-        parallel_hits_with_lost_responses_count_once;
+        parallel_hits_with_lost_responses_count_once
+        several_hits_with_a_lost_response_count_once
+        parallel_sets_with_lost_responses_count_once
+        refund_with_a_lost_response_is_returned_once;
     /// A lost response is an error that no caller can act on.
     ReportsALostResponseAsOther, reports_a_lost_response_as_other:
         hit_with_a_lost_response_counts_once
@@ -379,6 +384,174 @@ defects! {
         try_increment_agrees_with_increment
         refusal_returns_the_state
         only_the_first_hit_sets_start_id_and_metadata;
+
+    /// Of several hits, those that fit are counted, whether or not the others fit.
+    CountsTheHitsThatFit, counts_the_hits_that_fit:
+        hit_that_does_not_fit_leaves_all_uncounted
+        several_windows_of_one_key_are_counted_at_once
+        sliding_hit_among_several_is_limited_by_the_weighted_previous_window
+        random_sets_of_hits_match_a_model
+        parallel_overlapping_sets_are_counted_all_or_none;
+    /// The hits before the first one that does not fit stay counted, like in a union of limiters
+    /// that consumes the points of the first.
+    BurnsThePointsOfTheFirst, burns_the_points_of_the_first:
+        hit_that_does_not_fit_leaves_all_uncounted
+        several_windows_of_one_key_are_counted_at_once
+        hit_of_cost_zero_is_a_condition
+        parallel_overlapping_sets_are_counted_all_or_none;
+    /// If a hit does not fit, `counted` is `false` for all.
+    ReportsNoHitAsFitting, reports_no_hit_as_fitting:
+        hit_that_does_not_fit_leaves_all_uncounted
+        random_sets_of_hits_match_a_model;
+    /// Which hit did not fit is reported wrongly.
+    ReportsEveryHitAsFitting, reports_every_hit_as_fitting:
+        hit_that_does_not_fit_leaves_all_uncounted
+        random_sets_of_hits_match_a_model;
+    /// The hits after the first one that does not fit are not looked at, like the cancellation
+    /// reasons after the first.
+    StopsAtTheFirstRefusal, stops_at_the_first_refusal:
+        hit_that_does_not_fit_leaves_all_uncounted
+        random_sets_of_hits_match_a_model;
+    /// If a hit does not fit, the others return the value that they would have left.
+    ReturnsValuesThatWereNotCounted, returns_values_that_were_not_counted:
+        hit_that_does_not_fit_leaves_all_uncounted
+        several_windows_of_one_key_are_counted_at_once;
+    /// Of the windows of one key, only the first is counted.
+    CountsOneWindowOfEachKey, counts_one_window_of_each_key:
+        hits_that_all_fit_are_all_counted
+        several_windows_of_one_key_are_counted_at_once;
+    /// A sliding hit among several is counted as a fixed one.
+    SeveralHitsIgnoreSliding, several_hits_ignore_sliding:
+        sliding_hit_among_several_is_limited_by_the_weighted_previous_window;
+    /// A hit of cost 0 counts as 1.
+    CountsConditions, counts_conditions:
+        hit_of_cost_zero_is_a_condition;
+    /// A hit of cost 0 always fits.
+    IgnoresConditions, ignores_conditions:
+        hit_of_cost_zero_is_a_condition
+        random_sets_of_hits_match_a_model;
+    /// Two hits on one counter are both compared with the value before them.
+    AcceptsTwoHitsOnOneCounter, accepts_two_hits_on_one_counter:
+        invalid_sets_of_hits_count_nothing;
+    /// There is no maximum number of hits.
+    AcceptsAnyNumberOfHits, accepts_any_number_of_hits:
+        invalid_sets_of_hits_count_nothing;
+    /// No hit is an error.
+    NeedsAHit, needs_a_hit:
+        invalid_sets_of_hits_count_nothing;
+    /// An invalid hit is found after those before it were counted.
+    CountsBeforeItChecks, counts_before_it_checks:
+        invalid_sets_of_hits_count_nothing;
+    /// All hits are checked in one step, and counted in the next.
+    ChecksAllThenCounts, checks_all_then_counts:
+        parallel_overlapping_sets_are_counted_all_or_none
+        parallel_sets_admit_exactly_the_limit;
+    /// Each hit is a step of its own, and is taken back later.
+    CountsEachHitInAStepOfItsOwn, counts_each_hit_in_a_step_of_its_own:
+        parallel_sets_admit_exactly_the_limit;
+    /// The fast path counts several hits and returns `None`.
+    FastPathOfAllCountsAndReturnsNone, fast_path_of_all_counts_and_returns_none:
+        try_increment_all_agrees_with_increment_all
+        hits_that_all_fit_are_all_counted;
+    /// The fast path deletes the states that the list already had.
+    FastPathOfAllReplacesTheStates, fast_path_of_all_replaces_the_states:
+        try_increment_all_agrees_with_increment_all;
+
+    /// A refund goes to the window of `now`.
+    RefundsTheWindowOfNow, refunds_the_window_of_now:
+        refund_reaches_the_window_that_was_charged
+        absent_or_ended_counter_gets_no_refund;
+    /// A refund of more than the value wraps.
+    RefundsBelowZero, refunds_below_zero:
+        refund_never_falls_below_zero;
+    /// A refund of more than the value is not returned at all.
+    RefundsOnlyWhatIsThere, refunds_only_what_is_there:
+        refund_never_falls_below_zero;
+    /// A refund returns 1, whatever it costs.
+    RefundsOne, refunds_one:
+        refund_returns_its_cost
+        refund_reaches_the_window_that_was_charged;
+    /// A refund to an ended window goes to the next one.
+    RefundsAnyWindowId, refunds_any_window_id:
+        refund_needs_the_id_of_its_window;
+    /// A refund to an ended window is reported as returned.
+    RefundsEndedWindows, refunds_ended_windows:
+        absent_or_ended_counter_gets_no_refund;
+    /// A refund creates the counter.
+    RefundsAbsentCounters, refunds_absent_counters:
+        absent_or_ended_counter_gets_no_refund;
+    /// A bucket gets all of a charge that time has already paid back, so a burst is exceeded.
+    RefundsAllToABucket, refunds_all_to_a_bucket:
+        refund_of_a_bucket_is_less_what_has_flowed_in
+        random_refunds_of_a_bucket_match_a_model;
+    /// A refund stores its own quota, by which the value is that of a wrong clock.
+    RefundsReplaceTheQuota, refunds_replace_the_quota:
+        refund_keeps_the_quota_of_a_bucket;
+    /// A refund of another limit is subtracted in the unit of that limit.
+    RefundsInTheWrongUnit, refunds_in_the_wrong_unit:
+        refund_keeps_the_quota_of_a_bucket;
+    /// A refund does not look at the value that it requires.
+    IgnoresTheRequiredValue, ignores_the_required_value:
+        refund_with_another_value_returns_nothing;
+    /// A refund is a read and a write.
+    RefundsInTwoSteps, refunds_in_two_steps:
+        parallel_hits_and_refunds_add_up;
+    /// A refund to a log takes the newest hit.
+    RefundsTheNewestHitOfALog, refunds_the_newest_hit_of_a_log:
+        refund_reaches_the_logged_hit
+        random_hits_on_a_log_match_a_plain_list;
+
+    /// A logged hit counts 1 ns too long.
+    LogsEndANanosecondLate, logs_end_a_nanosecond_late:
+        log_admits_the_limit_in_any_stretch_of_one_length;
+    /// A logged hit counts 1 ns too short.
+    LogsEndANanosecondEarly, logs_end_a_nanosecond_early:
+        log_admits_the_limit_in_any_stretch_of_one_length;
+    /// A log counts entries instead of costs.
+    LogsIgnoreTheCost, logs_ignore_the_cost:
+        log_admits_the_limit_in_any_stretch_of_one_length
+        log_returns_its_hits
+        random_hits_on_a_log_match_a_plain_list
+        full_log_forgets_no_cost;
+    /// A hit that does not fit is logged.
+    LogsCountRefusedHits, logs_count_refused_hits:
+        log_admits_the_limit_in_any_stretch_of_one_length
+        refused_hit_changes_nothing;
+    /// A refusal does not return the log.
+    RefusesWithoutTheLog, refuses_without_the_log:
+        log_returns_its_hits;
+    /// The time of the newest hit is missing.
+    OmitsTheNewestHitOfALog, omits_the_newest_hit_of_a_log:
+        log_returns_its_hits;
+    /// A hit of cost 0 is logged as 1.
+    LogsCountHitsOfCostZero, logs_count_hits_of_cost_zero:
+        hit_of_cost_zero_leaves_a_log_as_it_is;
+    /// A hit is deleted one length after it, for every clock.
+    LogsForgetTheSkew, logs_forget_the_skew:
+        clock_jump_back_within_the_skew_finds_the_hits_of_a_log
+        random_hits_on_a_log_match_a_plain_list;
+    /// A hit that is ahead of the clock does not count.
+    LogsIgnoreHitsAhead, logs_ignore_hits_ahead:
+        clock_jump_back_within_the_skew_finds_the_hits_of_a_log
+        random_hits_on_a_log_match_a_plain_list;
+    /// A hit of a wrong clock stays until its end.
+    LogsKeepHitsOfAWrongClock, logs_keep_hits_of_a_wrong_clock:
+        hits_of_a_wrong_clock_leave_a_log;
+
+    /// Only the start identifies a span.
+    SpansIgnoreTheirEnd, spans_ignore_their_end:
+        start_and_end_identify_a_span;
+    /// A span is the aligned window of the same length.
+    TreatsSpansAsAligned, treats_spans_as_aligned:
+        start_and_end_identify_a_span;
+    /// A hit on a span counts however long ago it ended.
+    KeepsSpansForEver, keeps_spans_for_ever:
+        span_is_retained_for_the_skew_after_its_end_and_then_refuses
+        absent_or_ended_counter_gets_no_refund;
+    /// A span is gone at its end, also for a clock that is behind.
+    ForgetsSpansAtTheirEnd, forgets_spans_at_their_end:
+        span_counts_from_its_start_to_its_end
+        span_is_retained_for_the_skew_after_its_end_and_then_refuses;
 
     /// All operations of claims are supported but one.
     LacksForget, lacks_forget:

@@ -63,7 +63,9 @@ fn report_says_what_was_skipped_and_why() {
     ] {
         assert!(text.contains(&line), "{line:?} is missing in {text}");
     }
-    let expected = [Skip::Claims, Skip::LostResponses, Skip::Removal, Skip::FastPath].into();
+    let expected =
+        [Skip::Claims, Skip::LostResponses, Skip::Removal, Skip::FastPath, Skip::Refunds, Skip::SeveralHits]
+            .into();
     assert_eq!(skips(&CountersAlone::default), expected);
 }
 

@@ -3,7 +3,10 @@
 mod acquire;
 mod counters;
 mod finish;
+mod logs;
 mod operations;
+mod refunds;
+mod several;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use limited_core::bucket::{LiveBucket, StoredBucket, convert};
 use limited_core::conformance::Harness;
 use limited_core::{
-    BucketQuota, Counter, CounterState, MAX_CLOCK_SKEW, Timestamp, Window, WindowLength, WindowMeta,
+    BucketQuota, Counter, CounterState, HitLog, MAX_CLOCK_SKEW, Timestamp, Window, WindowLength, WindowMeta,
     bucket_full_at, has_ended, has_passed, is_ahead, retained_until,
 };
 
@@ -56,6 +59,8 @@ struct State {
     meta: Option<Arc<WindowMeta>>,
     /// The quota of the hit that wrote a bucket.
     bucket: Option<BucketQuota>,
+    /// The hits of a log.
+    log: HitLog,
     clock_lead: Duration,
 }
 
@@ -89,6 +94,10 @@ impl Harness for ReferenceHarness {
 
     fn lose_next_response(&self, backend: &Reference) -> bool {
         backend.loses_next_response.store(true, Ordering::Relaxed);
+        true
+    }
+
+    fn increments_all_at_once(&self) -> bool {
         true
     }
 
@@ -133,6 +142,8 @@ impl Reference {
             Window::Aligned { start, .. } => (0, Some(start)),
             Window::FromFirstHit { .. } => (1, None),
             Window::Bucket { .. } => (2, None),
+            Window::Log { .. } => (3, None),
+            Window::Span { start, .. } => (4, Some(start)),
         };
         let length = counter.window().length().as_nanos();
         let id = Id { namespace, key, kind, start, length, limit: 0 };
@@ -140,8 +151,10 @@ impl Reference {
             Some(MergesWindowKinds) => Id { kind: 0, start: None, ..id },
             Some(MergesWindowLengths) => Id { length: 0, ..id },
             Some(SeparatesLimits) => Id { limit: counter.bucket().map_or(0, |quota| quota.limit), ..id },
-            Some(SeparatesComposedKeys) if counter.dimensions().is_some() => Id { kind: id.kind + 3, ..id },
+            Some(SeparatesComposedKeys) if counter.dimensions().is_some() => Id { kind: id.kind + 5, ..id },
             Some(KeepsOneWindowPerKey) => Id { start: None, ..id },
+            Some(SpansIgnoreTheirEnd) if kind == 4 => Id { length: 0, ..id },
+            Some(TreatsSpansAsAligned) if kind == 4 => Id { kind: 0, ..id },
             _ => id,
         }
     }
@@ -159,7 +172,10 @@ impl Reference {
             return self.live_bucket(state, quota, length, now);
         }
         let absent = || State {
-            start: if let Window::Aligned { start, .. } = window { Some(start) } else { None },
+            start: match window {
+                Window::Aligned { start, .. } | Window::Span { start, .. } => Some(start),
+                _ => None,
+            },
             ..State::default()
         };
         state.filter(|state| !self.has_expired(state, window, now)).cloned().unwrap_or_else(absent)
@@ -222,7 +238,8 @@ impl Reference {
                 let other = known.is_some_and(|known| known != start);
                 other || has_passed(retained_until(start, length, MAX_CLOCK_SKEW), now)
             }
-            (Window::FromFirstHit { .. } | Window::Bucket { .. }, _) => false,
+            (Window::Span { .. }, _) => self.has_span_passed(window, now),
+            (Window::FromFirstHit { .. } | Window::Bucket { .. } | Window::Log { .. }, _) => false,
         }
     }
 
@@ -275,6 +292,15 @@ impl Reference {
         let from = match (id.kind, id.start) {
             (0 | 1, Some(start)) => retained_until(start, length_of(id), MAX_CLOCK_SKEW),
             (2, None) => full_at(state).saturating_add(MAX_CLOCK_SKEW),
+            (3, None) => match state.log.newest() {
+                Some(newest) => {
+                    newest.saturating_add(Duration::from_nanos(id.length)).saturating_add(MAX_CLOCK_SKEW)
+                }
+                None => Timestamp::EPOCH,
+            },
+            (4, Some(start)) => {
+                start.saturating_add(Duration::from_nanos(id.length)).saturating_add(MAX_CLOCK_SKEW)
+            }
             _ => return false,
         };
         self.forgets && has_passed(from, Timestamp::from_nanos(self.latest.load(Ordering::Relaxed)))

@@ -1,5 +1,5 @@
-//! Entries that do not fit into a slot: windows from the first hit, counts above 2^32, and window
-//! kinds that are not interned.
+//! Entries that do not fit into a slot: windows from the first hit, logs, spans, counts above 2^32,
+//! and window kinds that are not interned.
 
 use limited_core::Window;
 
@@ -9,7 +9,7 @@ use crate::fingerprint::Fingerprint;
 #[derive(Debug)]
 pub(crate) struct OverflowEntry {
     pub(crate) fingerprint: Fingerprint,
-    /// A window of the counter. Its start does not matter.
+    /// A window of the counter. The start of an aligned window does not matter.
     pub(crate) kind: Window,
     pub(crate) state: StoredState,
 }

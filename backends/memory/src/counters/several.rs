@@ -24,8 +24,8 @@ enum Decision {
 
 impl LockedShards<'_> {
     /// Returns the shard of a counter of this step.
-    fn shard(&mut self, fingerprint: Fingerprint) -> &mut Shard {
-        let at = self.0.binary_search_by_key(&fingerprint.shard(), |(shard, _)| *shard);
+    fn shard(&mut self, shard: usize) -> &mut Shard {
+        let at = self.0.binary_search_by_key(&shard, |(other, _)| *other);
         match at {
             Ok(at) => &mut self.0[at].1,
             Err(_) => unreachable!("every shard of the step was locked"),
@@ -115,7 +115,7 @@ impl Counters {
 
     /// Locks the shards of all counters, in ascending order and each once.
     fn lock_all(&self, step: &[(&Lookup, &Hit<'_>)]) -> LockedShards<'_> {
-        let mut shards: Vec<_> = step.iter().map(|(lookup, _)| lookup.fingerprint.shard()).collect();
+        let mut shards: Vec<_> = step.iter().map(|(lookup, _)| lookup.shard).collect();
         shards.sort_unstable();
         shards.dedup();
         LockedShards(shards.into_iter().map(|shard| (shard, self.shard(shard))).collect())
@@ -130,11 +130,12 @@ impl Counters {
     ) -> Decision {
         let (mut fit, mut new_counters) = (true, 0);
         for (lookup, hit) in step {
-            match shards.shard(lookup.fingerprint).fits(lookup, hit, &self.kinds) {
+            match shards.shard(lookup.shard).fits(lookup, hit, &self.kinds) {
                 Some(fits) => fit &= fits,
                 None => {
-                    fit &= new_counter(lookup, hit).1.is_some();
-                    new_counters += usize::from(!is_condition(hit));
+                    let (state, after) = new_counter(lookup, hit);
+                    fit &= state.counted;
+                    new_counters += usize::from(after.is_some() && !is_condition(hit));
                 }
             }
         }
@@ -142,9 +143,9 @@ impl Counters {
             return Decision::Fits { new_counters };
         }
         for (lookup, hit) in step {
-            let shard = shards.shard(lookup.fingerprint);
+            let shard = shards.shard(lookup.shard);
             let fits = shard.fits(lookup, hit, &self.kinds);
-            let state = match fits.unwrap_or_else(|| new_counter(lookup, hit).1.is_some()) {
+            let state = match fits.unwrap_or_else(|| new_counter(lookup, hit).0.counted) {
                 true => self.get_in(shard, lookup, true),
                 // A refused hit changes nothing.
                 false => shard
@@ -164,7 +165,7 @@ impl Counters {
         states: &mut Vec<CounterState>,
     ) {
         for (lookup, hit) in step {
-            let shard = shards.shard(lookup.fingerprint);
+            let shard = shards.shard(lookup.shard);
             if is_condition(hit) {
                 states.push(self.get_in(shard, lookup, true));
                 continue;

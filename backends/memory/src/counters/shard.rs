@@ -1,26 +1,31 @@
 //! One shard of the store: a table of slots, and the overflow entries that do not fit into slots.
 //! The caller holds its lock.
 
+use std::sync::Arc;
+
 use limited_core::bucket::StoredBucket;
 use limited_core::{
-    BucketQuota, Counter, CounterState, Hit, Refund, Timestamp, Window, WindowId, WindowLength, has_passed,
+    BucketQuota, Counter, CounterState, Hit, HitLog, Refund, Timestamp, Window, WindowId, WindowLength,
+    has_passed,
 };
 
 use super::expiry::NextExpiry;
 use super::overflow::{Overflow, OverflowEntry};
 use super::slot::{Slot, SlotContent};
 use super::state::{
-    FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, refund_bucket,
+    self, FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, refund_bucket,
     value_unless_full,
 };
 use super::table::Table;
 use super::window_kind::{Kind, KindId, KindTable, UNINTERNED};
 use super::windows::{Reading, WindowMode, Windows};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Location};
 
 /// What an operation acts on, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
+    /// The number of the shard.
+    pub(crate) shard: usize,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) window: Window,
     /// The quota of a bucket; matters to buckets only.
@@ -32,10 +37,11 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     #[inline(always)]
-    pub(crate) fn new(fingerprint: Fingerprint, counter: &Counter<'_>, reading: Reading) -> Self {
+    pub(crate) fn new(location: Location, counter: &Counter<'_>, reading: Reading) -> Self {
+        let Location { shard, fingerprint } = location;
         // Only a reset of a bucket, which ignores it, may have no quota.
         let quota = counter.bucket().unwrap_or(BucketQuota::new(0, 0));
-        Self { fingerprint, window: counter.window(), quota, mode: WindowMode::of(counter), reading }
+        Self { shard, fingerprint, window: counter.window(), quota, mode: WindowMode::of(counter), reading }
     }
 }
 
@@ -59,6 +65,8 @@ pub(crate) enum NewCounter {
     Windows(Windows),
     FromFirstHit(FirstHitWindow),
     Bucket(StoredBucket),
+    Log(Arc<HitLog>),
+    Span(u128),
 }
 
 impl From<NewCounter> for StoredState {
@@ -67,6 +75,8 @@ impl From<NewCounter> for StoredState {
             NewCounter::Windows(windows) => Self::Aligned(Box::new(windows)),
             NewCounter::FromFirstHit(window) => Self::FromFirstHit(window),
             NewCounter::Bucket(bucket) => Self::Bucket(bucket),
+            NewCounter::Log(log) => Self::Log(log),
+            NewCounter::Span(value) => Self::Span(value),
         }
     }
 }
@@ -104,7 +114,15 @@ pub(crate) fn new_counter(lookup: &Lookup, hit: &Hit<'_>) -> (CounterState, Opti
             let (state, after) = increment_bucket(None, lookup.quota, length, hit, lookup.reading);
             (state, after.map(NewCounter::Bucket))
         }
-        Window::Log { .. } | Window::Span { .. } => unreachable!("refused before"),
+        Window::Log { length } => {
+            let mut log = Arc::default();
+            let state = state::increment_log(&mut log, length, hit, lookup.reading);
+            (state, (!log.is_empty()).then_some(NewCounter::Log(log)))
+        }
+        Window::Span { start, end } => {
+            let (state, after) = state::increment_span(0, start, end, hit, lookup.reading);
+            (state, after.map(NewCounter::Span))
+        }
     }
 }
 
@@ -213,9 +231,9 @@ impl Shard {
         })
     }
 
-    /// Returns whether a hit on a known counter fits, and changes nothing. Returns `None` if the
+    /// Returns whether a hit on a known counter fits, and counts nothing. Returns `None` if the
     /// counter is absent.
-    pub(crate) fn fits(&self, lookup: &Lookup, hit: &Hit<'_>, kinds: &KindTable) -> Option<bool> {
+    pub(crate) fn fits(&mut self, lookup: &Lookup, hit: &Hit<'_>, kinds: &KindTable) -> Option<bool> {
         let slot = self.table.get(self.table.find(lookup.fingerprint)?)?;
         let &Lookup { quota, mode, reading, .. } = lookup;
         Some(match (slot.content(), lookup.window) {
@@ -227,7 +245,7 @@ impl Shard {
                 increment_bucket(bucket, quota, length, hit, reading).1.is_some()
             }
             (SlotContent::Overflow(position), _) => {
-                let entry = self.overflow.as_ref().and_then(|overflow| overflow.get(position));
+                let entry = self.overflow.as_mut().and_then(|overflow| overflow.get_mut(position));
                 entry.is_some_and(|entry| entry.state.fits(lookup, hit))
             }
             _ => false,
@@ -374,7 +392,7 @@ impl Shard {
                 entry.map(|entry| {
                     let expiry = entry.state.retained_until(entry.kind, reading);
                     let rescan_at = match entry.kind {
-                        Window::Aligned { .. } => expiry,
+                        Window::Aligned { .. } | Window::Span { .. } => expiry,
                         kind => round_up_expiry(expiry, kind.length(), reading),
                     };
                     (expiry, rescan_at)
@@ -387,7 +405,7 @@ impl Shard {
     /// Makes sure that a sweep scans this shard when an entry with this expiry has expired.
     fn schedule(&mut self, expiry: Timestamp, lookup: &Lookup, next_expiry: &NextExpiry) {
         self.earliest_expiry = self.earliest_expiry.min(expiry);
-        next_expiry.lower(lookup.fingerprint.shard(), expiry);
+        next_expiry.lower(lookup.shard, expiry);
     }
 
     fn remove(&mut self, at: usize) {
@@ -458,8 +476,7 @@ fn try_increment_slot(
     }
 }
 
-/// Returns when to scan an entry again. Unlike aligned windows, buckets and windows from the first
-/// hit can expire at any time, so their expiry is rounded up to the next of a few moments. Many
+/// Returns when to scan an entry again. Unlike aligned windows and spans, other counters can expire at any time, so their expiry is rounded up to the next of a few moments. Many
 /// entries then expire together.
 fn round_up_expiry(expiry: Timestamp, length: WindowLength, reading: Reading) -> Timestamp {
     let retention = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew);

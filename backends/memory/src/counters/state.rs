@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use limited_core::bucket::{LiveBucket, StoredBucket};
 use limited_core::{
-    BucketQuota, CounterState, Hit, Refund, Timestamp, Window, WindowId, WindowLength, WindowMeta,
-    bucket_full_at, has_ended, is_ahead, retained_until,
+    BucketQuota, CounterState, Hit, HitLog, Refund, Timestamp, Window, WindowId, WindowLength, WindowMeta,
+    bucket_full_at, has_ended, has_passed, is_ahead, retained_until,
 };
 
 use super::shard::Lookup;
@@ -17,6 +17,10 @@ pub(crate) enum StoredState {
     Aligned(Box<Windows>),
     FromFirstHit(FirstHitWindow),
     Bucket(StoredBucket),
+    /// Shared with the states that report it. Never empty after an operation that was counted.
+    Log(Arc<HitLog>),
+    /// The value of a span. The span itself is the kind of the entry.
+    Span(u128),
 }
 
 /// A window that starts with its first hit.
@@ -55,6 +59,12 @@ impl StoredState {
                 *bucket = after.unwrap_or(*bucket);
                 state
             }
+            (Self::Log(log), Window::Log { length }) => increment_log(log, length, hit, reading),
+            (Self::Span(value), Window::Span { start, end }) => {
+                let (state, after) = increment_span(*value, start, end, hit, reading);
+                *value = after.unwrap_or(*value);
+                state
+            }
             _ => Self::mismatch(),
         }
     }
@@ -74,12 +84,21 @@ impl StoredState {
                 }
             }
             (Self::Bucket(bucket), Window::Bucket { length }) => get_bucket(*bucket, quota, length, reading),
+            (Self::Log(log), Window::Log { length }) => {
+                let mut log = Arc::clone(log);
+                expire_log(&mut log, length, reading);
+                log_state(&log, length, reading.now)
+            }
+            (Self::Span(value), Window::Span { start, end }) => {
+                let value = if has_span_passed(end, reading) { 0 } else { *value };
+                CounterState::new(false, value).with_start(start)
+            }
             _ => Self::mismatch(),
         }
     }
 
-    /// Returns whether `hit` fits, and changes nothing.
-    pub(crate) fn fits(&self, lookup: &Lookup, hit: &Hit<'_>) -> bool {
+    /// Returns whether `hit` fits, and counts nothing.
+    pub(crate) fn fits(&mut self, lookup: &Lookup, hit: &Hit<'_>) -> bool {
         let &Lookup { window, quota, mode, reading, .. } = lookup;
         match (self, window) {
             (Self::Aligned(windows), Window::Aligned { start, length }) => {
@@ -91,6 +110,13 @@ impl StoredState {
             }
             (Self::Bucket(bucket), Window::Bucket { length }) => {
                 increment_bucket(Some(*bucket), quota, length, hit, reading).1.is_some()
+            }
+            (Self::Log(log), Window::Log { length }) => {
+                expire_log(log, length, reading);
+                Hit::new(hit.cost, hit.ceiling).apply(log.value(length, reading.now)).is_some()
+            }
+            (Self::Span(value), Window::Span { start, end }) => {
+                increment_span(*value, start, end, hit, reading).1.is_some()
             }
             _ => Self::mismatch().counted,
         }
@@ -117,6 +143,17 @@ impl StoredState {
                 let after = refund_bucket(*bucket, quota, length, refund, reading);
                 *bucket = after.unwrap_or(*bucket);
                 after.is_some()
+            }
+            (Self::Log(log), Window::Log { length }) => {
+                expire_log(log, length, reading);
+                Arc::make_mut(log).refund(refund, length, reading.now)
+            }
+            (Self::Span(value), Window::Span { end, .. }) => {
+                let is_found = !has_span_passed(end, reading) && *value > 0 && refund.accepts(*value);
+                if is_found {
+                    *value = refund.apply(*value);
+                }
+                is_found
             }
             _ => Self::mismatch().counted,
         }
@@ -148,6 +185,11 @@ impl StoredState {
             (Self::Bucket(bucket), Window::Bucket { length }) => {
                 bucket_retained_until(*bucket, length, reading)
             }
+            (Self::Log(log), Window::Log { length }) => {
+                let newest = log.newest().unwrap_or(Timestamp::EPOCH);
+                newest.saturating_add(length.as_duration()).saturating_add(reading.skew)
+            }
+            (Self::Span(_), Window::Span { start, end }) => span_retained_until(start, end, reading),
             _ => Timestamp::EPOCH,
         }
     }
@@ -220,6 +262,70 @@ fn bucket_state(live: LiveBucket, quota: BucketQuota, now: Timestamp) -> Counter
 /// stays stored for a while, since the clock may jump back to a time at which it was not full.
 pub(crate) fn value_unless_full(value: u128, limit: u64, now: Timestamp) -> u128 {
     if value <= u128::from(now.as_nanos()) * u128::from(limit) { 0 } else { value }
+}
+
+/// Counts a hit in a log, or adds nothing if it is refused.
+pub(crate) fn increment_log(
+    log: &mut Arc<HitLog>,
+    length: WindowLength,
+    hit: &Hit<'_>,
+    reading: Reading,
+) -> CounterState {
+    let now = reading.now;
+    expire_log(log, length, reading);
+    // A refused hit copies no log that a state refers to.
+    if Hit::new(hit.cost, hit.ceiling).apply(log.value(length, now)).is_none() {
+        return log_state(log, length, now);
+    }
+    if hit.cost > 0 {
+        Arc::make_mut(log).hit(hit, length, now);
+    }
+    let mut state = CounterState::new(true, log.value(length, now));
+    state.start = log.newest();
+    state
+}
+
+/// Removes the hits of a log that no clock needs. Changes and copies nothing if there are none.
+fn expire_log(log: &mut Arc<HitLog>, length: WindowLength, Reading { now, skew }: Reading) {
+    let has_expired =
+        log.entries().first().is_some_and(|(oldest, _)| has_ended(*oldest, length, now.saturating_sub(skew)));
+    if has_expired || log.newest().is_some_and(|newest| is_ahead(newest, now, skew)) {
+        Arc::make_mut(log).expire(length, now, skew);
+    }
+}
+
+/// Returns the state of a log after a read or a refused hit.
+pub(crate) fn log_state(log: &Arc<HitLog>, length: WindowLength, now: Timestamp) -> CounterState {
+    let mut state = CounterState::new(false, log.value(length, now)).with_log(Arc::clone(log));
+    state.start = log.newest();
+    state
+}
+
+/// Returns the result of a hit on a span of this value, and the value after it if it is counted.
+pub(crate) fn increment_span(
+    value: u128,
+    start: Timestamp,
+    end: Timestamp,
+    hit: &Hit<'_>,
+    reading: Reading,
+) -> (CounterState, Option<u128>) {
+    if has_span_passed(end, reading) {
+        return (CounterState::new(false, 0).with_start(start), None);
+    }
+    let after = hit.apply(value);
+    (CounterState::new(after.is_some(), after.unwrap_or(value)).with_start(start), after)
+}
+
+/// Returns whether a span may have been removed, so that it is absent and counts nothing more.
+fn has_span_passed(end: Timestamp, reading: Reading) -> bool {
+    has_passed(end.saturating_add(reading.skew), reading.now)
+}
+
+/// Returns [`StoredState::retained_until`] of a span. Like aligned windows, a span that begins
+/// implausibly far ahead was counted by a wrong clock.
+fn span_retained_until(start: Timestamp, end: Timestamp, Reading { now, skew }: Reading) -> Timestamp {
+    let length = Window::Span { start, end }.length();
+    if start > retained_until(now, length, skew) { Timestamp::EPOCH } else { end.saturating_add(skew) }
 }
 
 impl FirstHitWindow {

@@ -10,7 +10,7 @@
 //! Source: O. Amble and D. E. Knuth, Ordered hash tables, 1974.
 
 use super::slot::Slot;
-use crate::fingerprint::{Fingerprint, SHARD_BITS};
+use crate::fingerprint::Fingerprint;
 
 /// Slots sorted by falling hash, with gaps. The last slot is always empty.
 #[derive(Debug, Default)]
@@ -130,9 +130,8 @@ impl Table {
     /// Returns the line where a slot with this hash is looked up first.
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        let spread = !hash << SHARD_BITS;
         #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
-        let home = ((u128::from(spread) * u128::from(self.homes)) >> u64::BITS) as usize;
+        let home = ((u128::from(!hash) * u128::from(self.homes)) >> u64::BITS) as usize;
         home
     }
 
@@ -223,14 +222,10 @@ mod tests {
         }
     }
 
-    /// Hashes of one shard. Small ones crowd at the end of a table; those that differ only in their
+    /// Hashes. Small ones crowd at the end of a table; those that differ only in their
     /// lowest bits crowd at one position.
     fn any_hash() -> impl Strategy<Value = u64> {
-        prop_oneof![
-            any::<u64>().prop_map(|hash| hash >> SHARD_BITS),
-            (0..8_u64).prop_map(|hash| (hash << 50) >> SHARD_BITS),
-            0..20_u64,
-        ]
+        prop_oneof![any::<u64>(), (0..8_u64).prop_map(|hash| hash << 50), 0..20_u64,]
     }
 
     proptest! {
@@ -280,7 +275,6 @@ mod tests {
             for hash in &hashes {
                 table.insert(Slot::bucket(fingerprint(*hash, 0), 1, 0));
             }
-            let from = from >> SHARD_BITS;
             let expected: Vec<_> = hashes.iter().rev().map(|hash| *hash.max(&1)).filter(|hash| *hash <= from).collect();
             let walked: Vec<_> = table.slots(table.position(from)).map(Slot::hash).filter(|hash| *hash > 0).collect();
             prop_assert!(walked == expected || hashes.contains(&0));
@@ -288,7 +282,7 @@ mod tests {
     }
 
     fn spread(number: u64) -> Fingerprint {
-        fingerprint(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> SHARD_BITS, 0)
+        fingerprint(number.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0)
     }
 
     #[test]

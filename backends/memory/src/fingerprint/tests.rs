@@ -27,11 +27,17 @@ fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Windo
         Window::Aligned { .. } => 0,
         Window::FromFirstHit { .. } => 1,
         Window::Bucket { .. } => 2,
-        Window::Log { .. } | Window::Span { .. } => 3,
+        Window::Log { .. } => 3,
+        Window::Span { .. } => 4,
     };
-    let length = u128::from(window.length().as_nanos());
+    let (time, end) = match window {
+        Window::Span { start, end } => (start.as_nanos(), Some(u128::from(end.as_nanos()))),
+        window => (window.length().as_nanos(), None),
+    };
+    let split = |time: u128| (time % (1 << 32), time >> 32);
+    let (low, high) = split(time.into());
     let texts = (key.len() as u128) + ((namespace.len() as u128) << 8);
-    let head = (texts + (kind << 16) + ((length % (1 << 32)) << 18), length >> 32);
+    let head = (texts + (kind << 16) + (low << 19), high);
     [0, 1].map(|hash| {
         let p = u128::from(P);
         let product = |(pair, (x, y)): (&[u64; 4], (u128, u128))| {
@@ -41,7 +47,8 @@ fn reference_hashes(secret: &Secret, key: &[u8], namespace: &[u8], window: Windo
         let keys: u128 = secret.pairs[HEAD_PAIRS..].iter().zip(pairs(key)).map(product).sum();
         let namespaces: u128 =
             secret.pairs[HEAD_PAIRS + KEY_PAIRS..].iter().zip(pairs(namespace)).map(product).sum();
-        (head + keys + namespaces) % p
+        let end = end.map_or(0, |end| product((&secret.pairs[SPAN_PAIR], split(end))));
+        (head + keys + namespaces + end) % p
     })
 }
 
@@ -54,12 +61,20 @@ fn secret(seed: u64) -> Secret {
 }
 
 /// Returns windows of every kind.
-fn windows(length: WindowLength) -> [Window; 3] {
-    [Window::aligned(Timestamp::EPOCH, length), Window::FromFirstHit { length }, Window::Bucket { length }]
+fn windows(length: WindowLength) -> [Window; 6] {
+    let span = |start| Window::Span { start, end: start.saturating_add(length.as_duration()) };
+    [
+        Window::aligned(Timestamp::EPOCH, length),
+        Window::FromFirstHit { length },
+        Window::Bucket { length },
+        Window::Log { length },
+        span(Timestamp::EPOCH),
+        span(Timestamp::from_nanos(u64::MAX - length.as_nanos())),
+    ]
 }
 
 fn fingerprint(secret: &Secret, namespace: &str, key: &str, window: Window) -> Fingerprint {
-    secret.fingerprint(&Counter::new(namespace, &Key::from(key), window).unwrap())
+    secret.location(&Counter::new(namespace, &Key::from(key), window).unwrap()).fingerprint
 }
 
 /// Returns the fingerprint in a window of a minute.
@@ -72,7 +87,7 @@ proptest! {
 
     #[test]
     fn fingerprint_agrees_with_the_documented_construction(
-        seed: u64, key in "[a-z:é]{1,70}", namespace in "[a-zé]{0,24}", kind in 0..3_usize,
+        seed: u64, key in "[a-z:é]{1,70}", namespace in "[a-zé]{0,24}", kind in 0..6_usize,
         length in WindowLength::MIN.as_nanos()..=WindowLength::MAX.as_nanos(),
     ) {
         let secret = secret(seed);
@@ -147,6 +162,20 @@ fn window_kind_length_and_limit_change_the_fingerprint() {
 }
 
 #[test]
+fn start_and_end_of_a_span_change_the_fingerprint() {
+    let secret = secret(1);
+    let mut seen = BTreeSet::new();
+    let times = (0..64).map(|bit| 1_u64 << bit).chain([0]).map(Timestamp::from_nanos);
+    let times: Vec<_> = times.collect();
+    for (start, end) in times.iter().flat_map(|start| times.iter().map(|end| (*start, *end))) {
+        for key in ["a".to_owned(), "a".repeat(300)] {
+            let fingerprint = fingerprint(&secret, "", &key, Window::Span { start, end });
+            assert!(seen.insert((fingerprint.hash, fingerprint.tag)), "{start:?} {end:?}");
+        }
+    }
+}
+
+#[test]
 fn sums_do_not_overflow() {
     let secret = Secret::new(|| u64::MAX);
     let (key, namespace) =
@@ -159,7 +188,7 @@ fn sums_do_not_overflow() {
     }
     // The largest possible numbers, although no text consists of bytes above 127 alone.
     let mut sums = Sums([0; 2]);
-    sums.add(secret.pairs[0], (1 << 50) - 1, (1 << 60) - 1);
+    sums.add(secret.pairs[0], (1 << 51) - 1, (1 << 60) - 1);
     for pair in &secret.pairs[1..] {
         sums.add(*pair, (1 << 56) - 1, (1 << 56) - 1);
     }

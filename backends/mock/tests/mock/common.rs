@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use limited_core::{
-    Backend, BucketQuota, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner, Result,
-    StoredResult, Timestamp, Window, WindowLength,
+    Backend, BucketQuota, ClaimKey, ClaimKind, ClaimRequest, Completion, Counter, Hit, Key, Owner, Refund,
+    Result, StoredResult, Timestamp, Window, WindowLength,
 };
 use limited_mock::{MockBackend, Operation};
 
@@ -64,6 +64,11 @@ pub(crate) async fn call(mock: &MockBackend, operation: Operation) -> Result<()>
     let (counter, once) = (in_this_minute(&key), once(&key));
     match operation {
         Operation::Increment => mock.increment(&counter, &Hit::new(1, 100), NOW).await.map(drop),
+        Operation::IncrementAll => {
+            let hits = [(counter, Hit::new(1, 100)), (in_window(&key, FROM_FIRST_HIT), Hit::new(1, 100))];
+            mock.increment_all(&hits, NOW).await.map(drop)
+        }
+        Operation::Refund => mock.refund(&counter, &Refund::new(1, NOW), NOW).await.map(drop),
         Operation::Get => mock.get(&counter, NOW).await.map(drop),
         Operation::Reset => mock.reset(&counter, None, NOW).await,
         Operation::Claim => mock.claim(&once, &claim_of(OWNER), NOW).await.map(drop),

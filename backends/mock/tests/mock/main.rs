@@ -8,3 +8,4 @@ mod every_operation;
 mod faults;
 mod gate;
 mod repeated_writes;
+mod several;

@@ -44,6 +44,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         cleanup: Cleanup::OnRequest,
         build: |settings| Box::new(Plain(RateLimiter::<&'static str, _, _>::keyed(quota(settings)))),
     },
+    Entry {
+        name: "governor/three-limiters",
+        about: "three limiters with its defaults, checked one after the other with one `String`, until one refuses; \
+                a refusal leaves the hits before it counted",
+        own_store: false,
+        cleanup: Cleanup::OnRequest,
+        build: |settings| Box::new(Three([(); 3].map(|()| RateLimiter::keyed(quota(settings))))),
+    },
 ];
 
 fn quota(settings: &Settings) -> Quota {
@@ -77,6 +85,20 @@ where
 
     fn clean_up(&self) {
         self.0.retain_recent();
+    }
+}
+
+struct Three([Keyed<String, RandomState>; 3]);
+
+impl Subject for Three {
+    #[inline]
+    fn decide(&self, key: &'static str) -> bool {
+        let key = String::from(key);
+        self.0.iter().all(|limiter| black_box(&limiter.check_key(&key)).is_ok())
+    }
+
+    fn clean_up(&self) {
+        self.0.iter().for_each(RateLimiter::retain_recent);
     }
 }
 

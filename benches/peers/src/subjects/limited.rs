@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use limited::Algorithm::{self, FixedWindow, SlidingWindow, TokenBucket};
 use limited::memory::MemoryBackend;
-use limited::{Backend, Decision, Error, Key, Limiter, Quota};
+use limited::{Backend, Decision, Error, Key, Limiter, Quota, Quotas};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::poll_once::poll_once;
-use crate::subject::{Build, Cleanup, Entry, Settings, Subject};
+use crate::subject::{Build, Cleanup, Entry, Limit, Settings, Subject};
 
 const NOW: &str = "`allow_now(&str)`; reads `remaining` and `retry_after`";
 const AWAIT: &str = "`allow(&str)`, each future polled once by itself; reads the same";
@@ -19,6 +19,9 @@ const TASK: &str =
 const NOT_INLINED: &str =
     "the same in a program with two call sites of `allow`, so that it is called instead of inlined";
 const DYN: &str = "`allow(&str)` over `Arc<dyn Backend>`, each future polled once by itself; reads the same";
+
+const THREE: &str = "`allow_now(&str)` by three quotas, in one step, all or none; reads the same";
+const REFUND: &str = "`allow_now(&str)`, and then `refund_now` of it if the limit is ample; reads the same";
 
 pub(super) const ENTRIES: &[Entry] = &[
     with_own_store("limited/fixed-window/now", |settings| now(settings, FixedWindow)),
@@ -34,6 +37,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("limited/fixed-window/dyn", DYN, |settings| dynamic(settings, FixedWindow)),
     entry("limited/sliding-window/dyn", DYN, |settings| dynamic(settings, SlidingWindow)),
     entry("limited/token-bucket/dyn", DYN, |settings| dynamic(settings, TokenBucket)),
+    entry("limited/fixed-window/three-limits", THREE, |settings| three_limits(settings, FixedWindow)),
+    entry("limited/sliding-window/three-limits", THREE, |settings| three_limits(settings, SlidingWindow)),
+    entry("limited/token-bucket/three-limits", THREE, |settings| three_limits(settings, TokenBucket)),
+    entry("limited/fixed-window/refunded", REFUND, |settings| refunded(settings, FixedWindow)),
+    entry("limited/sliding-window/refunded", REFUND, |settings| refunded(settings, SlidingWindow)),
+    entry("limited/token-bucket/refunded", REFUND, |settings| refunded(settings, TokenBucket)),
 ];
 
 const fn entry(name: &'static str, about: &'static str, build: Build) -> Entry {
@@ -63,6 +72,19 @@ fn not_inlined(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
 fn dynamic(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
     let backend: Arc<dyn Backend> = Arc::new(backend(settings));
     Box::new(Polled(limiter(backend, settings, algorithm)))
+}
+
+/// The quota of the settings, and those of twice and four times its length.
+fn three_limits(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
+    let Limit { count, period } = settings.limit;
+    let quota = |times| Quota::new((count * times).into(), period * times).expect("the quota is valid");
+    let quotas = Quotas::new([quota(1), quota(2), quota(4)]).expect("the windows differ");
+    Box::new(Now(limiter(backend(settings), settings, algorithm).quotas(quotas)))
+}
+
+fn refunded(settings: &Settings, algorithm: Algorithm) -> Box<dyn Subject> {
+    let limiter = limiter(backend(settings), settings, algorithm);
+    Box::new(Refunded { limiter, is_refunded: settings.limit == Limit::AMPLE })
 }
 
 fn runtime() -> Runtime {
@@ -103,6 +125,23 @@ impl Subject for Now {
 
     fn known_keys(&self) -> Option<usize> {
         Some(self.0.backend().len())
+    }
+}
+
+struct Refunded {
+    limiter: Limiter<MemoryBackend>,
+    /// Otherwise a small limit would never be used up.
+    is_refunded: bool,
+}
+
+impl Subject for Refunded {
+    #[inline]
+    fn decide(&self, key: &'static str) -> bool {
+        let decision = self.limiter.allow_now(key);
+        if let (true, Ok(decision)) = (self.is_refunded, &decision) {
+            self.limiter.refund_now(key, decision).expect("the memory backend refunds");
+        }
+        read(decision)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Id, Reference, State, yield_to_others};
 use crate::Defect::*;
 
 impl Reference {
-    fn value_after(&self, hit: &Hit<'_>, value: u128, counter: &Counter<'_>) -> Option<u128> {
+    pub(super) fn value_after(&self, hit: &Hit<'_>, value: u128, counter: &Counter<'_>) -> Option<u128> {
         let from = value.max(hit.floor);
         let fits = |after| (after <= hit.ceiling).then_some(after);
         let after = match self.defect {
@@ -50,6 +50,9 @@ impl Reference {
         if let (Some(ReadsCount), Some(state)) = (self.defect, states.get_mut(&id)) {
             state.value += 1;
         }
+        if let Window::Log { length } = window {
+            return self.read_log(states.get(&id), length, now);
+        }
         let state = self.live(states.get(&id), counter, now);
         if self.has(DeletesExpiredCountersOnRead) && state.value == 0 {
             states.remove(&id);
@@ -65,6 +68,12 @@ impl Reference {
         }
         let mut states = self.states();
         self.forget_some(&mut states, window.length(), now);
+        if let Window::Log { length } = window {
+            return self.count_log_hit(states.entry(id).or_default(), length, hit, now);
+        }
+        if self.has_span_passed(window, now) {
+            return self.state(false, window, self.live(None, counter, now));
+        }
         if id.kind == 0 && self.is_forgotten(&id, &State::default()) && !self.has(CountsForgottenWindows) {
             return self.refused_as_forgotten(window.length());
         }
@@ -112,7 +121,7 @@ impl Reference {
     }
 
     /// Starts a window from the first hit, if none is live.
-    fn start_window(&self, state: &mut State, hit: &Hit<'_>, now: Timestamp, window: Window) {
+    pub(super) fn start_window(&self, state: &mut State, hit: &Hit<'_>, now: Timestamp, window: Window) {
         if !matches!(window, Window::FromFirstHit { .. }) {
             return;
         }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use limited_core::{
     Acquisition, Backend, BackendError, BucketQuota, ClaimKey, ClaimRequest, Completion, Counter,
-    CounterState, FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Result, Timestamp, Window,
-    WindowId, async_trait, bucket, sliding,
+    CounterState, FinishResult, Hit, Immediate, Key, LeaseStatus, Owner, Record, Refund, Result, Timestamp,
+    Window, WindowId, async_trait, bucket, sliding,
 };
 
 use super::Reference;
@@ -43,6 +43,42 @@ impl Backend for Reference {
     async fn increment(&self, counter: &Counter<'_>, hit: &Hit<'_>, now: Timestamp) -> Result<CounterState> {
         let fast = if self.prefers_fast_path { self.try_increment(counter, hit, now) } else { None };
         fast.unwrap_or_else(|| self.increment_any(counter, hit, now))
+    }
+
+    fn try_increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+        states: &mut Vec<CounterState>,
+    ) -> Option<Result<()>> {
+        if !hits.iter().all(|(counter, _)| self.is_live(counter, now)) {
+            return None;
+        }
+        let result = self.increment_each(hits, now);
+        match self.defect {
+            Some(FastPathOfAllCountsAndReturnsNone) => return None,
+            Some(FastPathOfAllReplacesTheStates) => states.clear(),
+            _ => {}
+        }
+        Some(result.map(|after| states.extend(after)))
+    }
+
+    async fn increment_all(
+        &self,
+        hits: &[(Counter<'_>, Hit<'_>)],
+        now: Timestamp,
+    ) -> Result<Vec<CounterState>> {
+        let mut states = Vec::new();
+        let fast = self.prefers_fast_path.then(|| self.try_increment_all(hits, now, &mut states)).flatten();
+        match fast {
+            Some(result) => result.map(|()| states),
+            None => self.increment_each(hits, now),
+        }
+    }
+
+    async fn refund(&self, counter: &Counter<'_>, refund: &Refund, now: Timestamp) -> Result<CounterState> {
+        let counter = self.with_quota(counter)?;
+        self.write(|| Ok(self.refund_counter(&counter, refund, now)))
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> Result<CounterState> {
@@ -102,12 +138,12 @@ impl Immediate for Reference {}
 
 /// # Sliding counters
 impl Reference {
-    fn slides(&self, counter: &Counter<'_>) -> bool {
+    pub(super) fn slides(&self, counter: &Counter<'_>) -> bool {
         counter.is_sliding() && !self.has(IgnoresSliding)
     }
 
     /// Returns the counter, which has a quota if it is a bucket.
-    fn with_quota<'a>(&self, counter: &Counter<'a>) -> Result<Counter<'a>> {
+    pub(super) fn with_quota<'a>(&self, counter: &Counter<'a>) -> Result<Counter<'a>> {
         match bucket::quota(counter) {
             Err(_) if self.has(AcceptsBucketsWithoutAQuota) => {
                 Ok(counter.with_bucket(BucketQuota::new(1, u64::MAX)))
@@ -134,7 +170,13 @@ impl Reference {
         Ok(state.with_previous(if self.has(OmitsThePreviousValue) { 0 } else { previous }))
     }
 
-    fn with_previous<'a>(&self, hit: &Hit<'a>, previous: u128, window: Window, now: Timestamp) -> Hit<'a> {
+    pub(super) fn with_previous<'a>(
+        &self,
+        hit: &Hit<'a>,
+        previous: u128,
+        window: Window,
+        now: Timestamp,
+    ) -> Hit<'a> {
         match (self.defect, window) {
             (Some(IgnoresThePreviousWindow), _) => *hit,
             (Some(RoundsTheWeightDown), Window::Aligned { start, length }) => {
