@@ -205,7 +205,7 @@ impl Decision {
     pub(crate) fn blocked(mut self, wait: Duration) -> Self {
         let is_never = !self.allowed && self.retry_after == RetryAfter::NONE;
         let wait = self.retry_after().map_or(wait, |other| other.max(wait));
-        for limit in self.limits.iter_mut().flatten() {
+        for limit in self.limits.0.iter_mut().flatten() {
             limit.cost = 0;
         }
         let retry_after = if is_never { RetryAfter::NONE } else { RetryAfter::new(Some(wait)) };
@@ -214,7 +214,7 @@ impl Decision {
 
     /// Returns the decision of a limiter in shadow, which lets the hit pass. Nothing was charged.
     pub(crate) fn shadowed(mut self) -> Self {
-        for limit in self.limits.iter_mut().flatten().filter(|limit| !limit.allowed) {
+        for limit in self.limits.0.iter_mut().flatten().filter(|limit| !limit.allowed) {
             (limit.allowed, limit.shadowed) = (true, true);
         }
         Self { allowed: true, shadowed: true, cost: 0, ..self }
@@ -222,7 +222,7 @@ impl Decision {
 
     /// Returns the decision with what was charged, in each of its limits.
     pub(crate) fn with_charged_cost(mut self, cost: u64) -> Self {
-        for limit in self.limits.iter_mut().flatten() {
+        for limit in self.limits.0.iter_mut().flatten() {
             limit.cost = cost;
         }
         Self { cost, ..self }
@@ -316,9 +316,10 @@ impl Decision {
         Duration::from_nanos(self.reset_after.0)
     }
 
-    /// Returns whether the key is [blocked](crate::Limiter::block). The hit is then refused, nothing
-    /// was counted, and [`remaining`](Self::remaining) is 0. [`retry_after`](Self::retry_after) is
-    /// the time until the block ends, or until the limits admit the hit if that is later.
+    /// Returns whether the key is [blocked](crate::Limiter::block). The hit is then refused,
+    /// nothing was counted, and [`remaining`](Self::remaining) is 0.
+    /// [`retry_after`](Self::retry_after) is the time until the block ends, or until the limits
+    /// admit the hit if that is later.
     ///
     /// [`limits`](Self::limits) shows the limits without the block.
     pub const fn is_blocked(&self) -> bool {

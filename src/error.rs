@@ -34,12 +34,12 @@ pub enum Error {
     /// A decision over several limiters has no hit. The backend was not called.
     #[error("a decision without hits; pass at least one `limiter.hit(key)`")]
     NoHits,
-    /// A refund is of a decision with more or fewer limits than the limiter has. The backend was not
-    /// called.
+    /// A refund is of a decision with more or fewer limits than the limiter has. The backend was
+    /// not called.
     #[error("the decision has not as many limits as the limiter; pass it to the limiter that made it")]
     OtherDecision,
-    /// A key is to be blocked or unblocked by a limiter that does not look for blocks. The backend was
-    /// not called.
+    /// A key is to be blocked or unblocked by a limiter that does not look for blocks. The backend
+    /// was not called.
     #[error("the limiter does not look for blocks; create it with `Limiter::blocking(true)`")]
     NotBlocking,
     /// The backend failed, and [`OnError::Return`] is set.

@@ -60,8 +60,8 @@ use crate::{Algorithm, Decision, Error, OnError, Quota, Quotas};
 /// # Cost
 ///
 /// A decision by one quota is one [`Backend::increment`], one reading of the clock, and no
-/// allocation besides those of the backend. A `&str` key is not copied. With the feature `metrics` or `tracing`, a
-/// call that may wait allocates one more future.
+/// allocation besides those of the backend. A `&str` key is not copied. With the feature `metrics`
+/// or `tracing`, a call that may wait allocates one more future.
 ///
 /// If the backend can count [without waiting](Backend::try_increment), as the memory backend
 /// usually can, [`allow`](Self::allow) costs as much as [`allow_now`](Self::allow_now). A program
@@ -90,8 +90,8 @@ pub struct Limiter<B> {
     backend: Instrumented<B>,
     /// The quota; the first one of several.
     quota: Quota,
-    /// All quotas, if there are several. Also one quota, if the limiter has blocks or a shadow, which
-    /// belong to the path of several quotas.
+    /// All quotas, if there are several. Also one quota, if the limiter has blocks or a shadow,
+    /// which belong to the path of several quotas.
     several: Option<Arc<[Quota]>>,
     is_blocking: bool,
     is_shadow: bool,
@@ -272,8 +272,8 @@ impl<B: Backend> Limiter<B> {
 
     /// Returns what [`allow`](Self::allow) would decide now. Counts nothing.
     ///
-    /// By several quotas, it reads the counter of each, one after the other. Other callers may count
-    /// in between.
+    /// By several quotas, it reads the counter of each, one after the other. Other callers may
+    /// count in between.
     pub async fn peek(&self, key: impl Into<Key<'_>>) -> Result<Decision, Error> {
         self.predict(key.into(), self.check(1, self.now(self.is_coarse))).await
     }
@@ -281,8 +281,8 @@ impl<B: Backend> Limiter<B> {
     /// Deletes what was counted for a key. The whole limit is free afterwards.
     ///
     /// A sliding window deletes the previous window, and then the current one, and several quotas
-    /// are reset one after the other. Other callers may count between these steps. A failure of the backend is an error whatever
-    /// [`OnError`] is set.
+    /// are reset one after the other. Other callers may count between these steps. A failure of the
+    /// backend is an error whatever [`OnError`] is set.
     pub async fn reset(&self, key: impl Into<Key<'_>>) -> Result<(), Error> {
         self.delete(key.into(), self.check(1, self.now(self.is_coarse))).await
     }

@@ -44,8 +44,8 @@ pub(super) fn hit(quota: &Quota, cost: u64, now: Timestamp) -> Hit<'static> {
 /// The highest value of a hit beyond the capacity. Backends store 38 decimal digits.
 const HIGHEST_VALUE: u128 = 10_u128.pow(38) - 1;
 
-/// Returns the hit that leads to a TAT of up to `ahead` units beyond the capacity, and the quota for
-/// its counter.
+/// Returns the hit that leads to a TAT of up to `ahead` units beyond the capacity, and the quota
+/// for its counter.
 ///
 /// The capacity of that quota reaches the ceiling. By the real one, such a value would look like
 /// that of a wrong clock.

@@ -262,8 +262,8 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         Some(result.map(|()| states))
     }
 
-    /// Returns the decision; `None` if some hits pass because of a shadow, and the others have yet to
-    /// be counted without them.
+    /// Returns the decision; `None` if some hits pass because of a shadow, and the others have yet
+    /// to be counted without them.
     fn decide(&mut self, result: limited_core::Result<Vec<CounterState>>) -> Option<Result<Decision, Error>> {
         let own = match result.and_then(|states| expect_each(states, self.counted.len())) {
             Ok(states) => self.own_after_hits(states),
@@ -335,7 +335,8 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         Ok(self.checks.iter().map(own).collect())
     }
 
-    /// Records the decision of each limiter by its own limits. The argument is the number of the hit.
+    /// Records the decision of each limiter by its own limits. The argument is the number of the
+    /// hit.
     fn record(&self, decision: impl Fn(usize) -> Result<Decision, Error>) {
         if cfg!(not(any(feature = "metrics", feature = "tracing"))) {
             return;

@@ -25,8 +25,8 @@ impl<B> Limiter<B> {
         self.is_blocking
     }
 
-    /// Returns the condition that the key of this counter is not blocked at `at`, if the limiter has
-    /// blocks.
+    /// Returns the condition that the key of this counter is not blocked at `at`, if the limiter
+    /// has blocks.
     pub(super) fn block_condition<'a>(
         &self,
         counter: Counter<'a>,
@@ -59,7 +59,8 @@ impl<B> Limiter<B> {
     }
 }
 
-/// Returns the counter of the block of a key. `reach` is how many nanoseconds ahead a hit may block.
+/// Returns the counter of the block of a key. `reach` is how many nanoseconds ahead a hit may
+/// block.
 const fn block_counter(counter: Counter<'_>, reach: u64) -> Counter<'_> {
     counter.fixed().with_window(Window::BLOCK).with_bucket(BucketQuota::new(1, reach))
 }
@@ -68,21 +69,21 @@ const fn block_counter(counter: Counter<'_>, reach: u64) -> Counter<'_> {
 ///
 /// A blocked key is refused until the block ends, whatever its limits say: after an abuse that
 /// another part of the program has found, for example. The limiter has to look for blocks
-/// ([`blocking`](Self::blocking)). A block belongs to the key and the namespace. All limiters of that
-/// namespace that look for blocks share it, whatever their quotas are.
+/// ([`blocking`](Self::blocking)). A block belongs to the key and the namespace. All limiters of
+/// that namespace that look for blocks share it, whatever their quotas are.
 ///
 /// # Clocks
 ///
 /// A block ends at a time, by the clock of the process that set it. For a process whose clock is
-/// behind by `s`, it ends later by `s`. A block is ignored by a process whose clock is behind by more
-/// than twice the [maximum clock skew](crate::backend::MAX_CLOCK_SKEW), 10 s: it counts as that of a
-/// wrong clock.
+/// behind by `s`, it ends later by `s`. A block is ignored by a process whose clock is behind by
+/// more than twice the [maximum clock skew](crate::backend::MAX_CLOCK_SKEW), 10 s: it counts as
+/// that of a wrong clock.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidKey`] and [`Error::NotBlocking`] before the backend is called. [`Error::Backend`]
-/// if the backend fails, whatever [`OnError`](crate::OnError) is set. The call may then have had its
-/// effect, and may be repeated.
+/// [`Error::InvalidKey`] and [`Error::NotBlocking`] before the backend is called.
+/// [`Error::Backend`] if the backend fails, whatever [`OnError`](crate::OnError) is set. The call
+/// may then have had its effect, and may be repeated.
 impl<B: Backend> Limiter<B> {
     /// Blocks a key for a duration from now. Never shortens a block.
     ///

@@ -18,11 +18,11 @@ const MAX_ROUNDS: u32 = 16;
 
 /// # Penalties
 impl<B: Backend> Limiter<B> {
-    /// Counts a cost for a key also past its limit, and never refuses. For an action that costs more
-    /// than was known before, or for misbehavior.
+    /// Counts a cost for a key also past its limit, and never refuses. For an action that costs
+    /// more than was known before, or for misbehavior.
     ///
-    /// Returns the state afterwards: whether a hit of cost 1 would be allowed now, and if not, when.
-    /// A [refund](Self::refund) of this decision takes the penalty back.
+    /// Returns the state afterwards: whether a hit of cost 1 would be allowed now, and if not,
+    /// when. A [refund](Self::refund) of this decision takes the penalty back.
     ///
     /// ```
     /// # use limited::{Algorithm, Limiter, ManualClock, Quota, memory::MemoryBackend};
@@ -45,8 +45,8 @@ impl<B: Backend> Limiter<B> {
     /// - In a token bucket, it is paid back by time, however far ahead that lies. The bucket then
     ///   admits nothing until the missing tokens have flowed in.
     ///
-    /// A penalty is no decision: it reads no [block](Self::block), and telemetry records the call of
-    /// the backend only.
+    /// A penalty is no decision: it reads no [block](Self::block), and telemetry records the call
+    /// of the backend only.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl<B: Backend> Limiter<B> {
     ///
     /// # Cost
     ///
-    /// One atomic step: one request and one write for each quota of a window, or for all of them in a
-    /// backend that counts several hits at once. If a bucket is already further ahead than its
+    /// One atomic step: one request and one write for each quota of a window, or for all of them in
+    /// a backend that counts several hits at once. If a bucket is already further ahead than its
     /// capacity, one more request, which finds out by how much.
     pub async fn penalize(&self, key: impl Into<Key<'_>>, cost: u64) -> Result<Decision, Error> {
         self.add_penalty(key.into(), self.check(cost, self.now(self.is_coarse))).await

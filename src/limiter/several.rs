@@ -10,7 +10,8 @@ use super::check::Check;
 use crate::{Decision, Error, OnError, Quota, Quotas, telemetry};
 
 thread_local! {
-    /// The states of the last decision of this thread, emptied: so that the next one allocates none.
+    /// The states of the last decision of this thread, emptied: so that the next one allocates
+    /// none.
     static STATES: Cell<Vec<CounterState>> = const { Cell::new(Vec::new()) };
 }
 
@@ -109,8 +110,8 @@ impl<B: Backend> Limiter<B> {
         }
     }
 
-    /// Returns the decision after the hit of each quota, and after the condition of a block if there
-    /// is one more state.
+    /// Returns the decision after the hit of each quota, and after the condition of a block if
+    /// there is one more state.
     pub(super) fn decision_after_hits(&self, check: Check<'_>, states: &mut Vec<CounterState>) -> Decision {
         let quotas = check.quotas();
         let block = if states.len() > quotas.len() { states.pop() } else { None };

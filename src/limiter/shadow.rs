@@ -16,9 +16,9 @@ impl<B> Limiter<B> {
     /// - [`until_allowed`](Self::until_allowed) does not wait.
     /// - [`allow_all`](crate::allow_all) counts the hits of the other limiters without those that
     ///   only pass because of a shadow. That takes one more request.
-    /// - A [block](Self::block) and a refusal by [`OnError::Deny`](crate::OnError::Deny) let pass too.
-    ///   An error is still an error. [`OnError::Allow`](crate::OnError::Allow) makes an outage of the
-    ///   backend invisible as well.
+    /// - A [block](Self::block) and a refusal by [`OnError::Deny`](crate::OnError::Deny) let pass
+    ///   too. An error is still an error. [`OnError::Allow`](crate::OnError::Allow) makes an outage
+    ///   of the backend invisible as well.
     ///
     /// ```
     /// # use limited::{Limiter, Quota, memory::MemoryBackend};

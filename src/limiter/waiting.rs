@@ -37,13 +37,14 @@ const JITTER_DIVISOR: u32 = 10;
 ///
 /// A hit that has to wait takes a place in a queue: it is counted at once, and sleeps until its
 /// tokens are there. Callers are admitted in the order of their places, also those of other
-/// processes over the same backend. A large cost is not overtaken by small ones. [`allow`](Self::allow)
-/// refuses while there is a queue.
+/// processes over the same backend. A large cost is not overtaken by small ones.
+/// [`allow`](Self::allow) refuses while there is a queue.
 ///
 /// - A call is **one** request of the backend, however long it waits. A hundred callers are a
 ///   hundred requests.
 /// - In any stretch of time `t`, at most `burst + limit · t / window` are admitted. A caller that
-///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`.
+///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`. Times
+///   are rounded up to a nanosecond, which is such a `d`.
 /// - The bound limits the queue: it is never longer than `bound · limit / window` tokens. A process
 ///   with a shorter bound is refused while the queue is longer than that.
 /// - If the clocks of processes differ by `s`, one that is behind waits up to `s` longer.
@@ -54,10 +55,10 @@ const JITTER_DIVISOR: u32 = 10;
 /// one. Only then is it as if the hit had never been counted. A place in the middle stays charged:
 /// those behind it keep their times, so its tokens would be admitted a second time at the end.
 ///
-/// The place is returned if the backend counted the hit at the first poll of the future, as backends
-/// in memory do. A database cannot be called while a future is dropped, so the place stays charged.
-/// That admits too little for `cost · window / limit`, and never too much. A bound is better than a
-/// timeout around the call: it refuses before anything is charged.
+/// The place is returned if the backend counted the hit at the first poll of the future, as
+/// backends in memory do. A database cannot be called while a future is dropped, so the place stays
+/// charged. That admits too little for `cost · window / limit`, and never too much. A bound is
+/// better than a timeout around the call: it refuses before anything is charged.
 ///
 /// # Windows
 ///
@@ -70,8 +71,8 @@ const JITTER_DIVISOR: u32 = 10;
 ///
 /// # Several quotas
 ///
-/// By several quotas, a token bucket is one place in each bucket, taken in one step. The wait is the
-/// longest of them.
+/// By several quotas, a token bucket is one place in each bucket, taken in one step. The wait is
+/// the longest of them.
 impl<B: Backend> Limiter<B> {
     /// Waits until a hit of cost 1 is admitted, for at most 24 hours.
     ///
@@ -159,7 +160,8 @@ impl<B: Backend> Limiter<B> {
         longest: Duration,
     ) -> limited_core::Result<Decision> {
         let has_room = |quota: &Quota| check.cost <= quota.capacity();
-        // Waiting never helps if the cost is above a capacity. The hit is refused by its own ceiling.
+        // Waiting never helps if the cost is above a capacity. The hit is refused by its own
+        // ceiling.
         let longest = if check.quotas().iter().all(has_room) { longest } else { Duration::ZERO };
         let place = |quota| check.by_quota(quota).place_on(first, longest);
         let mut hits: Vec<_> = check.quotas().iter().map(place).collect();
@@ -263,8 +265,8 @@ impl<B: Backend> Drop for Places<'_, B> {
     /// not full without this hit either. So it is returned as if it were charged now, in full.
     ///
     /// A place in the middle must stay. The callers behind it know their times and keep them. A
-    /// lower value would give the next caller the time of the last one: two costs at one time, which
-    /// can exceed the burst.
+    /// lower value would give the next caller the time of the last one: two costs at one time,
+    /// which can exceed the burst.
     fn drop(&mut self) {
         let now = self.clock.now();
         for (counter, cost, value) in self.places.drain(..) {

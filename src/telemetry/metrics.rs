@@ -30,11 +30,13 @@ const EVICTED: &str = "limited_evicted_keys_total";
 const METADATA: Metadata<'static> = Metadata::new("limited", Level::INFO, Some(module_path!()));
 
 /// The outcomes of decisions: [`outcome_index`] is their order.
-const OUTCOMES: [&str; 6] =
-    ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed", "no_key"];
+const OUTCOMES: [&str; 8] =
+    ["allowed", "refused", "allowed_degraded", "refused_degraded", "failed", "no_key", "blocked", "shadowed"];
 const FAILED: usize = 4;
 #[cfg(feature = "http")]
 const NO_KEY: usize = 5;
+const BLOCKED: usize = 6;
+const SHADOWED: usize = 7;
 
 static DECISION_LABELS: LazyLock<[[[Label; 2]; OUTCOMES.len()]; Algorithm::ALL.len()]> =
     LazyLock::new(|| {
@@ -114,7 +116,10 @@ fn count_decision(policy: &Policy, algorithm: Algorithm, outcome: usize) {
 
 fn outcome_index(decision: &Result<Decision, Error>) -> usize {
     match decision {
-        Ok(decision) => usize::from(!decision.is_allowed()) + if decision.is_degraded() { 2 } else { 0 },
+        Ok(decision) if decision.is_degraded() => 2 + usize::from(!decision.is_allowed()),
+        Ok(decision) if decision.is_shadowed() => SHADOWED,
+        Ok(decision) if decision.is_blocked() => BLOCKED,
+        Ok(decision) => usize::from(!decision.is_allowed()),
         Err(_) => FAILED,
     }
 }

@@ -48,11 +48,22 @@ pub(super) fn record_decision(
     let (namespace, algorithm) = (counter.namespace(), algorithm.name());
     let (limit, remaining) = (decision.limit(), decision.remaining());
     let (degraded, policy) = (decision.is_degraded(), policy.name());
-    if decision.is_allowed() {
+    /// Emits an event about a hit that is refused, or would be. A macro, because the message of an
+    /// event is a constant.
+    macro_rules! refusal_event {
+        ($message:literal) => {{
+            let retry_after = decision.retry_after().as_ref().map(Duration::as_secs_f64);
+            debug!(target: DECISION, policy, namespace, %key, algorithm, cost, limit, remaining, degraded, retry_after, $message);
+        }};
+    }
+    if decision.is_shadowed() {
+        refusal_event!("shadowed");
+    } else if decision.is_allowed() {
         trace!(target: DECISION, policy, namespace, %key, algorithm, cost, limit, remaining, degraded, "allowed");
+    } else if decision.is_blocked() {
+        refusal_event!("blocked");
     } else {
-        let retry_after = decision.retry_after().as_ref().map(Duration::as_secs_f64);
-        debug!(target: DECISION, policy, namespace, %key, algorithm, cost, limit, remaining, degraded, retry_after, "refused");
+        refusal_event!("refused");
     }
 }
 

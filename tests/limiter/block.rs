@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use limited::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
-use limited::{Algorithm, BackendError, Error, Limiter, ManualClock, OnError, Quota, Quotas, allow_all_now};
+use limited::{
+    Algorithm, BackendError, Decision, Error, Limiter, ManualClock, OnError, Quota, Quotas, allow_all_now,
+};
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 
@@ -149,7 +151,7 @@ fn block_is_in_the_same_step_as_several_quotas() {
         limiter.block_now("key", MINUTE).unwrap();
         let decision = limiter.allow_now("key").unwrap();
         assert!(decision.is_blocked());
-        let remaining: Vec<_> = decision.limits().iter().map(|limit| limit.remaining()).collect();
+        let remaining: Vec<_> = decision.limits().iter().map(Decision::remaining).collect();
         assert_eq!(remaining, [10, 100], "the limits are shown without the block");
         limiter.refund_now("key", &decision).unwrap();
         limiter.unblock_now("key").unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited::Algorithm::{FixedWindow, SlidingWindow, TokenBucket};
-use limited::{Algorithm, BackendError, Clock, Error, Limiter, OnError, Quota, Quotas};
+use limited::{Algorithm, BackendError, Clock, Decision, Error, Limiter, OnError, Quota, Quotas};
 use limited_memory::MemoryBackend;
 use limited_mock::{MockBackend, Operation};
 use proptest::prelude::*;
@@ -91,8 +91,7 @@ fn refund_takes_a_penalty_back() {
         let limiter = limiter.quotas("10/min; 100/h".parse::<Quotas>().unwrap());
         let decision = limiter.penalize_now("key", 25).unwrap();
         limiter.refund_n_now("key", &decision, 20).unwrap();
-        let used: Vec<_> =
-            limiter.peek_now("key").unwrap().limits().iter().map(|limit| limit.used()).collect();
+        let used: Vec<_> = limiter.peek_now("key").unwrap().limits().iter().map(Decision::used).collect();
         assert_eq!(used, [5, 5], "{algorithm}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limited::Algorithm::{FixedWindow, TokenBucket};
 use limited::{
-    Algorithm, BackendError, Error, Limiter, OnError, Quota, Quotas, allow_all_now, refund_all_now,
+    Algorithm, BackendError, Decision, Error, Limiter, OnError, Quota, Quotas, allow_all_now, refund_all_now,
 };
 use limited_mock::MockBackend;
 
@@ -66,7 +66,7 @@ fn limits_say_which_of_them_would_refuse() {
     assert!(!limiter.allow_now("key").unwrap().is_shadowed());
     let decision = limiter.allow_now("key").unwrap();
     assert!(decision.is_allowed() && decision.is_shadowed());
-    let shadowed: Vec<_> = decision.limits().iter().map(|limit| limit.is_shadowed()).collect();
+    let shadowed: Vec<_> = decision.limits().iter().map(Decision::is_shadowed).collect();
     assert_eq!(shadowed, [true, false]);
     assert_eq!(decision.limits()[1].used(), 1, "the hit was counted in none of them");
 }
@@ -126,7 +126,7 @@ fn other_limiters_count_a_hit_that_passes_one_in_shadow() {
     assert!(!allow_all_now(&hits).unwrap().is_shadowed());
     let decision = allow_all_now(&hits).unwrap();
     assert!(decision.is_allowed() && decision.is_shadowed());
-    let shadowed: Vec<_> = decision.limits().iter().map(|limit| limit.is_shadowed()).collect();
+    let shadowed: Vec<_> = decision.limits().iter().map(Decision::is_shadowed).collect();
     assert_eq!(shadowed, [true, false]);
     assert_eq!(users.peek_now("user").unwrap().used(), 2, "the user counts as without the other limiter");
     assert_eq!(tenants.peek_now("tenant").unwrap().used(), 1);

@@ -157,8 +157,7 @@ fn hundred_waiting_callers_are_a_hundred_calls_in_order() {
     let waiting = (0..100).map(|_| wait(&limiter, 1)).collect();
     let admitted = admissions(&clock, clock.now(), waiting);
     // Four at once, and then one each 100 ms.
-    let expected: Vec<_> =
-        (0..100).map(|number| (number, 100 * MILLI * (number.max(3) as u32 - 3))).collect();
+    let expected: Vec<_> = (3..103_u32).map(|number| 100 * MILLI * (number.max(6) - 6)).enumerate().collect();
     assert_eq!(admitted, expected);
     assert_eq!((backend.hits.load(Relaxed), backend.refunds.load(Relaxed)), (100, 0));
 }
@@ -431,7 +430,10 @@ fn quota_of_the_call_decides_how_long_it_waits() {
     let fast = limiter.with_quota(Quota::per_second(10).burst(1));
     let waiting: Vec<Waiting<'_>> = (0..3).map(|_| Box::pin(fast.until_allowed("key")) as _).collect();
     let admitted = admissions(&clock, clock.now(), waiting);
-    assert_eq!(admitted, (0..3).map(|number| (number, 100 * MILLI * number as u32)).collect::<Vec<_>>());
+    assert_eq!(
+        admitted,
+        [0, 1, 2].map(|number| 100 * MILLI * number).into_iter().enumerate().collect::<Vec<_>>()
+    );
 }
 
 /// What happens next in the property.
@@ -461,7 +463,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
     fn no_stretch_of_time_has_more_than_the_burst_and_the_rate(
@@ -527,7 +529,8 @@ proptest! {
             for (end, cost) in &admitted[index..] {
                 sum += cost * 1_000_000_000;
                 let elapsed = u64::try_from(end.saturating_since(*start).as_nanos()).unwrap();
-                prop_assert!(sum <= burst * 1_000_000_000 + limit * elapsed);
+                // The start is rounded up to a nanosecond, so it is late by less than one.
+                prop_assert!(sum < burst * 1_000_000_000 + limit * (elapsed + 1));
             }
         }
     }

@@ -21,6 +21,7 @@ use limited::memory::{MemoryBackend, WhenFull};
 use limited::telemetry::{DURATION_BUCKETS, describe_metrics, key_hash, record_memory};
 use limited::{
     Algorithm, BackendError, DoOnce, Idempotency, Key, LimitedAttempt, Limiter, ManualClock, OnError, Quota,
+    allow_all_now,
 };
 use limited_mock::{Fault, MockBackend, Operation};
 use recorder::StoringRecorder;
@@ -91,6 +92,17 @@ fn all_decisions() {
         for error in every_error() {
             block_on(limiter(failing(Operation::Increment, error)).allow(SECRET)).unwrap_err();
         }
+        let backend = MemoryBackend::new();
+        let limiter = Limiter::new(backend).algorithm(algorithm).quota(Quota::per_minute(1));
+        let limiter = limiter.namespace("api").policy_name("public");
+        let decision = limiter.allow_now(SECRET).unwrap();
+        assert!(limiter.clone().shadow(true).allow_now(SECRET).unwrap().is_shadowed());
+        limiter.refund_now(SECRET, &decision).unwrap();
+        let limiter = limiter.blocking(true);
+        limiter.block_now(SECRET, LEASE).unwrap();
+        assert!(limiter.allow_now(SECRET).unwrap().is_blocked());
+        limiter.unblock_now(SECRET).unwrap();
+        let _ = limiter.penalize_now(SECRET, 7).unwrap();
     }
 }
 
@@ -401,6 +413,55 @@ fn each_decision_run_and_call_is_counted_once() {
     let calls: Vec<_> = timed.iter().map(|(id, times)| (id.1[0].1.as_str(), times.len())).collect();
     assert_eq!(calls, [("claim", 3), ("finish", 1), ("get", 1), ("increment", 5)]);
     assert!(timed.values().flatten().all(|seconds| (0.0..60.0).contains(seconds)));
+}
+
+#[test]
+fn hit_that_waits_is_counted_once_as_allowed() {
+    for algorithm in Algorithm::ALL {
+        let clock = ManualClock::new();
+        let (recorder, entries) = record(|| {
+            let limiter = Limiter::new(MemoryBackend::new()).algorithm(algorithm).quota(Quota::per_minute(1));
+            let limiter = limiter.clock(clock.clone());
+            assert!(limiter.allow_now(SECRET).unwrap().is_allowed());
+            let mut waiting: Running<'_, _> = Box::pin(limiter.until_allowed(SECRET));
+            assert!(poll(&mut waiting).is_pending());
+            clock.advance(Duration::from_secs(180));
+            let std::task::Poll::Ready(decision) = poll(&mut waiting) else { panic!("{algorithm}") };
+            assert!(decision.unwrap().is_allowed());
+            drop(limiter.until_allowed(SECRET));
+        });
+        let count = |outcome| {
+            recorder
+                .count("limited_decisions_total", &[("algorithm", algorithm.name()), ("outcome", outcome)])
+        };
+        assert_eq!((count("allowed"), count("refused")), (2, 0), "{algorithm}");
+        let decisions = entries.iter().filter(|entry| entry.target == "limited::decision").count();
+        assert_eq!(decisions, 2, "{algorithm}");
+    }
+}
+
+#[test]
+fn blocked_and_shadowed_hits_are_outcomes_of_their_own() {
+    let (recorder, entries) = record(|| {
+        let users = Limiter::new(MemoryBackend::new()).namespace("users").quota(Quota::per_minute(1));
+        let tenants = users.clone().namespace("tenants").shadow(true);
+        let users = users.blocking(true);
+        let hits = [users.hit(SECRET), tenants.hit(SECRET)];
+        assert!(!allow_all_now(&hits).unwrap().is_shadowed());
+        users.block_now(SECRET, LEASE).unwrap();
+        assert!(allow_all_now(&hits).unwrap().is_blocked());
+        users.unblock_now(SECRET).unwrap();
+        users.reset_now(SECRET).unwrap();
+        // The limiter in shadow refuses, and the other one counts.
+        assert!(allow_all_now(&hits).unwrap().is_shadowed());
+    });
+    let count = |outcome| {
+        recorder.count("limited_decisions_total", &[("algorithm", "fixed-window"), ("outcome", outcome)])
+    };
+    assert_eq!([count("allowed"), count("blocked"), count("shadowed"), count("refused")], [3, 1, 2, 0]);
+    let messages = entries.iter().filter(|entry| entry.target == "limited::decision");
+    let messages: Vec<_> = messages.map(|entry| entry.message.as_str()).collect();
+    assert_eq!(messages, ["allowed", "allowed", "blocked", "shadowed", "allowed", "shadowed"]);
 }
 
 #[test]
