@@ -50,7 +50,7 @@ use crate::{Error, Limiter, OnError, Quota};
 ///
 /// | the request | the response |
 /// |---|---|
-/// | has [cost](Self::cost) 0, or is a [skipped preflight](Self::skip_preflights) | the service's, without the headers of the layer |
+/// | has [cost](Self::cost) 0, or is [skipped](Self::skip) | the service's, without the headers of the layer |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
 /// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
@@ -70,9 +70,22 @@ use crate::{Error, Limiter, OnError, Quota};
 /// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
 /// `metrics` the limiter reports it too: see [`telemetry`](crate::telemetry).
 ///
+/// # Several policies in one layer
+///
+/// A limiter with [several quotas](Limiter::quotas) has a policy for each. [`and`](Self::and) adds
+/// the limiters of another layer, with keys and costs of their own. All of them decide in one step:
+/// a request is counted by all policies, or by none. A response has one `RateLimit-Policy` and one
+/// `RateLimit` list with all of them. A 429 names those that refuse, and asks to wait for the
+/// longest.
+///
+/// A limiter in [shadow](Limiter::shadow) rejects nothing. No header and no body shows it, also if
+/// it admits the request. The service can read
+/// [`Decision::is_shadowed`](crate::Decision::is_shadowed).
+///
 /// # Several layers on one route
 ///
-/// Layers can be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
+/// Prefer several policies in one layer, if the limiters share a backend and decide at the same
+/// place. Layers can also be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
 /// appends its member to those of the inner layers. A request passes if every layer admits it. The
 /// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
 /// [`limited::http`](crate::http#the-order-of-layers) says which layer is the outer one.
@@ -86,14 +99,16 @@ use crate::{Error, Limiter, OnError, Quota};
 /// # What the service can read
 ///
 /// The extensions of an admitted request contain the [`Decision`](crate::Decision), such as for
-/// `axum::Extension<Decision>`. Of several layers it is the decision with the least remaining. It
-/// is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
+/// `axum::Extension<Decision>`. Of several policies it is a summary, with the decision of
+/// [each](crate::Decision::limits). Of several layers it is the decision with the least remaining,
+/// and never one in shadow if there is another. It is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
 ///
 /// # What it costs
 ///
 /// Per request: one decision of the limiter, one allocation for its future, one to store the
 /// decision in the request, and a few for the key and the headers. [Rules](Self::rule) are tried
-/// one after the other.
+/// one after the other. Several policies are one [`increment_all`](crate::Backend::increment_all).
+/// [`count_only`](Self::count_only) adds a refund for each request that does not count.
 #[must_use = "a layer limits nothing until it wraps a service"]
 pub struct RateLimitLayer<B> {
     /// Those of the layer and of its rules. The policies have their indexes.
