@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::RateLimitLayer;
+use super::policy::PolicyGroup;
 
 /// Why a layer cannot decide by the limiters of another one too.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +94,7 @@ impl<B> RateLimitLayer<B> {
     /// One [`allow_all`](crate::allow_all) for each request. A request that only one limiter has to
     /// decide about costs the same as without the others.
     pub fn and(mut self, other: Self) -> Result<Self, LayerConflict> {
-        let mut names = other.config.groups().flat_map(|group| group.names());
+        let mut names = other.config.groups().flat_map(PolicyGroup::names);
         if let Some(name) = names.find(|name| self.config.groups().any(|own| own.has_name(name))) {
             return Err(LayerConflict::Name(name.as_str().to_owned()));
         }

@@ -91,8 +91,8 @@ impl PolicyGroup {
         }
     }
 
-    /// Returns the policies that apply to a request of this cost: those of the limiter, or the quota
-    /// of the request.
+    /// Returns the policies that apply to a request of this cost: those of the limiter, or the
+    /// quota of the request.
     pub(super) fn applied(&self, quota: Option<Quota>, cost: u64) -> impl Iterator<Item = AppliedPolicy<'_>> {
         let algorithm = self.algorithm;
         let of_request = quota.map(|quota| {

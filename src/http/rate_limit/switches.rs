@@ -174,9 +174,9 @@ impl<B> RateLimitLayer<B> {
     /// too: so do the default names of [several quotas](Self::policy_name), `requests-minute` and
     /// `requests-day`. A character that no header name can have becomes `-`.
     ///
-    /// Milliseconds are rounded up. After a rejection the reset is at least the time to wait, and at
-    /// most the [maximum](Self::max_retry_after). Of stacked layers with policies of one name, the
-    /// one with the least remaining writes the headers.
+    /// Milliseconds are rounded up. After a rejection the reset is at least the time to wait, and
+    /// at most the [maximum](Self::max_retry_after). Of stacked layers with policies of one name,
+    /// the one with the least remaining writes the headers.
     pub fn dimension_headers(self) -> Self {
         self.with(|config| config.dimension_headers = true)
     }
