@@ -201,7 +201,7 @@ impl<B> RateLimitLayer<B> {
     ///
     /// After a rejection the seconds in `RateLimit` and the legacy reset have the same maximum.
     /// After an admission they are exact, since they ask no client to wait.
-    /// `grpc-retry-pushback-ms` has a [maximum of its own](Rejection#grpc).
+    /// `grpc-retry-pushback-ms` has a [maximum of its own](crate::http::Rejection#grpc).
     pub fn max_retry_after(self, max: Duration) -> Self {
         self.with(|config| config.max_retry_after = max.as_secs().max(1))
     }
