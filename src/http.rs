@@ -95,7 +95,9 @@
 //! to paths without a route pass the layer too, and spend the quota.
 //!
 //! A browser hides most headers from scripts of other origins. [`EXPOSED_HEADERS`] lists those of
-//! this module for the CORS layer. If the service responds to preflights itself,
+//! this module for the CORS layer, and
+//! [`exposed_headers`](RateLimitLayer::exposed_headers) those of one layer, with its
+//! [dimensions](RateLimitLayer::dimension_headers). If the service responds to preflights itself,
 //! [`skip_preflights`](RateLimitLayer::skip_preflights) exempts them from the limit.
 //!
 //! ```
@@ -132,10 +134,30 @@
 //! # }).unwrap();
 //! ```
 //!
+//! # Switches of the rate limit layer
+//!
+//! | need | call |
+//! |---|---|
+//! | some requests are not limited | [`skip`](RateLimitLayer::skip), [`skip_preflights`](RateLimitLayer::skip_preflights), or a [`cost`](RateLimitLayer::cost) of 0 |
+//! | the limit is off, by configuration | [`enabled`](RateLimitLayer::enabled) |
+//! | only some responses count, such as failed logins | [`count_only`](RateLimitLayer::count_only), which has an example |
+//! | a limit is tried out, and rejects nothing | [`Limiter::shadow`](crate::Limiter::shadow): the layer writes no header about such a limiter |
+//! | several windows for one key | a limiter with several [`quotas`](crate::Limiter::quotas) |
+//! | users and tenants, or requests and tokens, in one step | [`and`](RateLimitLayer::and) |
+//! | other limits for some routes | [`rule`](RateLimitLayer::rule) |
+//! | fewer headers, or none | [`headers`](RateLimitLayer::headers) |
+//! | `X-RateLimit-*` without a name | [`legacy_headers`](RateLimitLayer::legacy_headers) |
+//! | `x-ratelimit-remaining-tokens` and the like | [`dimension_headers`](RateLimitLayer::dimension_headers) |
+//! | headers of another server behind the layer | [`upstream_headers`](RateLimitLayer::upstream_headers) |
+//! | shorter waits | [`max_retry_after`](RateLimitLayer::max_retry_after) |
+//! | other responses | [`on_rejection`](RateLimitLayer::on_rejection) |
+//!
 //! # Guarantees
 //!
 //! - **The limit is exact.** Each request is decided in one atomic step of the backend, however
 //!   many arrive at once.
+//! - **All policies of a layer count a request, or none does.** A refusal by one leaves the others
+//!   as they were. Of stacked layers, an outer one stays counted if an inner one refuses.
 //! - **Waiting for `Retry-After` is enough**, unless another request takes the free capacity first.
 //!   Seconds are rounded up, and are at least 1.
 //! - **A client cannot get a new key by sending a header**, unless the key is made of that header.
@@ -144,7 +166,6 @@
 //!   backends and logs.
 //! - **A backend failure is never a 429, and never silent.** The response is 503 or that of the
 //!   service, as you choose.
-//!
 //! - **A rejection is stored by no cache**, so that no client gets the 429 of another.
 //!
 //! [`IdempotencyLayer`] lists its own guarantees.
@@ -154,6 +175,7 @@
 //! | what | standard |
 //! |---|---|
 //! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers-11 (May 2026), over Structured Fields (RFC 9651) |
+//! | `x-ratelimit-limit-{dimension}` and the like | none; as in the references of the APIs of large language models |
 //! | `Retry-After` | RFC 9110, [capped](RateLimitLayer::max_retry_after) at what clients can wait for |
 //! | `Cache-Control: no-store` | RFC 9111 |
 //! | `Idempotency-Key` | draft-ietf-httpapi-idempotency-key-header-07 |
@@ -166,10 +188,12 @@
 mod attempt_response;
 mod client_address;
 mod cors;
+mod dimension_headers;
 mod grpc;
 mod header_list;
 mod idempotency;
 mod key_extractor;
+mod limit_values;
 mod problem_details;
 pub mod proxies;
 mod rate_limit;
@@ -186,7 +210,8 @@ pub use idempotency::{
 };
 pub use key_extractor::{KeyError, KeyExtractor, MissingKey};
 pub use rate_limit::{
-    RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService, RuleConflict, UpstreamHeaders,
+    LayerConflict, LimitHeaders, RateLimitFuture, RateLimitLayer, RateLimitRule, RateLimitService,
+    RuleConflict, UpstreamHeaders,
 };
 pub use ratelimit_headers::InvalidPolicyName;
 pub use rejection::{Exceeded, Rejection};

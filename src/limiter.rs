@@ -223,6 +223,12 @@ impl<B> Limiter<B> {
         &self.policy
     }
 
+    /// Returns whether both limiters have one backend, as clones of one limiter do.
+    #[cfg(feature = "http")]
+    pub(crate) fn shares_backend_with(&self, other: &Self) -> bool {
+        self.backend.is_same(&other.backend)
+    }
+
     /// Returns the backend.
     pub fn backend(&self) -> &B {
         &self.backend

@@ -188,6 +188,14 @@ pub(crate) fn warn_of_duplicate_policy(policy: &str) {
     tracing::warn_of_duplicate_policy(policy);
 }
 
+/// Warns that a request stays counted, because its refund failed.
+#[cfg(feature = "http")]
+pub(crate) fn record_failed_refund(policy: &str, error: &Error) {
+    let _ = (policy, error);
+    #[cfg(feature = "tracing")]
+    tracing::record_failed_refund(policy, error);
+}
+
 /// Reports a request whose caller cannot be known, because the server is misconfigured. `reason`
 /// names what the server lacks.
 #[cfg(feature = "http")]

@@ -10,6 +10,10 @@ use http::{HeaderName, Method};
 /// `Access-Control-Expose-Headers`. Pass this list to the CORS layer, such as
 /// `CorsLayer::expose_headers` of tower-http. Headers that a response lacks do no harm there.
 ///
+/// The headers of [dimensions](super::RateLimitLayer::dimension_headers), such as
+/// `x-ratelimit-remaining-tokens`, have names of your own and are not listed.
+/// [`exposed_headers`](super::RateLimitLayer::exposed_headers) of the layer lists them.
+///
 /// ```
 /// use limited::http::EXPOSED_HEADERS;
 ///

@@ -7,14 +7,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{Integer, ItemSerializer, KeyRef, ParameterSerializer};
 
 use super::header_list;
+use super::limit_values::LimitValues;
 use super::retry_after::seconds;
-use crate::{Algorithm, Decision, Quota};
+use crate::{Algorithm, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+pub(super) const NAMES: [HeaderName; 2] = [LIMIT, POLICY];
+pub(super) const LEGACY_NAMES: [HeaderName; 3] = [LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET];
 /// The headers of the draft up to its version 06.
 const EARLIER_DRAFTS: [&str; 3] = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
 
@@ -36,7 +39,11 @@ impl InvalidPolicyName {
     }
 
     pub(super) fn duplicate(name: &PolicyName) -> Self {
-        Self { name: name.as_str().to_owned(), expected: "a name that no rule of the layer has" }
+        Self { name: name.as_str().to_owned(), expected: "a name that no other policy of the layer has" }
+    }
+
+    pub(super) fn not_one_each(name: String) -> Self {
+        Self { name, expected: "one name for each quota of the limiter" }
     }
 }
 
@@ -57,6 +64,11 @@ impl PolicyName {
 
     pub(super) fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Returns `{name}-{suffix}`, or the name itself if no header can contain the suffix.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Self {
+        Self::new(format!("{}-{suffix}", self.as_str())).unwrap_or_else(|_| self.clone())
     }
 }
 
@@ -85,13 +97,12 @@ pub(super) fn policy(name: &PolicyName, quota: Quota, algorithm: Algorithm) -> H
 /// Returns `"default";r=50;t=30`: what remains, and for how many seconds, rounded up.
 ///
 /// After a rejection these are the seconds until the same request is admitted, if it ever is, and
-/// at most `max_wait`. So they equal `Retry-After`.
-pub(super) fn limit(name: &PolicyName, decision: &Decision, max_wait: u64) -> HeaderValue {
-    let effective = decision.retry_after().unwrap_or(decision.reset_after());
-    let effective = up_to(max_wait, seconds(effective), decision);
+/// at most the maximum. So they equal `Retry-After`.
+pub(super) fn limit(name: &PolicyName, values: LimitValues) -> HeaderValue {
     item(name, |item| {
-        let _ =
-            item.parameter(key("r"), integer(decision.remaining())).parameter(key("t"), integer(effective));
+        let _ = item
+            .parameter(key("r"), integer(values.remaining))
+            .parameter(key("t"), integer(values.effective_seconds()));
     })
 }
 
@@ -130,22 +141,16 @@ pub(super) fn remove(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the legacy headers, unless an inner layer has set them and has less remaining. The reset is
-/// in seconds from now, and after a rejection at least `Retry-After` and at most `max_wait`.
-pub(super) fn add_legacy(headers: &mut HeaderMap, decision: &Decision, max_wait: u64) {
-    let remaining = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
-    if remaining.is_some_and(|remaining: u64| remaining <= decision.remaining()) {
+/// Sets the legacy headers, unless an inner layer or another policy has set them and has less
+/// remaining. The reset is in seconds from now, and after a rejection at least `Retry-After`.
+pub(super) fn add_legacy(headers: &mut HeaderMap, values: LimitValues) {
+    let other = headers.get(LEGACY_REMAINING).and_then(|value| value.to_str().ok()?.parse().ok());
+    if other.is_some_and(|other: u64| other <= values.remaining) {
         return;
     }
-    headers.insert(LEGACY_LIMIT, decision.limit().into());
-    headers.insert(LEGACY_REMAINING, decision.remaining().into());
-    let reset = decision.retry_after().unwrap_or_default().max(decision.reset_after());
-    headers.insert(LEGACY_RESET, up_to(max_wait, seconds(reset), decision).into());
-}
-
-/// Returns the seconds, and after a rejection at most `max_wait`: the client may wait for them.
-const fn up_to(max_wait: u64, seconds: u64, decision: &Decision) -> u64 {
-    if decision.is_allowed() || seconds < max_wait { seconds } else { max_wait }
+    headers.insert(LEGACY_LIMIT, values.limit.into());
+    headers.insert(LEGACY_REMAINING, values.remaining.into());
+    headers.insert(LEGACY_RESET, values.reset_seconds().into());
 }
 
 const fn key(name: &'static str) -> &'static KeyRef {
@@ -166,10 +171,14 @@ mod tests {
 
     use super::*;
     use crate::http::retry_after::DEFAULT_MAX_SECONDS;
-    use crate::{Limiter, ManualClock};
+    use crate::{Decision, Limiter, ManualClock};
 
     fn name(name: &str) -> PolicyName {
         PolicyName::new(name).unwrap()
+    }
+
+    fn values(decision: &Decision) -> LimitValues {
+        LimitValues::new(decision, DEFAULT_MAX_SECONDS)
     }
 
     /// Returns the decision about the last of these hits.
@@ -199,7 +208,7 @@ mod tests {
             policy(&default, Quota::per_minute(100), Algorithm::FixedWindow),
             "\"default\";q=100;w=60"
         );
-        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=50;t=60");
+        assert_eq!(limit(&default, values(&decision)), "\"default\";r=50;t=60");
     }
 
     #[test]
@@ -208,7 +217,7 @@ mod tests {
         let default = PolicyName::default();
         assert_eq!(policy(&default, quota, Algorithm::FixedWindow), "\"default\";q=5;w=1");
         let decision = decision(quota, Algorithm::FixedWindow, [1]);
-        assert_eq!(limit(&default, &decision, DEFAULT_MAX_SECONDS), "\"default\";r=4;t=1");
+        assert_eq!(limit(&default, values(&decision)), "\"default\";r=4;t=1");
     }
 
     #[cfg(feature = "calendar")]
@@ -235,7 +244,7 @@ mod tests {
             (rejected.retry_after(), rejected.reset_after()),
             (Some(Duration::from_secs(10)), Duration::from_secs(60))
         );
-        assert_eq!(limit(&PolicyName::default(), &rejected, DEFAULT_MAX_SECONDS), "\"default\";r=0;t=10");
+        assert_eq!(limit(&PolicyName::default(), values(&rejected)), "\"default\";r=0;t=10");
     }
 
     #[test]
@@ -252,7 +261,7 @@ mod tests {
         let some = decision(Quota::per_minute(10), Algorithm::FixedWindow, [4]);
         let fewer = decision(Quota::per_hour(9), Algorithm::FixedWindow, [7]);
         for decision in [some.clone(), fewer, some] {
-            add_legacy(&mut headers, &decision, DEFAULT_MAX_SECONDS);
+            add_legacy(&mut headers, values(&decision));
         }
         assert_eq!(headers[LEGACY_LIMIT], "9");
         assert_eq!(headers[LEGACY_REMAINING], "2");
@@ -279,7 +288,7 @@ mod tests {
             let decision = decision(quota, algorithm, [1]);
             let mut headers = HeaderMap::new();
             for name in &names {
-                add(&mut headers, name, policy(name, quota, algorithm), limit(name, &decision, DEFAULT_MAX_SECONDS));
+                add(&mut headers, name, policy(name, quota, algorithm), limit(name, values(&decision)));
             }
             let capped = |number: u64| i64::try_from(number.min(999_999_999_999_999)).unwrap();
             let read = members(headers[POLICY].to_str().unwrap());

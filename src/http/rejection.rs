@@ -1,6 +1,7 @@
 //! Rejections of the rate limit layer, and the responses to them.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
@@ -25,7 +26,8 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 /// | [`BackendFailed`](Self::BackendFailed) | 503 | `UNAVAILABLE` |
 ///
 /// The body is `application/problem+json` (RFC 9457). A 429 has the type `quota-exceeded` of
-/// draft-ietf-httpapi-ratelimit-headers-11, and the name of the policy in `violated-policies`.
+/// draft-ietf-httpapi-ratelimit-headers-11, and the names of the policies that refuse in
+/// `violated-policies`.
 ///
 /// Every rejection has `Cache-Control: no-store`. A proxy that is configured to cache every status
 /// would otherwise send the rejection of one client to all clients.
@@ -53,29 +55,41 @@ pub enum Rejection<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Exceeded<'a> {
     pub(super) policy: &'a str,
+    pub(super) violated: &'a [&'a str],
     pub(super) quota: Quota,
     pub(super) cost: u64,
+    /// The largest cost that the policy ever admits.
+    pub(super) limit: u64,
     pub(super) decision: &'a Decision,
+    /// The time to wait for all policies that refuse.
+    pub(super) retry_after: Option<Duration>,
     pub(super) max_retry_after: u64,
+    pub(super) writes_retry_after: bool,
 }
 
 impl<'a> Exceeded<'a> {
-    /// Returns the name of the policy.
+    /// Returns the name of the policy. Of several that refuse, the one that takes longest to admit
+    /// the request.
     pub const fn policy(&self) -> &'a str {
         self.policy
     }
 
-    /// Returns the quota that the request was checked against.
+    /// Returns the names of all policies that refuse the request.
+    pub const fn violated_policies(&self) -> &'a [&'a str] {
+        self.violated
+    }
+
+    /// Returns the quota of the [policy](Self::policy).
     pub const fn quota(&self) -> Quota {
         self.quota
     }
 
-    /// Returns the cost of the request.
+    /// Returns the cost of the request by the [policy](Self::policy).
     pub const fn cost(&self) -> u64 {
         self.cost
     }
 
-    /// Returns the decision.
+    /// Returns the decision. Of several limits it is [their summary](Decision#several-limits).
     pub const fn decision(&self) -> &'a Decision {
         self.decision
     }
@@ -88,7 +102,7 @@ impl<'a> Exceeded<'a> {
     }
 
     fn wait_up_to(&self, max: u64) -> Option<u64> {
-        self.decision.retry_after().map(|wait| retry_after_seconds_up_to(wait, max))
+        self.retry_after.map(|wait| retry_after_seconds_up_to(wait, max))
     }
 }
 
@@ -101,8 +115,10 @@ impl Rejection<'_> {
             None => problem.into_response(),
             Some(content_type) => {
                 let mut response = grpc::trailers_only(content_type, self.code(), problem.detail());
-                if let Self::Exceeded(exceeded) = self {
-                    grpc::retry_pushback(&mut response, exceeded.decision.retry_after());
+                if let Self::Exceeded(exceeded) = self
+                    && exceeded.writes_retry_after
+                {
+                    grpc::retry_pushback(&mut response, exceeded.retry_after);
                 }
                 response
             }
@@ -115,6 +131,7 @@ impl Rejection<'_> {
     pub(super) fn add_headers(&self, response: &mut Response<Bytes>) {
         response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
         if let Self::Exceeded(exceeded) = self
+            && exceeded.writes_retry_after
             && let Some(seconds) = exceeded.retry_after_seconds()
         {
             response.headers_mut().entry(RETRY_AFTER).or_insert(seconds.into());
@@ -126,7 +143,7 @@ impl Rejection<'_> {
             Self::Exceeded(exceeded) => {
                 ProblemDetails::new(StatusCode::TOO_MANY_REQUESTS, exceeded.to_string())
                     .with_type(QUOTA_EXCEEDED, "Quota Exceeded")
-                    .with_member("violated-policies", vec![exceeded.policy])
+                    .with_member("violated-policies", exceeded.violated)
             }
             Self::Key(error @ KeyError::Misconfigured(_)) => {
                 ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
@@ -151,15 +168,18 @@ impl Rejection<'_> {
 
 impl fmt::Display for Exceeded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
+        if self.decision.is_blocked() {
+            f.write_str("the client is blocked; ")?;
+        } else {
+            write!(f, "the policy `{}` allows {}; ", self.policy, self.quota)?;
+        }
         // The whole wait, also if `Retry-After` is shorter: this text is for people.
         match self.wait_up_to(u64::MAX) {
             Some(seconds) => write!(f, "retry in {seconds} s"),
             None => write!(
                 f,
                 "a request of cost {} exceeds the maximum of {} and is never admitted",
-                self.cost,
-                self.decision.limit()
+                self.cost, self.limit
             ),
         }
     }

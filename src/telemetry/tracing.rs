@@ -103,6 +103,11 @@ pub(super) fn warn_of_duplicate_policy(policy: &str) {
 }
 
 #[cfg(feature = "http")]
+pub(super) fn record_failed_refund(policy: &str, error: &Error) {
+    warn!(target: HTTP, policy, %error, "refund failed");
+}
+
+#[cfg(feature = "http")]
 pub(super) fn record_missing_caller(reason: &str, warn: bool) {
     if warn {
         warn!(target: HTTP, reason, "no caller");

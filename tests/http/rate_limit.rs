@@ -2,7 +2,9 @@
 
 mod caching;
 mod cors;
+mod count_only;
 mod decision;
+mod dimension_headers;
 mod enabled;
 mod grpc;
 mod key_extractor;
@@ -10,8 +12,11 @@ mod layer;
 mod missing_key;
 mod readiness;
 mod rules;
+mod several_policies;
+mod shadow;
 mod spoofing;
 mod stacked_layers;
+mod switches;
 mod upstream_headers;
 mod waits;
 

@@ -1,7 +1,7 @@
 //! The settings of the layers as text, and the errors of their builders.
 
 use limited::http::{
-    KeyExtractor, MissingKey, OnBackendFailure, RateLimitLayer, RateLimitRule, TrustedProxies,
+    KeyExtractor, LimitHeaders, MissingKey, OnBackendFailure, RateLimitLayer, RateLimitRule, TrustedProxies,
 };
 use limited::{Limiter, Quota, memory::MemoryBackend};
 
@@ -11,6 +11,14 @@ fn setting_is_read_from_its_name() {
         assert_eq!((name.parse(), setting.to_string().as_str()), (Ok(setting), name));
     }
     for (name, setting) in [("reject", OnBackendFailure::Reject), ("run", OnBackendFailure::Run)] {
+        assert_eq!((name.parse(), setting.to_string().as_str()), (Ok(setting), name));
+    }
+    for (name, setting) in [
+        ("all", LimitHeaders::All),
+        ("rejections-only", LimitHeaders::RejectionsOnly),
+        ("retry-after-only", LimitHeaders::RetryAfterOnly),
+        ("none", LimitHeaders::None),
+    ] {
         assert_eq!((name.parse(), setting.to_string().as_str()), (Ok(setting), name));
     }
     assert_eq!(

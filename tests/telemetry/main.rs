@@ -269,12 +269,26 @@ fn duplicate_policy() {
     let _ = block_on(layer().layer(layer().layer(service_fn(accept))).oneshot(http::Request::new(())));
 }
 
+/// Sends a request whose refund fails.
+fn failed_refund() {
+    let mock = MockBackend::new();
+    let layer = RateLimitLayer::new(Limiter::new(mock.clone()), KeyExtractor::path());
+    let layer = layer.policy_name("public").unwrap().count_only(|_| false);
+    let service = service_fn(async |request| {
+        mock.fail_next(denied());
+        accept(request).await
+    });
+    let _ = block_on(layer.layer(service).oneshot(http::Request::new(())));
+    assert_eq!(layer.backend_errors(), 1);
+}
+
 /// Causes every metric, span and event.
 fn everything() {
     all_decisions();
     all_requests_without_keys();
     requests_without_a_caller();
     duplicate_policy();
+    failed_refund();
     all_attempts();
     all_idempotent_runs();
     all_runs_of_do_once();

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::config::{Config, UpstreamHeaders};
+use super::config::Config;
+use super::keyed_limiter::KeyedLimiter;
+use super::policy::PolicyGroup;
 use super::{RateLimitRule, RateLimitService, RuleConflict};
 use crate::http::ratelimit_headers::PolicyName;
 use crate::http::{InvalidPolicyName, KeyExtractor, MissingKey, Rejection};
@@ -49,7 +50,7 @@ use crate::{Error, Limiter, OnError, Quota};
 ///
 /// | the request | the response |
 /// |---|---|
-/// | has [cost](Self::cost) 0, or is a [skipped preflight](Self::skip_preflights) | the service's, without the headers of the layer |
+/// | has [cost](Self::cost) 0, or is [skipped](Self::skip) | the service's, without the headers of the layer |
 /// | has [no key](KeyExtractor) | 400, or the service's: [`on_missing_key`](Self::on_missing_key) |
 /// | cannot have a key, because the server is [misconfigured](crate::http::KeyError::Misconfigured) | 500 |
 /// | is within the limit | the service's, with `RateLimit-Policy` and `RateLimit` |
@@ -69,9 +70,22 @@ use crate::{Error, Limiter, OnError, Quota};
 /// [`on_backend_error`](Self::on_backend_error) is called. With the features `tracing` and
 /// `metrics` the limiter reports it too: see [`telemetry`](crate::telemetry).
 ///
+/// # Several policies in one layer
+///
+/// A limiter with [several quotas](Limiter::quotas) has a policy for each. [`and`](Self::and) adds
+/// the limiters of another layer, with keys and costs of their own. All of them decide in one step:
+/// a request is counted by all policies, or by none. A response has one `RateLimit-Policy` and one
+/// `RateLimit` list with all of them. A 429 names those that refuse, and asks to wait for the
+/// longest.
+///
+/// A limiter in [shadow](Limiter::shadow) rejects nothing. No header and no body shows it, also if
+/// it admits the request. The service can read
+/// [`Decision::is_shadowed`](crate::Decision::is_shadowed).
+///
 /// # Several layers on one route
 ///
-/// Layers can be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
+/// Prefer several policies in one layer, if the limiters share a backend and decide at the same
+/// place. Layers can also be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
 /// appends its member to those of the inner layers. A request passes if every layer admits it. The
 /// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
 /// [`limited::http`](crate::http#the-order-of-layers) says which layer is the outer one.
@@ -85,33 +99,38 @@ use crate::{Error, Limiter, OnError, Quota};
 /// # What the service can read
 ///
 /// The extensions of an admitted request contain the [`Decision`](crate::Decision), such as for
-/// `axum::Extension<Decision>`. Of several layers it is the decision with the least remaining. It
-/// is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
+/// `axum::Extension<Decision>`. Of several policies it is a summary, with the decision of
+/// [each](crate::Decision::limits). Of several layers it is the decision with the least remaining,
+/// and never one in shadow if there is another. It is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
 ///
 /// # What it costs
 ///
 /// Per request: one decision of the limiter, one allocation for its future, one to store the
 /// decision in the request, and a few for the key and the headers. [Rules](Self::rule) are tried
-/// one after the other.
+/// one after the other. Several policies are one [`increment_all`](crate::Backend::increment_all).
+/// [`count_only`](Self::count_only) adds a refund for each request that does not count.
 #[must_use = "a layer limits nothing until it wraps a service"]
 pub struct RateLimitLayer<B> {
-    /// One for each policy. The first is that of the layer, the others are those of its rules.
-    limiters: Arc<[Limiter<B>]>,
-    config: Arc<Config>,
+    /// Those of the layer and of its rules. The policies have their indexes.
+    pub(super) limiters: Arc<[Limiter<B>]>,
+    pub(super) config: Arc<Config>,
 }
 
 /// # Creating a layer
 impl<B> RateLimitLayer<B> {
     /// Creates a layer that counts each request as 1 for its key.
+    ///
+    /// If the limiter has [several quotas](Limiter::quotas), a request passes if each of them admits
+    /// it, and is counted by all of them or by none. Each is a policy of its own in the headers.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
-        let (quota, algorithm) = (limiter.get_quota(), limiter.get_algorithm());
         let on_error = limiter.get_on_error();
         // The layer has to see each error to count and report it. It applies the limiter's policy
         // itself.
         let limiter = limiter.on_error(OnError::Return);
         let name = limiter.policy().name().unwrap_or(limiter.get_namespace());
         let name = PolicyName::new(name).unwrap_or_default();
-        let config = Arc::new(Config::new(name, key, quota, algorithm, on_error));
+        let group = PolicyGroup::new(0, &limiter, name, None);
+        let config = Arc::new(Config::new(KeyedLimiter::new(vec![group], key), on_error));
         Self { limiters: Arc::new([limiter]), config }
     }
 
@@ -119,35 +138,77 @@ impl<B> RateLimitLayer<B> {
     /// Default: the [name](Limiter::policy_name) of the limiter, or else its namespace, or else
     /// `default`. A name that no header can contain is no default.
     ///
+    /// If the limiter has several quotas, each policy is named after its window too: the policies
+    /// of `10/s; 500/10min; 20000/day` are `api-second`, `api-10min` and `api-day` by the name
+    /// `api`. [`policy_names`](Self::policy_names) sets other names.
+    ///
     /// # Errors
     ///
     /// [`InvalidPolicyName`] if a header cannot contain the name: it must be printable ASCII and
-    /// not empty. Also if a [rule](Self::rule) of the layer has it.
+    /// not empty. Also if another policy of the layer has it.
     pub fn policy_name(self, name: impl Into<String>) -> Result<Self, InvalidPolicyName> {
         let name = PolicyName::new(name)?;
-        if self.config.rule_names().any(|rule| *rule == name) {
-            return Err(InvalidPolicyName::duplicate(&name));
-        }
-        let mut limiters = self.limiters.to_vec();
+        let mut group = self.config.keyed[0].groups[0].clone();
+        group.set_name(name.clone());
+        let mut layer = self.with_first_group(group)?;
+        let mut limiters = layer.limiters.to_vec();
         limiters[0] = limiters[0].clone().policy_name(name.as_str());
-        Ok(Self { limiters: limiters.into(), ..self }.with(|config| config.set_name(name)))
+        layer.limiters = limiters.into();
+        Ok(layer)
+    }
+
+    /// Sets the name of each policy in headers and bodies, in the order of the limiter's quotas.
+    /// Default: names that follow from [`policy_name`](Self::policy_name).
+    ///
+    /// [Telemetry](crate::telemetry) keeps one name for the limiter, because it decides about all
+    /// quotas at once.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicyName`] if a header cannot contain a name, if there is not one name for each
+    /// quota, or if another policy of the layer has one of them.
+    pub fn policy_names<N: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, InvalidPolicyName> {
+        let names: Vec<PolicyName> = names.into_iter().map(PolicyName::new).collect::<Result<_, _>>()?;
+        let mut group = self.config.keyed[0].groups[0].clone();
+        if let Some(repeated) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name))
+        {
+            return Err(InvalidPolicyName::duplicate(repeated.1));
+        }
+        if names.len() != group.policies.len() {
+            let names: Vec<_> = names.iter().map(PolicyName::as_str).collect();
+            return Err(InvalidPolicyName::not_one_each(names.join(", ")));
+        }
+        group.set_names(names);
+        self.with_first_group(group)
+    }
+
+    /// Replaces the policies of the first limiter, unless they have a name of another policy.
+    fn with_first_group(self, group: PolicyGroup) -> Result<Self, InvalidPolicyName> {
+        let is_taken = |name: &&PolicyName| self.config.groups().skip(1).any(|other| other.has_name(name));
+        if let Some(taken) = group.names().find(is_taken) {
+            return Err(InvalidPolicyName::duplicate(taken));
+        }
+        Ok(self.with(|config| config.keyed[0].groups[0] = group))
     }
 
     /// Sets the cost of each request. Default: 1. A request of cost 0 is not limited: it is not
     /// counted, and needs no key.
     pub fn cost(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
-        self.with(|config| config.cost = Some(Arc::new(cost)))
+        self.with_first(|limiter| limiter.cost = Some(Arc::new(cost)))
     }
 
     /// Sets the quota of each request, such as that of the customer's plan. `None` stands for the
-    /// limiter's own quota.
+    /// limiter's own quota, or for all of its quotas.
     ///
     /// All quotas with the same window length **share what they count**, as with
     /// [`Limiter::with_quota`]: a customer that changes plans keeps what was counted. Do not set
     /// the quotas of routes by this method. After three page views the first `/login`, with a quota
     /// of 2 a minute, would be rejected. [`rule`](Self::rule) counts routes apart.
     pub fn quota(self, quota: impl Fn(&Parts) -> Option<Quota> + Send + Sync + 'static) -> Self {
-        self.with(|config| config.quota_of = Some(Arc::new(quota)))
+        self.with_first(|limiter| limiter.quota_of = Some(Arc::new(quota)))
     }
 
     /// Adds a rule: requests that it applies to have its quota, and are counted apart from all
@@ -196,15 +257,17 @@ impl<B> RateLimitLayer<B> {
     pub fn rule(mut self, rule: RateLimitRule) -> Result<Self, RuleConflict> {
         let limiter = self.limiters[0].clone();
         let namespace = rule.namespace_in(limiter.get_namespace());
-        if self.config.has_policy(&rule.name) {
-            return Err(RuleConflict::Name(rule.name.as_str().to_owned()));
-        }
         if *namespace == *limiter.get_namespace() {
             return Err(RuleConflict::Namespace(namespace.to_string()));
         }
-        let limiter = limiter.namespace(namespace).quota(rule.quota).policy_name(rule.name.as_str());
+        let limiter = limiter.namespace(namespace).quotas(rule.quotas).policy_name(rule.name.as_str());
+        let group = PolicyGroup::new(self.limiters.len(), &limiter, rule.name, Some(rule.applies));
+        let taken = group.names().find(|name| self.config.groups().any(|other| other.has_name(name)));
+        if let Some(taken) = taken {
+            return Err(RuleConflict::Name(taken.as_str().to_owned()));
+        }
         self.limiters = self.limiters.iter().cloned().chain([limiter]).collect();
-        Ok(self.with(|config| config.add_rule(rule)))
+        Ok(self.with_first(|limiter| limiter.groups.push(group)))
     }
 
     /// Sets what happens to a request that has no key. Default: [`MissingKey::Reject`].
@@ -213,7 +276,7 @@ impl<B> RateLimitLayer<B> {
     /// the server is [misconfigured](crate::http::KeyError::Misconfigured), the response is always
     /// 500.
     pub fn on_missing_key(self, missing_key: MissingKey) -> Self {
-        self.with(|config| config.missing_key = missing_key)
+        self.with_first(|limiter| limiter.missing_key = missing_key)
     }
 
     /// Sets the function that responds to rejected requests. Default: [`Rejection::response`].
@@ -250,62 +313,6 @@ impl<B> RateLimitLayer<B> {
         self.with(|config| config.on_backend_error = Some(Arc::new(callback)))
     }
 
-    /// Sets the maximum of `Retry-After`, in whole seconds and at least 1 s. Default: 2,147,483 s,
-    /// which is 24.8 days. `Duration::MAX` lifts it.
-    ///
-    /// The default is the longest wait for which a timer of 32 bits, in milliseconds, does not
-    /// overflow. Many clients have such a timer, and retry immediately if it does: axios-retry
-    /// 4.5.0 and got 14.6.6 wait for 20 days as they should, and not at all for 30 days. A client
-    /// that waits for the maximum and is still early is rejected once more.
-    ///
-    /// After a rejection the seconds in `RateLimit` and the legacy reset have the same maximum.
-    /// After an admission they are exact, since they ask no client to wait.
-    /// `grpc-retry-pushback-ms` has a [maximum of its own](Rejection#grpc).
-    pub fn max_retry_after(self, max: Duration) -> Self {
-        self.with(|config| config.max_retry_after = max.as_secs().max(1))
-    }
-
-    /// Sets what happens to headers about limits that a response already has: from the service, or
-    /// from an inner layer. Default: [`UpstreamHeaders::Append`].
-    ///
-    /// Set [`UpstreamHeaders::Replace`] in front of another server that has limits of its own. Its
-    /// headers may have the name of your policy, or another unit: some servers write
-    /// `X-RateLimit-Reset` as a Unix time, and this layer writes seconds from now. Of stacked
-    /// layers, set it on the innermost: it also removes what inner layers wrote.
-    pub fn upstream_headers(self, upstream_headers: UpstreamHeaders) -> Self {
-        self.with(|config| config.upstream_headers = upstream_headers)
-    }
-
-    /// Does not limit preflights: `OPTIONS` requests with `Origin` and
-    /// `Access-Control-Request-Method`. Default: they are limited like any other request.
-    ///
-    /// A browser sends a preflight before a request to another origin, without credentials. Without
-    /// this setting, preflights spend the quota of the client's address. Call it if the service
-    /// responds to preflights. It is not needed behind a CORS layer that does so:
-    /// [the order of layers](crate::http#the-order-of-layers).
-    pub fn skip_preflights(self) -> Self {
-        self.with(|config| config.skips_preflights = true)
-    }
-
-    /// Sets whether the layer limits anything. Default: `true`. A layer that is disabled sends
-    /// every request to the service, counts nothing, and changes no response.
-    ///
-    /// Use it instead of `ServiceBuilder::option_layer`, which requires layers that keep the type
-    /// of the response. This layer changes the type of its body, to [`ResponseBody`].
-    ///
-    /// [`ResponseBody`]: crate::http::ResponseBody
-    pub fn enabled(self, enabled: bool) -> Self {
-        self.with(|config| config.is_enabled = enabled)
-    }
-
-    /// Also writes the legacy headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
-    ///
-    /// They have room for one policy: of several layers, the one with the least remaining. No
-    /// standard defines them. The reset is in seconds from now.
-    pub fn legacy_headers(self) -> Self {
-        self.with(|config| config.legacy_headers = true)
-    }
-
     /// Returns how many requests had no key, over all services of this layer and its clones: those
     /// that were rejected, and those that [passed](MissingKey::Pass).
     pub fn missing_keys(&self) -> u64 {
@@ -317,9 +324,19 @@ impl<B> RateLimitLayer<B> {
         self.config.backend_errors.load(Ordering::Relaxed)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
+    }
+
+    /// Changes the limiter that the layer was created with.
+    fn with_first(self, change: impl FnOnce(&mut KeyedLimiter)) -> Self {
+        self.with(|config| change(&mut config.keyed[0]))
+    }
+
+    /// Changes all limiters that the layer has by now.
+    pub(super) fn with_each(self, change: impl FnMut(&mut KeyedLimiter)) -> Self {
+        self.with(|config| config.keyed.iter_mut().for_each(change))
     }
 }
 

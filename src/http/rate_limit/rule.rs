@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
-use crate::Quota;
+use crate::Quotas;
 use crate::http::InvalidPolicyName;
 use crate::http::ratelimit_headers::PolicyName;
 
@@ -23,13 +23,14 @@ pub(super) type Applies = dyn Fn(&Parts) -> bool + Send + Sync;
 pub struct RateLimitRule {
     pub(super) name: PolicyName,
     pub(super) namespace: Option<Arc<str>>,
-    pub(super) quota: Quota,
+    pub(super) quotas: Quotas,
     pub(super) applies: Arc<Applies>,
 }
 
 impl RateLimitRule {
-    /// Creates a rule for the requests that `applies` accepts. The name is that of the policy in
-    /// headers and bodies.
+    /// Creates a rule for the requests that `applies` accepts, with one quota or
+    /// [several](Quotas). The name is that of the policy in headers and bodies. Of several quotas,
+    /// each has a name of its own: see [`policy_name`](super::RateLimitLayer::policy_name).
     ///
     /// # Errors
     ///
@@ -37,10 +38,15 @@ impl RateLimitRule {
     /// not empty.
     pub fn new(
         name: impl Into<String>,
-        quota: Quota,
+        quotas: impl Into<Quotas>,
         applies: impl Fn(&Parts) -> bool + Send + Sync + 'static,
     ) -> Result<Self, InvalidPolicyName> {
-        Ok(Self { name: PolicyName::new(name)?, namespace: None, quota, applies: Arc::new(applies) })
+        Ok(Self {
+            name: PolicyName::new(name)?,
+            namespace: None,
+            quotas: quotas.into(),
+            applies: Arc::new(applies),
+        })
     }
 
     /// Sets the [namespace](crate::Limiter::namespace) that the requests are counted in. Default:
@@ -93,7 +99,7 @@ impl fmt::Debug for RateLimitRule {
         f.debug_struct("RateLimitRule")
             .field("name", &self.name.as_str())
             .field("namespace", &self.namespace)
-            .field("quota", &format_args!("{}", self.quota))
+            .field("quotas", &format_args!("{}", self.quotas))
             .finish_non_exhaustive()
     }
 }
@@ -101,6 +107,7 @@ impl fmt::Debug for RateLimitRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Quota;
 
     #[test]
     fn namespaces_of_different_rules_differ() {

@@ -9,15 +9,16 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::RateLimitFuture;
 use super::config::Config;
+use super::few::Few;
+use super::{RateLimitFuture, decide};
 use crate::http::ResponseBody;
 use crate::{Backend, Limiter};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimitService<S, B> {
     inner: S,
-    /// One for each policy.
+    /// Those of the layer and of its rules. The policies have their indexes.
     limiters: Arc<[Limiter<B>]>,
     config: Arc<Config>,
 }
@@ -57,32 +58,35 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        if self.config.skips(&parts) {
-            return self.pass(parts, body);
-        }
-        let cost = self.config.request_cost(&parts);
-        if cost.cost == 0 {
-            return self.pass(parts, body);
-        }
-        let key = match self.config.key.extract(&parts) {
-            Ok(key) => key,
-            Err(error) => {
-                return match self.config.no_key(&error, self.limiters[cost.policy].policy(), &parts) {
-                    Some(response) => RateLimitFuture::rejected(response),
-                    None => self.pass(parts, body),
-                };
+        let (mut keys, mut hits) = (Few::None, Few::None);
+        for (index, keyed) in self.config.keyed.iter().enumerate() {
+            let Some(hit) = keyed.hit(index, &parts) else { continue };
+            match keyed.key.extract(&parts) {
+                Ok(key) => {
+                    keys.push(key);
+                    hits.push(hit);
+                }
+                Err(error) => {
+                    let policy = self.limiters[hit.limiter].policy();
+                    if let Some(response) = self.config.no_key(hit, &error, policy, &parts) {
+                        return RateLimitFuture::rejected(response);
+                    }
+                }
             }
-        };
-        let limiters = Arc::clone(&self.limiters);
-        let decision =
-            Box::pin(
-                async move { limiters[cost.policy].with_quota(cost.quota).allow_n(key, cost.cost).await },
-            );
+        }
+        if hits.as_slice().is_empty() {
+            return self.pass(parts, body);
+        }
+        let refund = self
+            .config
+            .may_refund()
+            .then(|| decide::refund(Arc::clone(&self.limiters), Arc::clone(&self.config), keys.clone()));
+        let decision = decide::decide(Arc::clone(&self.limiters), keys, &hits);
         // Only the service that `poll_ready` was called on may be called. Its clone has to be
         // polled anew.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        RateLimitFuture::deciding(decision, service, parts, body, cost, Arc::clone(&self.config))
+        RateLimitFuture::deciding(decision, refund, service, parts, body, hits, Arc::clone(&self.config))
     }
 }
 

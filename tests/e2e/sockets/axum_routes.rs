@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get as route;
 use limited::http::{ClientAddress, KeyExtractor, RateLimitLayer, TrustedProxies};
 use limited::mock::MockBackend;
@@ -202,4 +203,53 @@ async fn backend_failure_is_503() {
     assert_eq!(header(&response, "content-type"), Some("application/problem+json"));
     assert_eq!(layer.backend_errors(), 1);
     assert_eq!(get(&client, address, "/").await.status(), 200);
+}
+
+/// Responds with 401, unless the password is right.
+async fn login(headers: HeaderMap) -> StatusCode {
+    let is_right = headers.get("x-password").is_some_and(|password| password == "correct horse");
+    if is_right { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_failed_logins_count_and_no_more_are_tried_than_the_limit() {
+    let (limiter, clock) = limiter("3/hour");
+    let layer = RateLimitLayer::new(limiter, KeyExtractor::address(peer()))
+        .count_only(|response| response.status == StatusCode::UNAUTHORIZED);
+    let address = serve(Router::new().route("/", route(login)).route_layer(layer.clone())).await;
+    let with_password = async |client: &reqwest::Client| {
+        let request = client.get(format!("http://{address}/")).header("x-password", "correct horse");
+        request.send().await.unwrap()
+    };
+    for _ in 0..5 {
+        let response = with_password(&client()).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, "ratelimit"), Some("\"default\";r=3;t=3600"));
+    }
+
+    let clients: Vec<_> = (0..12).map(|_| client()).collect();
+    let responses = get_concurrently(&clients, address, "/").await;
+    assert_eq!((count(&responses, 401), count(&responses, 429)), (3, 9));
+    assert_eq!(with_password(&client()).await.status(), 429);
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(with_password(&client()).await.status(), 200);
+    assert_eq!(layer.backend_errors(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_and_tokens_are_limited_in_one_step() {
+    let (limiter, _) = limiter("20/min");
+    let tokens = limiter.clone().quota("1000/min".parse().unwrap()).namespace("tokens");
+    let tokens = RateLimitLayer::new(tokens, KeyExtractor::address(peer())).cost(|_| 300);
+    let layer = RateLimitLayer::new(limiter.namespace("requests"), KeyExtractor::address(peer()));
+    let address = serve(hello().route_layer(layer.and(tokens).unwrap().dimension_headers())).await;
+
+    let clients: Vec<_> = (0..12).map(|_| client()).collect();
+    let responses = get_concurrently(&clients, address, "/").await;
+    assert_eq!((count(&responses, 200), count(&responses, 429)), (3, 9), "the tokens are enough for 3");
+    let refused = get(&client(), address, "/").await;
+    assert_eq!(header(&refused, "ratelimit"), Some("\"requests\";r=17;t=60, \"tokens\";r=100;t=60"));
+    assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), Some("17"), "refusals spend none");
+    assert_eq!(header(&refused, "x-ratelimit-reset-tokens"), Some("1m0s"));
+    assert!(refused.text().await.unwrap().ends_with("\"violated-policies\":[\"tokens\"]}"));
 }

@@ -73,3 +73,24 @@ async fn call_without_a_key_is_an_invalid_argument() {
     assert_eq!(rejected.code(), Code::InvalidArgument);
     assert_eq!(rejected.message(), "the header `authorization` is missing");
 }
+
+/// The status of a call is in the trailers, unless the response has no message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closure_sees_the_status_of_a_response_without_messages_only() {
+    let (limiter, _) = limiter("2/min");
+    let layer = RateLimitLayer::new(limiter, by_peer())
+        .count_only(|response| response.headers.contains_key("grpc-status"));
+    let mut health = connect(layer).await;
+    for _ in 0..3 {
+        let allowed = health.check(HealthCheckRequest::default()).await.unwrap();
+        assert_eq!(allowed.metadata().get("ratelimit").unwrap(), "\"default\";r=2;t=60");
+    }
+    let unknown = HealthCheckRequest { service: "unknown".to_owned() };
+    for remaining in [1, 0] {
+        let failed = health.check(unknown.clone()).await.unwrap_err();
+        assert_eq!(failed.code(), Code::NotFound);
+        let limit = format!("\"default\";r={remaining};t=60");
+        assert_eq!(failed.metadata().get("ratelimit").unwrap(), limit.as_str());
+    }
+    assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::ResourceExhausted);
+}

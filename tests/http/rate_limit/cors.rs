@@ -88,3 +88,21 @@ fn only_preflights_are_skipped() {
     assert_eq!(send(&mut service, plain_options).header("ratelimit"), Some("\"default\";r=0;t=60"));
     assert_eq!(send(&mut service, from_browser(Method::GET)).status, StatusCode::TOO_MANY_REQUESTS);
 }
+
+#[test]
+fn headers_of_dimensions_are_exposed_by_those_of_the_layer() {
+    let (limiter, _) = limiter("1/min");
+    let layer = RateLimitLayer::new(limiter, by_peer()).policy_name("tokens").unwrap().dimension_headers();
+    let cors = CorsLayer::new().allow_origin(Any).expose_headers(layer.exposed_headers());
+    let mut service = ServiceBuilder::new().layer(cors).layer(layer).service(service_fn(hello));
+    send(&mut service, from_browser(Method::GET));
+    let rejected = send(&mut service, from_browser(Method::GET));
+    assert_readable(&rejected);
+    let exposed = rejected.header("access-control-expose-headers").unwrap();
+    for name in ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"] {
+        assert!(
+            rejected.headers.contains_key(name) && exposed.split(',').any(|other| other == name),
+            "{exposed}"
+        );
+    }
+}

@@ -112,7 +112,7 @@ fn rule_that_would_share_a_name_is_an_error() {
     let error = layer.clone().policy_name("login").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "invalid policy name `login`; expected a name that no rule of the layer has"
+        "invalid policy name `login`; expected a name that no other policy of the layer has"
     );
     assert!(layer.clone().policy_name("api").is_ok(), "its own name");
     assert!(layer.policy_name("pages").unwrap().rule(on("/", "api", Quota::per_minute(9))).is_ok());
