@@ -301,8 +301,12 @@ fn transacted(
             }
             update
         } else {
-            match (full_bucket(item.window, hits()), seen[index].is_confirmed) {
-                (Some((value, limit)), false) => Update::bucket_at_most(value, limit),
+            // A request that does not fit depends on the exact state.
+            let all_fit = plan.fitting.len() == requests.len();
+            match full_bucket(item.window, hits()) {
+                Some((value, limit)) if all_fit && !seen[index].is_confirmed => {
+                    Update::bucket_at_most(value, limit)
+                }
                 _ => Update::unchanged(item.window, before),
             }
         };
