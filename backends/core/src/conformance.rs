@@ -101,6 +101,7 @@ mod refunds;
 mod refusal;
 mod removal;
 mod report;
+mod sets;
 mod several;
 mod several_in_parallel;
 mod skip;

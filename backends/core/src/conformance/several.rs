@@ -1,115 +1,15 @@
 //! Several hits at once: all or none, in one step.
 
 use super::Harness;
+use super::arithmetic::DIGITS_38;
 use super::probe::CounterProbe;
 use super::random::Random;
+use super::sets::{ProbeHit, expect_unchanged, hits_of, mixed};
 use super::skip::Skip;
 use super::subject::Subject;
 use super::times::{MINUTE, NOW, SECOND, just_before};
 use crate::several::MAX_HITS;
-use crate::{
-    Backend, BackendError, Counter, CounterState, Hit, Operation, Result, Timestamp, Window, WindowLength,
-};
-
-/// A counter and a hit on it.
-pub(super) type ProbeHit<'p, 's, H> = (&'p CounterProbe<'s, H>, Hit<'static>);
-
-impl<H: Harness> Subject<'_, H> {
-    /// Counts several hits, which has to succeed. Uses the fast path first if the subject does.
-    #[track_caller]
-    pub(super) fn increment_all(&self, hits: &[ProbeHit<'_, '_, H>], now: Timestamp) -> Vec<CounterState> {
-        match self.try_increment_all(hits, now) {
-            Ok(states) => {
-                assert!(
-                    states.len() == hits.len(),
-                    "`increment_all` returns one state for each hit\n  expected {}\n  but saw  {states:?}",
-                    hits.len()
-                );
-                states
-            }
-            Err(error) => panic!("`{}` has to succeed here, but failed: {error}", Operation::IncrementAll),
-        }
-    }
-
-    pub(super) fn try_increment_all(
-        &self,
-        hits: &[ProbeHit<'_, '_, H>],
-        now: Timestamp,
-    ) -> Result<Vec<CounterState>> {
-        let fast = self.uses_fast_path.then(|| self.increment_all_by_fast_path(hits, now)).flatten();
-        fast.unwrap_or_else(|| self.increment_all_by_future(hits, now))
-    }
-
-    pub(super) fn increment_all_by_future(
-        &self,
-        hits: &[ProbeHit<'_, '_, H>],
-        now: Timestamp,
-    ) -> Result<Vec<CounterState>> {
-        with_counters(hits, |hits| self.block_on(self.backend.increment_all(hits, now)))
-    }
-
-    /// Calls `try_increment_all`, with a state that has to stay in the list.
-    pub(super) fn increment_all_by_fast_path(
-        &self,
-        hits: &[ProbeHit<'_, '_, H>],
-        now: Timestamp,
-    ) -> Option<Result<Vec<CounterState>>> {
-        let first = CounterState::new(false, 7);
-        let mut states = vec![first.clone()];
-        let result = with_counters(hits, |hits| self.backend.try_increment_all(hits, now, &mut states));
-        let is_kept = states.first() == Some(&first) && (result.is_some() || states.len() == 1);
-        assert!(
-            is_kept,
-            "`try_increment_all` appends the states; if it returns `None`, it appends none\n  but saw {states:?}"
-        );
-        result.map(|result| result.map(|()| states.split_off(1)))
-    }
-}
-
-fn with_counters<H: Harness, R>(
-    hits: &[ProbeHit<'_, '_, H>],
-    operation: impl FnOnce(&[(Counter<'_>, Hit<'_>)]) -> R,
-) -> R {
-    let keys: Vec<_> = hits.iter().map(|(counter, _)| counter.new_key()).collect();
-    let hits = hits.iter().zip(&keys).map(|((counter, hit), key)| (counter.counter(key), *hit));
-    operation(&hits.collect::<Vec<_>>())
-}
-
-/// Returns a counter of each kind, a sliding one, and one of the same key and another length.
-pub(super) fn mixed<'s, H: Harness>(subject: &'s Subject<'_, H>, key: &str) -> Vec<CounterProbe<'s, H>> {
-    let mut counters = subject.each_window(key, NOW);
-    counters.push(counters[0].with_window(Window::aligned(NOW, WindowLength::HOUR)));
-    let sliding = Window::aligned(NOW, WindowLength::MINUTE);
-    counters.push(subject.counter(sliding, format!("{key}, sliding")).sliding());
-    counters
-}
-
-fn hits_of<'p, 's, H: Harness>(
-    counters: &'p [CounterProbe<'s, H>],
-    cost: u128,
-    limit: u128,
-    now: Timestamp,
-) -> Vec<ProbeHit<'p, 's, H>> {
-    counters.iter().map(|counter| (counter, counter.new_hit(cost, limit, now))).collect()
-}
-
-/// Fails the check unless a counter that was not counted has its state of before. A backend that
-/// counts one hit after the other and refunds may have started a window of value 0.
-#[track_caller]
-fn expect_unchanged<H: Harness>(
-    counter: &CounterProbe<'_, H>,
-    seen: &CounterState,
-    before: &CounterState,
-    now: Timestamp,
-    rule: &str,
-) {
-    let floor = counter.floor(now);
-    if counter.subject.harness.increments_all_at_once() || before.value > floor {
-        return counter.expect(seen, before, rule);
-    }
-    let is_same = seen.counted == before.counted && seen.value.max(floor) == before.value.max(floor);
-    assert!(is_same, "{rule}\n  expected {before:?}\n  but saw  {seen:?}\n  of {counter}");
-}
+use crate::{Backend, BackendError, Counter, CounterState, Hit, Timestamp, Window, WindowLength};
 
 pub(super) fn hits_that_all_fit_are_all_counted<H: Harness>(subject: &Subject<'_, H>) {
     if subject.lacks(Skip::SeveralHits) {
@@ -354,6 +254,66 @@ pub(super) fn invalid_sets_of_hits_count_nothing<H: Harness>(subject: &Subject<'
     let seen = subject.block_on(subject.backend.increment_all(&hits, NOW));
     assert!(matches!(seen, Err(BackendError::Invalid(_))), "{rule}\n  but saw {seen:?} without a quota");
     other.expect(&other.get(NOW), &other.absent(), rule);
+}
+
+pub(super) fn ended_windows_among_several_are_absent<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::SeveralHits) {
+        return;
+    }
+    let rule = "rule 12: expired state is absent state among several hits too";
+    let later = NOW.saturating_add(10 * (MINUTE + subject.harness.max_clock_skew()));
+    let is_span = |counter: &CounterProbe<'_, H>| matches!(counter.window, Window::Span { .. });
+    let counters = subject.each_window("ended", NOW);
+    for counter in &counters {
+        counter.first_hit(3, 5, NOW);
+    }
+    let now_counted: Vec<_> =
+        counters.iter().filter(|counter| !is_span(counter)).map(|counter| counter.at(later)).collect();
+    let hits = hits_of(&now_counted, 4, 5, later);
+    let seen = subject.increment_all(&hits, later);
+    for ((counter, hit), seen) in hits.iter().zip(&seen) {
+        counter.expect(seen, &counter.after_first(hit, later), rule);
+    }
+    // A span that is past refuses, and so the others are not counted either.
+    for span in counters.iter().filter(|counter| is_span(counter)) {
+        let mut hits = hits_of(&now_counted, 1, 5, later);
+        hits.insert(1, (span, span.new_hit(1, 5, later)));
+        let after = subject.increment_all(&hits, later);
+        span.expect(
+            &after[1],
+            &span.absent(),
+            "rule 15: a span that is past refuses, also among several hits",
+        );
+        let others = after.iter().enumerate().filter(|(place, _)| *place != 1).map(|(_, state)| state);
+        for ((counter, other), before) in now_counted.iter().zip(others).zip(&seen) {
+            counter.expect(other, before, rule);
+            counter.expect(&counter.get(later), &counter.uncounted(before, 0), rule);
+        }
+    }
+}
+
+pub(super) fn large_values_of_several_hits_are_exact<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::SeveralHits) {
+        return;
+    }
+    let rule = "rule 12: values of 38 digits are exact among several hits too";
+    let windows = [WindowLength::MINUTE, WindowLength::HOUR].map(|length| Window::aligned(NOW, length));
+    let counters = windows.map(|window| subject.counter(window, "large"));
+    let large = DIGITS_38 - 1;
+    for (cost, ceiling, fits, value) in [
+        (large, large - 1, false, 0),
+        (large, large, true, large),
+        (2, DIGITS_38, false, large),
+        (1, DIGITS_38, true, DIGITS_38),
+        (1, DIGITS_38, false, DIGITS_38),
+        (u128::MAX, u128::MAX, false, DIGITS_38),
+    ] {
+        let hits = [0, 1].map(|place| (&counters[place], Hit::new(cost, ceiling)));
+        for (seen, counter) in subject.increment_all(&hits, NOW).iter().zip(&counters) {
+            let expected = CounterState { counted: fits, value, ..counter.absent() };
+            counter.expect(seen, &expected, &format!("{rule}; here for {:?}", hits[0].1));
+        }
+    }
 }
 
 pub(super) fn random_sets_of_hits_match_a_model<H: Harness>(subject: &Subject<'_, H>) {
