@@ -17,8 +17,8 @@ pub(super) type Turn = Shared<BoxFuture<'static, ()>>;
 /// A write in its turn, unless nothing waits for it any more.
 pub(super) type WeakTurn = WeakShared<BoxFuture<'static, ()>>;
 
-/// The writes of this process, in order. Each begins when no earlier one that shares an item with it
-/// is left.
+/// The writes of this process, in order. Each begins when no earlier one that shares an item with
+/// it is left.
 ///
 /// A writer's slot holds the number of one write, so a second write to the item must wait until the
 /// first has ended. A write takes its places in the queues of all its items at once. So no two
