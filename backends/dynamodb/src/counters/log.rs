@@ -15,7 +15,8 @@ impl Counters {
     ///
     /// The write expects the log that this process has seen last, or none. If another process wrote
     /// since, the condition fails and returns the log. If no hit changes the log, nothing is
-    /// written, and a consistent read confirms the result unless DynamoDB has just returned the log.
+    /// written, and a consistent read confirms the result unless DynamoDB has just returned the
+    /// log.
     pub(super) async fn write_log(
         &self,
         item: &CounterItem,

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use futures_util::future::{BoxFuture, WeakShared};
 use limited_core::{CounterState, Result};
 
 use super::item::ItemKey;
 use super::transaction::PendingHits;
-use super::turns::{Turn, Turns};
+use super::turns::{Turn, Turns, WeakTurn};
 use super::write::panicked;
 
 /// How many sets of counters are kept before those without a waiting batch are removed.
@@ -24,7 +23,7 @@ pub(super) struct Batches(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<Arc<[ItemKey]>, (Weak<Batch>, WeakShared<BoxFuture<'static, ()>>)>,
+    waiting: HashMap<Arc<[ItemKey]>, (Weak<Batch>, WeakTurn)>,
     sweep_at: usize,
 }
 

@@ -77,12 +77,12 @@ impl Plan {
 }
 
 impl Counters {
-    /// Writes the requests, each all or none. Returns the states of each as if they had been written
-    /// in order, one by one.
+    /// Writes the requests, each all or none. Returns the states of each as if they had been
+    /// written in order, one by one.
     ///
-    /// The transaction expects every item as this process has seen it last, or absent. So the states
-    /// after it are known, which DynamoDB does not return. If an item is different, the cancelled
-    /// transaction returns it, and confirms the others.
+    /// The transaction expects every item as this process has seen it last, or absent. So the
+    /// states after it are known, which DynamoDB does not return. If an item is different, the
+    /// cancelled transaction returns it, and confirms the others.
     pub(super) async fn write_all(
         &self,
         items: &[CounterItem],
@@ -203,8 +203,8 @@ impl Counters {
                         None => self.read(&item.key, item.window).await?,
                     };
                     seen.is_confirmed = true;
-                    // The slot has the number of this write: an earlier attempt was applied, and its
-                    // response lost.
+                    // The slot has the number of this write: an earlier attempt was applied, and
+                    // its response lost.
                     outcome.is_applied |= seen.state.slot(write.slot) == Some(write.number);
                 }
                 Canceled::Busy(error) => outcome.busy = Some(error),
@@ -301,8 +301,12 @@ fn transacted(
             }
             update
         } else {
-            match (full_bucket(item.window, hits()), seen[index].is_confirmed) {
-                (Some((value, limit)), false) => Update::bucket_at_most(value, limit),
+            // A request that does not fit depends on the exact state.
+            let all_fit = plan.fitting.len() == requests.len();
+            match full_bucket(item.window, hits()) {
+                Some((value, limit)) if all_fit && !seen[index].is_confirmed => {
+                    Update::bucket_at_most(value, limit)
+                }
                 _ => Update::unchanged(item.window, before),
             }
         };
@@ -311,8 +315,8 @@ fn transacted(
     Ok(transacted)
 }
 
-/// Returns the highest value, and the limit, by which hits that change nothing require that a bucket
-/// is full. What it is below that makes no difference.
+/// Returns the highest value, and the limit, by which hits that change nothing require that a
+/// bucket is full. What it is below that makes no difference.
 fn full_bucket<'h>(window: Window, mut hits: impl Iterator<Item = &'h PendingHit>) -> Option<(u128, u64)> {
     let Window::Bucket { .. } = window else { return None };
     hits.try_fold(None, |lowest: Option<(u128, u64)>, hit| {

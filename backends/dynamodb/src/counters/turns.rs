@@ -14,8 +14,11 @@ use super::item::ItemKey;
 /// A write in its turn. Whoever waits for it, or for a write behind it, polls it.
 pub(super) type Turn = Shared<BoxFuture<'static, ()>>;
 
-/// The writes of this process, in order. Each begins when no earlier one that shares an item with it
-/// is left.
+/// A write in its turn, unless nothing waits for it any more.
+pub(super) type WeakTurn = WeakShared<BoxFuture<'static, ()>>;
+
+/// The writes of this process, in order. Each begins when no earlier one that shares an item with
+/// it is left.
 ///
 /// A writer's slot holds the number of one write, so a second write to the item must wait until the
 /// first has ended. A write takes its places in the queues of all its items at once. So no two
@@ -31,7 +34,8 @@ struct State {
     last_ticket: u64,
     /// The tickets of the writes to each item, in order.
     queues: HashMap<ItemKey, VecDeque<u64>>,
-    writes: HashMap<u64, (Arc<[ItemKey]>, Option<WeakShared<BoxFuture<'static, ()>>>)>,
+    /// The items of each write, and the write.
+    writes: HashMap<u64, (Arc<[ItemKey]>, Option<WeakTurn>)>,
 }
 
 /// What a write waits for.
@@ -82,8 +86,7 @@ impl Turns {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         };
         self.queue([key.clone()].into(), write).await;
-        let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        result
+        result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,7 +105,7 @@ impl State {
                 Some(front) => current = front,
                 None if current == ticket => return Blocker::None,
                 None => {
-                    let turn = turn.as_ref().and_then(WeakShared::upgrade);
+                    let turn = turn.as_ref().and_then(WeakTurn::upgrade);
                     return turn.map_or(Blocker::Dropped, Blocker::Write);
                 }
             }

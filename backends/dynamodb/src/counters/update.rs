@@ -215,8 +215,8 @@ impl Update {
         Ok(update)
     }
 
-    /// Returns the update that replaces an item by `new`, if it is as seen; an error for numbers that
-    /// DynamoDB cannot store.
+    /// Returns the update that replaces an item by `new`, if it is as seen; an error for numbers
+    /// that DynamoDB cannot store.
     pub(super) fn replace(
         window: Window,
         seen: &ItemState,

@@ -36,7 +36,7 @@ enum Round {
     /// The result of each hit.
     Done(Vec<CounterState>),
     /// The item was not as expected. Its state.
-    Again(ItemState),
+    Again(Box<ItemState>),
 }
 
 impl Counters {
@@ -105,7 +105,7 @@ impl Counters {
             };
             match round {
                 Round::Done(states) => return Ok(states),
-                Round::Again(state) => seen = Some(state),
+                Round::Again(state) => seen = Some(*state),
             }
         }
         Err(contended())
@@ -236,7 +236,7 @@ impl Counters {
                 let before = if expected.starts_over() { 0 } else { after.value.saturating_sub(merged.cost) };
                 Ok(Round::Done(states(hits, &chosen, before, &after, window)))
             }
-            Attempt::ConditionFailed(old) => Ok(Round::Again(old)),
+            Attempt::ConditionFailed(old) => Ok(Round::Again(Box::new(old))),
         }
     }
 
@@ -264,7 +264,7 @@ impl Counters {
                 self.applied(item, &after, now).await;
                 Ok(Round::Done(batch.states))
             }
-            Attempt::ConditionFailed(old) => Ok(Round::Again(old)),
+            Attempt::ConditionFailed(old) => Ok(Round::Again(Box::new(old))),
         }
     }
 

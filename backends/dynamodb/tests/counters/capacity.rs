@@ -39,6 +39,23 @@ async fn counted_hit_and_refused_hit_cost_one_write_unit_each() {
 }
 
 #[tokio::test]
+async fn transaction_costs_two_write_units_per_counter_also_if_it_is_cancelled() {
+    let (backend, reported) = backend_over(support::config(&Wire::new()), &[]).await;
+    let other = DynamoDbBackend::builder(backend.client().clone()).table_name(backend.table_name()).build();
+    let keys = ["one", "two"].map(Key::from);
+    let window = Window::aligned(NOON, WindowLength::MINUTE);
+    let hit = |key| (Counter::new("", key, window).unwrap(), Hit::new(1, 1));
+    let hits: Vec<_> = keys.iter().map(hit).collect();
+    assert!(other.increment(&hits[0].0, &hits[0].1, NOON).await.unwrap().counted);
+    assert!(!backend.increment_all(&hits, NOON).await.unwrap()[0].counted);
+    assert_eq!(reported(), [(Operation::TransactWriteItems, 4.0, true)]);
+    backend.reset(&hits[0].0, None, NOON).await.unwrap();
+    reported();
+    assert!(backend.increment_all(&hits, NOON).await.unwrap()[0].counted);
+    assert_eq!(reported(), [(Operation::TransactWriteItems, 4.0, false)]);
+}
+
+#[tokio::test]
 async fn read_is_reported() {
     let (backend, reported) = backend(&[]).await;
     let key = Key::from("signup");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use limited::{Algorithm, Limiter, ManualClock, Quota};
+use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use proptest::prelude::*;
 
 use crate::support::{Fault, Wire};
@@ -88,6 +89,67 @@ proptest! {
             prop_assert!(used <= 60);
 
             assert_no_write_was_applied_twice(&wire);
+            Ok(())
+        })?;
+    }
+
+    /// Each decision counts on the key `all` and on one other key, or on neither.
+    #[test]
+    fn hits_at_once_are_counted_once_and_all_or_none_under_random_faults(
+        faults in prop::collection::vec(fault(), 0..80),
+        writers in 1..3_usize,
+        hits in prop::collection::vec((1..4_u128, 0..30_u64, prop::sample::select(vec!["a", "b"])), 20..60),
+        forgets_tokens: bool,
+        is_log: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let wire = Wire::new();
+            wire.backend().await;
+            if forgets_tokens {
+                wire.forget_tokens();
+            }
+            let now = Timestamp::from_secs(1_795_262_430);
+            let window = match is_log {
+                true => Window::Log { length: WindowLength::HOUR },
+                false => Window::aligned(now, WindowLength::HOUR),
+            };
+            let backends: Vec<_> = (0..writers).map(|_| wire.builder().build()).collect();
+            wire.set_latency(Duration::from_millis(4));
+            wire.push_faults(faults);
+            let mut calls = Vec::new();
+            for (number, (cost, pause, name)) in hits.iter().copied().enumerate() {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let backend = backends[number % writers].clone();
+                let call = tokio::spawn(async move {
+                    let keys = ["all", name].map(Key::from);
+                    let hit = |key| (Counter::new("", key, window).unwrap(), Hit::new(cost, 60));
+                    let hits: Vec<_> = keys.iter().map(hit).collect();
+                    backend.increment_all(&hits, now).await
+                });
+                calls.push((cost, call));
+            }
+            let (mut admitted, mut unknown) = (0, 0);
+            for (cost, call) in calls {
+                match call.await.unwrap() {
+                    Ok(states) => admitted += if states.iter().all(|state| state.counted) { cost } else { 0 },
+                    Err(error) => {
+                        assert!(error.is_retryable(), "{error}");
+                        unknown += cost;
+                    }
+                }
+            }
+            wire.clear_faults();
+            wire.drained().await;
+            let mut used = Vec::new();
+            for name in ["all", "a", "b"] {
+                let key = Key::from(name);
+                used.push(backends[0].get(&Counter::new("", &key, window).unwrap(), now).await.unwrap().value);
+            }
+            prop_assert_eq!(used[0], used[1] + used[2], "all or none");
+            prop_assert!(admitted <= used[0], "{admitted} admitted, and {} counted", used[0]);
+            prop_assert!(used[0] <= admitted + unknown, "{} of {admitted} and {unknown} unknown", used[0]);
+            prop_assert!(used[0] <= 60);
             Ok(())
         })?;
     }

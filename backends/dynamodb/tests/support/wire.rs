@@ -126,8 +126,8 @@ impl Wire {
         self.0.lock().hides_old_items = true;
     }
 
-    /// Lets the server ignore the tokens of transactions, as some servers do: a repeated transaction
-    /// is a second one.
+    /// Lets the server ignore the tokens of transactions, as some servers do: a repeated
+    /// transaction is a second one.
     pub(crate) fn forget_tokens(&self) {
         self.0.lock().forgets_tokens = true;
     }
