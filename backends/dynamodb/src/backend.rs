@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use limited_core::{
-    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, several,
+    Acquisition, Backend, BackendError, ClaimKey, ClaimRequest, Completion, Counter, CounterState,
+    FinishResult, Hit, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, several,
 };
 
 use crate::claims::Claims;

@@ -19,8 +19,8 @@ use limited_core::{
 };
 
 use self::cache::ValueCache;
-pub(crate) use self::key_item::KeyItems;
 use self::item::{CounterItem, ItemKey, ItemState, PreviousItem};
+pub(crate) use self::key_item::KeyItems;
 use crate::WindowTimeFormat;
 use crate::attributes::SLOT_PREFIX;
 use crate::client::Client;

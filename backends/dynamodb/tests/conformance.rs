@@ -99,12 +99,13 @@ mod over_tcp {
     limited_core::conformance_tests!(super::OverTcp(Layout::ItemPerWindow), skips: [LostResponses, Removal, FastPath]);
 }
 
+/// Hits on different keys are counted in turn.
 mod item_per_key_over_the_wire {
     use limited_dynamodb::Layout;
 
     limited_core::conformance_tests!(
         super::OverWire { layout: Layout::ItemPerKey, ..super::OverWire::default() },
-        skips: [Removal, FastPath]
+        skips: [Removal, FastPath, AllAtOnce]
     );
 }
 
@@ -113,7 +114,7 @@ mod item_per_key_with_hidden_items {
 
     limited_core::conformance_tests!(
         super::OverWire { layout: Layout::ItemPerKey, hides_old_items: true, ..super::OverWire::default() },
-        skips: [Removal, FastPath]
+        skips: [Removal, FastPath, AllAtOnce]
     );
 }
 
@@ -122,6 +123,6 @@ mod item_per_key_over_tcp {
 
     limited_core::conformance_tests!(
         super::OverTcp(Layout::ItemPerKey),
-        skips: [LostResponses, Removal, FastPath]
+        skips: [LostResponses, Removal, FastPath, AllAtOnce]
     );
 }

@@ -31,7 +31,9 @@ type SharedWrite<S> = Shared<BoxFuture<'static, Arc<Results<S>>>>;
 pub struct WriteCoalescer<K, H = PendingHit, S = CounterState>(Mutex<HashMap<K, Weak<KeyQueue<H, S>>>>);
 
 /// The last batch of a key, and its write.
-struct KeyQueue<H, S>(Mutex<Option<(Arc<Batch<H>>, SharedWrite<S>)>>);
+struct KeyQueue<H, S>(Mutex<LastBatch<H, S>>);
+
+type LastBatch<H, S> = Option<(Arc<Batch<H>>, SharedWrite<S>)>;
 
 /// Hits that wait for the write before theirs. `None` once their own write has begun; a cancelled
 /// hit is `None` inside.

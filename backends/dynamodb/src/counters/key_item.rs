@@ -143,9 +143,9 @@ impl KeyItems {
     pub(crate) fn is_one_write(hits: &[(Counter<'_>, Hit<'_>)]) -> bool {
         let Some((first, _)) = hits.first() else { return true };
         hits.len() <= MAX_WINDOWS
-            && hits.iter().all(|(counter, _)| {
-                counter.key() == first.key() && counter.namespace() == first.namespace()
-            })
+            && hits
+                .iter()
+                .all(|(counter, _)| counter.key() == first.key() && counter.namespace() == first.namespace())
     }
 
     pub(crate) async fn refund(
@@ -182,7 +182,11 @@ impl KeyItems {
         self.submit(counter, reset).await.map(|_| ())
     }
 
-    async fn submit(self: &Arc<Self>, counter: &Counter<'_>, operation: Operation) -> Result<Vec<CounterState>> {
+    async fn submit(
+        self: &Arc<Self>,
+        counter: &Counter<'_>,
+        operation: Operation,
+    ) -> Result<Vec<CounterState>> {
         let item = KeyItem::of(counter);
         let identifier = item.identifier.clone();
         let items = Arc::clone(self);

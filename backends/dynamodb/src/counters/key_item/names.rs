@@ -32,27 +32,27 @@ impl Names {
         Self { value }
     }
 
-    /// When the first hit opened the window.
+    /// Returns the name of the time at which the first hit opened the window.
     pub(super) fn opened_at(&self) -> String {
         format!("{}_OpenedAt", self.value)
     }
 
-    /// The id of a window from the first hit.
+    /// Returns the name of the id of a window from the first hit.
     pub(super) fn generation(&self) -> String {
         format!("{}_Generation", self.value)
     }
 
-    /// The metadata of a window from the first hit.
+    /// Returns the name of the metadata of a window from the first hit.
     pub(super) fn note(&self) -> String {
         format!("{}_Note", self.value)
     }
 
-    /// The limit of the hit that wrote a bucket.
+    /// Returns the name of the limit of the hit that wrote a bucket.
     pub(super) fn limit(&self) -> String {
         format!("{}_Limit", self.value)
     }
 
-    /// The capacity for the hit that wrote a bucket.
+    /// Returns the name of the capacity for the hit that wrote a bucket.
     pub(super) fn capacity(&self) -> String {
         format!("{}_Capacity", self.value)
     }
@@ -79,9 +79,7 @@ pub(super) fn is_stale(name: &str, value: &AttributeValue, now: Timestamp, skew:
         && window(name).is_some_and(|window| match window {
             // A clock that jumps back by two lengths and the skew finds its window, so that no
             // window is counted twice. A longer jump is the correction of a wrong clock.
-            Window::Aligned { length, .. } => {
-                is_over(window, now.saturating_sub(length.as_duration()), skew)
-            }
+            Window::Aligned { length, .. } => is_over(window, now.saturating_sub(length.as_duration()), skew),
             _ => is_over(window, now, skew),
         })
 }
@@ -164,8 +162,9 @@ mod tests {
     #[test]
     fn attributes_of_other_programs_are_never_stale() {
         let number = AttributeValue::N("1".into());
-        for name in ["W60", "W60_", "W060_1", "W60_1.0", "W60_-1", "X60_0", "Writer_0", "W60_0_0", "B60", "W_0", "é_1"]
-        {
+        for name in [
+            "W60", "W60_", "W060_1", "W60_1.0", "W60_-1", "X60_0", "Writer_0", "W60_0_0", "B60", "W_0", "é_1",
+        ] {
             assert!(!is_stale(name, &number, Timestamp::from_secs(1_764_345_600), SKEW), "{name}");
         }
         assert!(is_stale("W60_0", &number, Timestamp::from_secs(1_764_345_600), SKEW));
@@ -177,7 +176,10 @@ mod tests {
     fn window_is_stale_two_lengths_and_the_skew_after_its_end() {
         let number = AttributeValue::N("1".into());
         for (name, from) in [("W60_600", 785), ("S600_660", 665)] {
-            assert!(!is_stale(name, &number, Timestamp::from_nanos(from * 1_000_000_000 - 1), SKEW), "{name}");
+            assert!(
+                !is_stale(name, &number, Timestamp::from_nanos(from * 1_000_000_000 - 1), SKEW),
+                "{name}"
+            );
             assert!(is_stale(name, &number, Timestamp::from_secs(from), SKEW), "{name}");
         }
     }

@@ -59,7 +59,8 @@ impl KeyState {
     /// Returns the state without what no later write needs to know.
     pub(super) fn to_remember(&self) -> Self {
         let keep = |name: &str| {
-            name == EXPIRES_AT || name.starts_with(['W', 'S', 'F', 'B', 'L']) && !name.starts_with(SLOT_PREFIX)
+            name == EXPIRES_AT
+                || name.starts_with(['W', 'S', 'F', 'B', 'L']) && !name.starts_with(SLOT_PREFIX)
         };
         let kept = self.attributes.iter().filter(|(name, _)| keep(name));
         Self { attributes: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
@@ -91,7 +92,8 @@ impl KeyState {
                 let id = id.transpose().map_err(|_| unreadable(&names.generation()))?.unwrap_or_default();
                 // Null, if the first hit had no metadata.
                 let metadata = item.get(&names.note()).and_then(|value| value.as_s().ok());
-                let meta = WindowMeta { id: WindowId(id), metadata: metadata.map(|text| text.as_str().into()) };
+                let meta =
+                    WindowMeta { id: WindowId(id), metadata: metadata.map(|text| text.as_str().into()) };
                 WindowState::FromFirstHit(FirstHitWindow {
                     count: number(item, &names.value)?,
                     opened: opened_at.map(|opened_at| (opened_at, Arc::new(meta))),
@@ -189,7 +191,9 @@ impl WindowState {
         let plain = Hit::new(hit.cost, hit.ceiling).with_floor(hit.floor);
         let after = match self {
             Self::Count(_) if is_refused_span(window, hit.now, times.skew) => None,
-            Self::Count(count) => plain.apply(count.unwrap_or_default()).map(|value| Self::Count(Some(value))),
+            Self::Count(count) => {
+                plain.apply(count.unwrap_or_default()).map(|value| Self::Count(Some(value)))
+            }
             Self::FromFirstHit(state) => {
                 let is_open = state.is_open(window, times.latest, times.skew);
                 let before = if is_open { state.count.unwrap_or_default() } else { 0 };
@@ -207,7 +211,9 @@ impl WindowState {
                 let Some(quota) = hit.bucket else {
                     return Err(BackendError::invalid("a bucket needs a quota"));
                 };
-                let live = bucket.stored().map(|stored| stored.live(quota, window.length(), times.latest, times.skew));
+                let live = bucket
+                    .stored()
+                    .map(|stored| stored.live(quota, window.length(), times.latest, times.skew));
                 let value = plain.apply(live.unwrap_or_default().value);
                 value.map(|value| Self::Bucket(Bucket::of(StoredBucket { value, quota })))
             }
