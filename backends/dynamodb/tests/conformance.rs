@@ -109,12 +109,13 @@ mod over_tcp {
     limited_core::conformance_tests!(super::OverTcp(Layout::ItemPerWindow), skips: [LostResponses, Removal, FastPath]);
 }
 
+/// Hits on different keys are counted in turn.
 mod item_per_key_over_the_wire {
     use limited_dynamodb::Layout;
 
     limited_core::conformance_tests!(
         super::OverWire { layout: Layout::ItemPerKey, ..super::OverWire::default() },
-        skips: [Removal, FastPath]
+        skips: [Removal, FastPath, AllAtOnce]
     );
 }
 
@@ -123,7 +124,7 @@ mod item_per_key_with_hidden_items {
 
     limited_core::conformance_tests!(
         super::OverWire { layout: Layout::ItemPerKey, hides_old_items: true, ..super::OverWire::default() },
-        skips: [Removal, FastPath]
+        skips: [Removal, FastPath, AllAtOnce]
     );
 }
 
@@ -132,6 +133,6 @@ mod item_per_key_over_tcp {
 
     limited_core::conformance_tests!(
         super::OverTcp(Layout::ItemPerKey),
-        skips: [LostResponses, Removal, FastPath]
+        skips: [LostResponses, Removal, FastPath, AllAtOnce]
     );
 }

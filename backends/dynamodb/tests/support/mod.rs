@@ -15,6 +15,6 @@ mod wire;
 
 pub(crate) use fault::{Fault, drawn};
 pub(crate) use proxy::{Cut, Proxy};
-pub(crate) use tables::{raw_item, unique_table};
+pub(crate) use tables::{RawItem, raw_item, unique_table};
 pub(crate) use tcp::{serve_over_tcp, server_endpoint, tcp_client, tcp_config, tcp_config_at};
 pub(crate) use wire::{Wire, client, config};

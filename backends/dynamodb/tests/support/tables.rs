@@ -15,14 +15,12 @@ pub(crate) fn unique_table(name: &str) -> String {
     format!("limited-{name}-{since}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed))
 }
 
+/// All attributes of an item.
+pub(crate) type RawItem = HashMap<String, AttributeValue>;
+
 /// Reads all attributes of an item of a table of rate limits, consistently. Returns an empty map if
 /// there is no item.
-pub(crate) async fn raw_item(
-    client: &Client,
-    table: &str,
-    identifier: &str,
-    window_time: &str,
-) -> HashMap<String, AttributeValue> {
+pub(crate) async fn raw_item(client: &Client, table: &str, identifier: &str, window_time: &str) -> RawItem {
     let request = client.get_item().table_name(table).consistent_read(true);
     let request = request.key("Identifier", AttributeValue::S(identifier.to_owned()));
     let request = request.key("WindowTime", AttributeValue::S(window_time.to_owned()));

@@ -15,8 +15,8 @@ use crate::format::{expires_at, hex_128, timestamp};
 /// How many attributes of ended windows one write removes at most.
 const MAX_REMOVED: usize = 16;
 
-/// The seconds to which `ExpiresAt` is rounded up. So processes whose clocks differ by less write the
-/// same time, and no write fails because another one wrote a later time.
+/// The seconds to which `ExpiresAt` is rounded up. So processes whose clocks differ by less write
+/// the same time, and hardly a write fails because another one wrote a later time.
 const EXPIRY_GRID: u64 = 60;
 
 /// Returns the update that counts the hits of a plan. `seen` is the state last seen: of its windows
@@ -50,8 +50,8 @@ pub(super) fn count(plan: &Plan, seen: &KeyState, write: WriteId<'_>, times: Tim
     Ok(update)
 }
 
-/// Returns the update of a refund: one that takes `amount` from whatever is there, if it is at least
-/// that; or else one that leaves `after`, if it finds exactly `before`.
+/// Returns the update of a refund: one that takes `amount` from whatever is there, if it is at
+/// least that; or else one that leaves `after`, if it finds exactly `before`.
 pub(super) fn refund(
     window: Window,
     before: &WindowState,
@@ -256,7 +256,8 @@ fn change(update: &mut Update, index: usize, plan: &WindowPlan, times: Times) ->
             });
             let is_open = part.is_open(update, times);
             update.conditions.push(if allows_absent {
-                // An item with `OpenedAt` keeps it, so the window is not absent even without a count.
+                // An item with `OpenedAt` keeps it, so the window is not absent even without a
+                // count.
                 format!(
                     "((attribute_not_exists({w}) AND attribute_not_exists({o})) OR ({is_open} AND \
                      (attribute_not_exists({w}) OR {condition})))",
@@ -378,7 +379,8 @@ impl Part {
         }
     }
 
-    /// Expects that the value is of the same window, and in the same unit, as the one that was seen.
+    /// Expects that the value is of the same window, and in the same unit, as the one that was
+    /// seen.
     fn expect_same_kind(&self, update: &mut Update, before: &WindowState, times: Times) {
         match before {
             WindowState::Count(_) | WindowState::Log(_) => {}
@@ -427,7 +429,7 @@ impl Part {
         };
         match after {
             WindowState::Count(count) => {
-                set(format!("w{index}"), &self.names.value, n(count.unwrap_or_default()))
+                set(format!("w{index}"), &self.names.value, n(count.unwrap_or_default()));
             }
             WindowState::FromFirstHit(state) => {
                 set(format!("w{index}"), &self.names.value, n(state.count.unwrap_or_default()));

@@ -32,27 +32,27 @@ impl Names {
         Self { value }
     }
 
-    /// When the first hit opened the window.
+    /// Returns the name of the time at which the first hit opened the window.
     pub(super) fn opened_at(&self) -> String {
         format!("{}_OpenedAt", self.value)
     }
 
-    /// The id of a window from the first hit.
+    /// Returns the name of the id of a window from the first hit.
     pub(super) fn generation(&self) -> String {
         format!("{}_Generation", self.value)
     }
 
-    /// The metadata of a window from the first hit.
+    /// Returns the name of the metadata of a window from the first hit.
     pub(super) fn note(&self) -> String {
         format!("{}_Note", self.value)
     }
 
-    /// The limit of the hit that wrote a bucket.
+    /// Returns the name of the limit of the hit that wrote a bucket.
     pub(super) fn limit(&self) -> String {
         format!("{}_Limit", self.value)
     }
 
-    /// The capacity for the hit that wrote a bucket.
+    /// Returns the name of the capacity for the hit that wrote a bucket.
     pub(super) fn capacity(&self) -> String {
         format!("{}_Capacity", self.value)
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limited_core::coalesce::{PendingHit, merge, values_after};
-use limited_core::{BackendError, CounterState, Result, Timestamp, Window, WindowMeta};
+use limited_core::{CounterState, Result, Timestamp, Window, WindowMeta};
 
 use super::state::{KeyHit, KeyState, Times, WindowState};
 
 /// How many windows one write changes at most, so that its expressions stay below the 4 KB that
 /// DynamoDB accepts.
-pub(super) const MAX_WINDOWS: usize = 24;
+pub(super) const MAX_WINDOWS: usize = 20;
 
 /// Hits that are counted all or none.
 #[derive(Clone, Debug)]
@@ -29,8 +29,6 @@ pub(super) struct Plan {
     pub(super) windows: Vec<WindowPlan>,
     /// The counts of previous windows that the write expects to find.
     pub(super) previous: Vec<(Window, Option<u128>)>,
-    /// The groups that can never be written.
-    pub(super) errors: Vec<(usize, BackendError)>,
 }
 
 /// What one write does to one window.
@@ -60,15 +58,12 @@ impl Plan {
             if !plan.chosen.is_empty() && plan.windows.len() + new > MAX_WINDOWS {
                 break;
             }
-            match plan.apply(group, state, &index_of, times) {
-                Ok(Some(applied)) => {
-                    for (at, one) in applied.into_iter().enumerate() {
-                        plan.add(index, at, &group.hits[at], one, &mut index_of, state);
-                    }
-                    plan.chosen.push(index);
+            // One that cannot be counted is not chosen. `refused` returns its error.
+            if let Ok(Some(applied)) = plan.apply(group, state, &index_of, times) {
+                for (at, one) in applied.into_iter().enumerate() {
+                    plan.add(index, at, &group.hits[at], one, &mut index_of, state);
                 }
-                Ok(None) => {}
-                Err(error) => plan.errors.push((index, error)),
+                plan.chosen.push(index);
             }
         }
         plan

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use limited_core::coalesce::Results;
-use limited_core::{BackendError, CounterState, Refund, Result, Timestamp, Window, WindowId};
+use limited_core::{
+    BackendError, BucketQuota, CounterState, Refund, Result, Timestamp, Window, WindowId, WindowMeta,
+};
 
 use super::expressions;
 use super::names::is_over;
@@ -122,7 +124,6 @@ impl KeyItems {
                 Attempt::ConditionFailed(old) => {
                     state = old;
                     failed += 1;
-                    // Those that are refused have their result, however the others fare.
                     if failed >= MAX_ROUNDS {
                         return Err(BackendError::throttled(
                             "other writers changed the item before each attempt to write it; spread the load over \
@@ -139,7 +140,7 @@ impl KeyItems {
         &self,
         item: &KeyItem,
         window: Window,
-        quota: Option<limited_core::BucketQuota>,
+        quota: Option<BucketQuota>,
         refund: &Refund,
         now: Timestamp,
     ) -> Result<CounterState> {
@@ -202,7 +203,10 @@ impl KeyItems {
         let write = self.next_write(now);
         let update = expressions::reset(window, window_id.map(|id| id.0), write, now);
         // If the condition fails, there is no such window.
-        self.send(item, update).await.map(|_| ())
+        if let UpdateOutcome::Applied(new) = self.send(item, update).await? {
+            self.remember(item, &KeyState { attributes: new });
+        }
+        Ok(())
     }
 
     /// Reads the item, consistently.
@@ -274,11 +278,11 @@ impl KeyItems {
     }
 }
 
-/// Returns a state in which the charge of a refund is still there, to try without a read; `None` for
-/// a log, whose entries must be known.
+/// Returns a state in which the charge of a refund is still there, to try without a read; `None`
+/// for a log, whose entries must be known.
 fn charged(
     window: Window,
-    quota: Option<limited_core::BucketQuota>,
+    quota: Option<BucketQuota>,
     refund: &Refund,
     now: Timestamp,
 ) -> Option<WindowState> {
@@ -287,7 +291,7 @@ fn charged(
         Window::Aligned { .. } | Window::Span { .. } => Some(WindowState::Count(count)),
         Window::FromFirstHit { .. } if refund.only_if_value.is_some() => None,
         Window::FromFirstHit { .. } => {
-            let meta = limited_core::WindowMeta { id: refund.window_id, metadata: None };
+            let meta = WindowMeta { id: refund.window_id, metadata: None };
             let opened = Some((refund.charged_at.min(now), Arc::new(meta)));
             Some(WindowState::FromFirstHit(FirstHitWindow { count, opened, opened_text: None }))
         }
