@@ -205,7 +205,7 @@ macro_rules! __conformance_checks {
             refund_with_another_value_returns_nothing in refunds:
                 "Rule 13: if a refund requires a value, a counter with another one gets nothing.";
             large_refunds_are_exact in refunds:
-                "Rule 13: a refund of up to 38 digits is exact; a larger one leaves zero.";
+                "Rule 13: a refund of up to 38 digits is exact; a larger one leaves zero, or is `Invalid`.";
             random_refunds_of_a_bucket_match_a_model in refunds:
                 "Rule 13: hits and refunds of a bucket have the value of a model.";
             refund_with_a_lost_response_is_returned_once in refunds:
