@@ -5,10 +5,11 @@
 //! cargo run --example completion
 //! ```
 //!
-//! Each call is charged one request and an estimate of its tokens, in one step: the prompt, and what
-//! the caller expects of the model at most. If one of the two limits refuses, neither is charged. When the
-//! stream of tokens ends, the reservation is settled. What was not used is refunded to the window
-//! that was charged. What was used in addition is charged, also beyond the limit.
+//! Each call is charged one request and an estimate of its tokens, in one step: the prompt, and
+//! what the caller expects of the model at most. If one of the two limits refuses, neither is
+//! charged. When the stream of tokens ends, the reservation is settled. What was not used is
+//! refunded to the window that was charged. What was used in addition is charged, also beyond the
+//! limit.
 //!
 //! If a stream is interrupted, its reservation is dropped, and the estimate stays charged.
 

@@ -41,7 +41,7 @@ use crate::{Algorithm, OnError, Quota, Quotas};
 /// )?;
 /// let login = Limiter::from_config(MemoryBackend::new(), &limits["login"])?;
 /// assert_eq!(login.get_quota(), "5/min".parse()?);
-/// assert_eq!(limits["upload"].quota, "10/s; 1000/hour; 20000/day".parse()?);
+/// assert_eq!(limits["upload"].quota.to_string(), "10/s; 1000/hour; 20000/day");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -82,7 +82,8 @@ use crate::{Algorithm, OnError, Quota, Quotas};
 pub struct LimiterConfig {
     /// The namespace. Default: empty.
     pub namespace: String,
-    /// The quota, such as `100/min burst 20`, or several: `10/s; 1000/h` as text, or a list. Default:
+    /// The quota, such as `100/min burst 20`, or several: `10/s; 1000/h` as text, or a list.
+    /// Default:
     /// `100/min`.
     pub quota: Quotas,
     /// The algorithm. Default: `fixed-window`.

@@ -50,8 +50,9 @@ pub struct Decision {
 struct Limits(Option<Box<[Decision]>>);
 
 impl Drop for Limits {
-    /// Drops several limits out of line. The code that drops a decision calls itself otherwise, so
-    /// that it would not be inlined, and each decision of one limit would have to be in memory.
+    /// Drops several limits out of line. Otherwise the code that drops a decision would call
+    /// itself, and would not be inlined. Then each decision of one limit would have to be in
+    /// memory.
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(limits) = self.0.take() {
@@ -60,9 +61,12 @@ impl Drop for Limits {
     }
 }
 
+/// A function of the C ABI never unwinds. The compiler would copy each decision, to have it in
+/// memory if this one did.
 #[cold]
 #[inline(never)]
-fn drop_several(limits: Box<[Decision]>) {
+#[expect(improper_ctypes_definitions, reason = "called by Rust only")]
+extern "C" fn drop_several(limits: Box<[Decision]>) {
     drop(limits);
 }
 

@@ -91,9 +91,9 @@ impl<B: Backend> Reservation<B> {
     /// Corrects the charge from the estimate to the actual cost, in the window that was charged.
     /// Returns whether this call did it.
     ///
-    /// A lower cost refunds the rest; see [`Limiter::refund`]. A higher one charges what is missing,
-    /// also beyond the limit: it never refuses. Token buckets and sliding logs are charged what is
-    /// missing at the time of this call.
+    /// A lower cost refunds the rest; see [`Limiter::refund`]. A higher one charges what is
+    /// missing, also beyond the limit: it never refuses. Token buckets and sliding logs are charged
+    /// what is missing at the time of this call.
     ///
     /// A reservation is settled once, however often and from however many threads this is called.
     /// Returns `false` if another call settles it, or if nothing was charged, because the decision
@@ -214,8 +214,8 @@ impl<B: Backend> Limiter<B> {
         }
     }
 
-    /// Charges a cost without a limit, to the window of this time. If the backend has forgotten that
-    /// window, there is nothing to charge.
+    /// Charges a cost without a limit, to the window of this time. If the backend has forgotten
+    /// that window, there is nothing to charge.
     async fn charge_unlimited(
         &self,
         check: Check<'_>,

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use limited_core::{
     Acquisition, Backend, ClaimKey, ClaimRequest, Completion, Counter, CounterState, FinishResult, Hit,
-    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, bucket, several,
-    sliding,
+    Immediate, LeaseStatus, Owner, Record, Refund, Result, Timestamp, WindowId, async_trait, bucket, sliding,
 };
 
 use crate::claims::Claims;
@@ -25,6 +24,17 @@ use crate::counters::Counters;
 /// waits only for operations on the same shard, which take some nanoseconds, and in a full store
 /// for operations that make room.
 ///
+/// [`increment_all`](Backend::increment_all) is one step too. It locks the shards of all its counters
+/// before it decides, and counts every hit or none. No other operation sees a part of it, and no
+/// order of counters leads to a deadlock. All counters of one key are in the same shard, so several
+/// limits of one key take one lock, and the key is hashed once.
+/// [`try_increment_all`](Backend::try_increment_all) handles every set of hits. Two to four hits on
+/// known counters allocate nothing, if `states` has room for them.
+///
+/// A hit of cost 0 and floor 0 in such a set is a condition. It adds no counter, and takes no
+/// capacity. In a full store either all new counters of a set find room, or the call fails and counts
+/// nothing. It evicts no counter of its own set.
+///
 /// # Keys are fingerprints
 ///
 /// A counter takes 32 bytes, however long its key is, in a table that is mostly two thirds full.
@@ -33,22 +43,39 @@ use crate::counters::Counters;
 /// keys are chosen. This bound is proven and relies on no cipher. Keys above 224 bytes and
 /// namespaces above 56 bytes go through SHA-256 first.
 ///
-/// A counter takes some 100 bytes more if it is a window from the first hit, if its count exceeds
-/// 2^32, or if its window length comes after the first 100 or so of this backend. The same is true
-/// of a bucket whose quota comes after the first 100 or so. Limits that wander over many values use
-/// up the room for quotas of buckets, and not that for windows.
+/// A counter takes some 100 bytes more if it is a window from the first hit, a log or a calendar
+/// span, if its count exceeds 2^32, or if its window length comes after the first 100 or so of this
+/// backend. The same is true of a bucket whose quota comes after the first 100 or so. Limits that
+/// wander over many values use up the room for quotas of buckets, and not that for windows.
+///
+/// # Logs
+///
+/// A [log](limited_core::Window::Log) takes 32 bytes more for each time at which hits were counted in the last
+/// window. Its memory grows by doubling, up to 16 KiB for
+/// [512 times](limited_core::HitLog::MAX_ENTRIES). It is freed with the whole log. A hit sums the
+/// costs of all these times, so its cost grows with them: a log suits limits of up to some hundreds.
+///
+/// A read or a refused hit returns the log itself, not a copy. While the caller keeps that, the next
+/// hit that is counted copies the log once.
+///
+/// # Refunds
+///
+/// A [refund](Backend::refund) costs as much as a hit. It changes no expiry, and the counter stays
+/// known if nothing is left of its value. A fixed window gets a refund as long as it is one of the
+/// three known windows of its key.
 ///
 /// # Expired keys are removed
 ///
 /// A key is forgotten one window length and the maximum clock skew after its last window ended, or
 /// after its bucket was full. Until then the next window can weigh it, and a clock that jumps back
-/// still finds it.
+/// still finds it. A log is forgotten one window length and the skew after its newest hit, and a span
+/// the skew after its end.
 ///
 /// Later operations remove expired keys, up to four each, whatever key they are about. No operation
 /// scans more than 128 keys for that, and each continues where the last one stopped. A hit on a new
 /// key, in a new window or in a window from the first hit counts as two operations.
 ///
-/// Buckets and windows from the first hit can expire at any time. They may stay for up to a
+/// Buckets, logs and windows from the first hit can expire at any time. They may stay for up to a
 /// sixteenth longer, so that several of them are removed together. Without operations nothing is
 /// removed.
 ///
@@ -171,7 +198,6 @@ impl MemoryBackend {
         now: Timestamp,
         states: &mut Vec<CounterState>,
     ) -> Result<()> {
-        several::check(hits)?;
         self.0.counters.increment_all(hits, now, states)
     }
 

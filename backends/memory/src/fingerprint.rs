@@ -89,7 +89,7 @@ pub(crate) const SHARDS: usize = 2;
 const SHARD_BITS: u32 = SHARDS.ilog2();
 
 /// Identifies a counter in one store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// Determines the position in a table. Never zero.
     pub(crate) hash: u64,
@@ -104,7 +104,7 @@ const fn shard(hash: u64) -> usize {
 }
 
 /// Where a counter is stored. All counters of one key are in the same shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) shard: usize,
     pub(crate) fingerprint: Fingerprint,
@@ -116,6 +116,14 @@ pub(crate) struct KeyHash {
     shard: usize,
     /// What the head encodes: the lengths of key and namespace.
     lengths: u64,
+}
+
+impl KeyHash {
+    /// Returns the shard of all counters of the key.
+    #[inline(always)]
+    pub(crate) const fn shard(&self) -> usize {
+        self.shard
+    }
 }
 
 /// The random numbers of one store.

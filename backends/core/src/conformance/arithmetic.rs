@@ -12,7 +12,7 @@ use super::times::{NANOSECOND, NOW, just_before};
 use crate::{BackendError, CounterState, Hit, Timestamp, Window, WindowLength};
 
 /// The largest number of 38 decimal digits. Every backend has to store values up to it.
-const DIGITS_38: u128 = 10_u128.pow(38) - 1;
+pub(super) const DIGITS_38: u128 = 10_u128.pow(38) - 1;
 
 pub(super) fn hit_is_counted_up_to_exactly_its_ceiling<H: Harness>(subject: &Subject<'_, H>) {
     let rule = "rule 4: a hit is counted if and only if the value after it is at most its ceiling";

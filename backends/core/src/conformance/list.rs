@@ -169,6 +169,10 @@ macro_rules! __conformance_checks {
                 "Rule 12: a hit of cost 0 and floor 0 is a condition, such as that a key is not blocked.";
             invalid_sets_of_hits_count_nothing in several:
                 "Rule 12: two hits on one counter, or more than 100, are `Invalid`. No hit is no error.";
+            ended_windows_among_several_are_absent in several:
+                "Rule 12: expired state is absent state; a span that is past refuses the whole set.";
+            large_values_of_several_hits_are_exact in several:
+                "Rule 12: values of up to 38 digits are counted and compared to the last digit.";
             random_sets_of_hits_match_a_model in several:
                 "Rule 12: a set of hits has the result of a model that counts all or none.";
             try_increment_all_agrees_with_increment_all in several:
@@ -177,6 +181,8 @@ macro_rules! __conformance_checks {
                 "Rule 12: parallel sets that overlap, in any order, end, and each is counted as a whole or not at all.";
             parallel_sets_admit_exactly_the_limit in several_in_parallel:
                 "Rule 12: one atomic step: of 64 parallel sets, exactly as many are counted as fit.";
+            parallel_sets_and_refunds_add_up in several_in_parallel:
+                "Rules 12 and 13: parallel sets of hits and refunds have the results of one after the other.";
             several_hits_with_a_lost_response_count_once in several_in_parallel:
                 "Rule 12: several hits with a lost response count once, all or none.";
             parallel_sets_with_lost_responses_count_once in several_in_parallel:
@@ -198,6 +204,8 @@ macro_rules! __conformance_checks {
                 "Rule 13: a refund by a smaller quota does not free the bucket of a larger one.";
             refund_with_another_value_returns_nothing in refunds:
                 "Rule 13: if a refund requires a value, a counter with another one gets nothing.";
+            large_refunds_are_exact in refunds:
+                "Rule 13: a refund of up to 38 digits is exact; a larger one leaves zero.";
             random_refunds_of_a_bucket_match_a_model in refunds:
                 "Rule 13: hits and refunds of a bucket have the value of a model.";
             refund_with_a_lost_response_is_returned_once in refunds:

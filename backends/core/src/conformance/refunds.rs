@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Harness;
+use super::arithmetic::DIGITS_38;
 use super::lost_responses::{assert_unknown, with_lost_response};
 use super::parallel::in_parallel;
 use super::probe::CounterProbe;
@@ -237,6 +238,22 @@ pub(super) fn refund_with_another_value_returns_nothing<H: Harness>(subject: &Su
         expect_refunded(&counter, &refund, NOW, &after, rule);
         expect_refunded(&counter, &refund, NOW, &counter.uncounted(&after, 0), rule);
     }
+}
+
+pub(super) fn large_refunds_are_exact<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::Refunds) {
+        return;
+    }
+    let rule = "rule 13: a refund of up to 38 digits is exact";
+    let counter = subject.counter(Window::aligned(NOW, WindowLength::MINUTE), "large");
+    let mut state = counter.increment(&Hit::new(DIGITS_38, DIGITS_38), NOW);
+    for cost in [1, u128::from(u64::MAX) + 2, 10_u128.pow(37) + 7, DIGITS_38 / 3] {
+        let after = after_refund(&counter, &state, cost);
+        expect_refunded(&counter, &counter.new_refund(cost, NOW), NOW, &after, rule);
+        state = after;
+    }
+    let none = CounterState { counted: true, ..counter.absent() };
+    expect_refunded(&counter, &counter.new_refund(u128::MAX, NOW), NOW, &none, rule);
 }
 
 pub(super) fn random_refunds_of_a_bucket_match_a_model<H: Harness>(subject: &Subject<'_, H>) {

@@ -15,7 +15,7 @@ const KEYS: u32 = 50;
 pub(super) fn expired_counters_are_removed<H: Harness>(subject: &Subject<'_, H>) {
     visit_rounds(subject, |round, now| {
         let counters: Vec<_> =
-            (0..KEYS).flat_map(|key| subject.each_kind(&format!("{round}, {key}"), now)).collect();
+            (0..KEYS).flat_map(|key| subject.each_window(&format!("{round}, {key}"), now)).collect();
         for counter in &counters {
             counter.first_hit(1, 5, now);
         }

@@ -1,6 +1,7 @@
 //! Several hits at once: all or none, in one step.
 
 use super::Harness;
+use super::arithmetic::DIGITS_38;
 use super::probe::CounterProbe;
 use super::random::Random;
 use super::skip::Skip;
@@ -90,7 +91,11 @@ fn hits_of<'p, 's, H: Harness>(
     limit: u128,
     now: Timestamp,
 ) -> Vec<ProbeHit<'p, 's, H>> {
-    counters.iter().map(|counter| (counter, counter.new_hit(cost, limit, now))).collect()
+    let hit = |counter: &CounterProbe<'_, H>| {
+        let hit = counter.new_hit(cost, limit, now);
+        hit.with_window_meta(hit.window_id, Some("one of several"))
+    };
+    counters.iter().map(|counter| (counter, hit(counter))).collect()
 }
 
 /// Fails the check unless a counter that was not counted has its state of before. A backend that
@@ -354,6 +359,66 @@ pub(super) fn invalid_sets_of_hits_count_nothing<H: Harness>(subject: &Subject<'
     let seen = subject.block_on(subject.backend.increment_all(&hits, NOW));
     assert!(matches!(seen, Err(BackendError::Invalid(_))), "{rule}\n  but saw {seen:?} without a quota");
     other.expect(&other.get(NOW), &other.absent(), rule);
+}
+
+pub(super) fn ended_windows_among_several_are_absent<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::SeveralHits) {
+        return;
+    }
+    let rule = "rule 12: expired state is absent state among several hits too";
+    let later = NOW.saturating_add(10 * (MINUTE + subject.harness.max_clock_skew()));
+    let is_span = |counter: &CounterProbe<'_, H>| matches!(counter.window, Window::Span { .. });
+    let counters = subject.each_window("ended", NOW);
+    for counter in &counters {
+        counter.first_hit(3, 5, NOW);
+    }
+    let now_counted: Vec<_> =
+        counters.iter().filter(|counter| !is_span(counter)).map(|counter| counter.at(later)).collect();
+    let hits = hits_of(&now_counted, 4, 5, later);
+    let seen = subject.increment_all(&hits, later);
+    for ((counter, hit), seen) in hits.iter().zip(&seen) {
+        counter.expect(seen, &counter.after_first(hit, later), rule);
+    }
+    // A span that is past refuses, and so the others are not counted either.
+    for span in counters.iter().filter(|counter| is_span(counter)) {
+        let mut hits = hits_of(&now_counted, 1, 5, later);
+        hits.insert(1, (span, span.new_hit(1, 5, later)));
+        let after = subject.increment_all(&hits, later);
+        span.expect(
+            &after[1],
+            &span.absent(),
+            "rule 15: a span that is past refuses, also among several hits",
+        );
+        let others = after.iter().enumerate().filter(|(place, _)| *place != 1).map(|(_, state)| state);
+        for ((counter, other), before) in now_counted.iter().zip(others).zip(&seen) {
+            counter.expect(other, before, rule);
+            counter.expect(&counter.get(later), &counter.uncounted(before, 0), rule);
+        }
+    }
+}
+
+pub(super) fn large_values_of_several_hits_are_exact<H: Harness>(subject: &Subject<'_, H>) {
+    if subject.lacks(Skip::SeveralHits) {
+        return;
+    }
+    let rule = "rule 12: values of 38 digits are exact among several hits too";
+    let windows = [WindowLength::MINUTE, WindowLength::HOUR].map(|length| Window::aligned(NOW, length));
+    let counters = windows.map(|window| subject.counter(window, "large"));
+    let large = DIGITS_38 - 1;
+    for (cost, ceiling, fits, value) in [
+        (large, large - 1, false, 0),
+        (large, large, true, large),
+        (2, DIGITS_38, false, large),
+        (1, DIGITS_38, true, DIGITS_38),
+        (1, DIGITS_38, false, DIGITS_38),
+        (u128::MAX, u128::MAX, false, DIGITS_38),
+    ] {
+        let hits = [0, 1].map(|place| (&counters[place], Hit::new(cost, ceiling)));
+        for (seen, counter) in subject.increment_all(&hits, NOW).iter().zip(&counters) {
+            let expected = CounterState { counted: fits, value, ..counter.absent() };
+            counter.expect(seen, &expected, &format!("{rule}; here for {:?}", hits[0].1));
+        }
+    }
 }
 
 pub(super) fn random_sets_of_hits_match_a_model<H: Harness>(subject: &Subject<'_, H>) {

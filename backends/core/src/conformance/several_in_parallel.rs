@@ -9,7 +9,7 @@ use super::several::{ProbeHit, mixed};
 use super::skip::Skip;
 use super::subject::Subject;
 use super::times::NOW;
-use crate::{CounterState, Window, WindowLength};
+use crate::{CounterState, Window, WindowId, WindowLength};
 
 const THREADS: usize = 64;
 const ROUNDS: usize = 3;
@@ -90,6 +90,36 @@ pub(super) fn parallel_sets_admit_exactly_the_limit<H: Harness>(subject: &Subjec
         for counter in &counters {
             let seen = tokens(counter);
             assert!(seen == LIMIT as u128, "{rule}\n  but counted {seen}\n  of {counter}");
+        }
+    }
+}
+
+pub(super) fn parallel_sets_and_refunds_add_up<H: Harness>(subject: &Subject<'_, H>) {
+    const LIMIT: u128 = 1_000;
+    if subject.lacks(Skip::SeveralHits) || subject.lacks(Skip::Refunds) {
+        return;
+    }
+    let rule = "rules 12 and 13: parallel sets of hits and refunds add up";
+    for round in 0..ROUNDS {
+        let counters = mixed(subject, &format!("refunds {round}"));
+        let first: Vec<_> = counters.iter().map(|counter| counter.first_hit(1, LIMIT, NOW)).collect();
+        in_parallel(THREADS, |thread| {
+            let mut hits: Vec<_> =
+                counters.iter().map(|counter| (counter, counter.new_hit(3, LIMIT, NOW))).collect();
+            hits.rotate_left(thread % counters.len());
+            let states = subject.increment_all(&hits, NOW);
+            assert!(states.iter().all(|state| state.counted), "{rule}\n  but saw {states:?}");
+            let place = thread % counters.len();
+            let id = first[place].meta.as_ref().map_or(WindowId(0), |meta| meta.id);
+            let refund = counters[place].new_refund(2, NOW).with_window_id(id);
+            let state = counters[place].refund(&refund, NOW);
+            assert!(state.counted, "{rule}\n  but saw {state:?}\n  of {}", counters[place]);
+        });
+        for (place, counter) in counters.iter().enumerate() {
+            let refunds = (0..THREADS).filter(|thread| thread % counters.len() == place).count();
+            let expected = (1 + 3 * THREADS - 2 * refunds) as u128;
+            let seen = tokens(counter);
+            assert!(seen == expected, "{rule}\n  expected {expected}\n  but saw  {seen}\n  of {counter}");
         }
     }
 }

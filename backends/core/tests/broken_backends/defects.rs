@@ -113,7 +113,8 @@ defects! {
     /// Every stored counter is treated as live.
     ReadsExpiredAsLive, reads_expired_as_live:
         window_from_first_hit_ends_one_length_after_that_hit
-        long_expired_counter_reads_as_absent;
+        long_expired_counter_reads_as_absent
+        ended_windows_among_several_are_absent;
     /// `now > end` instead of `now >= end`.
     EndsANanosecondLate, ends_a_nanosecond_late:
         window_from_first_hit_ends_one_length_after_that_hit
@@ -213,7 +214,8 @@ defects! {
         large_values_are_exact;
     /// Values are stored as `f64`.
     CountsInFloatingPoint, counts_in_floating_point:
-        large_values_are_exact;
+        large_values_are_exact
+        large_values_of_several_hits_are_exact;
     /// `start + length` saturates at the last timestamp, at which every window has ended.
     SaturatesTheEnd, saturates_the_end:
         first_and_last_timestamp_count_like_any_other;
@@ -471,6 +473,9 @@ defects! {
     RefundsOne, refunds_one:
         refund_returns_its_cost
         refund_reaches_the_window_that_was_charged;
+    /// A refund of 2⁶⁴ + 1 returns 1.
+    TruncatesRefundsTo64Bits, truncates_refunds_to_64_bits:
+        large_refunds_are_exact;
     /// A refund to an ended window goes to the next one.
     RefundsAnyWindowId, refunds_any_window_id:
         refund_needs_the_id_of_its_window;
@@ -495,7 +500,8 @@ defects! {
         refund_with_another_value_returns_nothing;
     /// A refund is a read and a write.
     RefundsInTwoSteps, refunds_in_two_steps:
-        parallel_hits_and_refunds_add_up;
+        parallel_hits_and_refunds_add_up
+        parallel_sets_and_refunds_add_up;
     /// A refund to a log takes the newest hit.
     RefundsTheNewestHitOfALog, refunds_the_newest_hit_of_a_log:
         refund_reaches_the_logged_hit
@@ -547,7 +553,8 @@ defects! {
     /// A hit on a span counts however long ago it ended.
     KeepsSpansForEver, keeps_spans_for_ever:
         span_is_retained_for_the_skew_after_its_end_and_then_refuses
-        absent_or_ended_counter_gets_no_refund;
+        absent_or_ended_counter_gets_no_refund
+        ended_windows_among_several_are_absent;
     /// A span is gone at its end, also for a clock that is behind.
     ForgetsSpansAtTheirEnd, forgets_spans_at_their_end:
         span_counts_from_its_start_to_its_end

@@ -5,6 +5,7 @@ mod counters_alone;
 mod defects;
 mod partial_fast_path;
 mod reference;
+mod simple_backends;
 
 use std::sync::Arc;
 use std::time::Duration;

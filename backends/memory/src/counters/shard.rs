@@ -11,7 +11,7 @@ use limited_core::{
 
 use super::expiry::NextExpiry;
 use super::overflow::{Overflow, OverflowEntry};
-use super::slot::{Slot, SlotContent};
+use super::slot::{Outcome, Slot, SlotContent};
 use super::state::{
     self, FirstHitWindow, StoredState, bucket_retained_until, get_bucket, increment_bucket, refund_bucket,
     value_unless_full,
@@ -136,7 +136,21 @@ impl Shard {
         hit: &Hit<'_>,
         kinds: &KindTable,
     ) -> Option<CounterState> {
-        try_increment_slot(self.table.find_slot(lookup.fingerprint)?, lookup, hit, kinds)
+        let slot = self.table.find_slot(lookup.fingerprint)?;
+        try_increment_slot(slot, lookup, hit, kinds).map(CounterState::from)
+    }
+
+    /// Returns the slot of a known counter.
+    #[inline(always)]
+    pub(crate) fn slot_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut Slot> {
+        self.table.find_slot(fingerprint)
+    }
+
+    /// Puts back a slot as it was before a hit.
+    pub(crate) fn put_back(&mut self, before: Slot) {
+        if let Some(slot) = self.table.find_slot(before.fingerprint()) {
+            *slot = before;
+        }
     }
 
     /// Counts a hit on a known counter. Returns `None` if it is absent. A refused hit changes
@@ -151,8 +165,8 @@ impl Shard {
         let at = self.table.find(lookup.fingerprint)?;
         let slot = self.table.slot_mut(at);
         let &Lookup { window, quota, mode, reading, .. } = lookup;
-        if let Some(state) = try_increment_slot(slot, lookup, hit, kinds) {
-            return Some(state);
+        if let Some(outcome) = try_increment_slot(slot, lookup, hit, kinds) {
+            return Some(outcome.into());
         }
         match (slot.content(), window) {
             // The quota changed, or the clock that wrote the value is or was ahead.
@@ -448,12 +462,12 @@ impl Shard {
 /// Counts a hit in a slot that holds a bucket that a hit of the same quota wrote, or windows of
 /// which the newest is hit. Returns `None` otherwise, and changes nothing.
 #[inline(always)]
-fn try_increment_slot(
+pub(crate) fn try_increment_slot(
     slot: &mut Slot,
     lookup: &Lookup,
     hit: &Hit<'_>,
     kinds: &KindTable,
-) -> Option<CounterState> {
+) -> Option<Outcome> {
     let now = lookup.reading.now;
     match (lookup.window, lookup.mode) {
         _ if !slot.is_packed() => None,
@@ -466,11 +480,11 @@ fn try_increment_slot(
             match hit.apply(value) {
                 Some(after) => {
                     slot.set_value(after);
-                    Some(CounterState::new(true, after))
+                    Some(Outcome::of_bucket(true, after))
                 }
                 // The clock that wrote the value is or was ahead.
                 None if value > lookup.quota.highest_value(length, now) => None,
-                None => Some(CounterState::new(false, value_unless_full(value, lookup.quota.limit, now))),
+                None => Some(Outcome::of_bucket(false, value_unless_full(value, lookup.quota.limit, now))),
             }
         }
         _ => None,

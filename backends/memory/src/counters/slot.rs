@@ -156,7 +156,7 @@ impl Slot {
         hit: &Hit<'_>,
         now: Timestamp,
         mode: WindowMode,
-    ) -> Option<CounterState> {
+    ) -> Option<Outcome> {
         if self.start() != start.as_nanos() >> DROPPED_BITS || hit.floor != 0 {
             return None;
         }
@@ -177,7 +177,32 @@ impl Slot {
             self.0[2] = (self.0[2] & 0xFFFF_FFFF) | u64::from(after) << 32;
         }
         let value = if counted { after } else { count };
-        Some(CounterState::new(counted, value.into()).with_start(start).with_previous(previous.into()))
+        Some(Outcome { counted, value: value.into(), previous, start: Some(start) })
+    }
+}
+
+/// What a slot alone decides about a hit: the fields of a [`CounterState`] that are not empty then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) counted: bool,
+    value: u128,
+    previous: u64,
+    start: Option<Timestamp>,
+}
+
+impl Outcome {
+    #[inline(always)]
+    pub(crate) const fn of_bucket(counted: bool, value: u128) -> Self {
+        Self { counted, value, previous: 0, start: None }
+    }
+}
+
+impl From<Outcome> for CounterState {
+    #[inline(always)]
+    fn from(Outcome { counted, value, previous, start }: Outcome) -> Self {
+        let mut state = Self::new(counted, value).with_previous(previous.into());
+        state.start = start;
+        state
     }
 }
 
@@ -269,8 +294,8 @@ mod tests {
             let at = Reading { now, skew: Duration::from_secs(5) }.in_window(start, length, mode);
             let (expected, after) = known.increment(&hit, at);
             match slot.try_increment(start, length, &hit, now, mode) {
-                Some(state) => {
-                    prop_assert_eq!(state, expected);
+                Some(outcome) => {
+                    prop_assert_eq!(CounterState::from(outcome), expected);
                     prop_assert_eq!(slot.known(length), after.unwrap_or(known));
                 }
                 None => prop_assert_eq!(slot, before),

@@ -14,8 +14,8 @@ use common::{
 };
 use limited_core::{
     Acquisition, Backend, BackendError, BucketQuota, Completion, Counter, FencingToken, FinishResult, Hit,
-    Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Result, StoredResult, Timestamp, Window, WindowId,
-    WindowLength,
+    Key, LeaseStatus, MAX_CLOCK_SKEW, Owner, Record, Refund, Result, StoredResult, Timestamp, Window,
+    WindowId, WindowLength,
 };
 use pollster::block_on;
 use shuttle::thread;
@@ -316,6 +316,135 @@ fn reset_of_a_full_store_leaks_no_capacity() {
             assert_eq!(usize::try_from(backend.evicted()).unwrap(), evicted);
         });
     }
+}
+
+/// Counts a hit of cost 1 on each key, all or none, below a limit of 3 each. Returns whether they
+/// were counted.
+fn hit_all(backend: &MemoryBackend, keys: &[&str], now: Timestamp) -> Result<bool> {
+    let keys: Vec<_> = keys.iter().map(|key| Key::from(*key)).collect();
+    let hits: Vec<_> =
+        keys.iter().map(|key| (Counter::new("", key, minute(now)).unwrap(), Hit::new(1, 3))).collect();
+    let mut states = Vec::new();
+    backend.try_increment_all(&hits, now, &mut states).expect("the memory backend never waits")?;
+    Ok(states.iter().all(|state| state.counted))
+}
+
+fn count_of(backend: &MemoryBackend, key: &str, now: Timestamp) -> u128 {
+    let key = Key::from(key);
+    block_on(backend.get(&Counter::new("", &key, minute(now)).unwrap(), now)).unwrap().value
+}
+
+#[test]
+fn overlapping_steps_count_all_or_nothing() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        // With the keys in any order, and among single hits.
+        let steps: [&[&str]; 5] = [&["a", "b"], &["b", "c", "a"], &["c", "b"], &["a"], &["b", "a"]];
+        let threads: Vec<_> = steps
+            .into_iter()
+            .map(|keys| {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    let is_counted = match keys {
+                        [key] => hit(&backend, key, minute(START), 1, START),
+                        keys => hit_all(&backend, keys, START),
+                    };
+                    (keys, is_counted.unwrap())
+                })
+            })
+            .collect();
+        let counted = join(threads);
+        for key in ["a", "b", "c"] {
+            let steps = counted.iter().filter(|(keys, counted)| *counted && keys.contains(&key));
+            let value = count_of(&backend, key, START);
+            assert_eq!(value, steps.count() as u128);
+            assert!(value <= 3);
+        }
+        // Four steps have the key `a`, and four have `b`: each refusal is for a full key.
+        assert!(count_of(&backend, "a", START) == 3 || count_of(&backend, "b", START) == 3);
+    });
+}
+
+#[test]
+fn steps_roll_over_while_others_sweep() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        for _ in 0..3 {
+            assert!(hit_all(&backend, &["a", "b", "c"], START).unwrap());
+        }
+        let later = START.saturating_add(Duration::from_secs(600));
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    let keys = [["a", "b"], ["b", "a"]][number % 2];
+                    hit_all(&backend, &keys, later).unwrap()
+                })
+            })
+            .collect();
+        assert_eq!(join(threads).into_iter().filter(|counted| *counted).count(), 3);
+        assert_eq!((count_of(&backend, "a", later), count_of(&backend, "b", later)), (3, 3));
+        assert_eq!(backend.len(), 2);
+    });
+}
+
+#[test]
+fn steps_of_a_full_store_leak_no_capacity() {
+    for when_full in [WhenFull::Refuse, WhenFull::EvictSoonest] {
+        explore(move || {
+            let backend = MemoryBackend::builder().max_keys(3).when_full(when_full).build();
+            assert!(hit(&backend, "z", minute(START), 1, START).unwrap());
+            let steps: [&[&str]; 3] = [&["a", "b"], &["c", "b"], &["d"]];
+            let threads: Vec<_> = steps
+                .into_iter()
+                .map(|keys| {
+                    let backend = backend.clone();
+                    thread::spawn(move || hit_all(&backend, keys, START))
+                })
+                .collect();
+            for result in join(threads) {
+                // A step that finds no room counts nothing.
+                assert!(result.unwrap_or(when_full == WhenFull::Refuse));
+                assert!(backend.len() <= 3);
+            }
+            let later = START.saturating_add(Duration::from_secs(600));
+            assert!(hit_all(&backend, &["e", "f", "g"], later).unwrap());
+            assert_eq!(backend.len(), 3);
+        });
+    }
+}
+
+#[test]
+fn refund_is_one_step_among_steps_of_several_hits() {
+    explore(|| {
+        let backend = MemoryBackend::new();
+        for _ in 0..3 {
+            assert!(hit_all(&backend, &["a", "b"], START).unwrap());
+        }
+        let refunding = {
+            let backend = backend.clone();
+            thread::spawn(move || {
+                for key in ["a", "b"].map(Key::from) {
+                    let counter = Counter::new("", &key, minute(START)).unwrap();
+                    assert!(
+                        block_on(backend.refund(&counter, &Refund::new(1, START), START)).unwrap().counted
+                    );
+                }
+            })
+        };
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let backend = backend.clone();
+                thread::spawn(move || hit_all(&backend, &["b", "a"], START).unwrap())
+            })
+            .collect();
+        let counted = join(threads).into_iter().filter(|counted| *counted).count() as u128;
+        refunding.join().unwrap();
+        assert!(counted <= 1);
+        for key in ["a", "b"] {
+            assert_eq!(count_of(&backend, key, START), 2 + counted);
+        }
+    });
 }
 
 /// Claims the key, and returns the fencing token if it is granted.

@@ -71,6 +71,8 @@ impl Reference {
         }
         let value = match self.defect {
             Some(RefundsBelowZero) => stored.value.wrapping_sub(refund.cost),
+            #[expect(clippy::cast_possible_truncation, reason = "the defect")]
+            Some(TruncatesRefundsTo64Bits) => stored.value.saturating_sub((refund.cost as u64).into()),
             Some(RefundsOne) => stored.value.saturating_sub(1),
             Some(RefundsOnlyWhatIsThere) if refund.cost > stored.value => stored.value,
             _ => refund.apply(stored.value),
