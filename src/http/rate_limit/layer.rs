@@ -123,7 +123,8 @@ impl<B> RateLimitLayer<B> {
     /// Creates a layer that counts each request as 1 for its key.
     ///
     /// If the limiter has [several quotas](Limiter::quotas), a request passes if each of them
-    /// admits it, and is counted by all of them or by none. Each is a policy of its own in the headers.
+    /// admits it, and is counted by all of them or by none. Each is a policy of its own in the
+    /// headers.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
         let on_error = limiter.get_on_error();
         // The layer has to see each error to count and report it. It applies the limiter's policy
