@@ -61,7 +61,8 @@ impl LimitValues {
         self.retry_after.unwrap_or_default().max(self.reset_after)
     }
 
-    /// Returns the seconds, and after a rejection at most the maximum: the client may wait for them.
+    /// Returns the seconds, and after a rejection at most the maximum: the client may wait for
+    /// them.
     const fn up_to_max(self, seconds: u64) -> u64 {
         if !self.is_rejection || seconds < self.max_wait { seconds } else { self.max_wait }
     }

@@ -1,4 +1,4 @@
-//! The calls of the limiters: one decision for each request, and the refunds of what does not count.
+//! The calls of the limiters: one decision for each request, and refunds of what does not count.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -85,9 +85,10 @@ use crate::{Error, Limiter, OnError, Quota};
 /// # Several layers on one route
 ///
 /// Prefer several policies in one layer, if the limiters share a backend and decide at the same
-/// place. Layers can also be stacked, each with a [name](Self::policy_name). The headers are lists: each layer
-/// appends its member to those of the inner layers. A request passes if every layer admits it. The
-/// outer layer decides first. What it counted stays counted if an inner layer rejects the request.
+/// place. Layers can also be stacked, each with a [name](Self::policy_name). The headers are lists:
+/// each layer appends its member to those of the inner layers. A request passes if every layer
+/// admits it. The outer layer decides first. What it counted stays counted if an inner layer
+/// rejects the request.
 /// [`limited::http`](crate::http#the-order-of-layers) says which layer is the outer one.
 ///
 /// Limiters with the same namespace and window length share what they count for a key, and so do
@@ -101,7 +102,8 @@ use crate::{Error, Limiter, OnError, Quota};
 /// The extensions of an admitted request contain the [`Decision`](crate::Decision), such as for
 /// `axum::Extension<Decision>`. Of several policies it is a summary, with the decision of
 /// [each](crate::Decision::limits). Of several layers it is the decision with the least remaining,
-/// and never one in shadow if there is another. It is absent if nothing was decided: the cost is 0, the request has no key, or the backend failed.
+/// and never one in shadow if there is another. It is absent if nothing was decided: the cost is 0,
+/// the request has no key, or the backend failed.
 ///
 /// # What it costs
 ///
@@ -120,8 +122,9 @@ pub struct RateLimitLayer<B> {
 impl<B> RateLimitLayer<B> {
     /// Creates a layer that counts each request as 1 for its key.
     ///
-    /// If the limiter has [several quotas](Limiter::quotas), a request passes if each of them admits
-    /// it, and is counted by all of them or by none. Each is a policy of its own in the headers.
+    /// If the limiter has [several quotas](Limiter::quotas), a request passes if each of them
+    /// admits it, and is counted by all of them or by none. Each is a policy of its own in the
+    /// headers.
     pub fn new(limiter: Limiter<B>, key: KeyExtractor) -> Self {
         let on_error = limiter.get_on_error();
         // The layer has to see each error to count and report it. It applies the limiter's policy
