@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn panic_of_a_write_is_an_error_of_its_hits() {
-        let coalescer = WriteCoalescer::default();
+        let coalescer: WriteCoalescer<&str> = WriteCoalescer::default();
         let write = |_| async { panic!("as the test wants") };
         let result = drive(coalescer.submit(&"key", hit(1), write));
         assert!(matches!(result, Err(BackendError::Other(_))));
@@ -317,14 +317,14 @@ mod tests {
 
     #[test]
     fn missing_result_is_an_error_of_its_hit() {
-        let coalescer = WriteCoalescer::default();
+        let coalescer: WriteCoalescer<&str> = WriteCoalescer::default();
         let result = drive(coalescer.submit(&"key", hit(1), |_| async { Vec::new() }));
         assert!(matches!(result, Err(BackendError::Unavailable(_))));
     }
 
     #[test]
     fn cancelled_hits_leave_no_queue() {
-        let coalescer = WriteCoalescer::default();
+        let coalescer: WriteCoalescer<&str> = WriteCoalescer::default();
         let mut context = Context::from_waker(Waker::noop());
         {
             let mut submit = pin!(coalescer.submit(&"key", hit(1), |_| std::future::pending()));
