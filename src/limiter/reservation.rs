@@ -97,8 +97,8 @@ impl<B: Backend> Reservation<B> {
     ///
     /// A reservation is settled once, however often and from however many threads this is called.
     /// Returns `false` if another call settles it, or if nothing was charged, because the decision
-    /// is a refusal, [degraded](Decision::is_degraded) or [shadowed](Decision::is_shadowed). If the future is dropped, the reservation
-    /// counts as settled.
+    /// is a refusal, [degraded](Decision::is_degraded) or [shadowed](Decision::is_shadowed). If the
+    /// future is dropped, the reservation counts as settled.
     ///
     /// Costs one request for each limit, and none if the estimate was right.
     pub async fn settle(&self, actual: u64) -> Result<bool, Error> {

@@ -212,7 +212,8 @@ impl<B: Backend> Limiter<B> {
             wait => duration::from_nanos(clock_lead::wait(wait, check.lead)),
         };
         if !wait.is_zero() {
-            // Only a backend that counted the hit at once can return it while the future is dropped.
+            // Only a backend that counted the hit at once can return it while the future is
+            // dropped.
             let counted = hits.iter().zip(&states).filter(|((_, hit), _)| is_immediate && hit.cost > 0);
             let places = counted.map(|((counter, hit), state)| (*counter, hit.cost, state.value)).collect();
             let mut places = Places { backend: &self.backend, clock: &self.clock, places };

@@ -39,8 +39,8 @@
 //! also goes through a secret nonlinear permutation. So positions of entries, if an attacker can
 //! measure them, reveal nothing simple about the secret.
 //!
-//! The shard of a counter follows from the pairs of its texts alone, by the same permutation. So all
-//! counters of one key are in one shard. They still have all bits of their fingerprints.
+//! The shard of a counter follows from the pairs of its texts alone, by the same permutation. So
+//! all counters of one key are in one shard. They still have all bits of their fingerprints.
 //!
 //! There are random numbers for keys of up to 224 bytes and namespaces of up to 56 bytes. If one of
 //! them is longer, both go through SHA-256 first, and the theorem holds for the digest.
@@ -61,8 +61,8 @@ const P: u64 = (1 << 61) - 1;
 const NUMBER_BYTES: usize = 7;
 const PAIR_BYTES: usize = 2 * NUMBER_BYTES;
 
-/// Number of pairs with random numbers: for the head, for keys, for namespaces, and for the end of a
-/// span. Their sum stays below 2^124.8.
+/// Number of pairs with random numbers: for the head, for keys, for namespaces, and for the end of
+/// a span. Their sum stays below 2^124.8.
 const HEAD_PAIRS: usize = 1;
 const KEY_PAIRS: usize = 16;
 const NAMESPACE_PAIRS: usize = 4;
@@ -159,8 +159,8 @@ impl Secret {
         self.window_location(&self.short_key(counter)?, counter.window())
     }
 
-    /// Returns the hashes of the key and the namespace of a counter. Returns `None` if one of them is
-    /// too long to hash without SHA-256.
+    /// Returns the hashes of the key and the namespace of a counter. Returns `None` if one of them
+    /// is too long to hash without SHA-256.
     #[inline(always)]
     pub(crate) fn short_key(&self, counter: &Counter<'_>) -> Option<KeyHash> {
         let (key, namespace) = (counter.key().as_bytes(), counter.namespace().as_bytes());

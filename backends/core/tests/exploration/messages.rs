@@ -3,7 +3,8 @@
 //!
 //! The search found one thing that no writer slot prevents. A write is sent twice, the second copy
 //! is refused, a refund makes room, and then the first copy arrives: it counts, although its caller
-//! was refused. That admits less than the limit, never more, and only one hit for each lost message.
+//! was refused. That admits less than the limit, never more, and only one hit for each lost
+//! message.
 
 use limited_core::{Hit, Refund, Timestamp};
 

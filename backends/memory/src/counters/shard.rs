@@ -351,7 +351,8 @@ impl Shard {
     }
 
     /// Returns the entry that expires first among as many as may be scanned, except kept ones, and
-    /// its expiry. Also returns the hash to continue from, if the scan stopped before the end of the table.
+    /// its expiry. Also returns the hash to continue from, if the scan stopped before the end of
+    /// the table.
     pub(crate) fn earliest_expiring(
         &self,
         from: u64,
@@ -490,8 +491,9 @@ pub(crate) fn try_increment_slot(
     }
 }
 
-/// Returns when to scan an entry again. Unlike aligned windows and spans, other counters can expire at any time, so their expiry is rounded up to the next of a few moments. Many
-/// entries then expire together.
+/// Returns when to scan an entry again. Unlike aligned windows and spans, other counters can expire
+/// at any time, so their expiry is rounded up to the next of a few moments. Many entries then
+/// expire together.
 fn round_up_expiry(expiry: Timestamp, length: WindowLength, reading: Reading) -> Timestamp {
     let retention = Timestamp::EPOCH.saturating_add(length.as_duration()).saturating_add(reading.skew);
     let step = 1 << (retention.as_nanos() / 16).ilog2();

@@ -117,8 +117,8 @@ impl Windows {
         }
     }
 
-    /// Returns part of a charge to the requested window. Returns whether that window is known, has a
-    /// count and accepts the refund.
+    /// Returns part of a charge to the requested window. Returns whether that window is known, has
+    /// a count and accepts the refund.
     pub(crate) fn refund(&mut self, refund: &Refund, at: WindowAt) -> bool {
         let is_expired = has_passed(retained_until(at.start, at.length, at.reading.skew), at.reading.now);
         let age = self.age(at.start.as_nanos(), at.length);
