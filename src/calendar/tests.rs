@@ -18,7 +18,7 @@ fn calendar(period: Period, zone: &str) -> &'static Calendar {
 /// Returns the hours of the day of this date.
 fn hours(zone: &str, date: &str) -> f64 {
     let zone = TimeZone::get(zone).unwrap();
-    let noon = date.parse::<Date>().unwrap().at(12, 0, 0, 0).to_zoned(zone.clone()).unwrap();
+    let noon = date.parse::<Date>().unwrap().at(12, 0, 0, 0).to_zoned_datetime(zone.clone()).unwrap();
     let span = Calendar::interned(Period::Day, zone).span(timestamp(noon.timestamp()));
     span.end.saturating_since(span.start).as_secs_f64() / 3_600.0
 }
@@ -27,7 +27,8 @@ fn hours(zone: &str, date: &str) -> f64 {
 fn days_of_months(zone: &str, year: i16) -> Vec<u64> {
     let calendar = calendar(Period::MONTH, zone);
     let days = (1..=12).map(|month| {
-        let noon = jiff::civil::date(year, month, 15).at(12, 0, 0, 0).to_zoned(calendar.zone.clone());
+        let noon =
+            jiff::civil::date(year, month, 15).at(12, 0, 0, 0).to_zoned_datetime(calendar.zone.clone());
         let span = calendar.span(timestamp(noon.unwrap().timestamp()));
         span.end.saturating_since(span.start).as_secs().div_ceil(24 * HOUR)
     });

@@ -96,8 +96,9 @@ fn window_of_seven_days_starts_on_thursday_at_midnight_utc() {
             let decision = allow_n(&limiter, "key", 1);
             let length = if algorithm == SlidingWindow { 2 * 7 } else { 7 };
             let end = clock.now().saturating_add(decision.reset_after());
-            let end =
-                jiff::Timestamp::from_nanosecond(end.as_nanos().into()).unwrap().to_zoned(TimeZone::UTC);
+            let end = jiff::Timestamp::from_nanosecond(end.as_nanos().into())
+                .unwrap()
+                .to_zoned_datetime(TimeZone::UTC);
             assert_eq!((end.weekday(), end.hour(), end.minute(), end.second()), (Weekday::Thursday, 0, 0, 0));
             assert!(decision.reset_after() <= Duration::from_secs(length * 86_400), "{algorithm}");
         });

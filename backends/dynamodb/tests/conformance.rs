@@ -51,7 +51,7 @@ impl Harness for OverWire {
     }
 
     fn increments_all_at_once(&self) -> bool {
-        true
+        self.layout == Layout::ItemPerWindow
     }
 
     fn lose_next_response(&self, backend: &DynamoDbBackend) -> bool {
@@ -78,7 +78,7 @@ impl Harness for OverTcp {
     }
 
     fn increments_all_at_once(&self) -> bool {
-        true
+        self.0 == Layout::ItemPerWindow
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
