@@ -297,6 +297,12 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
             let summary = own.get(index).map_or_else(|| Decision::summary(&[]), Own::summary);
             Ok(self.hits.get(index).map_or(summary.clone(), |hit| hit.limiter.in_shadow(summary)))
         });
+        // A limiter in shadow refuses nothing, also if another one does.
+        let shown = |(hit, own): (&LimiterHit<'_, B>, Own)| match hit.limiter.is_shadow && own.is_refused() {
+            true => Own { limits: own.into_shadowed(), block: None },
+            false => own,
+        };
+        let own: Vec<_> = self.hits.iter().zip(own).map(shown).collect();
         let block = own.iter().filter_map(|own| own.block).max();
         let decision = Decision::of_limits(own.into_iter().flat_map(|own| own.limits).collect());
         block.map_or(decision.clone(), |wait| decision.blocked(wait))
@@ -330,7 +336,9 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         if has(OnError::Return) {
             return Err(error.into());
         }
-        let allowed = !has(OnError::Deny);
+        let denies =
+            |hit: &LimiterHit<'_, B>| hit.limiter.on_error == OnError::Deny && !hit.limiter.is_shadow;
+        let allowed = !self.hits.iter().any(denies);
         let own = |check: &Check<'_>| Own { limits: check.degraded_limits(allowed).collect(), block: None };
         Ok(self.checks.iter().map(own).collect())
     }

@@ -78,7 +78,9 @@ impl<B: Backend> Limiter<B> {
             let is_counted = states.iter().all(|state| state.counted);
             if is_counted || check.algorithm != TokenBucket {
                 let charged = if is_counted { check.cost } else { 0 };
-                return Ok(self.in_shadow(self.decision_after_penalty(check, states, charged)));
+                let decision = self.in_shadow(self.decision_after_penalty(check, states, charged));
+                // A penalty is counted in shadow too.
+                return Ok(decision.with_charged_cost(charged));
             }
             for ((ahead, quota), state) in ahead.iter_mut().zip(quotas).zip(&states) {
                 let found = token_bucket::beyond_capacity(quota, check.leading_now(), state.value);

@@ -399,3 +399,61 @@ fn parallel_decisions_over_overlapping_keys_admit_exactly_the_limit() {
         assert_eq!(tenants.peek_now("tenant:1").unwrap().remaining(), 0, "{algorithm}");
     }
 }
+
+/// Counts in turn. Before the hit on `second`, half a second passes, and others empty `first`.
+struct Interrupted(InTurn);
+
+#[async_trait]
+impl Backend for Interrupted {
+    async fn increment(
+        &self,
+        counter: &Counter<'_>,
+        hit: &Hit<'_>,
+        now: Timestamp,
+    ) -> BackendResult<CounterState> {
+        if counter.key() == "second" {
+            let others = Limiter::new(self.0.0.clone()).quota(Quota::per_second(10));
+            let clock = ManualClock::new();
+            clock.set(now.saturating_add(Duration::from_millis(500)));
+            let others = others.algorithm(Algorithm::TokenBucket).clock(clock);
+            assert!(others.allow_n_now("first", 10).unwrap().is_allowed(), "the bucket has filled up");
+        }
+        self.0.increment(counter, hit, now).await
+    }
+
+    async fn refund(
+        &self,
+        counter: &Counter<'_>,
+        refund: &Refund,
+        now: Timestamp,
+    ) -> BackendResult<CounterState> {
+        self.0.refund(counter, refund, now).await
+    }
+
+    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> BackendResult<CounterState> {
+        self.0.get(counter, now).await
+    }
+
+    async fn reset(
+        &self,
+        counter: &Counter<'_>,
+        window: Option<WindowId>,
+        now: Timestamp,
+    ) -> BackendResult<()> {
+        self.0.reset(counter, window, now).await
+    }
+}
+
+#[test]
+fn bucket_that_others_emptied_between_two_steps_gets_nothing_back() {
+    let (memory, clock) = (MemoryBackend::new(), ManualClock::new());
+    let buckets = Limiter::new(Interrupted(InTurn(memory.clone()))).algorithm(Algorithm::TokenBucket);
+    let buckets = buckets.quota(Quota::per_second(10)).clock(clock.clone());
+    let none = buckets.clone().quota(Quota::per_second(0));
+
+    let decision = block_on(allow_all([buckets.hit("first").cost(5), none.hit("second")])).unwrap();
+    assert!(!decision.is_allowed());
+    clock.advance(Duration::from_millis(500));
+    let after = block_on(buckets.peek("first")).unwrap();
+    assert_eq!((after.is_allowed(), after.remaining()), (false, 0), "10 of 10 were used at this time");
+}

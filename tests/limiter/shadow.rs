@@ -154,3 +154,41 @@ fn decision_over_limiters_in_shadow_always_passes() {
     let decision = allow_all_now(&hits).unwrap();
     assert!(decision.is_allowed() && decision.is_shadowed());
 }
+
+#[test]
+fn limiter_in_shadow_does_not_lengthen_the_wait_of_a_refusal() {
+    let (real, _) = in_memory(FixedWindow, Quota::per_second(1));
+    let shadow = real.clone().namespace("shadow").quota(Quota::per_hour(1)).blocking(true).shadow(true);
+    assert!(real.allow_now("key").unwrap().is_allowed());
+    let wait = real.peek_now("key").unwrap().retry_after();
+    assert!(wait.is_some());
+
+    // The cost exceeds the limit in shadow for good, and then the key is blocked too.
+    for is_blocked in [false, true] {
+        let decision = allow_all_now([shadow.hit("key").cost(2), real.hit("key")]).unwrap();
+        assert_eq!((decision.is_allowed(), decision.retry_after()), (false, wait), "{is_blocked}");
+        assert!(!decision.is_blocked());
+        shadow.block_now("key", Duration::from_secs(7_200)).unwrap();
+    }
+}
+
+#[test]
+fn deny_on_error_of_a_limiter_in_shadow_refuses_nothing() {
+    let mock = MockBackend::new();
+    let real = Limiter::new(mock.clone()).on_error(OnError::Allow);
+    let shadow = real.clone().namespace("shadow").on_error(OnError::Deny).shadow(true);
+    mock.inject(limited_mock::Fault::error(BackendError::unavailable("an outage")).always());
+    assert!(allow_all_now([shadow.hit("key"), real.hit("key")]).unwrap().is_allowed());
+    let denying = real.clone().namespace("denying").on_error(OnError::Deny);
+    assert!(!allow_all_now([denying.hit("key"), real.hit("key")]).unwrap().is_allowed());
+}
+
+#[test]
+fn penalty_of_a_limiter_in_shadow_can_be_refunded() {
+    let (limiter, _) = in_memory(FixedWindow, Quota::per_hour(1));
+    let shadow = limiter.shadow(true);
+    let decision = shadow.penalize_now("key", 5).unwrap();
+    assert!(decision.is_shadowed());
+    shadow.refund_now("key", &decision).unwrap();
+    assert!(!shadow.allow_now("key").unwrap().is_shadowed());
+}

@@ -1,6 +1,8 @@
 //! Several hits at once: what every backend checks, and an algorithm in turn for simple backends.
 
-use crate::{Backend, BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, bucket, sliding};
+use crate::{
+    Backend, BackendError, Counter, CounterState, Hit, Refund, Result, Timestamp, Window, bucket, sliding,
+};
 
 /// Maximum number of hits of one [`increment_all`](Backend::increment_all): as many as Amazon
 /// DynamoDB writes in one transaction.
@@ -33,7 +35,8 @@ pub fn check(hits: &[(Counter<'_>, Hit<'_>)]) -> Result<()> {
 /// refunds those before it.
 ///
 /// For backends that cannot do it in one step. It never admits too much. But other callers see hits
-/// that are refunded later, and a crash in between leaves them counted.
+/// that are refunded later. A crash in between leaves them counted, and so does a future that is
+/// dropped. A bucket that others hit meanwhile stays charged too.
 ///
 /// The order of the hits is the same for every caller that sorts its counters in the same way; it
 /// does not matter here, since no step waits for another.
@@ -95,6 +98,9 @@ fn fits(counter: &Counter<'_>, hit: &Hit<'_>, state: &CounterState, now: Timesta
 /// Refunds hits that were counted, the last one first. The state of each becomes that after its
 /// refund, and still reports that the hit fits.
 ///
+/// A bucket gets its hit back only if no other hit followed. The steps take time, which pays a
+/// charge back too, and `now` does not show how much.
+///
 /// # Errors
 ///
 /// [`Unsupported`](BackendError::Unsupported) if the backend has no refunds.
@@ -108,8 +114,11 @@ async fn refund_all<B: Backend + ?Sized>(
         let refund = Refund::new(hit.cost, now).with_window_id(hit.window_id);
         let window_id = state.meta.as_ref().map(|meta| meta.id);
         let refund = Refund { window_id: window_id.unwrap_or(refund.window_id), ..refund };
+        let is_bucket = matches!(counter.window(), Window::Bucket { .. });
+        let refund = if is_bucket { refund.only_if_value(state.value) } else { refund };
         // If it fails, the hit stays counted. That refuses too much, and never admits too much.
         match backend.refund(counter, &refund, now).await {
+            Ok(after) if is_bucket && !after.counted => {}
             Ok(after) => *state = CounterState { counted: true, previous: state.previous, ..after },
             Err(error @ BackendError::Unsupported(_)) => return Err(error),
             Err(_) => {}
