@@ -216,6 +216,11 @@ impl Decision {
         Self { allowed: false, blocked: true, remaining: 0, retry_after, cost: 0, ..self }
     }
 
+    /// Returns the decision of a limit whose key is blocked, with its own values.
+    pub(crate) fn of_blocked_key(self) -> Self {
+        Self { blocked: true, ..self }
+    }
+
     /// Returns the decision of a limiter in shadow, which lets the hit pass. Nothing was charged.
     pub(crate) fn shadowed(mut self) -> Self {
         for limit in self.limits.0.iter_mut().flatten().filter(|limit| !limit.allowed) {
@@ -326,7 +331,8 @@ impl Decision {
     /// [`retry_after`](Self::retry_after) is the time until the block ends, or until the limits
     /// admit the hit if that is later.
     ///
-    /// [`limits`](Self::limits) shows the limits without the block.
+    /// [`limits`](Self::limits) shows the limits without the block. After
+    /// [`allow_all`](crate::allow_all), those of the blocked key report it too.
     pub const fn is_blocked(&self) -> bool {
         self.blocked
     }

@@ -304,7 +304,12 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
         };
         let own: Vec<_> = self.hits.iter().zip(own).map(shown).collect();
         let block = own.iter().filter_map(|own| own.block).max();
-        let decision = Decision::of_limits(own.into_iter().flat_map(|own| own.limits).collect());
+        let limits = own.into_iter().flat_map(|own| {
+            let is_blocked = own.block.is_some();
+            let mark = move |limit: Decision| if is_blocked { limit.of_blocked_key() } else { limit };
+            own.limits.into_iter().map(mark)
+        });
+        let decision = Decision::of_limits(limits.collect());
         block.map_or(decision.clone(), |wait| decision.blocked(wait))
     }
 

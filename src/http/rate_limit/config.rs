@@ -181,7 +181,8 @@ impl Config {
 
     fn exceeded(&self, hits: &[RequestHit], decision: &Decision, parts: &Parts) -> Response<Bytes> {
         let limits: Vec<_> = self.limits(hits, decision, &[]).collect();
-        let mut violated: Vec<_> = limits.iter().filter(|limit| !limit.decision.is_allowed()).collect();
+        let refuses = |limit: &&Limit<'_>| !limit.decision.is_allowed() || limit.decision.is_blocked();
+        let mut violated: Vec<_> = limits.iter().filter(refuses).collect();
         if violated.is_empty() {
             // The key is blocked, although its limits would admit the request.
             violated.extend(&limits);
@@ -301,10 +302,12 @@ impl Config {
             let refund = if refunded.contains(&index) { hit.cost } else { 0 };
             group.applied(hit.quota, hit.cost).map(move |policy| (policy, refund, group.is_shadow))
         });
+        // After a decision over several keys, the limits of the blocked one are marked.
+        let names_blocked = decision.limits().iter().any(Decision::is_blocked);
         let limits = policies.zip(decision.limits()).filter(|((.., is_shadow), _)| !is_shadow);
         limits.map(move |((policy, refund, _), limit)| {
             let values = LimitValues::new(limit, self.max_retry_after).without(refund);
-            let is_blocked = decision.is_blocked();
+            let is_blocked = limit.is_blocked() || (decision.is_blocked() && !names_blocked);
             let values = if is_blocked { values.blocked(decision.retry_after()) } else { values };
             Limit { policy, decision: limit, values }
         })

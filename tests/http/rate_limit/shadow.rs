@@ -164,3 +164,16 @@ fn blocked_client_is_rejected_until_the_block_ends() {
         assert!(response.text().ends_with(&format!("\"violated-policies\":{violated}}}")), "{response:?}");
     }
 }
+
+#[test]
+fn block_of_one_client_leaves_the_policy_of_its_tenant_as_it_is() {
+    let users = Limiter::new(MemoryBackend::new()).clock(ManualClock::new()).namespace("user").blocking(true);
+    let tenants = users.clone().namespace("tenant").blocking(false);
+    block_on(users.block(Key::new().ip(CLIENT), Duration::from_secs(90))).unwrap();
+    let layer = RateLimitLayer::new(users, by_peer()).and(RateLimitLayer::new(tenants, by_peer())).unwrap();
+    let response = send(&mut layer.layer(service_fn(hello)), request("/"));
+    assert_eq!(response.status, StatusCode::TOO_MANY_REQUESTS);
+    let limits = response.header("ratelimit").unwrap_or_default();
+    assert!(limits.starts_with("\"user\";r=0;t=90, \"tenant\";r=100"), "{limits}");
+    assert!(response.text().contains(r#""violated-policies":["user"]"#), "{response:?}");
+}
