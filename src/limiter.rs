@@ -240,7 +240,8 @@ impl<B> Limiter<B> {
 /// A key is a `&str`, a `String`, an integer, an [`IpAddr`](std::net::IpAddr), a composed [`Key`],
 /// or a name and a value: `("order", 981)`. To limit IPv6 clients, use [`Key::ip_network`].
 ///
-/// If the future is dropped, the hit was either counted or not; nothing is left half done.
+/// If the future is dropped, the hit was either counted or not; nothing is left half done. With
+/// several quotas that needs a backend that counts them [in one step](Backend::increment_all).
 ///
 /// # Errors
 ///

@@ -126,8 +126,11 @@ impl<'l, B> WithQuota<'l, B> {
 /// # Cost
 ///
 /// One [`increment_all`](Backend::increment_all). In memory that is one atomic step. Over Amazon
-/// DynamoDB, hits on different keys are one transaction, of two write units for each key. A backend
-/// without such a step counts one hit after the other, and refunds them if one does not fit.
+/// DynamoDB with one item per window it is one transaction, of two write units for each limit.
+///
+/// With one item per key, and over backends without such a step, hits on several keys are counted
+/// one after the other, and refunded if one does not fit. That is never over a limit. If the
+/// process crashes or the future is dropped in between, hits that were counted first stay counted.
 pub async fn allow_all<'a, B: Backend + 'a>(
     hits: impl AsRef<[LimiterHit<'a, B>]>,
 ) -> Result<Decision, Error> {

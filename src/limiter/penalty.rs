@@ -58,6 +58,9 @@ impl<B: Backend> Limiter<B> {
     ///
     /// # Cost
     ///
+    /// By a sliding log, `retry_after` is at most one window length too long;
+    /// [`peek`](Self::peek) has the exact time.
+    ///
     /// One [`increment`](Backend::increment), or one [`increment_all`](Backend::increment_all) by
     /// several quotas: one atomic step. If a bucket is already further ahead than its capacity, one
     /// more request, because the first one finds out by how much.

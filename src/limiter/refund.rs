@@ -15,7 +15,9 @@ use crate::{Decision, Error, WithQuota};
 /// A refused or [degraded](Decision::is_degraded) decision has charged nothing, and gets nothing.
 ///
 /// A refund never admits more than if its part had never been charged. Time pays a token bucket
-/// back too. So a bucket gets at most the cost, less what has flowed in since.
+/// back too. So a bucket gets at most the cost, less what has flowed in since. While callers
+/// [wait](Self#waiting) for the bucket, that holds for the total, and not for every moment: those
+/// that queue keep their places, and the next one gets the place that became free.
 ///
 /// Refund each decision once, with the limiter and the key that made it. The limiter does not keep
 /// its decisions. A second refund, or one after a [`reset`](Self::reset), returns what other hits

@@ -45,6 +45,9 @@ const JITTER_DIVISOR: u32 = 10;
 /// - In any stretch of time `t`, at most `burst + limit · t / window` are admitted. A caller that
 ///   wakes up late by `d`, because the machine is busy, adds at most `limit · d / window`. Times
 ///   are rounded up to a nanosecond, which is such a `d`.
+/// - A refund of an earlier hit while others queue moves the next place forward. Two callers may
+///   then be admitted at one time: at most the refunded cost more in that stretch, and no more in
+///   total than without the earlier hit. [`settle`](crate::Reservation::settle) refunds too.
 /// - The bound limits the queue: it is never longer than `bound · limit / window` tokens. A process
 ///   with a shorter bound is refused while the queue is longer than that.
 /// - If the clocks of processes differ by `s`, one that is behind waits up to `s` longer.

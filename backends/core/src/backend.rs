@@ -380,8 +380,8 @@ pub trait Backend: Send + Sync {
     /// The default counts [one hit after the other](several::increment_in_turn), and refunds what
     /// it counted if a hit does not fit. It never admits too much, but it is several steps: other
     /// callers see hits that are refunded later, and may be refused meanwhile. If the process
-    /// crashes in between, or a refund fails, those hits stay counted until their window ends. It
-    /// needs [`refund`](Self::refund).
+    /// crashes or the future is dropped in between, or a refund fails, those hits stay counted. So
+    /// does a hit on a bucket that others hit meanwhile. It needs [`refund`](Self::refund).
     ///
     /// # Errors
     ///

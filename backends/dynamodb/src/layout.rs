@@ -26,6 +26,9 @@ pub enum Layout {
     /// transaction: admitted and refused alike. A sliding window takes one request too. Each costs
     /// one write unit while the item has at most 1 KB.
     ///
+    /// Hits on several keys are counted one after the other, and refunded if one does not fit:
+    /// [`increment_in_turn`](limited_core::several::increment_in_turn). They are no transaction.
+    ///
     /// A second request is needed if the item is not as last seen: another process has written a
     /// bucket by another limit, a log, or the previous window of a sliding counter.
     ///

@@ -23,9 +23,10 @@ pin_project! {
     /// The response of a service behind a [`RateLimitLayer`](super::RateLimitLayer), or of the
     /// layer itself.
     ///
-    /// Dropping it leaves nothing half done: the request was counted, or it was not. A request that
-    /// was counted stays counted, whatever [`count_only`](super::RateLimitLayer::count_only) would
-    /// have said about its response.
+    /// Dropping it leaves nothing half done: the request was counted, or it was not. The exception
+    /// is a backend that counts [several hits](crate::Backend::increment_all) one after the other:
+    /// some of them may stay counted. A request that was counted stays counted, whatever
+    /// [`count_only`](super::RateLimitLayer::count_only) would have said about its response.
     ///
     /// # Panics
     ///
