@@ -53,6 +53,28 @@ pub async fn increment_in_turn<B: Backend + ?Sized>(
     now: Timestamp,
 ) -> Result<Vec<CounterState>> {
     check(hits)?;
+    // Conditions first, since they need no refund. Buckets last: a window gets a hit back however
+    // much time the steps take, and a bucket may not.
+    let rank = |index: &usize| match (hits[*index].1.cost, hits[*index].0.window()) {
+        (0, _) => 0,
+        (_, Window::Bucket { .. }) => 2,
+        _ => 1,
+    };
+    let mut order: Vec<_> = (0..hits.len()).collect();
+    order.sort_by_key(rank);
+    let hits: Vec<_> = order.iter().map(|&index| hits[index]).collect();
+    let states = increment_in_order(backend, &hits, now).await?;
+    let mut states: Vec<_> = order.into_iter().zip(states).collect();
+    states.sort_by_key(|(index, _)| *index);
+    Ok(states.into_iter().map(|(_, state)| state).collect())
+}
+
+/// [`increment_in_turn`] in the order of the hits.
+async fn increment_in_order<B: Backend + ?Sized>(
+    backend: &B,
+    hits: &[(Counter<'_>, Hit<'_>)],
+    now: Timestamp,
+) -> Result<Vec<CounterState>> {
     let mut states = Vec::with_capacity(hits.len());
     for (counter, hit) in hits {
         match backend.increment(counter, hit, now).await {
