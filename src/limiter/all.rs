@@ -195,7 +195,10 @@ impl Own {
 
     fn summary(&self) -> Decision {
         let summary = Decision::summary(&self.limits);
-        self.block.map_or_else(|| summary.clone(), |wait| summary.clone().blocked(wait))
+        match self.block {
+            Some(wait) => summary.blocked(wait),
+            None => summary,
+        }
     }
 }
 
@@ -313,29 +316,42 @@ impl<'h, 'a, B: Backend> Joint<'h, 'a, B> {
             own.limits.into_iter().map(mark)
         });
         let decision = Decision::of_limits(limits.collect());
-        block.map_or(decision.clone(), |wait| decision.blocked(wait))
+        match block {
+            Some(wait) => decision.blocked(wait),
+            None => decision,
+        }
     }
 
     /// Returns the result of each hit, also of those that are no longer counted.
     fn own_after_hits(&self, states: Vec<CounterState>) -> Vec<Own> {
-        let blocks: Vec<_> = self.counted.iter().map(|(counter, _)| *counter).zip(states.clone()).collect();
+        let hits = self.hits.iter().zip(&self.checks);
+        let blocks: Vec<_> = hits.clone().map(|(hit, check)| self.block_of(hit, *check, &states)).collect();
         let mut states = states.into_iter();
-        let hits = self.hits.iter().zip(&self.checks).zip(&self.shadowed);
-        hits.map(|((hit, check), shadowed)| {
-            if let Some(limits) = shadowed {
-                return Own { limits: limits.clone(), block: None };
-            }
-            let limits = check.quotas().iter().zip(&mut states);
-            let limits = limits.map(|(quota, state)| hit.limiter.after_hit(*check, quota, state)).collect();
-            let block = hit.limiter.counter_of_hit(&hit.key, *check).ok();
-            let block = block.and_then(|counter| hit.limiter.block_condition(counter, check.now));
-            let block = block.and_then(|(block, _)| {
-                let (_, state) = blocks.iter().find(|(counter, _)| counter.is_same(&block))?;
-                hit.limiter.block_wait(*check, state)
-            });
-            Own { limits, block }
-        })
-        .collect()
+        hits.zip(&self.shadowed)
+            .zip(blocks)
+            .map(|(((hit, check), shadowed), block)| {
+                if let Some(limits) = shadowed {
+                    return Own { limits: limits.clone(), block: None };
+                }
+                let limits = check.quotas().iter().zip(&mut states);
+                let limits =
+                    limits.map(|(quota, state)| hit.limiter.after_hit(*check, quota, state)).collect();
+                Own { limits, block }
+            })
+            .collect()
+    }
+
+    /// Returns how long the key of a hit is blocked, if its limiter looks for blocks and it is.
+    fn block_of(
+        &self,
+        hit: &LimiterHit<'_, B>,
+        check: Check<'_>,
+        states: &[CounterState],
+    ) -> Option<Duration> {
+        let counter = hit.limiter.counter_of_hit(&hit.key, check).ok()?;
+        let (block, _) = hit.limiter.block_condition(counter, check.now)?;
+        let at = self.counted.iter().position(|(counter, _)| counter.is_same(&block))?;
+        hit.limiter.block_wait(check, states.get(at)?)
     }
 
     #[cold]
