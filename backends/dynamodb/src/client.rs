@@ -212,17 +212,35 @@ impl Client {
         }
     }
 
-    /// Reads items of one table consistently, each for itself. Returns those that exist, and the
-    /// keys that DynamoDB has not processed.
-    pub(crate) async fn read_items(&self, table: &str, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+    /// Reads items of the table of rate limits consistently, each for itself. Returns those that
+    /// exist, and the keys that DynamoDB has not processed.
+    pub(crate) async fn read_items(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+        self.batch_get_item(keys, Some(self.overrides.clone())).await
+    }
+
+    /// [`read_items`](Self::read_items) with the deadlines and retries of the client that the user
+    /// passed.
+    pub(crate) async fn read_items_by_own_retries(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+        self.batch_get_item(keys, None).await
+    }
+
+    async fn batch_get_item(
+        &self,
+        keys: Vec<Item>,
+        overrides: Option<Overrides>,
+    ) -> Result<(Vec<Item>, Vec<Item>)> {
+        let table = &self.settings.table;
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
         let request = self
             .sdk
             .batch_get_item()
             .request_items(table, keys.build().map_err(build_error)?)
             .set_return_consumed_capacity(self.return_capacity());
-        let response = request.customize().config_override(self.overrides.clone()).send().await;
-        let output = response.map_err(|error| backend_error(error, table))?;
+        let mut request = request.customize();
+        if let Some(overrides) = overrides {
+            request = request.config_override(overrides);
+        }
+        let output = request.send().await.map_err(|error| backend_error(error, table))?;
         self.record_capacity(table, Operation::BatchGetItem, output.consumed_capacity());
         let items = output.responses.unwrap_or_default().into_values().flatten().collect();
         let unprocessed = output.unprocessed_keys.unwrap_or_default();
@@ -270,23 +288,6 @@ impl Client {
         let output = request.send_with(&self.sdk).await?;
         self.record_capacity(table, Operation::Query, output.consumed_capacity());
         Ok(output)
-    }
-
-    /// Reads items of the table of rate limits, consistently, with the client's own deadlines and
-    /// retries. Returns the items that exist, and the keys that DynamoDB has not processed.
-    pub(crate) async fn batch_get_item(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
-        let table = &self.settings.table;
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request = self
-            .sdk
-            .batch_get_item()
-            .request_items(table, keys.build().map_err(build_error)?)
-            .set_return_consumed_capacity(self.return_capacity());
-        let output = request.send().await.map_err(|error| backend_error(error, table))?;
-        self.record_capacity(table, Operation::BatchGetItem, output.consumed_capacity());
-        let items = output.responses.unwrap_or_default().into_values().flatten().collect();
-        let unprocessed = output.unprocessed_keys.unwrap_or_default();
-        Ok((items, unprocessed.into_values().flat_map(|keys| keys.keys).collect()))
     }
 
     /// Creates a table, unless it exists.

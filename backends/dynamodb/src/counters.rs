@@ -115,13 +115,13 @@ impl Counters {
         })
     }
 
-    /// Counts several hits, all or none.
+    /// Counts several hits, all or none. The caller has
+    /// [checked](limited_core::several::check) them.
     pub(crate) async fn increment_all(
         self: &Arc<Self>,
         hits: &[(Counter<'_>, Hit<'_>)],
         now: Timestamp,
     ) -> Result<Vec<CounterState>> {
-        limited_core::several::check(hits)?;
         if let [(counter, hit)] = hits {
             return Ok(vec![self.increment(counter, hit, now).await?]);
         }

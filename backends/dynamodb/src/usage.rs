@@ -208,7 +208,7 @@ async fn items(client: &Client, mut keys: Vec<Item>) -> Result<Vec<Item>> {
         if round > 0 {
             client.sleep((FIRST_PAUSE * (1 << (round - 1))).mul_f64(fastrand::f64())).await;
         }
-        let (found, unprocessed) = client.batch_get_item(keys).await?;
+        let (found, unprocessed) = client.read_items_by_own_retries(keys).await?;
         items.extend(found);
         keys = unprocessed;
         if keys.is_empty() {

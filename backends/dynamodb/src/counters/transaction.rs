@@ -235,7 +235,7 @@ impl Counters {
     async fn read_all(&self, mut keys: Vec<Item>) -> Result<Vec<Item>> {
         let mut found = Vec::with_capacity(keys.len());
         for round in 0..MAX_READS {
-            let (items, unprocessed) = self.client.read_items(&self.client.settings.table, keys).await?;
+            let (items, unprocessed) = self.client.read_items(keys).await?;
             found.extend(items);
             if unprocessed.is_empty() {
                 return Ok(found);
