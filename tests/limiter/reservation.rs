@@ -1,21 +1,19 @@
 //! Reservations: an estimate is charged, and settled once.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use limited::{
-    Algorithm, Backend, BackendError, Decision, Error, Limiter, ManualClock, OnError, Quota, Reservation,
-    reserve_all, reserve_all_now,
+    Algorithm, BackendError, Decision, Error, Limiter, ManualClock, OnError, Quota, Reservation, reserve_all,
+    reserve_all_now,
 };
-use limited_core::{
-    Counter, CounterState, Hit, Refund, Result as BackendResult, Timestamp, WindowId, async_trait,
-};
+use limited_core::Counter;
 use limited_memory::MemoryBackend;
 use limited_mock::MockBackend;
 use proptest::prelude::*;
 
 use crate::common::{AnyBackend, any_algorithm, block_on, in_memory, in_parallel};
-use crate::several::everywhere;
+use crate::several::{InTurn, everywhere};
 
 fn reserve(limiter: &Limiter<AnyBackend>, estimate: u64) -> Reservation<AnyBackend> {
     block_on(limiter.reserve_n("key", estimate)).unwrap()
@@ -179,66 +177,21 @@ fn reservation_outlives_the_limiter_and_the_key() {
     assert_eq!(paid.peek_now("key").unwrap().used(), 300);
 }
 
-/// A backend whose refunds and uncounted hits fail as the test wants.
-struct Failing {
-    memory: MemoryBackend,
-    next: Mutex<Vec<BackendError>>,
-}
-
-impl Failing {
-    fn take(&self) -> BackendResult<()> {
-        self.next.lock().unwrap().pop().map_or(Ok(()), Err)
-    }
-}
-
-#[async_trait]
-impl Backend for Failing {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> BackendResult<CounterState> {
-        self.take()?;
-        self.memory.increment(counter, hit, now).await
-    }
-
-    async fn refund(
-        &self,
-        counter: &Counter<'_>,
-        refund: &Refund,
-        now: Timestamp,
-    ) -> BackendResult<CounterState> {
-        self.take()?;
-        self.memory.refund(counter, refund, now).await
-    }
-
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> BackendResult<CounterState> {
-        self.memory.get(counter, now).await
-    }
-
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> BackendResult<()> {
-        self.memory.reset(counter, window, now).await
-    }
-}
-
 #[test]
 fn settling_that_failed_can_be_repeated_unless_it_may_be_done() {
     for algorithm in Algorithm::ALL {
         for (actual, repeated) in [(10, 10), (60, 60)] {
-            let failing = Failing { memory: MemoryBackend::new(), next: Mutex::default() };
-            let limiter = Limiter::new(failing).quotas("90/min; 70/hour".parse::<limited::Quotas>().unwrap());
+            let errors = Arc::new(Mutex::new(Vec::<BackendError>::new()));
+            let next = Arc::clone(&errors);
+            let take = move |_: &Counter<'_>, _| next.lock().unwrap().pop().map_or(Ok(()), Err);
+            let limiter = Limiter::new(InTurn::with_hook(MemoryBackend::new(), take))
+                .quotas("90/min; 70/hour".parse::<limited::Quotas>().unwrap());
             let limiter = limiter.algorithm(algorithm).clock(ManualClock::new());
             let used = || {
                 let decision = block_on(limiter.peek("key")).unwrap();
                 decision.limits().iter().map(Decision::used).collect::<Vec<_>>()
             };
-            let fail = |error: &BackendError| limiter.backend().next.lock().unwrap().push(error.clone());
+            let fail = |error: &BackendError| errors.lock().unwrap().push(error.clone());
 
             let reservation = block_on(limiter.reserve_n("key", 30)).unwrap();
             fail(&BackendError::throttled("slow down"));

@@ -18,8 +18,28 @@ use crate::common::{
     AnyBackend, Call, any_algorithm, backends, block_on, calls, in_parallel, is_within_reach,
 };
 
-/// A backend without a step for several hits: it counts them one after the other.
-pub(crate) struct InTurn(MemoryBackend);
+/// What happens before a hit or a refund.
+type Hook = dyn Fn(&Counter<'_>, Timestamp) -> BackendResult<()> + Send + Sync;
+
+/// A backend without a step for several hits: it counts them one after the other. Before each hit
+/// and each refund it calls a hook, whose error it returns.
+pub(crate) struct InTurn {
+    memory: MemoryBackend,
+    hook: Box<Hook>,
+}
+
+impl InTurn {
+    fn new() -> Self {
+        Self::with_hook(MemoryBackend::new(), |_, _| Ok(()))
+    }
+
+    pub(crate) fn with_hook(
+        memory: MemoryBackend,
+        hook: impl Fn(&Counter<'_>, Timestamp) -> BackendResult<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { memory, hook: Box::new(hook) }
+    }
+}
 
 #[async_trait]
 impl Backend for InTurn {
@@ -29,7 +49,8 @@ impl Backend for InTurn {
         hit: &Hit<'_>,
         now: Timestamp,
     ) -> BackendResult<CounterState> {
-        self.0.increment(counter, hit, now).await
+        (self.hook)(counter, now)?;
+        self.memory.increment(counter, hit, now).await
     }
 
     async fn refund(
@@ -38,11 +59,12 @@ impl Backend for InTurn {
         refund: &Refund,
         now: Timestamp,
     ) -> BackendResult<CounterState> {
-        self.0.refund(counter, refund, now).await
+        (self.hook)(counter, now)?;
+        self.memory.refund(counter, refund, now).await
     }
 
     async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> BackendResult<CounterState> {
-        self.0.get(counter, now).await
+        self.memory.get(counter, now).await
     }
 
     async fn reset(
@@ -51,7 +73,7 @@ impl Backend for InTurn {
         window: Option<WindowId>,
         now: Timestamp,
     ) -> BackendResult<()> {
-        self.0.reset(counter, window, now).await
+        self.memory.reset(counter, window, now).await
     }
 }
 
@@ -62,7 +84,7 @@ pub(crate) fn quotas(text: &str) -> Quotas {
 /// Runs `test` on every backend that refunds, by every algorithm.
 pub(crate) fn everywhere(text: &str, test: impl Fn(Limiter<AnyBackend>, ManualClock)) {
     for algorithm in Algorithm::ALL {
-        let in_turn: AnyBackend = Arc::new(InTurn(MemoryBackend::new()));
+        let in_turn: AnyBackend = Arc::new(InTurn::new());
         for (name, backend) in backends().into_iter().chain([("in turn", in_turn)]) {
             println!("{name}, {algorithm}");
             let clock = ManualClock::new();
@@ -400,54 +422,21 @@ fn parallel_decisions_over_overlapping_keys_admit_exactly_the_limit() {
     }
 }
 
-/// Counts in turn. Before the hit on `second`, half a second passes, and others empty `first`.
-struct Interrupted(InTurn);
-
-#[async_trait]
-impl Backend for Interrupted {
-    async fn increment(
-        &self,
-        counter: &Counter<'_>,
-        hit: &Hit<'_>,
-        now: Timestamp,
-    ) -> BackendResult<CounterState> {
-        if counter.key() == "second" {
-            let others = Limiter::new(self.0.0.clone()).quota(Quota::per_second(10));
-            let clock = ManualClock::new();
-            clock.set(now.saturating_add(Duration::from_millis(500)));
-            let others = others.algorithm(Algorithm::TokenBucket).clock(clock);
-            assert!(others.allow_n_now("first", 10).unwrap().is_allowed(), "the bucket has filled up");
-        }
-        self.0.increment(counter, hit, now).await
-    }
-
-    async fn refund(
-        &self,
-        counter: &Counter<'_>,
-        refund: &Refund,
-        now: Timestamp,
-    ) -> BackendResult<CounterState> {
-        self.0.refund(counter, refund, now).await
-    }
-
-    async fn get(&self, counter: &Counter<'_>, now: Timestamp) -> BackendResult<CounterState> {
-        self.0.get(counter, now).await
-    }
-
-    async fn reset(
-        &self,
-        counter: &Counter<'_>,
-        window: Option<WindowId>,
-        now: Timestamp,
-    ) -> BackendResult<()> {
-        self.0.reset(counter, window, now).await
-    }
-}
-
 #[test]
 fn bucket_that_others_emptied_between_two_steps_gets_nothing_back() {
     let (memory, clock) = (MemoryBackend::new(), ManualClock::new());
-    let buckets = Limiter::new(Interrupted(InTurn(memory.clone()))).algorithm(Algorithm::TokenBucket);
+    let others = Limiter::new(memory.clone()).quota(Quota::per_second(10)).algorithm(Algorithm::TokenBucket);
+    // Before the hit on `second`, half a second passes, and others empty `first`.
+    let in_turn = InTurn::with_hook(memory, move |counter, now| {
+        if counter.key() == "second" {
+            let clock = ManualClock::new();
+            clock.set(now.saturating_add(Duration::from_millis(500)));
+            let others = others.clone().clock(clock);
+            assert!(others.allow_n_now("first", 10).unwrap().is_allowed(), "the bucket has filled up");
+        }
+        Ok(())
+    });
+    let buckets = Limiter::new(in_turn).algorithm(Algorithm::TokenBucket);
     let buckets = buckets.quota(Quota::per_second(10)).clock(clock.clone());
     let none = buckets.clone().quota(Quota::per_second(0));
 
