@@ -1,51 +1,19 @@
 //! Random faults, in virtual time.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use limited::{Algorithm, Limiter, ManualClock, Quota};
 use limited_core::{Backend, Counter, Hit, Key, Timestamp, Window, WindowLength};
 use proptest::prelude::*;
 
-use crate::support::{Fault, Wire};
-
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        8 => Just(Fault::None),
-        1 => Just(Fault::Error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")),
-        1 => Just(Fault::Error(500, "com.amazonaws.dynamodb.v20120810#InternalServerError")),
-        1 => (1..400_u64).prop_map(|millis| Fault::DelayBefore(Duration::from_millis(millis))),
-        1 => (1..400_u64).prop_map(|millis| Fault::DelayResponse(Duration::from_millis(millis))),
-        1 => Just(Fault::CutBefore),
-        2 => Just(Fault::CutAfter),
-        1 => Just(Fault::Truncate),
-        1 => Just(Fault::Hang),
-        1 => Just(Fault::HangAfter),
-    ]
-}
-
-/// No write was applied twice, so a counter holds exactly what was applied.
-fn assert_no_write_was_applied_twice(wire: &Wire) {
-    let mut applied = HashMap::<(String, String), u32>::new();
-    for request in wire.requests() {
-        if request.operation != "UpdateItem" || !request.is_applied() {
-            continue;
-        }
-        let slot = request.request["ExpressionAttributeNames"]["#slot"].as_str();
-        let number = request.request["ExpressionAttributeValues"][":number"]["N"].as_str();
-        if let (Some(slot), Some(number)) = (slot, number) {
-            *applied.entry((slot.to_owned(), number.to_owned())).or_default() += 1;
-        }
-    }
-    assert!(applied.values().all(|times| *times == 1), "{applied:?}");
-}
+use crate::support::{Wire, applied_writes, random_fault};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn every_admitted_hit_is_counted_once_under_random_faults(
-        faults in prop::collection::vec(fault(), 0..80),
+        faults in prop::collection::vec(random_fault(), 0..80),
         writers in 1..4_usize,
         costs in prop::collection::vec((1..4_u64, 0..30_u64), 20..60),
         bucket: bool,
@@ -88,7 +56,8 @@ proptest! {
             prop_assert!(used <= admitted + unknown, "{used} counted of {admitted} admitted and {unknown} unknown");
             prop_assert!(used <= 60);
 
-            assert_no_write_was_applied_twice(&wire);
+            let applied = applied_writes(&wire);
+            assert!(applied.values().all(|times| *times == 1), "{applied:?}");
             Ok(())
         })?;
     }
@@ -96,7 +65,7 @@ proptest! {
     /// Each decision counts on the key `all` and on one other key, or on neither.
     #[test]
     fn hits_at_once_are_counted_once_and_all_or_none_under_random_faults(
-        faults in prop::collection::vec(fault(), 0..80),
+        faults in prop::collection::vec(random_fault(), 0..80),
         writers in 1..3_usize,
         hits in prop::collection::vec((1..4_u128, 0..30_u64, prop::sample::select(vec!["a", "b"])), 20..60),
         forgets_tokens: bool,
@@ -158,7 +127,7 @@ proptest! {
     /// four, and one of 180/h one.
     #[test]
     fn every_admitted_hit_is_counted_once_under_random_faults_and_changing_quotas(
-        faults in prop::collection::vec(fault(), 0..80),
+        faults in prop::collection::vec(random_fault(), 0..80),
         writers in 1..4_usize,
         hits in prop::collection::vec((1..4_u64, 0..30_u64, prop::sample::select(vec![45_u64, 60, 60, 180])), 20..60),
     ) {
@@ -198,7 +167,8 @@ proptest! {
             // Conversions round up, by less than a token in all.
             prop_assert!(used <= admitted + unknown + 1, "{used} counted of {admitted} admitted and {unknown} unknown");
             prop_assert!(used <= 180);
-            assert_no_write_was_applied_twice(&wire);
+            let applied = applied_writes(&wire);
+            assert!(applied.values().all(|times| *times == 1), "{applied:?}");
             Ok(())
         })?;
     }

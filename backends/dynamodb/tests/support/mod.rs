@@ -8,6 +8,7 @@ mod fault;
 mod limits;
 pub(crate) mod loopback;
 mod proxy;
+mod random_fault;
 mod record;
 mod tables;
 mod tcp;
@@ -15,6 +16,7 @@ mod wire;
 
 pub(crate) use fault::{Fault, drawn};
 pub(crate) use proxy::{Cut, Proxy};
+pub(crate) use random_fault::{applied_writes, random_fault};
 pub(crate) use tables::{RawItem, raw_item, unique_table};
 pub(crate) use tcp::{serve_over_tcp, server_endpoint, tcp_client, tcp_config, tcp_config_at};
 pub(crate) use wire::{Wire, client, config};
