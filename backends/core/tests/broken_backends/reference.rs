@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use limited_core::bucket::{LiveBucket, StoredBucket, convert};
 use limited_core::conformance::Harness;
@@ -332,9 +332,11 @@ fn length_of(id: &Id) -> WindowLength {
     Duration::from_nanos(id.length).try_into().expect("the length of a stored window is valid")
 }
 
-/// Lets other threads run between two steps that should have been one.
+/// Lets other threads run between two steps that should have been one: for long enough that those
+/// which start together have all begun, also on a busy machine.
 fn yield_to_others() {
-    for _ in 0..50 {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(2) {
         thread::yield_now();
     }
 }
